@@ -1,0 +1,135 @@
+"""The frozen dataclasses that cross rooms: examples, clips, prompts, rollouts, scores."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+Emotion = Literal["anger", "happy", "sad", "surprise", "fear", "disgust", "neutral"]
+EMOTIONS: tuple[Emotion, ...] = ("anger", "happy", "sad", "surprise", "fear", "disgust", "neutral")
+Intensity = Literal["low", "mid", "high"]
+INTENSITIES: tuple[Intensity, ...] = ("low", "mid", "high")
+Route = Literal["A", "B"]
+"""A = explicit (think aloud, then answer), B = implicit (answer directly)."""
+ROUTES: tuple[Route, ...] = ("A", "B")
+Waveform = np.ndarray
+"""Mono float32 samples in [-1, 1], shape (n,), at the sampling rate of the model's feature extractor."""
+
+
+@dataclass(frozen=True)
+class Example:
+    """One line of a manifest. `valence`, `arousal`, `dominance` lie in [-1, 1]; `where` is `file:line`."""
+
+    id: str
+    audio: Path
+    split: str
+    text: str
+    text_group: str
+    speaker: str
+    emotion: Emotion
+    intensity: Intensity | None = None
+    scenario: str | None = None
+    valence: float | None = None
+    arousal: float | None = None
+    dominance: float | None = None
+    duration_s: float | None = None
+    targets: Mapping[Route, str] = field(default_factory=dict)
+    synthesis: Mapping[str, Any] = field(default_factory=dict)
+    source: str = ""
+    licence: str = ""
+    where: str = ""
+
+
+@dataclass(frozen=True)
+class Clip:
+    """An example together with what the model will hear."""
+
+    example: Example
+    waveform: Waveform
+
+
+@dataclass(frozen=True)
+class Prompts:
+    """Left-padded prompts of `p` conversations, ready for an `AudioLM`.
+
+    `audio` holds the family's own tensors (first axis = clips, in prompt order); it is empty for text-only prompts.
+    """
+
+    input_ids: Int[Tensor, "p s"]
+    attention_mask: Int[Tensor, "p s"]
+    audio: Mapping[str, Tensor]
+
+    def __len__(self) -> int:
+        return self.input_ids.shape[0]
+
+    def select(self, rows: Int[Tensor, " k"]) -> "Prompts":
+        """The prompts at `rows`, in that order, with their audio."""
+        return Prompts(
+            self.input_ids[rows], self.attention_mask[rows], {name: value[rows] for name, value in self.audio.items()}
+        )
+
+
+@dataclass(frozen=True)
+class Completions:
+    """Right-padded token ids, `group_size` adjacent rows for each prompt: `b = p * group_size`.
+
+    `mask` is True on the tokens that train: for rollouts the sampled ones *including* the end token, for SFT the
+    target. Nobody but the producer decides it.
+    """
+
+    ids: Int[Tensor, "b t"]
+    mask: Bool[Tensor, "b t"]
+
+
+@dataclass(frozen=True)
+class Rollouts:
+    """What an engine sampled, group by group. Produced once, then read-only.
+
+    `sampling_logprobs` are under the sampling distribution (its temperature included) and 0 where the mask is False.
+    `advantages` and `rewards` are filled in by the stage once the completions are scored.
+    """
+
+    clips: Sequence[Clip]
+    routes: Sequence[Route]
+    prompts: Prompts
+    completions: Completions
+    sampling_logprobs: Float[Tensor, "b t"]
+    texts: Sequence[str]
+    finished: Bool[Tensor, " b"]
+    group_size: int
+    policy_version: int = 0
+    rewards: Float[Tensor, " b"] | None = None
+    advantages: Float[Tensor, " b"] | None = None
+
+    def __len__(self) -> int:
+        return self.completions.ids.shape[0]
+
+    def groups(self, index: Sequence[int]) -> "Rollouts":
+        """The groups at `index` (whole groups only: a group is never split)."""
+        p = torch.as_tensor(index)
+        rows = (p[:, None] * self.group_size + torch.arange(self.group_size)).flatten()
+        return replace(
+            self,
+            clips=[self.clips[i] for i in index],
+            routes=[self.routes[i] for i in index],
+            prompts=self.prompts.select(p),
+            completions=Completions(self.completions.ids[rows], self.completions.mask[rows]),
+            sampling_logprobs=self.sampling_logprobs[rows],
+            texts=[self.texts[i] for i in rows.tolist()],
+            finished=self.finished[rows],
+            rewards=None if self.rewards is None else self.rewards[rows],
+            advantages=None if self.advantages is None else self.advantages[rows],
+        )
+
+
+@dataclass(frozen=True)
+class Scores:
+    """Rewards of `b` completions: the weighted `total` and each term before its weight (NaN = not applicable)."""
+
+    total: Float[Tensor, " b"]
+    terms: Mapping[str, Float[Tensor, " b"]]
