@@ -44,6 +44,12 @@ class Example:
     licence: str = ""
     where: str = ""
 
+    def target(self, route: Route) -> str:
+        """The training target of a route; ValueError when the manifest has none."""
+        if route not in self.targets:
+            raise ValueError(f"{self.where} ({self.id}): no target for route {route}; add targets.{route} to this line")
+        return self.targets[route]
+
 
 @dataclass(frozen=True)
 class Clip:
@@ -51,6 +57,16 @@ class Clip:
 
     example: Example
     waveform: Waveform
+
+
+class ClipBatch:
+    """A batch of clips as an opaque object: Lightning would cast or copy the tensors of a list or a dataclass."""
+
+    def __init__(self, clips: Sequence[Clip]) -> None:
+        self.clips = list(clips)
+
+    def __len__(self) -> int:
+        return len(self.clips)
 
 
 @dataclass(frozen=True)
@@ -108,6 +124,16 @@ class Rollouts:
 
     def __len__(self) -> int:
         return self.completions.ids.shape[0]
+
+    @property
+    def row_routes(self) -> list[Route]:
+        """The route of each completion."""
+        return [route for route in self.routes for _ in range(self.group_size)]
+
+    @property
+    def row_examples(self) -> list[Example]:
+        """The example of each completion."""
+        return [clip.example for clip in self.clips for _ in range(self.group_size)]
 
     def groups(self, index: Sequence[int]) -> "Rollouts":
         """The groups at `index` (whole groups only: a group is never split)."""

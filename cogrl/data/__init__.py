@@ -1,0 +1,1 @@
+"""Manifests, the Lightning data module, and the recipes that make corpora."""

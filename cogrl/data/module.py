@@ -1,0 +1,133 @@
+"""Manifests -> batches of clips, checked before training starts."""
+
+import random
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import pytorch_lightning as pl
+from torch.utils.data import DataLoader, Dataset, Sampler
+
+from cogrl.audio import load_audio
+from cogrl.data.manifest import check_audio_files, check_splits, read_manifest
+from cogrl.types import Clip, ClipBatch, Example
+
+
+class AudioData(pl.LightningDataModule):
+    """Clips for `fit` (train and val), `test` and `predict`. `setup` reads every manifest and every audio file once.
+
+    Args:
+        train, val, test: JSONL manifests; only those a subcommand needs are read. `predict` uses `test`.
+        batch_size: clips a batch (for RL: prompts a rollout).
+        workers: loader processes; 0 loads in the main process.
+        sampling_rate: in Hz; a file with another rate is refused, never resampled behind your back.
+        max_s: the longest clip the policy hears, in seconds; a longer one is refused, never cut.
+        seed: shuffles the training clips; the order depends on seed and epoch only.
+        keep_in_memory: decode each file once and keep it (small corpora).
+    """
+
+    def __init__(
+        self,
+        train: str | None = None,
+        val: str | None = None,
+        test: str | None = None,
+        batch_size: int = 16,
+        workers: int = 0,
+        sampling_rate: int = 16_000,
+        max_s: float = 30.0,
+        seed: int = 0,
+        keep_in_memory: bool = False,
+    ) -> None:
+        super().__init__()
+        if batch_size < 1:
+            raise ValueError(f"data.batch_size={batch_size} must be at least 1")
+        self.manifests = {"train": train, "val": val, "test": test}
+        self.batch_size, self.workers, self.seed = batch_size, workers, seed
+        self.sampling_rate, self.max_s, self.keep_in_memory = sampling_rate, max_s, keep_in_memory
+        self.examples: dict[str, list[Example]] = {}
+
+    def setup(self, stage: str) -> None:
+        needed = {"fit": ("train", "val"), "validate": ("val",), "test": ("test",), "predict": ("test",)}[stage]
+        first = needed[0]
+        if self.manifests[first] is None:
+            raise ValueError(f"`cogrl {stage}` needs data.{first}: the path of a JSONL manifest")
+        for name in needed:
+            path = self.manifests[name]
+            if path is not None and name not in self.examples:
+                self.examples[name] = read_manifest(Path(path))
+                check_audio_files(self.examples[name], self.sampling_rate, self.max_s)
+        if "train" in self.examples:
+            check_splits({name: self.examples[name] for name in needed if name in self.examples})
+
+    def train_dataloader(self) -> DataLoader:
+        clips = self._clips("train")
+        if len(clips) < self.batch_size:
+            raise ValueError(
+                f"{self.manifests['train']} has {len(clips)} clips, fewer than data.batch_size={self.batch_size}"
+            )
+        repeats = getattr(self.trainer.lightning_module, "steps_per_batch", 1)
+        batches = ShuffledBatches(
+            len(clips), self.batch_size, self.seed, repeats, self.trainer.global_rank, self.trainer.world_size
+        )
+        return self._loader(clips, batch_sampler=batches)
+
+    def val_dataloader(self) -> DataLoader | list:
+        return self._loader(self._clips("val"), batch_size=self.batch_size) if "val" in self.examples else []
+
+    def test_dataloader(self) -> DataLoader:
+        return self._loader(self._clips("test"), batch_size=self.batch_size)
+
+    predict_dataloader = test_dataloader
+
+    def _clips(self, name: str) -> "Clips":
+        return Clips(self.examples[name], self.sampling_rate, self.max_s, self.keep_in_memory)
+
+    def _loader(self, clips: "Clips", **kwargs) -> DataLoader:
+        return DataLoader(
+            clips, collate_fn=ClipBatch, num_workers=self.workers, persistent_workers=self.workers > 0, **kwargs
+        )
+
+
+class Clips(Dataset):
+    """Examples with their audio, decoded on access."""
+
+    def __init__(self, examples: Sequence[Example], sampling_rate: int, max_s: float, keep_in_memory: bool) -> None:
+        self.examples, self.sampling_rate, self.max_s = examples, sampling_rate, max_s
+        self.kept: dict[int, Clip] | None = {} if keep_in_memory else None
+
+    def __len__(self) -> int:
+        return len(self.examples)
+
+    def __getitem__(self, index: int) -> Clip:
+        if self.kept is not None and index in self.kept:
+            return self.kept[index]
+        e = self.examples[index]
+        waveform = load_audio(
+            e.audio, sampling_rate=self.sampling_rate, max_s=self.max_s, expected_s=e.duration_s, name=e.id
+        )
+        clip = Clip(e, waveform)
+        if self.kept is not None:
+            self.kept[index] = clip
+        return clip
+
+
+class ShuffledBatches(Sampler):
+    """Full batches in an order fixed by (seed, epoch), each repeated in a row, dealt out to the ranks in turn."""
+
+    def __init__(self, size: int, batch_size: int, seed: int, repeats: int, rank: int, world_size: int) -> None:
+        self.size, self.batch_size, self.seed, self.repeats = size, batch_size, seed, repeats
+        self.rank, self.world_size, self.epoch = rank, world_size, 0
+
+    def set_epoch(self, epoch: int) -> None:
+        """Called by Lightning at the start of each epoch."""
+        self.epoch = epoch
+
+    def __len__(self) -> int:
+        return self.size // (self.batch_size * self.world_size) * self.repeats
+
+    def __iter__(self) -> Iterator[list[int]]:
+        order = list(range(self.size))
+        random.Random(f"{self.seed}/{self.epoch}").shuffle(order)
+        for i in range(len(self) // self.repeats):
+            start = (i * self.world_size + self.rank) * self.batch_size
+            for _ in range(self.repeats):
+                yield order[start : start + self.batch_size]

@@ -1,0 +1,221 @@
+"""The contract every audio language model fulfils, and what all Hugging Face families share."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+
+from cogrl.lm_head import TokenLogprobs, token_logprobs
+from cogrl.models.lora import Lora
+from cogrl.types import Completions, Prompts, Waveform
+
+
+class AudioLM(nn.Module):
+    """A language model with ears. Subclasses say how their family hears: four methods, marked *family* below.
+
+    The weights live in an ordinary Hugging Face folder and are read by `load`, not by the constructor, so that a YAML
+    is validated in seconds and a sharding strategy can place the weights.
+
+    Args:
+        path: folder written by `save_pretrained` (or by `cogrl build tiny-model`).
+        dtype: torch dtype name of the weights; `float32` unless memory forbids it.
+        train_audio_tower: False freezes the audio encoder (the papers' setting for pretrained towers).
+        lora: low-rank adapters on the language model; None trains all of it.
+        gradient_checkpointing: recompute activations in the backward pass.
+
+    Raises:
+        FileNotFoundError: from `load`, when `path` holds no model.
+    """
+
+    def __init__(
+        self,
+        path: str,
+        dtype: str = "float32",
+        train_audio_tower: bool = True,
+        lora: Lora | None = None,
+        gradient_checkpointing: bool = False,
+    ) -> None:
+        super().__init__()
+        if not isinstance(getattr(torch, dtype, None), torch.dtype):
+            raise ValueError(f"dtype={dtype!r} is not a torch dtype; use float32, bfloat16 or float16")
+        self.path, self.dtype_name = str(path), dtype
+        self.train_audio_tower, self.lora, self.gradient_checkpointing = train_audio_tower, lora, gradient_checkpointing
+        self.model: nn.Module | None = None
+        self.processor: Any = None
+
+    # ---- family ----
+    def read_folder(self, path: str, dtype: torch.dtype) -> tuple[nn.Module, Any]:
+        """The model and its processor."""
+        raise NotImplementedError
+
+    def audio_tensors(self, waveforms: Sequence[Waveform]) -> Mapping[str, Tensor]:
+        """The family's input tensors of `c` clips, first axis `c`."""
+        raise NotImplementedError
+
+    def audio_token_counts(self, audio: Mapping[str, Tensor]) -> Int[Tensor, " c"]:
+        """How many placeholders each clip takes in the prompt."""
+        raise NotImplementedError
+
+    def audio_embeds(self, audio: Mapping[str, Tensor]) -> tuple[Float[Tensor, "c f d"], Int[Tensor, " c"]]:
+        """Frames as the language model hears them, right-padded, and how many are real."""
+        raise NotImplementedError
+
+    # ---- shared ----
+    def load(self) -> "AudioLM":
+        """Read the weights once; later calls do nothing."""
+        if self.model is not None:
+            return self
+        if not (Path(self.path) / "config.json").is_file():
+            raise FileNotFoundError(
+                f"policy.path={self.path!r} holds no config.json; give a Hugging Face folder, "
+                "or make the embedded model with: cogrl build tiny-model"
+            )
+        self.model, self.processor = self.read_folder(self.path, getattr(torch, self.dtype_name))
+        if self.lora is not None:
+            self.lora.inject(self.model)
+        if not self.train_audio_tower:
+            self.audio_tower.requires_grad_(False)
+        if self.gradient_checkpointing:
+            self.model.gradient_checkpointing_enable({"use_reentrant": False})
+        return self
+
+    @property
+    def tokenizer(self):
+        return self.processor.tokenizer
+
+    @property
+    def sampling_rate(self) -> int:
+        return self.processor.feature_extractor.sampling_rate
+
+    @property
+    def max_audio_s(self) -> float:
+        """The longest clip the encoder hears whole, in seconds."""
+        extractor = self.processor.feature_extractor
+        return extractor.n_samples / extractor.sampling_rate
+
+    @property
+    def audio_tower(self) -> nn.Module:
+        return self.model.model.audio_tower
+
+    @property
+    def audio_token_id(self) -> int:
+        return self.model.config.audio_token_id
+
+    @property
+    def lm_head_weight(self) -> Float[Tensor, "v d"]:
+        return self.model.lm_head.weight
+
+    @property
+    def lm_head_bias(self) -> Float[Tensor, " v"]:
+        """Bars the audio placeholder: as a generated token it would claim audio that is not there.
+
+        Sampling and scoring both add it, so that they speak of the same distribution. Finite, so that 0 * log 0 = 0.
+        """
+        bias = torch.zeros(self.lm_head_weight.shape[0], device=self.device)
+        bias[self.audio_token_id] = -1e4
+        return bias
+
+    @property
+    def device(self) -> torch.device:
+        return self.lm_head_weight.device
+
+    def encode_prompts(
+        self, instructions: Sequence[str], heard: Sequence[Waveform | str], names: Sequence[str]
+    ) -> Prompts:
+        """Chat prompts, left-padded, on the model's device.
+
+        `heard` holds a waveform each; strings instead (for all) put the transcript where the audio would stand: the
+        text-only control. `names` label the samples in errors.
+
+        Raises:
+            ValueError: a clip is longer than `max_audio_s` or shorter than two audio tokens, or placeholders and
+                encoder frames disagree. Nothing is cut, nothing is dropped.
+        """
+        texts_only = all(isinstance(item, str) for item in heard)
+        audio = {} if texts_only else self.audio_tensors(self._checked(heard, names))
+        counts = [0] * len(heard) if texts_only else self.audio_token_counts(audio).tolist()
+        texts = [self._chat(i, h if texts_only else None) for i, h in zip(instructions, heard, strict=True)]
+        placeholder = self.processor.audio_token
+        texts = [t.replace(placeholder, placeholder * n) for t, n in zip(texts, counts, strict=True)]
+        tokens = self.tokenizer(
+            texts, padding=True, padding_side="left", add_special_tokens=False, return_tensors="pt"
+        ).to(self.device)
+        found = (tokens.input_ids == self.audio_token_id).sum(1).tolist()
+        if found != counts:
+            wrong = next(i for i, (a, b) in enumerate(zip(found, counts, strict=True)) if a != b)
+            raise ValueError(
+                f"{names[wrong]}: {found[wrong]} audio placeholders for {counts[wrong]} encoder frames; "
+                "the instruction or transcript must not contain the audio token"
+            )
+        return Prompts(tokens.input_ids, tokens.attention_mask, {k: v.to(self.device) for k, v in audio.items()})
+
+    def encode_targets(self, texts: Sequence[str]) -> Completions:
+        """Given completions with the end token, right-padded; the mask covers text and end token."""
+        ends = [text + self.tokenizer.eos_token for text in texts]
+        tokens = self.tokenizer(ends, padding=True, padding_side="right", add_special_tokens=False, return_tensors="pt")
+        return Completions(tokens.input_ids.to(self.device), tokens.attention_mask.bool().to(self.device))
+
+    def prompt_embeds(self, prompts: Prompts) -> Float[Tensor, "p s d"]:
+        """Token embeddings with the audio frames in place of the placeholders; each clip is encoded once."""
+        embeds = self.model.get_input_embeddings()(prompts.input_ids)
+        if not prompts.audio:
+            return embeds
+        frames, lengths = self.audio_embeds(prompts.audio)
+        real = torch.arange(frames.shape[1], device=frames.device) < lengths[:, None]
+        where = (prompts.input_ids == self.audio_token_id)[..., None]
+        return embeds.masked_scatter(where, frames[real].to(embeds.dtype))
+
+    def hidden_states(self, prompts: Prompts, completions: Completions, group_size: int = 1) -> Float[Tensor, "b t d"]:
+        """The hidden state that predicts each completion token (the one *before* it). No logits are made.
+
+        The audio tower runs once per prompt; its frames are then shared by the group's rows.
+        """
+        prefix = self.prompt_embeds(prompts).repeat_interleave(group_size, 0)
+        mask = prompts.attention_mask.repeat_interleave(group_size, 0)
+        suffix = self.model.get_input_embeddings()(completions.ids)
+        mask = torch.cat([mask, torch.ones_like(completions.ids)], 1)  # right padding is never looked at (causal)
+        output = self.model.model.language_model(
+            inputs_embeds=torch.cat([prefix, suffix], 1),
+            attention_mask=mask,
+            position_ids=(mask.cumsum(1) - 1).clamp(min=0),
+            use_cache=False,
+        )
+        start = prefix.shape[1] - 1
+        return output.last_hidden_state[:, start:-1]
+
+    def token_logprobs(
+        self, prompts: Prompts, completions: Completions, temperature: float = 1.0, group_size: int = 1
+    ) -> TokenLogprobs:
+        """Log-probabilities and entropies of the masked-in completion tokens, at the temperature they are sampled at."""
+        hidden = self.hidden_states(prompts, completions, group_size)
+        return token_logprobs(
+            hidden, self.lm_head_weight, completions.ids, completions.mask, temperature, bias=self.lm_head_bias
+        )
+
+    def save(self, path: str | Path) -> None:
+        """Write an ordinary Hugging Face folder (adapters merged) that any loader of the family reads."""
+        state = self.lora.merged_state(self.model) if self.lora else self.model.state_dict()
+        self.model.save_pretrained(path, state_dict=state)
+        self.processor.save_pretrained(path)
+
+    def _chat(self, instruction: str, transcript: str | None) -> str:
+        first = (
+            {"type": "audio", "audio_url": ""} if transcript is None else {"type": "text", "text": transcript + "\n"}
+        )
+        turn = {"role": "user", "content": [first, {"type": "text", "text": instruction}]}
+        return self.tokenizer.apply_chat_template(
+            [turn], chat_template=self.processor.chat_template, tokenize=False, add_generation_prompt=True
+        )
+
+    def _checked(self, waveforms: Sequence[Waveform], names: Sequence[str]) -> Sequence[Waveform]:
+        for waveform, name in zip(waveforms, names, strict=True):
+            seconds = len(waveform) / self.sampling_rate
+            if not 0.1 <= seconds <= self.max_audio_s:
+                raise ValueError(
+                    f"{name}: {seconds:.2f} s of audio; this model hears 0.1 to {self.max_audio_s:g} s and cogrl never "
+                    "cuts a clip: split it, or use a model with a longer window"
+                )
+        return waveforms

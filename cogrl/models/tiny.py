@@ -1,0 +1,122 @@
+"""The embedded model: the real Qwen2-Audio class at a size two CPU cores can train, with its own small tokenizer.
+
+Random weights. It is no pretrained model and no emotion recogniser for people; it shows the whole chain at work.
+"""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+import torch
+from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+from transformers import (
+    PreTrainedTokenizerFast,
+    Qwen2AudioConfig,
+    Qwen2AudioForConditionalGeneration,
+    Qwen2AudioProcessor,
+    WhisperFeatureExtractor,
+)
+
+_SPECIAL = ("<|endoftext|>", "<|im_start|>", "<|im_end|>", "<|audio_bos|>", "<|AUDIO|>", "<|audio_eos|>")
+_MARKUP = ("<thought>", "</thought>", "<response>", "</response>")
+_CHAT = (
+    "{% for message in messages %}<|im_start|>{{ message['role'] }}\n"
+    "{% if message['content'] is string %}{{ message['content'] }}"
+    "{% else %}{% for part in message['content'] %}"
+    "{% if part['type'] == 'audio' %}<|audio_bos|><|AUDIO|><|audio_eos|>\n{% else %}{{ part['text'] }}{% endif %}"
+    "{% endfor %}{% endif %}<|im_end|>\n{% endfor %}"
+    "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
+)
+
+
+def train_tokenizer(corpus: Iterable[str], vocab_size: int = 1024) -> PreTrainedTokenizerFast:
+    """A byte-level BPE of at most `vocab_size` entries with Qwen's chat and audio tokens; it can write any text."""
+    bpe = Tokenizer(models.BPE())
+    bpe.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    bpe.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=vocab_size - len(_MARKUP),
+        special_tokens=list(_SPECIAL),
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    )
+    bpe.train_from_iterator(corpus, trainer)
+    bpe.add_tokens(list(_MARKUP))
+    return PreTrainedTokenizerFast(
+        tokenizer_object=bpe,
+        eos_token="<|im_end|>",
+        pad_token="<|endoftext|>",
+        padding_side="left",
+        chat_template=_CHAT,
+        extra_special_tokens={
+            "audio_token": "<|AUDIO|>",
+            "audio_bos_token": "<|audio_bos|>",
+            "audio_eos_token": "<|audio_eos|>",
+        },
+    )
+
+
+def sinusoids(length: int, channels: int, max_timescale: float = 10_000.0) -> np.ndarray:
+    """Whisper's fixed position table, (length, channels): the pretrained towers have it, so the tiny one does too."""
+    scales = np.exp(-np.log(max_timescale) / (channels // 2 - 1) * np.arange(channels // 2))
+    angles = np.arange(length)[:, None] * scales[None, :]
+    return np.concatenate([np.sin(angles), np.cos(angles)], axis=1).astype(np.float32)
+
+
+def build_tiny_model(
+    out: str | Path,
+    corpus: Iterable[str],
+    seed: int = 0,
+    window_s: int = 4,
+    mel_bins: int = 64,
+    tower_width: int = 96,
+    tower_layers: int = 3,
+    width: int = 128,
+    layers: int = 4,
+    vocab_size: int = 1024,
+) -> int:
+    """Write a randomly initialised Qwen2-Audio as an ordinary Hugging Face folder; returns its parameter count.
+
+    Args:
+        corpus: texts the tokenizer is trained on (use the SFT split only).
+        window_s: the encoder's window in whole seconds; clips up to this length are heard whole.
+    """
+    tokenizer = train_tokenizer(corpus, vocab_size)
+    extractor = WhisperFeatureExtractor(feature_size=mel_bins, chunk_length=window_s, return_attention_mask=True)
+    positions = window_s * extractor.sampling_rate // extractor.hop_length // 2
+    config = Qwen2AudioConfig(
+        audio_config={
+            "model_type": "qwen2_audio_encoder",
+            "num_mel_bins": mel_bins,
+            "max_source_positions": positions,
+            "d_model": tower_width,
+            "encoder_layers": tower_layers,
+            "encoder_attention_heads": 4,
+            "encoder_ffn_dim": 4 * tower_width,
+        },
+        text_config={
+            "model_type": "qwen2",
+            "vocab_size": len(tokenizer),
+            "hidden_size": width,
+            "intermediate_size": 3 * width,
+            "num_hidden_layers": layers,
+            "num_attention_heads": 4,
+            "num_key_value_heads": 2,
+            "max_position_embeddings": 2048,
+            "tie_word_embeddings": False,
+            "bos_token_id": None,
+            "eos_token_id": tokenizer.eos_token_id,
+            "pad_token_id": tokenizer.pad_token_id,
+        },
+        audio_token_index=tokenizer.audio_token_id,
+    )
+    with torch.random.fork_rng():
+        torch.manual_seed(seed)
+        model = Qwen2AudioForConditionalGeneration(config)
+    table = torch.from_numpy(sinusoids(positions, tower_width))
+    model.model.audio_tower.embed_positions.weight.data.copy_(table)
+    model.generation_config.eos_token_id = tokenizer.eos_token_id
+    model.generation_config.pad_token_id = tokenizer.pad_token_id
+    model.save_pretrained(out)
+    Qwen2AudioProcessor(extractor, tokenizer, chat_template=_CHAT).save_pretrained(out)
+    return sum(p.numel() for p in model.parameters())

@@ -1,0 +1,1 @@
+"""Engines that sample completions and say exactly what they sampled."""

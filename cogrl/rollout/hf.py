@@ -1,0 +1,86 @@
+"""Sampling with the policy itself: the prompt (and its audio) runs once per group, then the cache is shared out."""
+
+from collections.abc import Sequence
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+from transformers import DynamicCache
+
+from cogrl.models.audio_lm import AudioLM
+from cogrl.prompts import INSTRUCTIONS
+from cogrl.rollout.sampling import Sampling
+from cogrl.types import Clip, Completions, Prompts, Rollouts, Route
+
+
+class HFEngine:
+    """Draws `group_size` completions a prompt from an `AudioLM` with a key-value cache."""
+
+    def sample(
+        self,
+        policy: AudioLM,
+        clips: Sequence[Clip],
+        routes: Sequence[Route],
+        sampling: Sampling,
+        group_size: int = 1,
+        policy_version: int = 0,
+        heard: Sequence | None = None,
+    ) -> Rollouts:
+        """Rollouts of `p` clips, one route each; rows of a group are adjacent.
+
+        `heard` replaces what the model hears (a control: silence, another clip, or the transcript); the labels of
+        `clips` stay.
+        """
+        prompts = policy.encode_prompts(
+            [INSTRUCTIONS[route] for route in routes],
+            [clip.waveform for clip in clips] if heard is None else heard,
+            [clip.example.id for clip in clips],
+        )
+        completions, logprobs, finished = self.complete(policy, prompts, sampling, group_size)
+        kept = [row[mask] for row, mask in zip(completions.ids, completions.mask, strict=True)]
+        texts = [policy.tokenizer.decode(ids, skip_special_tokens=True) for ids in kept]
+        return Rollouts(clips, routes, prompts, completions, logprobs, texts, finished, group_size, policy_version)
+
+    @torch.no_grad()
+    def complete(
+        self, policy: AudioLM, prompts: Prompts, sampling: Sampling, group_size: int
+    ) -> tuple[Completions, Float[Tensor, "b t"], Bool[Tensor, " b"]]:
+        """Token ids, mask (True up to and including the end token), log-probabilities, and who reached the end token."""
+        decoder, head, bias = policy.model.model.language_model, policy.lm_head_weight, policy.lm_head_bias
+        was_training = policy.training
+        policy.eval()
+        cache = DynamicCache()
+        mask = prompts.attention_mask
+        prefix = decoder(
+            inputs_embeds=policy.prompt_embeds(prompts),
+            attention_mask=mask,
+            position_ids=(mask.cumsum(1) - 1).clamp(min=0),
+            past_key_values=cache,
+            use_cache=True,
+        )
+        cache.batch_repeat_interleave(group_size)
+        hidden = prefix.last_hidden_state[:, -1].repeat_interleave(group_size, 0)
+        mask = mask.repeat_interleave(group_size, 0)
+        alive = torch.ones(len(mask), dtype=torch.bool, device=mask.device)
+        ids, logprobs, sampled = [], [], []
+        for _ in range(sampling.max_new_tokens):
+            token, logprob = sampling.draw(torch.nn.functional.linear(hidden, head).float() + bias)
+            token = torch.where(alive, token, policy.tokenizer.pad_token_id)
+            ids.append(token)
+            logprobs.append(torch.where(alive, logprob, 0.0))
+            sampled.append(alive)
+            alive = alive & (token != policy.tokenizer.eos_token_id)
+            if not alive.any():
+                break
+            mask = torch.cat([mask, mask.new_ones(len(mask), 1)], 1)
+            step = decoder(
+                inputs_embeds=policy.model.get_input_embeddings()(token[:, None]),
+                attention_mask=mask,
+                position_ids=mask.sum(1, keepdim=True) - 1,
+                past_key_values=cache,
+                use_cache=True,
+            )
+            hidden = step.last_hidden_state[:, -1]
+        policy.train(was_training)
+        completions = Completions(torch.stack(ids, 1), torch.stack(sampled, 1))
+        return completions, torch.stack(logprobs, 1), ~alive

@@ -1,0 +1,80 @@
+"""Perception warm-up: teach a randomly initialised audio tower to hear, before any language is asked of it."""
+
+from typing import Any
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy, mse_loss
+
+from cogrl.models.audio_lm import AudioLM
+from cogrl.stages.stage import Stage
+from cogrl.types import EMOTIONS, ClipBatch
+
+
+class Perceive(Stage):
+    """Emotion and valence / arousal / dominance from the frames the language model would hear.
+
+    Not one of the published stages: it stands in for the pretrained tower that a tiny random model lacks. Only the
+    audio tower and its projector learn; the head is dropped at the end. Skip it with pretrained weights.
+
+    Args:
+        vad_coef: weight of the dimensional regression (mean squared error, scales of [-1, 1]).
+        mask_frames: SpecAugment on the log-mels: up to this many frames and a quarter as many bins are blanked.
+            (arXiv:1904.08779)
+    """
+
+    def __init__(self, policy: AudioLM, vad_coef: float = 1.0, mask_frames: int = 32, **shared: Any) -> None:
+        super().__init__(policy, **shared)
+        self.vad_coef, self.mask_frames = vad_coef, mask_frames
+
+    def configure_model(self) -> None:
+        super().configure_model()
+        self.policy.model.requires_grad_(False)
+        for part in (self.policy.audio_tower, self.policy.model.model.multi_modal_projector):
+            part.requires_grad_(True)
+        self.policy.audio_tower.embed_positions.requires_grad_(False)
+        self.head = nn.Linear(2 * self.policy.lm_head_weight.shape[1], len(EMOTIONS) + 3)
+
+    def training_step(self, batch: ClipBatch, batch_idx: int) -> Tensor:
+        loss, accuracy = self.loss_and_accuracy(batch, self.mask_frames)
+        self.log_dict({"train/loss": loss, "train/accuracy": accuracy}, batch_size=len(batch), prog_bar=True)
+        return loss
+
+    def validation_step(self, batch: ClipBatch, batch_idx: int) -> None:
+        loss, accuracy = self.loss_and_accuracy(batch, mask_frames=0)
+        self.log_dict({"val/loss": loss, "val/accuracy": accuracy}, batch_size=len(batch), sync_dist=True)
+
+    def loss_and_accuracy(self, batch: ClipBatch, mask_frames: int) -> tuple[Tensor, Tensor]:
+        audio = {k: v.to(self.device) for k, v in self.policy.audio_tensors([c.waveform for c in batch.clips]).items()}
+        audio["input_features"] = blank(audio["input_features"], mask_frames)
+        outputs = self.head(pool(*self.policy.audio_embeds(audio)))
+        examples = [clip.example for clip in batch.clips]
+        emotion = torch.tensor([EMOTIONS.index(e.emotion) for e in examples], device=self.device)
+        vad = torch.tensor([[e.valence, e.arousal, e.dominance] for e in examples], device=self.device)
+        logits, dimensions = outputs[:, : len(EMOTIONS)], outputs[:, len(EMOTIONS) :]
+        loss = cross_entropy(logits, emotion) + self.vad_coef * mse_loss(dimensions, vad)
+        return loss, (logits.argmax(-1) == emotion).float().mean()
+
+
+def pool(frames: Float[Tensor, "c f d"], lengths: Int[Tensor, " c"]) -> Float[Tensor, "c two_d"]:
+    """Mean and standard deviation over the real frames of each clip."""
+    real = (torch.arange(frames.shape[1], device=frames.device) < lengths[:, None])[..., None]
+    mean = (frames * real).sum(1) / real.sum(1)
+    variance = ((frames - mean[:, None]).square() * real).sum(1) / real.sum(1)
+    return torch.cat([mean, (variance + 1e-5).sqrt()], 1)
+
+
+def blank(mels: Float[Tensor, "c bins frames"], width: int) -> Float[Tensor, "c bins frames"]:
+    """One random stretch of frames and one of bins set to the clip's mean, in each clip."""
+    if width == 0:
+        return mels
+    for axis, limit in ((2, width), (1, max(1, width // 4))):
+        size = mels.shape[axis]
+        length = torch.randint(0, limit + 1, (len(mels), 1), device=mels.device)
+        start = torch.randint(0, size, (len(mels), 1), device=mels.device)
+        place = torch.arange(size, device=mels.device)
+        hit = (place >= start) & (place < start + length)
+        hit = hit[:, None, :] if axis == 2 else hit[:, :, None]
+        mels = torch.where(hit, mels.mean((1, 2), keepdim=True), mels)
+    return mels

@@ -1,0 +1,128 @@
+"""The RL loop every policy-gradient stage shares: sample -> score -> credit -> update."""
+
+import warnings
+from dataclasses import replace
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from cogrl.lm_head import TokenLogprobs
+from cogrl.models.audio_lm import AudioLM
+from cogrl.objectives.advantages import group_normalised
+from cogrl.objectives.reduce import sequence_mean
+from cogrl.stages.stage import Stage
+from cogrl.types import ClipBatch, Rollouts, Route, Scores
+
+
+class RLStage(Stage):
+    """Rollouts of a batch of clips, kept in a buffer and consumed by `updates_per_rollout` optimiser steps.
+
+    Lightning's automatic optimisation drives it: one `training_step` is one micro-batch out of the buffer (whole
+    groups), and the step that begins a batch of clips fills the buffer. Accumulation, clipping, precision and strategy
+    keep their Trainer meaning. Old log-probabilities are the ones recorded at sampling and stay frozen.
+
+    Args:
+        group_size: completions a prompt.
+        routes: prompt kinds; clips take them in turn, so their shares are equal. A group never mixes routes.
+        updates_per_rollout: optimiser steps fed by one rollout. With 1 the ratio is 1 and any gate or clip is inert.
+        passes: how many times each completion is used; each pass is split into `updates_per_rollout / passes` parts.
+    """
+
+    def __init__(
+        self,
+        policy: AudioLM,
+        group_size: int = 8,
+        routes: tuple[Route, ...] = ("A", "B"),
+        updates_per_rollout: int = 2,
+        passes: int = 1,
+        **shared: Any,
+    ) -> None:
+        super().__init__(policy, **shared)
+        if group_size < 2:
+            raise ValueError(f"group_size={group_size}: a group needs at least 2 completions to be compared")
+        if updates_per_rollout % passes:
+            raise ValueError(f"updates_per_rollout={updates_per_rollout} is not a multiple of passes={passes}")
+        if updates_per_rollout == 1:
+            warnings.warn("updates_per_rollout=1: every ratio is 1, so the gate (or clip) is inert", stacklevel=2)
+        self.group_size, self.routes = group_size, tuple(routes)
+        self.updates_per_rollout, self.passes = updates_per_rollout, passes
+        self.buffer: list[Rollouts] = []
+        self.rollouts: Rollouts | None = None
+        self.scores: Scores | None = None
+
+    def loss(self, rollouts: Rollouts, tokens: TokenLogprobs) -> Float[Tensor, "b t"]:
+        """Per-token loss, unmasked and unreduced: the one thing that differs between objectives."""
+        raise NotImplementedError
+
+    @property
+    def steps_per_batch(self) -> int:
+        return self.updates_per_rollout * self.trainer.accumulate_grad_batches
+
+    def training_step(self, batch: ClipBatch, batch_idx: int) -> Tensor:
+        if batch_idx % self.steps_per_batch == 0 or not self.buffer:
+            self.rollouts = self.sample(batch)
+            self.scores = self.score(self.rollouts)
+            self.rollouts = self.credit(self.rollouts, self.scores)
+            self.buffer = self.split(self.rollouts)
+        part = self.buffer.pop(0)
+        tokens = self.policy.token_logprobs(part.prompts, part.completions, self.sampling.temperature, self.group_size)
+        loss = sequence_mean(self.loss(part, tokens), part.completions.mask, len(part))
+        self.log("train/loss", loss, batch_size=len(part), prog_bar=True)
+        self.log_update(part, tokens)
+        return loss
+
+    def sample(self, batch: ClipBatch) -> Rollouts:
+        """`group_size` completions for each clip, routes in turn."""
+        first = self.global_step // self.updates_per_rollout
+        routes = [self.routes[(first + i) % len(self.routes)] for i in range(len(batch))]
+        return self.engine.sample(
+            self.policy, batch.clips, routes, self.sampling, self.group_size, policy_version=self.global_step
+        )
+
+    def score(self, rollouts: Rollouts) -> Scores:
+        """Rewards on the CPU; logs each term for each route."""
+        scores = super().score(rollouts)
+        for route in self.routes:
+            mine = torch.tensor([r == route for r in rollouts.row_routes])
+            for name, value in {"total": scores.total, **scores.terms}.items():
+                self.log_finite(f"reward/{route}/{name}", value[mine])
+            self.log_finite(f"rollout/{route}/length", rollouts.completions.mask.sum(1).cpu()[mine].float())
+        self.log_finite("rollout/truncated", (~rollouts.finished).float())
+        return scores
+
+    def credit(self, rollouts: Rollouts, scores: Scores) -> Rollouts:
+        """Group-normalised advantages. A failed reward (NaN) stands at its group's mean: no advantage, no influence."""
+        grouped = scores.total.view(-1, self.group_size)
+        filled = torch.where(grouped.isnan(), grouped.nanmean(1, keepdim=True).nan_to_num(), grouped)
+        advantages = group_normalised(filled.flatten(), self.group_size).to(self.device)
+        flat = (advantages.view(-1, self.group_size) == 0).all(1)
+        self.log_finite("rollout/groups_without_signal", flat.float())
+        return replace(rollouts, rewards=scores.total, advantages=advantages)
+
+    def split(self, rollouts: Rollouts) -> list[Rollouts]:
+        """Micro-batches of whole groups in the order they will be used, freshly shuffled on each pass."""
+        groups = len(rollouts.clips)
+        parts = self.steps_per_batch // self.passes
+        if groups % parts:
+            raise ValueError(
+                f"{groups} prompts a batch can not be split into {parts} equal micro-batches (updates_per_rollout / "
+                "passes * accumulate_grad_batches); change data.batch_size"
+            )
+        order = [torch.randperm(groups).chunk(parts) for _ in range(self.passes)]
+        return [rollouts.groups(index.tolist()) for one_pass in order for index in one_pass]
+
+    def log_update(self, part: Rollouts, tokens: TokenLogprobs) -> None:
+        """What every policy-gradient objective reports about an update."""
+        mask = part.completions.mask
+        log_ratio = (tokens.logprobs - part.sampling_logprobs).detach()[mask]
+        self.log_finite("policy/entropy", tokens.entropy.detach()[mask])
+        self.log_finite("policy/log_ratio_abs", log_ratio.abs())
+        self.log_finite("policy/kl_old", log_ratio.exp() - 1 - log_ratio)
+
+    def log_finite(self, name: str, values: Tensor) -> None:
+        """Log the mean of the finite values; nothing when there are none."""
+        values = values[values.isfinite()]
+        if len(values):
+            self.log(name, values.mean(), batch_size=len(values), on_step=True, on_epoch=False)
