@@ -49,7 +49,8 @@ def linear_logprob(
     `rows` (m,) names the hidden row of each target, repeats allowed (a group shares its last prompt row); without it
     row i predicts target i. `bias` is (v,). `softcap` acts on the biased logits, then `temperature` divides. Outputs
     are (m,), in nats, float32 (float64 if an input is). Gradients reach hidden, weight and bias from both the
-    log-probabilities and the entropy. "reference" materialises the logits; "chunked" holds 256 rows of them and computes them again in backward.
+    log-probabilities and the entropy. "reference" materialises the logits; "chunked" holds 256 rows of them and
+    computes them again in backward.
     Raises ValueError on shapes, dtypes or ids that do not fit (ids on a GPU: a device assertion, so as not to wait).
     """
     function = choose("linear_logprob", impl, {"chunked": chunked, "reference": reference}, auto="chunked")
@@ -183,7 +184,7 @@ def _check(hidden, weight, targets, rows, bias, temperature, softcap) -> None:
     for name, tensor, ndim in (("hidden", hidden, 2), ("weight", weight, 2), ("bias", bias, 1)):
         if tensor is not None and (tensor.ndim != ndim or tensor.dtype not in FLOATS):
             raise ValueError(
-                f"{name} is {tuple(tensor.shape)} {tensor.dtype}; it needs {ndim} axes of bfloat16, float16, float32 or float64"
+                f"{name} is {tuple(tensor.shape)} {tensor.dtype}; it needs {ndim} axes and a float dtype (16 to 64 bits)"
             )
     for name, tensor in (("targets", targets), ("rows", rows)):
         if tensor.ndim != 1 or tensor.dtype not in (torch.int32, torch.int64):
