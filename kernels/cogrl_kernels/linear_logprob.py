@@ -184,7 +184,7 @@ def _check(hidden, weight, targets, rows, bias, temperature, softcap) -> None:
     for name, tensor, ndim in (("hidden", hidden, 2), ("weight", weight, 2), ("bias", bias, 1)):
         if tensor is not None and (tensor.ndim != ndim or tensor.dtype not in FLOATS):
             raise ValueError(
-                f"{name} is {tuple(tensor.shape)} {tensor.dtype}; it needs {ndim} axes and a float dtype (16 to 64 bits)"
+                f"{name} is {tuple(tensor.shape)} {tensor.dtype}; it needs {ndim} axes, a float dtype of 16 to 64 bit"
             )
     for name, tensor in (("targets", targets), ("rows", rows)):
         if tensor.ndim != 1 or tensor.dtype not in (torch.int32, torch.int64):

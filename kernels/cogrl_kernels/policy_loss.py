@@ -1,6 +1,6 @@
 """Policy losses on packed log-probabilities: one scalar and its telemetry in one call.
 
-In PyTorch, for the default: `-(4 / tau * sigmoid(tau * (exp(logprobs - old_logprobs) - 1)) * advantages)`, averaged over
+In PyTorch, for the default: `-4 / tau * sigmoid(tau * (exp(logprobs - old_logprobs) - 1)) * advantages`, averaged over
 the tokens of each rollout, then over rollouts (SAPO, arXiv 2511.20347, Eq. 5 and 6).
 
 The truth is the per-token functions of `cogrl.objectives`; what is here takes the same arguments, is held to them by
@@ -61,8 +61,8 @@ class PolicyLossOutput:
 
     `gate_pos`, `gate_neg`: mean share of the policy gradient that passes, where the advantage is positive or negative
     (1 on-policy; for grpo one minus the clip fraction); `effective`: share of tokens that pass at least one half;
-    `ratio_mean`, `ratio_max`; `kl`: mean estimate, NaN without `ref_logprobs`; `tokens`: masked in; `bad`: of those, with a
-    log-ratio that is NaN or infinite. All but `tokens` and `bad` leave the bad ones out.
+    `ratio_mean`, `ratio_max`; `kl`: mean estimate, NaN without `ref_logprobs`; `tokens`: masked in; `bad`: of those,
+    with a log-ratio that is NaN or infinite. All but `tokens` and `bad` leave the bad ones out.
     """
 
     loss: Tensor
@@ -84,10 +84,11 @@ def policy_loss(
 ) -> PolicyLossOutput:
     """The loss of `s` rollouts packed into `n` tokens, with gradient to `logprobs` (n,).
 
-    `advantages` are (s,), or (n,) for credit per token (s when both fit); `cu_seqlens` is (s + 1,), integer, from 0 to n;
-    `mask` (n,), True on tokens that train. Without `old_logprobs` the ratio is 1: the first update on a rollout.
-    `num_rollouts` and `num_tokens` are the GLOBAL counts, of all micro-batches and ranks, which make any split sum to the
-    whole batch; without them, the counts in this call. Half-precision inputs are computed in float32.
+    `advantages` are (s,), or (n,) for credit per token (s when both fit); `cu_seqlens` is (s + 1,), integer, from 0 to
+    n; `mask` (n,), True on tokens that train. Without `old_logprobs` the ratio is 1: the first update on a rollout.
+    `num_rollouts` and `num_tokens` are the GLOBAL counts, of all micro-batches and ranks, which make any split sum to
+    the whole batch; without them, the counts in this call. Half-precision inputs are computed in float32.
+    A NaN log-probability on a masked-in token makes the loss NaN; `metrics["bad"]` says how many there were.
     Raises ValueError on inputs that do not fit (the values of `cu_seqlens` on a GPU: a device assertion).
     """
     function = choose("policy_loss", impl, {"reference": reference}, auto="reference")
@@ -198,13 +199,11 @@ def _mean(values: Tensor, where: Tensor) -> Tensor:
 
 
 def _check(logprobs, advantages, cu_seqlens, config, old_logprobs, ref_logprobs, mask) -> None:
-    n, s = len(logprobs), len(cu_seqlens) - 1
     if logprobs.ndim != 1 or not logprobs.is_floating_point():
         raise ValueError(f"logprobs is {tuple(logprobs.shape)} {logprobs.dtype}; it needs one axis and a float dtype")
-    if cu_seqlens.ndim != 1 or s < 0 or cu_seqlens.dtype not in (torch.int32, torch.int64):
-        raise ValueError(
-            f"cu_seqlens is {tuple(cu_seqlens.shape)} {cu_seqlens.dtype}; it needs (rollouts + 1,) int32/64"
-        )
+    if cu_seqlens.ndim != 1 or len(cu_seqlens) == 0 or cu_seqlens.dtype not in (torch.int32, torch.int64):
+        raise ValueError(f"cu_seqlens is {tuple(cu_seqlens.shape)} {cu_seqlens.dtype}; it needs (rollouts + 1,) ints")
+    n, s = len(logprobs), len(cu_seqlens) - 1
     if advantages.shape not in ((s,), (n,)):
         raise ValueError(f"advantages are {tuple(advantages.shape)}; they need ({s},) per rollout or ({n},) per token")
     for name, tensor in (("old_logprobs", old_logprobs), ("ref_logprobs", ref_logprobs), ("mask", mask)):
