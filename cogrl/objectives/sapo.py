@@ -24,7 +24,7 @@ def sapo(
     on-policy the gradient is REINFORCE's; the loss *value* there is `-2/tau * advantage`, which is no error.
     """
     ratio = importance_ratio(logprobs, old_logprobs, mask)
-    tau = _tau(advantages, tau_pos, tau_neg).to(ratio)
+    tau = _tau(ratio, advantages, tau_pos, tau_neg)
     gated = torch.sigmoid(tau * (ratio - 1)) * 4 / tau
     return (-advantages[:, None] * gated).masked_fill(~mask, 0.0)
 
@@ -44,15 +44,16 @@ def sapo_gate(
     mask is False.
     """
     ratio = importance_ratio(logprobs, old_logprobs, mask)
-    x = _tau(advantages, tau_pos, tau_neg).to(ratio) * (ratio - 1)
+    x = _tau(ratio, advantages, tau_pos, tau_neg) * (ratio - 1)
     return (4 * torch.sigmoid(x) * torch.sigmoid(-x)).masked_fill(~mask, 0.0)
 
 
-def _tau(advantages: Float[Tensor, " b"], tau_pos: Temperature, tau_neg: Temperature) -> Float[Tensor, "b 1"]:
+def _tau(
+    ratio: Float[Tensor, "b t"], advantages: Float[Tensor, " b"], tau_pos: Temperature, tau_neg: Temperature
+) -> Float[Tensor, "b 1"]:
     for name, tau in (("tau_pos", tau_pos), ("tau_neg", tau_neg)):
         # a tensor is not read: that would wait for the device
         if not isinstance(tau, Tensor) and not tau > 0:
             raise ValueError(f"{name}={tau} must be positive; the paper uses 1.0 and 1.05")
-    # float64 keeps a Python 1.05 exact until it meets the dtype of the ratio
-    pos, neg = (torch.as_tensor(tau, dtype=torch.float64, device=advantages.device) for tau in (tau_pos, tau_neg))
+    pos, neg = (torch.as_tensor(tau, dtype=ratio.dtype, device=ratio.device) for tau in (tau_pos, tau_neg))
     return torch.where(advantages > 0, pos, neg)[:, None]

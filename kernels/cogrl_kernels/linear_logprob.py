@@ -54,10 +54,7 @@ def linear_logprob(
     Raises ValueError on shapes, dtypes or ids that do not fit (ids on a GPU: a device assertion, so as not to wait).
     """
     function = choose("linear_logprob", impl, {"chunked": chunked, "reference": reference}, auto="chunked")
-    if rows is None:
-        rows = torch.arange(len(hidden), device=hidden.device)
-        if len(targets) != len(hidden):
-            raise ValueError(f"{len(targets)} targets for {len(hidden)} hidden rows; pass `rows` to pick among them")
+    rows = torch.arange(len(hidden), device=hidden.device) if rows is None else rows
     _check(hidden, weight, targets, rows, bias, temperature, softcap)
     with torch.autocast(hidden.device.type, enabled=False):
         logprobs, ent, lse, top1 = function(
@@ -194,7 +191,7 @@ def _check(hidden, weight, targets, rows, bias, temperature, softcap) -> None:
     if bias is not None and len(bias) != len(weight):
         raise ValueError(f"bias has {len(bias)} entries for a vocabulary of {len(weight)}")
     if len(rows) != len(targets):
-        raise ValueError(f"{len(rows)} rows for {len(targets)} targets; pass one row per target")
+        raise ValueError(f"{len(targets)} targets for {len(rows)} hidden rows; pass one row per target in `rows`")
     devices = {str(x.device) for x in (hidden, weight, targets, rows, bias) if x is not None}
     if len(devices) > 1:
         raise ValueError(f"inputs lie on different devices: {', '.join(sorted(devices))}")

@@ -49,15 +49,15 @@ class PolicyLossConfig:
                 raise ValueError(f"{name}={tau} must be positive")
         if not 0 <= self.clip_low <= 1 or not self.clip_high >= 0:
             raise ValueError(f"clip_low={self.clip_low}, clip_high={self.clip_high}: need 0..1 and at least 0")
-        if (self.reduction == "fixed_length") != (self.length is not None):
-            raise ValueError(
-                f"length={self.length} with reduction={self.reduction!r}: fixed_length, and only it, needs one"
-            )
+        if self.reduction == "fixed_length" and (self.length is None or self.length < 1):
+            raise ValueError(f"length={self.length}: fixed_length needs the generation limit, in tokens")
+        if self.reduction != "fixed_length" and self.length is not None:
+            raise ValueError(f"length={self.length} has no meaning for reduction={self.reduction!r}")
 
 
 @dataclass(frozen=True)
 class PolicyLossOutput:
-    """The loss and its telemetry: tensors without axes, detached, still on the device; NaN = nothing to average.
+    """The loss and its detached telemetry: tensors without axes, still on the device; NaN = nothing to average.
 
     `gate_pos`, `gate_neg`: mean share of the policy gradient that passes, where the advantage is positive or negative
     (1 on-policy; for grpo one minus the clip fraction); `effective`: share of tokens that pass at least one half;
@@ -92,7 +92,7 @@ def policy_loss(
     Raises ValueError on inputs that do not fit (the values of `cu_seqlens` on a GPU: a device assertion).
     """
     function = choose("policy_loss", impl, {"reference": reference}, auto="reference")
-    _check(logprobs, advantages, cu_seqlens, config, old_logprobs, ref_logprobs, mask)
+    _check(logprobs, advantages, cu_seqlens, config, old_logprobs, ref_logprobs, mask, num_tokens, num_rollouts)
     return function(
         logprobs, advantages, cu_seqlens, config, old_logprobs, ref_logprobs, mask, num_tokens, num_rollouts
     )
@@ -118,16 +118,18 @@ def reference(
     if ref_logprobs is not None:
         kl = KL_ESTIMATORS[config.kl_estimator]((logprobs - ref_logprobs.to(dtype).detach()).masked_fill(~mask, 0.0))
         loss = loss + config.kl_coef * kl
-    weight = REDUCTIONS[config.reduction](mask, segment, len(lengths), num_tokens, num_rollouts, config).to(dtype)
-    total = (loss.masked_fill(~mask, 0.0) * weight).sum()
+    rollouts = len(lengths) if num_rollouts is None else num_rollouts
+    tokens = mask.sum() if num_tokens is None else num_tokens
+    loss = loss.masked_fill(~mask, 0.0)
+    total = REDUCTIONS[config.reduction](loss, mask, segment, lengths, tokens, rollouts, config)
     return PolicyLossOutput(total, _metrics(ratio, gate, advantages, kl, mask, difference.isfinite()))
 
 
 def _sapo(ratio, logprobs, advantages, config):
     pos, neg = (
-        torch.as_tensor(tau, dtype=torch.float64, device=ratio.device) for tau in (config.tau_pos, config.tau_neg)
+        torch.as_tensor(tau, dtype=ratio.dtype, device=ratio.device) for tau in (config.tau_pos, config.tau_neg)
     )
-    tau = torch.where(advantages > 0, pos, neg).to(ratio)
+    tau = torch.where(advantages > 0, pos, neg)
     x = tau * (ratio - 1)
     return -advantages * torch.sigmoid(x) * 4 / tau, 4 * torch.sigmoid(x) * torch.sigmoid(-x)
 
@@ -156,26 +158,29 @@ KL_ESTIMATORS = {"k1": lambda log_ratio: log_ratio, "k2": lambda log_ratio: log_
 """log(policy / reference) (n,) -> estimate of KL(policy || reference) (n,)."""
 
 
-def _sequence_mean(mask, segment, rollouts, num_tokens, num_rollouts, config):
-    tokens = torch.zeros(rollouts, dtype=torch.int64, device=mask.device).index_add(0, segment, mask.long())
-    return _one_over(rollouts if num_rollouts is None else num_rollouts, mask) / tokens.clamp(min=1)[segment]
+def _sequence_mean(loss, mask, segment, lengths, num_tokens, num_rollouts, config):
+    tokens = torch.zeros_like(lengths).index_add(0, segment, mask.to(lengths.dtype))
+    return _over((loss / tokens.clamp(min=1)[segment]).sum(), num_rollouts)
 
 
-def _token_mean(mask, segment, rollouts, num_tokens, num_rollouts, config):
-    return _one_over(mask.sum() if num_tokens is None else num_tokens, mask)
+def _token_mean(loss, mask, segment, lengths, num_tokens, num_rollouts, config):
+    return _over(loss.sum(), num_tokens)
 
 
-def _fixed_length(mask, segment, rollouts, num_tokens, num_rollouts, config):
-    return _one_over(rollouts if num_rollouts is None else num_rollouts, mask) / config.length
+def _fixed_length(loss, mask, segment, lengths, num_tokens, num_rollouts, config):
+    return _over(loss.sum() / config.length, num_rollouts)
 
 
 REDUCTIONS = {"sequence_mean": _sequence_mean, "token_mean": _token_mean, "fixed_length": _fixed_length}
-"""How much each token weighs in the sum, (n,) or without axes."""
+"""The masked loss (n,) -> the scalar."""
 
 
-def _one_over(count: Number, like: Tensor) -> Tensor:
-    count = torch.as_tensor(count, dtype=torch.float64, device=like.device)
-    return torch.where(count > 0, 1 / count.masked_fill(count <= 0, 1), torch.zeros_like(count))
+def _over(total: Tensor, count: Number) -> Tensor:
+    # nothing counted: 0 that still touches the parameters, not 0 / 0
+    if not isinstance(count, Tensor):
+        return total / count if count else total * 0.0
+    some = count > 0
+    return total / count.masked_fill(~some, 1).to(total) * some.to(total)
 
 
 @torch.no_grad()
@@ -198,7 +203,9 @@ def _mean(values: Tensor, where: Tensor) -> Tensor:
     return values.masked_fill(~where, 0.0).sum() / where.sum()
 
 
-def _check(logprobs, advantages, cu_seqlens, config, old_logprobs, ref_logprobs, mask) -> None:
+def _check(
+    logprobs, advantages, cu_seqlens, config, old_logprobs, ref_logprobs, mask, num_tokens, num_rollouts
+) -> None:
     if logprobs.ndim != 1 or not logprobs.is_floating_point():
         raise ValueError(f"logprobs is {tuple(logprobs.shape)} {logprobs.dtype}; it needs one axis and a float dtype")
     if cu_seqlens.ndim != 1 or len(cu_seqlens) == 0 or cu_seqlens.dtype not in (torch.int32, torch.int64):
@@ -211,6 +218,9 @@ def _check(logprobs, advantages, cu_seqlens, config, old_logprobs, ref_logprobs,
             raise ValueError(f"{name} is {tuple(tensor.shape)} for {n} logprobs; they need equal shapes")
     if mask is not None and mask.dtype not in (torch.bool, torch.uint8):
         raise ValueError(f"mask is {mask.dtype}; it must be bool or uint8")
+    for name, count in (("num_tokens", num_tokens), ("num_rollouts", num_rollouts)):
+        if count is not None and not isinstance(count, Tensor) and count < 0:
+            raise ValueError(f"{name}={count} is negative")
     if config.kl_coef and ref_logprobs is None:
         raise ValueError(f"kl_coef={config.kl_coef} needs ref_logprobs")
     fits = (cu_seqlens[0] == 0) & (cu_seqlens[-1] == n) & (cu_seqlens.diff() >= 0).all()
