@@ -1,6 +1,6 @@
 """Finds the cues of the lexicon in tokenised sentences: which emotions does this text speak to, and how deeply?"""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import get_args
@@ -12,6 +12,7 @@ from cogrl.types import EMOTIONS, Emotion
 _FACETS: tuple[Facet, ...] = get_args(Facet)
 _NEGATIONS = word_set("not never no without neither nor hardly stop")
 _AFFIRMING = word_set("wonder doubt only wrong strange silly weak")
+_SUBJECTS = word_set("i you your it this that they what how sorry he she we")
 _ADDRESS = word_set("you your yours yourself that this it what hear how")
 _FRAMES = word_set(
     """you your sound sounds feel feels feeling feelings am are is was be being been that this it what how hear see
@@ -48,13 +49,13 @@ class CueIndex:
 
     def find(self, words: Sequence[str]) -> list[tuple[Cue, int, int]]:
         """Every (cue, start, end) in `words`, overlapping ones included."""
-        return [
-            (cue, start, start + len(cue.words))
-            for start, word in enumerate(words)
-            for cue in self._starting(word)
-            if start + len(cue.words) <= len(words)
-            and all(_fits(options, words[start + i]) for i, options in enumerate(cue.words[1:], 1))
-        ]
+        found = []
+        for start, word in enumerate(words):
+            for cue in self._starting(word):
+                end = start + len(cue.words)
+                if end - start == 1 or (end <= len(words) and all(map(_fits, cue.words[1:], words[start + 1 : end]))):
+                    found.append((cue, start, end))
+        return found
 
     def __contains__(self, text: Sequence[Sequence[str]]) -> bool:
         return any(self.find(words) for words in text)
@@ -77,31 +78,40 @@ def facets(text: Sequence[Sequence[str]], emotion: Emotion, address: bool) -> di
     """The facets that `text` (words of each sentence) shows of every emotion, seen from the gold `emotion`.
 
     Words that speak for the gold emotion speak for no other, and one word shows one facet only. A feeling that is
-    denied ("not angry") or the speaker's own ("I am scared") is no evidence; with `address`, it must also be framed
-    as the listener's (`_framed`).
+    denied ("not angry") or the speaker's own ("I am scared") is no evidence; with `address`, the gold one must
+    also be framed as the listener's (`_framed`; neutral has nothing to frame).
     """
     found: dict[Emotion, set[Facet]] = {name: set() for name in EMOTIONS}
     for words in text:
         idioms = {i for _, start, end in _IDIOMS.find(words) for i in range(start, end)}
-        matches = [match for match in EMOTION_CUES.find(words) if idioms.isdisjoint(range(*match[1:]))]
-        gold: set[int] = set()
-        for name in sorted({cue.emotion for cue, _, _ in matches}, key=lambda name: name != emotion):
-            used = set(gold)
-            for facet in _FACETS:
-                spans = [range(start, end) for cue, start, end in matches if (cue.emotion, cue.facet) == (name, facet)]
-                if facet == "feeling":
-                    spans = [
-                        span
-                        for span in spans
-                        if (not address or name == "neutral" or _framed(words, span)) and _felt(words, span.start, name)
-                    ]
-                spans = [span for span in spans if used.isdisjoint(span)]
-                if spans:
-                    found[name].add(facet)
-                    used.update(*spans)
-            if name == emotion:
-                gold = used
+        spans: dict[Emotion, dict[Facet, list[range]]] = {}
+        for cue, start, end in EMOTION_CUES.find(words):
+            if idioms.isdisjoint(range(start, end)):
+                spans.setdefault(cue.emotion, {}).setdefault(cue.facet, []).append(range(start, end))
+        gold = _shown(words, emotion, spans.get(emotion, {}), set(), framed=address and emotion != "neutral")
+        claimed = set().union(*gold.values())
+        for name, by_facet in spans.items():
+            shown = gold if name == emotion else _shown(words, name, by_facet, claimed, framed=False)
+            found[name].update(shown)
     return found
+
+
+def _shown(
+    words: Sequence[str], emotion: Emotion, spans: Mapping[Facet, list[range]], claimed: set[int], framed: bool
+) -> dict[Facet, set[int]]:
+    """The word positions that show each facet of `emotion`; none of `claimed`, none twice."""
+    shown: dict[Facet, set[int]] = {}
+    used = set(claimed)
+    for facet in _FACETS:
+        fresh = [span for span in spans.get(facet, ()) if used.isdisjoint(span)]
+        if facet == "feeling":
+            fresh = [
+                span for span in fresh if _felt(words, span.start, emotion) and (not framed or _framed(words, span))
+            ]
+        if fresh:
+            shown[facet] = set().union(*fresh)
+            used |= shown[facet]
+    return shown
 
 
 def _framed(words: Sequence[str], span: range) -> bool:
@@ -115,10 +125,10 @@ def _framed(words: Sequence[str], span: range) -> bool:
 
 
 def _felt(words: Sequence[str], start: int, emotion: Emotion) -> bool:
-    """Whether the feeling named at `start` is the listener's and not denied in the three words before it."""
-    first = max(0, start - 3)
-    for i in range(first, start):
+    """Whether the feeling named at `start` is not denied in the three words before it, and not the speaker's own."""
+    for i in range(max(0, start - 3), start):
         if words[i] in _NEGATIONS and words[i + 1] not in _AFFIRMING:
             return False
-    own = ("i", "am") in zip(words[first:start], words[first + 1 : start], strict=False)
+    subject = next((i for i in range(start - 1, -1, -1) if words[i] in _SUBJECTS), start)
+    own = words[subject] == "i" and words[subject + 1] in ("am", "was", "feel", "felt")
     return not own or emotion in ("happy", "neutral")

@@ -23,8 +23,8 @@ CUES: dict[Emotion, dict[Facet, str]] = {
             dismissed, overlooked, right to be angry/mad/furious, stand up for, owed""",
         "step": """cool down/off, vent, vents, venting, let it out, let it all out, get it off, speak up, put/set _
             right, make/made _ right, demand*, complain*, accountab*, answer for, count to ten, take a walk, short
-            walk, breath*, confront, stand your ground, push back, apolog*, before you reply/respond/answer, listen*,
-            slow things down, seek""",
+            walk, breath*, confront, stand your ground, push back, apolog*, before you reply/respond/answer, i am
+            listening, slow things down, seek""",
     },
     "happy": {
         "feeling": """happy, happi*, glad, joy*, delight*, thrill*, excit*, pleased, proud, pride, cheer, cheerful*,
@@ -112,6 +112,11 @@ IDIOMS = """happy to help/assist/hear, glad to help/assist/hear, i am afraid i/w
 DISMISSALS = """get over it, cheer up, overreact*, no big deal, not a big deal, not that bad, stop
     being/crying/worrying, stop complain*, could be worse, bright side, toughen up, man up, grow up, do not be so,
     shut up, stupid, idiot*, just calm down, please calm down, who cares, do not care, too sensitive"""
+
+PLATITUDES = (
+    "here for you, your feelings, feelings are, is valid, are valid, a lot, sorry, so hard, get through this, not alone"
+)
+"""Comfort that fits any feeling, and so does not fit a voice without one."""
 
 DIRECTIONS: dict[str, str] = {
     "negative": """sorry, hard, tough, difficult*, rough, awful, terribl*, horribl*, bad, unpleasant, struggl*,

@@ -3,11 +3,12 @@
 from functools import lru_cache
 
 from cogrl.rewards.evidence import CueIndex, cues, facets
-from cogrl.rewards.lexicon import DIRECTION_OF, DIRECTIONS, DISMISSALS, MOVES, SCENES
+from cogrl.rewards.lexicon import DIRECTION_OF, DIRECTIONS, DISMISSALS, MOVES, PLATITUDES, SCENES
 from cogrl.rewards.wording import copied, disguised, order_slips, repetitive, sentences, stuffed
 from cogrl.types import Emotion
 
 _DISMISSALS = CueIndex(cues(DISMISSALS))
+_PLATITUDES = CueIndex(cues(PLATITUDES))
 _DIRECTIONS = {name: CueIndex(cues(listing)) for name, listing in DIRECTIONS.items()}
 _MOVES = {name: CueIndex(cues(listing)) for name, listing in MOVES.items()}
 _scene = lru_cache(maxsize=1_000)(lambda scenario: CueIndex(cues(SCENES.get(scenario, scenario.lower()))))
@@ -34,7 +35,7 @@ class OfflineJudge:
         """Rubric score 1-4 (see `Judge.empathy`)."""
         said = sentences(reply)
         cap = self._cap(reply, said, [word for sentence in sentences(text) for word in sentence])
-        if cap == 1 or said in _DISMISSALS:
+        if cap == 1 or said in _DISMISSALS or (emotion == "neutral" and said in _PLATITUDES):
             return 1
         found = facets(said, emotion, address=True)
         own = found.pop(emotion)

@@ -60,9 +60,11 @@ def repetitive(text: Sequence[Sequence[str]]) -> bool:
 
 
 def stuffed(text: Sequence[Sequence[str]]) -> bool:
-    """A list rather than sentences: hardly any function words, or six other words in a row."""
+    """A list rather than sentences: three scraps, hardly any function words, or six others in a row."""
+    if sum(len(words) < 3 for words in text) > 2:
+        return True
     content = [[word not in FUNCTION for word in words] for words in text]
-    if sum(map(sum, content)) > 0.85 * sum(map(len, content)):
+    if sum(map(sum, content)) > 0.88 * sum(map(len, content)):
         return True
     return any(all(words[i : i + 6]) for words in content for i in range(len(words) - 5))
 
