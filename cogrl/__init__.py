@@ -1,0 +1,1 @@
+"""Reinforcement-learning post-training for audio language models: hear first, then reason."""

@@ -1,0 +1,1 @@
+"""Lightning callbacks and the MLflow logger: what a run leaves behind."""

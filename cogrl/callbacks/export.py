@@ -1,0 +1,28 @@
+"""What a stage hands to the next one: a Hugging Face folder."""
+
+import shutil
+from pathlib import Path
+
+import pytorch_lightning as pl
+
+
+class Export(pl.Callback):
+    """Writes the policy to `run_dir/export` when training has ended well; the folder is complete or absent.
+
+    Args:
+        enabled: False leaves only the Lightning checkpoint.
+    """
+
+    def __init__(self, enabled: bool = True) -> None:
+        self.enabled = enabled
+
+    def on_fit_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        if not self.enabled or trainer.fast_dev_run or not trainer.is_global_zero:
+            return
+        folder = Path(trainer.default_root_dir) / "export"
+        unfinished = folder.with_name("export.part")
+        shutil.rmtree(unfinished, ignore_errors=True)
+        pl_module.policy.save(unfinished)
+        shutil.rmtree(folder, ignore_errors=True)
+        unfinished.rename(folder)
+        print(f"policy written to {folder}")

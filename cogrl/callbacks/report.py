@@ -1,0 +1,67 @@
+"""A page of completions with their clips inside: one HTML file that needs nothing else."""
+
+import base64
+import io
+from collections.abc import Mapping, Sequence
+from html import escape
+from typing import Any
+
+import soundfile
+
+from cogrl.types import Clip, Waveform
+
+_STYLE = """
+body { font: 14px/1.45 system-ui, sans-serif; margin: 1.5em; color: #1c1c1c; background: #fff; }
+section { border-top: 2px solid #d5d5d5; padding: .8em 0 1.2em; }
+h2 { font-size: 1em; margin: 0 0 .3em; } p { margin: .2em 0 .6em; color: #555; }
+table { border-collapse: collapse; width: 100%; } td, th { text-align: left; padding: .3em .6em; vertical-align: top; }
+th { color: #555; font-weight: 600; } tr:nth-child(even) td { background: #f5f6f8; }
+.number { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; }
+.said { white-space: pre-wrap; } .good { color: #16702c; } .bad { color: #a32020; } audio { height: 2.2em; }
+"""
+_LABELS = ("step", "group", "id", "route", "text_group", "emotion", "completion", "finished")
+
+
+def rollout_page(step: int, records: Sequence[Mapping[str, Any]], clips: Sequence[Clip], sampling_rate: int) -> str:
+    """HTML of `records` (see `rollout_table.rows`), one section for each clip, with a player for what was heard."""
+    sections = []
+    for group, clip in enumerate(clips):
+        mine = [record for record in records if record["group"] == group]
+        example, route = clip.example, mine[0]["route"]
+        sections.append(
+            f"<section><h2>{escape(example.id)} · route {route} · {example.emotion}</h2>"
+            f"<p>“{escape(example.text)}” ({escape(example.text_group)}, {escape(example.speaker)})</p>"
+            f'<audio controls preload="none" src="{data_uri(clip.waveform, sampling_rate)}"></audio>'
+            f"{table(mine)}</section>"
+        )
+    title = f"Rollouts of step {step}"
+    head = f'<meta charset="utf-8"><title>{title}</title><style>{_STYLE}</style>'
+    return f"<!doctype html><html><head>{head}</head><body><h1>{title}</h1>{''.join(sections)}</body></html>\n"
+
+
+def table(records: Sequence[Mapping[str, Any]]) -> str:
+    """The completions of one group: what was said, each reward, the advantage."""
+    numbers = [name for name in records[0] if name not in _LABELS]
+    header = "<th>completion</th>" + "".join(
+        f'<th class="number">{escape(name.removeprefix("reward/"))}</th>' for name in numbers
+    )
+    body = "".join(
+        f'<tr><td class="said">{escape(record["completion"])}{"" if record["finished"] else " <em>(cut)</em>"}</td>'
+        + "".join(cell(name, record[name]) for name in numbers)
+        + "</tr>"
+        for record in records
+    )
+    return f"<table><tr>{header}</tr>{body}</table>"
+
+
+def cell(name: str, value: float | None) -> str:
+    """A number, coloured by its sign when it is the advantage; a dash when it does not apply."""
+    colour = "" if name != "advantage" or not value else " good" if value > 0 else " bad"
+    return f'<td class="number{colour}">{"–" if value is None else f"{value:.3g}"}</td>'
+
+
+def data_uri(waveform: Waveform, sampling_rate: int) -> str:
+    """The clip as a 16-bit WAV inside an address that `<audio>` plays."""
+    file = io.BytesIO()
+    soundfile.write(file, waveform, sampling_rate, format="WAV", subtype="PCM_16")
+    return "data:audio/wav;base64," + base64.b64encode(file.getvalue()).decode()

@@ -1,0 +1,91 @@
+"""What the policy said, what it earned, and the clip it heard: kept every few rollouts, to be read and listened to."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+
+from cogrl.callbacks.mlflow_logger import MLflowLogger
+from cogrl.callbacks.report import rollout_page
+from cogrl.types import Rollouts, Scores
+
+
+class RolloutTable(pl.Callback):
+    """For stages that sample: `run_dir/rollouts/<step>.jsonl` (all completions) and `<step>.html` (some, with sound).
+
+    With MLflow, the table `rollouts.json` and the pages are kept there too. Other stages are left alone.
+
+    Args:
+        every_n_rollouts: how often; 0 = never. The first rollout is always kept.
+        groups: prompts in the table and on the page, each with all its completions.
+    """
+
+    def __init__(self, every_n_rollouts: int = 10, groups: int = 4) -> None:
+        if every_n_rollouts < 0 or groups < 1:
+            raise ValueError(
+                f"rollout_table: every_n_rollouts={every_n_rollouts} must be at least 0 and groups={groups} at least 1"
+            )
+        self.every_n_rollouts, self.groups = every_n_rollouts, groups
+        self.seen = 0
+        self.latest: Rollouts | None = None
+
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        rollouts = getattr(pl_module, "rollouts", None)
+        if rollouts is None or rollouts is self.latest or self.every_n_rollouts == 0 or not trainer.is_global_zero:
+            return
+        self.latest = rollouts
+        if self.seen % self.every_n_rollouts == 0:
+            self.write(trainer, rollouts, pl_module.scores, pl_module.policy.sampling_rate)
+        self.seen += 1
+
+    def write(self, trainer: pl.Trainer, rollouts: Rollouts, scores: Scores, sampling_rate: int) -> None:
+        step = rollouts.policy_version
+        folder = Path(trainer.default_root_dir) / "rollouts"
+        folder.mkdir(parents=True, exist_ok=True)
+        records = rows(rollouts, scores)
+        (folder / f"{step:06d}.jsonl").write_text(
+            "".join(json.dumps(record, ensure_ascii=False) + "\n" for record in records), encoding="utf-8"
+        )
+        shown = records[: self.groups * rollouts.group_size]
+        page = folder / f"{step:06d}.html"
+        page.write_text(rollout_page(step, shown, rollouts.clips[: self.groups], sampling_rate), encoding="utf-8")
+        columns = {name: [record[name] for record in shown] for name in shown[0]}
+        for logger in trainer.loggers:
+            if isinstance(logger, MLflowLogger):
+                logger.log_table(columns, "rollouts.json")
+                logger.log_file(page, "rollouts")
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"seen": self.seen}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.seen = state_dict["seen"]
+
+
+def rows(rollouts: Rollouts, scores: Scores) -> list[dict[str, Any]]:
+    """One flat record a completion; a reward that does not apply (NaN) is None."""
+    examples, routes = rollouts.row_examples, rollouts.row_routes
+    return [
+        {
+            "step": rollouts.policy_version,
+            "group": i // rollouts.group_size,
+            "id": examples[i].id,
+            "route": routes[i],
+            "text_group": examples[i].text_group,
+            "emotion": examples[i].emotion,
+            "completion": rollouts.texts[i],
+            "finished": bool(rollouts.finished[i]),
+            **{f"reward/{name}": number(values[i]) for name, values in scores.terms.items()},
+            "reward": number(scores.total[i]),
+            "advantage": number(rollouts.advantages[i]),
+        }
+        for i in range(len(rollouts))
+    ]
+
+
+def number(value: Any) -> float | None:
+    """A float for JSON, which knows no NaN."""
+    return None if value != value else round(float(value), 6)

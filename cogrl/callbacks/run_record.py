@@ -1,0 +1,100 @@
+"""How a run came about: its configuration, its environment, and the MLflow run it belongs to."""
+
+import json
+import os
+import platform
+import subprocess
+import sys
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from pytorch_lightning.cli import SaveConfigCallback
+
+from cogrl.callbacks.mlflow_logger import MLflowLogger
+
+_PACKAGES = (
+    "cogrl torch pytorch-lightning transformers jsonargparse omegaconf mlflow numpy soundfile soxr peft triton "
+    "deepspeed flash-attn"
+).split()
+
+
+class RunRecord(SaveConfigCallback):
+    """`config.yaml` and `environment.json` in the run folder and in MLflow; the MLflow run id in every checkpoint."""
+
+    def __init__(self, parser, config, **kwargs: Any) -> None:
+        super().__init__(parser, config, save_to_log_dir=False, **kwargs)
+        self.loggers: list[MLflowLogger] = []
+
+    def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
+        self.loggers = [logger for logger in trainer.loggers if isinstance(logger, MLflowLogger)]
+        super().setup(trainer, pl_module, stage)
+
+    def save_config(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
+        folder = Path(trainer.default_root_dir)
+        config, surroundings = folder / "config.yaml", folder / "environment.json"
+        config.write_text(self.parser.dump(self.config, skip_unset=False))
+        surroundings.write_text(json.dumps(environment(), indent=1) + "\n")
+        for logger in self.loggers:
+            if not logger.resumes:
+                logger.log_hyperparams(flat(self.config.as_dict()))
+            logger.log_file(config)
+            logger.log_file(surroundings)
+
+    def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
+        for logger in self.loggers:
+            logger.fail(exception)
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"mlflow_run_id": next((logger.run_id for logger in self.loggers), None)}
+
+
+def mlflow_run_of(checkpoint: str | Path) -> str | None:
+    """The MLflow run a checkpoint belongs to; None when it names none (or is a sharded folder)."""
+    if not Path(checkpoint).is_file():
+        return None
+    state = torch.load(checkpoint, map_location="cpu", mmap=True, weights_only=True)
+    return state["callbacks"].get(RunRecord.__name__, {}).get("mlflow_run_id")
+
+
+def environment() -> dict[str, Any]:
+    """Versions, machine, code and command of this process."""
+    versions = {name: version_of(name) for name in _PACKAGES}
+    return {
+        "command": sys.argv,
+        "directory": os.getcwd(),
+        "git": git_commit(),
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "cpus": os.cpu_count(),
+        "gpus": [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())],
+        "packages": {name: version for name, version in versions.items() if version},
+    }
+
+
+def version_of(package: str) -> str | None:
+    """The installed version, or None."""
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def git_commit() -> str | None:
+    """The commit of the working directory, `+changes` appended when files differ from it; None outside a checkout."""
+    try:
+        commit = subprocess.run(["git", "rev-parse", "HEAD"], capture_output=True, text=True, check=True)
+        changes = subprocess.run(["git", "status", "--porcelain", "-uno"], capture_output=True, text=True, check=True)
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return commit.stdout.strip() + ("+changes" if changes.stdout.strip() else "")
+
+
+def flat(config: dict[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Nested keys joined by dots."""
+    found = {}
+    for key, value in config.items():
+        found |= flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {f"{prefix}{key}": value}
+    return found

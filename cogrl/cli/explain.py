@@ -1,0 +1,206 @@
+"""What is wrong with a configuration: which file (or flag), which key, and the nearest key that exists.
+
+Runs only after parsing has failed. jsonargparse knows everything needed, but tells it as nested union errors and without
+the file; here each file and flag is compared with the options of the parser and of the classes it names.
+"""
+
+import difflib
+import re
+import types
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import is_dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import Any, Union, get_args, get_origin
+
+import jsonargparse
+import yaml
+
+Options = Mapping[str, Any]
+"""Dotted name -> type hint."""
+_SUBCLASS_KEYS = ("class_path", "init_args", "dict_kwargs")
+
+
+def explain(message: str, args: Sequence[str], parser: jsonargparse.ArgumentParser) -> str:
+    """The first wrong or unknown key in the order given, else jsonargparse's own words, shortened."""
+    sources = list(read_sources(args))
+    merged: dict[str, Any] = {}
+    for _, values in sources:
+        merged = merge(merged, values)
+    for source, values in sources:
+        for problem in problems(values, options(parser), merged):
+            return f"{source}: {problem}"
+    return undefined(message, sources) or missing(message) or plain(message)
+
+
+def read_sources(args: Sequence[str]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """(file or flag, nested values), in the order of the command line. Raises ValueError for a file that is no mapping."""
+    pending = None
+    for arg in args:
+        name, equals, value = arg.partition("=")
+        if pending is None and arg.startswith("-"):
+            if equals:
+                yield from read_source(name, value)
+            else:
+                pending = name
+        elif pending is not None:
+            yield from read_source(pending, arg)
+            pending = None
+
+
+def read_source(name: str, value: str) -> Iterator[tuple[str, dict[str, Any]]]:
+    if name not in ("-c", "--config"):
+        nested: Any = yaml.safe_load(value)
+        for part in reversed(name.lstrip("-").removesuffix("+").split(".")):
+            nested = {part: nested}
+        yield name, nested
+        return
+    if not Path(value).is_file():
+        raise FileNotFoundError(f"--config {value}: no such file")
+    try:
+        nested = yaml.safe_load(Path(value).read_text(encoding="utf-8"))
+    except yaml.YAMLError as error:
+        raise ValueError(f"{value}: not YAML: {error}") from error
+    if nested is not None and not isinstance(nested, dict):
+        raise ValueError(f"{value}: must hold keys and values, got {type(nested).__name__}")
+    yield value, nested or {}
+
+
+def merge(old: Any, new: Any) -> Any:
+    """Later keys win; mappings are merged."""
+    if not isinstance(old, dict) or not isinstance(new, dict):
+        return new
+    return old | {key: merge(old.get(key), value) for key, value in new.items()}
+
+
+def options(parser: jsonargparse.ArgumentParser) -> Options:
+    """Every option of a parser, without the names of groups."""
+    actions = [action for action in parser._actions if not action.dest.endswith(".help")]
+    found = {action.dest: getattr(action, "_typehint", None) or action.type for action in actions}
+    return {name: hint for name, hint in found.items() if not any(other.startswith(f"{name}.") for other in found)}
+
+
+def options_of(cls: type) -> Options:
+    """The constructor arguments of a class, inherited ones included."""
+    parser = jsonargparse.ArgumentParser()
+    parser.add_class_arguments(cls, fail_untyped=False)
+    return options(parser)
+
+
+def problems(
+    values: Mapping[str, Any], known: Options, merged: Any, prefix: str = "", shown: str = ""
+) -> Iterator[str]:
+    """What is wrong in `values`. `prefix` leads to them inside `known`, `shown` in the user's file."""
+    for key, value in values.items():
+        name, full = f"{prefix}{key}", f"{shown}{key}"
+        below = merged.get(key) if isinstance(merged, dict) else None
+        if name in known:
+            yield from wrong_value(full, value, known[name], below)
+        elif any(other.startswith(f"{name}.") for other in known):
+            if isinstance(value, dict):
+                yield from problems(value, known, below, f"{name}.", f"{full}.")
+            elif value is not None:
+                yield f"{full}: {value!r} is not a group of keys"
+        else:
+            siblings = {other.removeprefix(prefix).split(".")[0] for other in known if other.startswith(prefix)}
+            yield f"unknown key {full!r}; {nearest(str(key), siblings)}"
+
+
+def wrong_value(full: str, value: Any, hint: Any, merged: Any) -> Iterator[str]:
+    classes = [c for c in alternatives(hint) if isinstance(c, type) and c.__module__ != "builtins"]
+    if not isinstance(value, dict) or not classes:
+        yield from wrong_leaf(full, value, hint)
+    elif is_dataclass(classes[0]):
+        yield from problems(value, options_of(classes[0]), merged, shown=f"{full}.")
+    else:
+        yield from wrong_object(full, value, classes[0], merged if isinstance(merged, dict) else {})
+
+
+def wrong_object(full: str, value: Mapping[str, Any], base: type, merged: Mapping[str, Any]) -> Iterator[str]:
+    """A value of the form class_path + init_args; the class may stand in another file, `init_args` may be left out."""
+    path = value.get("class_path") or merged.get("class_path") or f"{base.__module__}.{base.__qualname__}"
+    try:
+        known = options_of(class_at(path))
+    except ValueError as error:
+        if "class_path" in value:
+            yield f"{full}.class_path: {error}"
+        return
+    short = [key for key in value if key not in _SUBCLASS_KEYS]
+    if set(value) & set(_SUBCLASS_KEYS) and short:
+        yield f"unknown key '{full}.{short[0]}'; {nearest(short[0], _SUBCLASS_KEYS)}"
+    inner, shown = (value, f"{full}.") if short else (value.get("init_args") or {}, f"{full}.init_args.")
+    yield from problems(inner, known, merged.get("init_args", merged), shown=shown)
+
+
+def class_at(path: str) -> type:
+    """The class with this dotted name. Raises ValueError, with the nearest name, when there is none."""
+    module, _, name = path.rpartition(".")
+    if not module:
+        raise ValueError(f"{path!r} is no full name; write package.module.{path}")
+    try:
+        found = import_module(module)
+    except ImportError as error:
+        raise ValueError(f"{path!r} can not be imported: {error}") from error
+    if not hasattr(found, name):
+        raise ValueError(
+            f"{module} has no {name!r}; {nearest(name, [n for n in vars(found) if not n.startswith('_')])}"
+        )
+    return getattr(found, name)
+
+
+def wrong_leaf(full: str, value: Any, hint: Any) -> Iterator[str]:
+    if hint is None or (isinstance(value, str) and "${" in value):
+        return
+    parser = jsonargparse.ArgumentParser(exit_on_error=False)
+    parser.add_argument("--value", type=hint)
+    try:
+        parser.parse_object({"value": value})
+    except jsonargparse.ArgumentError:
+        yield f"{full}: {value!r} is not {readable(hint)}"
+
+
+def alternatives(hint: Any) -> Sequence[Any]:
+    return get_args(hint) if get_origin(hint) in (Union, types.UnionType) else (hint,)
+
+
+def readable(hint: Any) -> str:
+    """`int`, `float or null`, `one of 'A', 'B'` …"""
+    words = [
+        "null" if part is type(None) else part.__name__ if isinstance(part, type) else str(part).replace("typing.", "")
+        for part in alternatives(hint)
+    ]
+    return "of type " + " or ".join(words)
+
+
+def nearest(name: str, known: Sequence[str]) -> str:
+    close = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
+    return f"did you mean {close[0]!r}?" if close else f"keys here: {', '.join(sorted(known))}"
+
+
+def undefined(message: str, sources: Sequence[tuple[str, Any]]) -> str | None:
+    """An interpolation that leads nowhere, and who wrote it."""
+    match = re.search(r"Interpolation key '\.*(.+?)' not found", message)
+    if not match:
+        return None
+    text = f"${{{match[1]}}}"
+    source = next((source for source, values in sources if text in str(values)), "configuration")
+    return f"{source}: {text} is not defined: no file and no flag sets {match[1]!r}"
+
+
+def missing(message: str) -> str | None:
+    """Advice for the parts that every run needs."""
+    if "required" not in message:
+        return None
+    if "policy" in message:
+        return "no policy given; add --config configs/policy/tiny.yaml after the stage's file"
+    if "path" in message:
+        return "policy.path is missing; give the Hugging Face folder of the policy with --model.policy.path DIR"
+    if "model" in message:
+        return "no stage given; begin with --config configs/stage/sft.yaml (or another file of configs/stage)"
+    return None
+
+
+def plain(message: str) -> str:
+    """jsonargparse's message without the dump of the values."""
+    lines = [line for line in message.splitlines() if not line.strip().startswith(("Given value", "Subtypes:"))]
+    return "\n".join(lines[:12])

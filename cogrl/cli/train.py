@@ -1,0 +1,135 @@
+"""`cogrl fit | validate | test | predict`: constructor arguments from YAML, one run folder, one MLflow run."""
+
+import json
+import os
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NoReturn
+
+import jsonargparse
+from pytorch_lightning.cli import LightningArgumentParser, LightningCLI
+
+from cogrl.callbacks.checkpoint import LastCheckpoint
+from cogrl.callbacks.export import Export
+from cogrl.callbacks.mlflow_logger import MLflowLogger
+from cogrl.callbacks.progress import ProgressLines
+from cogrl.callbacks.rollout_table import RolloutTable
+from cogrl.callbacks.run_record import RunRecord, mlflow_run_of
+from cogrl.cli.explain import explain
+from cogrl.cli.signals import graceful_signals
+from cogrl.data.module import AudioData
+from cogrl.stages import Stage
+
+
+class StageParser(LightningArgumentParser):
+    """Reports what it can not parse as a ValueError."""
+
+    def error(self, message: str, ex: Exception | None = None) -> NoReturn:
+        if not self.exit_on_error:
+            super().error(message, ex)
+        raise ValueError(message) from ex
+
+
+class StageCLI(LightningCLI):
+    """LightningCLI with a run folder, and with the callbacks and the logger every run has."""
+
+    def __init__(self, command: str, args: Sequence[str]) -> None:
+        self.command = command
+        jsonargparse.set_parsing_settings(omegaconf_absolute_to_relative_paths=True)
+        super().__init__(
+            Stage,
+            AudioData,
+            subclass_mode_model=True,
+            seed_everything_default=0,
+            auto_configure_optimizers=False,
+            save_config_callback=RunRecord,
+            parser_class=StageParser,
+            parser_kwargs={"parser_mode": "omegaconf+", "prog": "cogrl"},
+            args=[command, *args],
+        )
+
+    def subcommands(self) -> dict[str, set[str]]:
+        return {self.command: LightningCLI.subcommands()[self.command]}
+
+    def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
+        parser.add_argument("--run_dir", type=str, default="runs/run", help="folder of everything this run writes")
+        parser.add_lightning_class_args(LastCheckpoint, "checkpoint")
+        parser.add_lightning_class_args(RolloutTable, "rollout_table")
+        parser.add_lightning_class_args(Export, "export")
+        parser.add_class_arguments(MLflowLogger, "mlflow", instantiate=False)
+
+    def parse_arguments(self, parser: LightningArgumentParser, args: Sequence[str]) -> None:
+        try:
+            self.config = parser.parse_args(args)
+        except ValueError as error:
+            message = explain(str(error), args[1:], self._parser(self.command))
+        else:
+            return
+        raise ValueError(message)
+
+    def _parse_ckpt_path(self) -> None:
+        """Nothing: the configuration comes from YAML, never out of a checkpoint."""
+
+    def before_instantiate_classes(self) -> None:
+        self.run_dir = Path(self.config[self.command].run_dir).absolute()
+        check_writable(self.run_dir)
+
+    def instantiate_trainer(self, **kwargs: Any):
+        trainer, settings = self._get(self.config_init, "trainer"), self._get(self.config_init, "mlflow").as_dict()
+        checkpoint = self.checkpoint()
+        if trainer.logger is None:
+            name = self.run_dir.name if self.command == "fit" else f"{self.run_dir.name} {self.command}"
+            resumed = mlflow_run_of(checkpoint) if checkpoint and self.command == "fit" else None
+            settings["run_name"] = settings["run_name"] or name
+            settings["run_id"] = settings["run_id"] or resumed
+            kwargs["logger"] = MLflowLogger(**settings)
+        if trainer.enable_progress_bar is None and not sys.stderr.isatty():
+            kwargs["enable_progress_bar"] = False
+            self.trainer_defaults["callbacks"] = ProgressLines()
+        return super().instantiate_trainer(default_root_dir=str(self.run_dir), **kwargs)
+
+    def checkpoint(self) -> Path | None:
+        """The file `--ckpt_path` names; `last` is the run folder's own."""
+        given = self._get(self.config, "ckpt_path")
+        path = self.run_dir / "checkpoints" / "last.ckpt" if given == "last" else given and Path(given)
+        if path and not path.exists():
+            raise FileNotFoundError(
+                f"--ckpt_path {given}: {path} does not exist; leave it out to start from the beginning"
+            )
+        return path
+
+    def _prepare_subcommand_kwargs(self, subcommand: str) -> dict[str, Any]:
+        checkpoint = self.checkpoint()
+        return super()._prepare_subcommand_kwargs(subcommand) | {"ckpt_path": checkpoint and str(checkpoint)}
+
+    def fit(self, **kwargs: Any) -> None:
+        with graceful_signals(self.trainer):
+            self.trainer.fit(**kwargs)
+
+    def predict(self, **kwargs: Any) -> None:
+        batches = self.trainer.predict(**kwargs)
+        rank = self.trainer.global_rank
+        path = self.run_dir / ("predictions.jsonl" if rank == 0 else f"predictions.{rank}.jsonl")
+        records = [record for batch in batches for record in batch]
+        path.write_text("".join(json.dumps(r, ensure_ascii=False) + "\n" for r in records), encoding="utf-8")
+        print(f"{len(records)} answers written to {path}")
+
+
+def main(command: str, args: Sequence[str]) -> int:
+    StageCLI(command, args)
+    return 0
+
+
+def check_writable(folder: Path) -> None:
+    """Make the folder; raises PermissionError or another OSError, before anything is computed, if it can not be used."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        descriptor, probe = tempfile.mkstemp(dir=folder)
+        os.close(descriptor)
+        os.unlink(probe)
+    except OSError as error:
+        raise type(error)(
+            f"run_dir={str(folder)!r} can not be written: {error}; choose another with --run_dir"
+        ) from error
