@@ -1,7 +1,8 @@
 """Audio files and waveforms: loading, checking, writing; the only conversion between seconds and samples.
 
-What a model hears is what its manifest names: a file that is missing, empty, damaged, cut, too long, stereo or at another
-sampling rate is refused, never repaired in silence. `load_audio(convert=True)` is the explicit way in for foreign files.
+What a model hears is what its manifest names: a file that is missing, empty, damaged, cut, too long, stereo or at
+another sampling rate is refused, never repaired in silence. `load_audio(convert=True)` is the explicit way in for
+foreign files: it mixes channels down and resamples.
 """
 
 import os
@@ -67,8 +68,8 @@ def load_audio(
 
     `convert=True` mixes channels down (mean) and resamples (soxr, high quality); by default such files are refused.
     Raises FileNotFoundError for a missing file, and ValueError, naming path, `name` and a remedy, for a file that is
-    empty, undecodable, silent throughout (all zeros), shorter than 20 ms or longer than `max_s` (never cut), that holds
-    NaN or infinity, or whose duration differs from `expected_s` by more than 5 % + 20 ms (a truncated file).
+    empty, undecodable, shorter than 20 ms or longer than `max_s` (never cut), that holds NaN or infinity, or whose
+    duration differs from `expected_s` by more than 5 % + 20 ms (a truncated file).
     """
     path = Path(path)
     label = _label(path, name)
@@ -110,8 +111,6 @@ def _check_samples(
         raise ValueError(
             f"{label}: lasts {duration_s:.2f} s, the limit is {max_s:g} s; cut it into segments or raise the limit"
         )
-    if not waveform.any():
-        raise ValueError(f"{label}: every sample is zero; replace the file or drop it")
 
 
 def write_flac(path: Path, waveform: Waveform, sampling_rate: int) -> None:

@@ -28,8 +28,8 @@ _ESCAPED = re.compile(r"(?<=[<\[])\\(?=[|/a-z])", re.I)
 def read_manifest(path: Path, audio_root: Path | None = None) -> list[Example]:
     """The examples of a JSONL file; audio paths are relative to `audio_root`, by default the manifest's own folder.
 
-    Chat markup in `text` and `targets`, such as `<|AUDIO|>` or `<sound>`, is escaped (see `escape_markup`): a transcript
-    must not be able to forge a control token. Raises FileNotFoundError for a missing file and one ValueError with all
+    Chat markup in `text` and `targets`, such as `<|AUDIO|>` or `<sound>`, is escaped (see `escape_markup`): no
+    transcript can forge a control token. Raises FileNotFoundError for a missing file and one ValueError with all
     bad lines (at most 20), each as `file:line`.
     """
     path = Path(path)
@@ -66,7 +66,7 @@ def write_manifest(path: Path, examples: Sequence[Example]) -> None:
         record["text"] = unescape_markup(example.text)
         if example.targets:
             record["targets"] = {route: unescape_markup(text) for route, text in example.targets.items()}
-        lines.append(json.dumps(record, ensure_ascii=False) + "\n")
+        lines.append(json.dumps(record, ensure_ascii=False, allow_nan=False) + "\n")
     descriptor, temporary = tempfile.mkstemp(dir=path.parent, suffix=".jsonl.part")
     try:
         with os.fdopen(descriptor, "w", encoding="utf-8") as file:
@@ -78,7 +78,7 @@ def write_manifest(path: Path, examples: Sequence[Example]) -> None:
 
 
 def escape_markup(text: str) -> str:
-    r"""`<|AUDIO|>`, `<sound>`, `[AUDIO]` with a backslash after the bracket (`<\|AUDIO|>`): visible, no longer a token."""
+    r"""`<|AUDIO|>`, `<sound>`, `[AUDIO]` with a backslash after the bracket (`<\|AUDIO|>`): visible, but no token."""
     return _MARKUP.sub(lambda match: match.group() + "\\", text)
 
 
@@ -156,7 +156,8 @@ def _parse(line: bytes, where: str, root: Path) -> Example:
     _check_values(record)
     targets = {route: escape_markup(text) for route, text in record.get("targets", {}).items()}
     audio, text = root / record["audio"], escape_markup(record["text"])
-    return Example(**{**record, "audio": audio, "text": text, "targets": targets, "where": where})
+    numbers = {key: float(record[key]) for key in _NUMBERS if key in record}
+    return Example(**{**record, **numbers, "audio": audio, "text": text, "targets": targets, "where": where})
 
 
 def _check_keys(record: dict) -> None:

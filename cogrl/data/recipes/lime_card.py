@@ -45,12 +45,12 @@ def write_card(folder: Path, tier: str, seed: int, splits: Mapping[str, Sequence
         "# LIME-mini",
         "",
         f"Tier `{tier}`, seed {seed}: {len(everything)} clips, {hours:.2f} hours of 16 kHz mono FLAC. "
-        f"{everything[0].licence.capitalize()}.",
+        f"Licence: {everything[0].licence}.",
         "",
-        "Synthetic speech in the shape of LIME-440K (arXiv:2606.06940): seven emotions, three intensities, neutral words. "
-        "Each sentence of a speaker is read with every emotion equally often, so neither words nor speaker tell the "
-        "emotion. Splits share no speaker and no sentence. It shows that training works; it is no evidence about human "
-        "speech.",
+        "Synthetic speech in the shape of LIME-440K (arXiv:2606.06940): seven emotions, three intensities, neutral "
+        "words. Each sentence of a speaker is read with every emotion equally often, so neither words nor speaker tell "
+        "the emotion. Splits share no speaker and no sentence. It shows that training works; it is no evidence about "
+        "human speech.",
         "",
         *_table(("split", "clips", "hours", "speakers", "sentences", "low / mid / high"), map(_counts, splits.items())),
         "",
@@ -65,9 +65,9 @@ def write_card(folder: Path, tier: str, seed: int, splits: Mapping[str, Sequence
         "",
         "## Fields of a manifest line",
         "",
-        "`valence`, `arousal`, `dominance` in [-1, 1] are the emotion's anchor times the intensity plus noise (sd 0.05). "
-        "`synthesis` holds the parameters that were rendered and, under `measured`, what the file measures. `targets` "
-        "holds the reply with (A) and without (B) the thought, written from the emotion and the scenario.",
+        "`valence`, `arousal`, `dominance` in [-1, 1] are the emotion's anchor times the intensity plus noise (sd "
+        "0.05). `synthesis` holds the parameters that were rendered and, under `measured`, what the file measures. "
+        "`targets` holds the reply with (A) and without (B) the thought, written from the emotion and the scenario.",
     ]
     (folder / "CARD.md").write_text("\n".join(text) + "\n", encoding="utf-8")
 
@@ -109,7 +109,8 @@ def _figure(changes: Mapping[tuple[str, str], np.ndarray]) -> Figure:
         for offset, (level, shade) in enumerate(zip(INTENSITIES, ("0.75", "0.5", "0.15"), strict=True)):
             values = [changes.get((emotion, level), np.full((1, 4), np.nan))[:, column] for emotion in EMOTIONS]
             at = np.arange(len(EMOTIONS)) + 0.25 * (offset - 1)
-            axes.errorbar([v.mean() for v in values], at, xerr=[v.std() for v in values], fmt="o", ms=4, color=shade, label=level)  # fmt: skip
+            means, spreads = [v.mean() for v in values], [v.std() for v in values]
+            axes.errorbar(means, at, xerr=spreads, fmt="o", ms=4, color=shade, label=level)
         axes.axvline(1.0 if column == 2 else 0.0, color="0.8", zorder=0)
         axes.set(title=title, yticks=range(len(EMOTIONS)), yticklabels=EMOTIONS if column == 0 else [])
         axes.invert_yaxis()

@@ -9,7 +9,7 @@ from cogrl.types import Waveform
 
 @dataclass(frozen=True)
 class Acoustics:
-    """`f0_hz` median over voiced frames (NaN without any), `level_db` RMS in dBFS, `balance_db` = 1-5 kHz over 0.1-1 kHz."""
+    """Median F0 of the voiced frames (NaN without any), RMS in dBFS, power in 1-5 kHz over power in 0.1-1 kHz."""
 
     f0_hz: float
     level_db: float

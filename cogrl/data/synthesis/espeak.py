@@ -13,7 +13,8 @@ import numpy as np
 
 _RETRIEVAL, _UTF8, _SSML = 1, 1, 0x10
 _RATE, _VOLUME, _PITCH, _RANGE = 1, 2, 3, 4
-_UNITS_PER_ST = 50 / 12  # the pitch parameter is 50 at the voice's own pitch and doubles the frequency every 50 units
+_UNITS_PER_ST = 5.7  # of the pitch parameter, 50 at the voice's own pitch; measured on eight voices
+_ST_PER_SPAN = 2.0  # a wider range lifts the mean, which `pitch_st` must not notice; measured
 _CALLBACK = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.POINTER(ctypes.c_short), ctypes.c_int, ctypes.c_void_p)
 _SYNTH = [ctypes.c_void_p, ctypes.c_size_t, *[ctypes.c_uint, ctypes.c_int, ctypes.c_uint, ctypes.c_uint]]
 _SYNTH += [ctypes.c_void_p, ctypes.c_void_p]
@@ -41,9 +42,10 @@ class Espeak:
     ) -> tuple[np.ndarray, int]:
         """(float32 samples, sampling rate) of `text`, the last word moved by `final_st` semitones.
 
-        `pitch_st` shifts the voice's own pitch, `span` scales its pitch range; both saturate where espeak's 0-100
-        parameters end (-12 to +12 semitones, 0 to 2 times the range). The library is loaded, seeded and unloaded for
-        each call (3 ms): otherwise its noise, vibrato and wave phases make a clip depend on the clip before it.
+        `pitch_st` shifts the voice's own pitch, `span` scales its pitch range around an unchanged mean; they saturate
+        where espeak's 0-100 parameters end (about -8.5 to +8.5 semitones, 0 to 2 times the range). The library is
+        loaded, seeded and unloaded for each call (3 ms): otherwise its noise, vibrato and wave phases make a clip
+        depend on the clip before it.
         Raises ValueError for a voice that the library does not have.
         """
         library = ctypes.CDLL(self._path)
@@ -66,7 +68,7 @@ class Espeak:
         library.espeak_SetSynthCallback(callback)
         if library.espeak_SetVoiceByName(voice.encode()) != 0:
             raise ValueError(f"espeak-ng has no voice {voice!r}")
-        pitch = 50 + _UNITS_PER_ST * pitch_st
+        pitch = 50 + _UNITS_PER_ST * (pitch_st - _ST_PER_SPAN * (span - 1))
         for parameter, value, low, high in (
             (_RATE, words_per_minute, 80, 400),
             (_VOLUME, 60, 0, 99),

@@ -54,9 +54,11 @@ def tremble(
 
 
 def loudness(waveform: Waveform, db: float) -> Waveform:
-    """float32 at an RMS of `db` dBFS, or at a peak of 0.98 if that level would clip."""
-    gain = 10 ** (db / 20) / _rms(waveform)
-    return (waveform * min(gain, 0.98 / np.abs(waveform).max())).astype(np.float32)
+    """float32 at an RMS of `db` dBFS; peaks above 0.6 are bent below 0.98, never clipped."""
+    scaled = waveform * (10 ** (db / 20) / _rms(waveform))
+    peak = np.abs(scaled)
+    bent = np.sign(scaled) * (0.6 + 0.38 * np.tanh((peak - 0.6) / 0.38))
+    return np.where(peak > 0.6, bent, scaled).astype(np.float32)
 
 
 def _rms(waveform: Waveform) -> float:

@@ -21,7 +21,7 @@ _VOWELS = {
 
 
 def f0_contour(syllables: int, last: int, base_hz: float, prosody: Prosody) -> np.ndarray:
-    """F0 in Hz at the start, middle and end of each syllable: declining accents of 1 st, `final_st` on the `last` ones."""
+    """F0 in Hz, three points a syllable: declining accents of 1 st, `final_st` on the `last` syllables."""
     accent = np.where(np.arange(syllables) % 2 == 0, 1.0, -1.0) * prosody.span
     decline = np.linspace(1.0, -1.0, syllables) * prosody.span
     final = np.where(np.arange(syllables) >= syllables - last, prosody.final_st, 0.0)
@@ -41,7 +41,8 @@ def speak(text: str, speaker: Speaker, prosody: Prosody) -> tuple[Waveform, int]
     harmonics = np.arange(1, int(0.9 * _SAMPLING_RATE / 2 / f0.max()) + 1)
     source = (np.sin(phase[:, None] * harmonics) / harmonics).sum(1)
     envelope = np.sin(np.pi * (np.arange(size) + 0.5) / size) ** 0.5
-    syllables = [_resonate(part, _VOWELS[v]) * envelope for part, v in zip(np.split(source, len(letters)), letters, strict=True)]  # fmt: skip
+    parts = zip(np.split(source, len(letters)), letters, strict=True)
+    syllables = [_resonate(part, _VOWELS[letter]) * envelope for part, letter in parts]
     return np.concatenate(syllables).astype(np.float32), _SAMPLING_RATE
 
 

@@ -1,5 +1,6 @@
 """Twenty-four speakers, twelve female and twelve male, and what each does to a prosody when it reads a sentence."""
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -8,9 +9,11 @@ import soxr
 
 from cogrl.data.synthesis import filters
 from cogrl.data.synthesis.emotions import Prosody
+from cogrl.data.synthesis.espeak import Espeak
 from cogrl.types import Waveform
 
-REFERENCE_DB = -28.0
+_WORDS_PER_MINUTE = 175
+REFERENCE_DB = -30.0
 """RMS of a neutral reading in dBFS: leaves room for the loudest emotion."""
 
 
@@ -32,16 +35,31 @@ class Speaker:
     level_db: float = 0.0
 
 
-_FEMALE = ("en-us+f1 en-us+f2 en+f3 en-us+f5 en-us+Alicia en-GB-x-rp+Andrea en-us+Annie en-us-nyc+anika en-us+belinda "
-           "en-GB-scotland+linda en-029+steph en-us+f4").split()  # fmt: skip
-_MALE = ("en-us+m1 en+m3 en-us+m7 en-us+Alex en-GB-x-rp+Andy en-us+Lee en-us+Michael en-us-nyc+adam en-GB-scotland+Hugo "
-         "en-029+travis en-us+Reed en-us+john").split()  # fmt: skip
+_PAIRS = (
+    ("en-us+f1", "en-us+m1"),
+    ("en-us+f2", "en+m3"),
+    ("en+f3", "en-us+m7"),
+    ("en-us+f5", "en-us+Alex"),
+    ("en-us+Alicia", "en-GB-x-rp+Andy"),
+    ("en-GB-x-rp+Andrea", "en-us+Lee"),
+    ("en-us+Annie", "en-us+Michael"),
+    ("en-us-nyc+anika", "en-us-nyc+adam"),
+    ("en-us+belinda", "en-GB-scotland+Hugo"),
+    ("en-GB-scotland+linda", "en-029+travis"),
+    ("en-029+steph", "en-us+Reed"),
+    ("en-us+f4", "en-us+john"),
+)
+"""espeak-ng voices with a variant: one woman, one man in each line."""
+
+
+Voice = Callable[[str, Speaker, Prosody], tuple[Waveform, int]]
+"""Renders pitch, range, tempo and final movement of a text: (waveform, sampling rate)."""
 
 
 def speakers() -> list[Speaker]:
     """The 24 speakers, female and male in turn. Their traits are fixed: they do not depend on a corpus seed."""
     rng, people = np.random.default_rng(24), []
-    for index, (woman, man) in enumerate(zip(_FEMALE, _MALE, strict=True)):
+    for index, (woman, man) in enumerate(_PAIRS):
         for female, variant in ((True, woman), (False, man)):
             traits = rng.uniform(-1, 1, 6)
             people.append(
@@ -61,7 +79,7 @@ def speakers() -> list[Speaker]:
 
 
 def read(
-    voice: Callable[[str, Speaker, Prosody], tuple[Waveform, int]],
+    voice: Voice,
     text: str,
     speaker: Speaker,
     prosody: Prosody,
@@ -70,7 +88,7 @@ def read(
 ) -> Waveform:
     """One clip at `sampling_rate`: `voice` renders pitch, range and tempo, the filters do the rest.
 
-    The voice is played `formant` times faster to move the formants; voices render with pitch and tempo compensated.
+    The voice is played `formant` times faster to move the formants; voices render pitch and tempo that much lower.
     """
     raw, raw_rate = voice(text, speaker, prosody)
     clip = soxr.resample(raw, raw_rate * speaker.formant * prosody.formant, sampling_rate)
@@ -81,3 +99,16 @@ def read(
     clip = filters.roughen(clip, sampling_rate, prosody.roughness, rng)
     clip = filters.breathe(clip, sampling_rate, prosody.breath, rng)
     return filters.loudness(clip, REFERENCE_DB + speaker.level_db + prosody.level_db)
+
+
+def speak_with_espeak(engine: Espeak, text: str, speaker: Speaker, prosody: Prosody) -> tuple[Waveform, int]:
+    """The espeak-ng `Voice`: the speaker's variant, moved as the prosody says."""
+    factor = speaker.formant * prosody.formant
+    return engine.speak(
+        text,
+        speaker.variant,
+        pitch_st=speaker.pitch_st + prosody.pitch_st - 12 * math.log2(factor),
+        span=prosody.span,
+        words_per_minute=_WORDS_PER_MINUTE * speaker.rate * prosody.rate / factor,
+        final_st=prosody.final_st,
+    )

@@ -1,0 +1,115 @@
+import numpy as np
+import pytest
+import soundfile
+
+from cogrl.audio import audio_info, load_audio, to_samples, to_seconds, write_flac
+
+RATE = 16000
+
+
+def tone(seconds: float = 0.5, hertz: float = 440.0, rate: int = RATE) -> np.ndarray:
+    return (0.3 * np.sin(2 * np.pi * hertz * np.arange(round(seconds * rate)) / rate)).astype(np.float32)
+
+
+def cut_in_half(path):
+    data = path.read_bytes()
+    path.write_bytes(data[: len(data) // 2])
+
+
+def with_nan():
+    return np.concatenate([tone(), np.array([np.nan], np.float32)])
+
+
+def with_infinity():
+    return np.concatenate([tone(), np.array([np.inf], np.float32)])
+
+
+REFUSALS = {
+    "missing": (lambda path: None, FileNotFoundError, "no such audio file"),
+    "zero bytes": (lambda path: path.write_bytes(b""), ValueError, "cannot be decoded"),
+    "garbage": (lambda path: path.write_bytes(b"RIFF" + bytes(range(256))), ValueError, "cannot be decoded"),
+    "header only": (lambda path: soundfile.write(path, np.zeros(0), RATE), ValueError, "holds no samples"),
+    "nan": (lambda path: soundfile.write(path, with_nan(), RATE, subtype="FLOAT"), ValueError, "NaN"),
+    "infinity": (lambda path: soundfile.write(path, with_infinity(), RATE, subtype="FLOAT"), ValueError, "infinite"),
+    "blip": (lambda path: soundfile.write(path, tone(0.015), RATE), ValueError, "less than 20 ms"),
+    "too long": (lambda path: soundfile.write(path, tone(2.1), RATE), ValueError, "limit is 2 s"),
+    "stereo": (lambda path: soundfile.write(path, np.stack([tone()] * 2, 1), RATE), ValueError, "2 channels"),
+    "44.1 kHz": (lambda path: soundfile.write(path, tone(rate=44100), 44100), ValueError, "44100 Hz"),
+}
+
+
+@pytest.mark.parametrize("case", REFUSALS)
+def test_a_bad_file_is_refused_with_its_name_and_path(tmp_path, case):
+    make, kind, reason = REFUSALS[case]
+    path = tmp_path / "clip.wav"
+    make(path)
+    with pytest.raises(kind, match=reason) as caught:
+        load_audio(path, max_s=2.0, name="train.jsonl:7 (c07)")
+    assert str(path) in str(caught.value) and "train.jsonl:7 (c07)" in str(caught.value)
+
+
+@pytest.mark.parametrize("suffix", ["wav", "flac"])
+def test_a_truncated_file_is_refused_although_its_header_is_sound(tmp_path, suffix):
+    path = tmp_path / f"clip.{suffix}"
+    soundfile.write(path, tone(1.0), RATE)
+    cut_in_half(path)
+    with pytest.raises(ValueError, match=r"truncated|damaged|cannot be decoded"):
+        load_audio(path, expected_s=1.0, name="c01")
+
+
+def test_the_manifest_duration_has_five_percent_and_twenty_milliseconds_of_slack(tmp_path):
+    path = tmp_path / "clip.flac"
+    write_flac(path, tone(1.0), RATE)
+    for allowed in (0.94, 1.0, 1.07):
+        load_audio(path, expected_s=allowed)
+    for wrong in (0.92, 1.08, 2.0):
+        with pytest.raises(ValueError, match="the manifest says"):
+            load_audio(path, expected_s=wrong)
+
+
+def test_a_clip_exactly_at_the_limit_is_heard_whole(tmp_path):
+    path = tmp_path / "clip.flac"
+    write_flac(path, tone(2.0), RATE)
+    assert len(load_audio(path, max_s=2.0)) == 2 * RATE
+
+
+def test_flac_gives_back_the_samples_to_sixteen_bits(tmp_path):
+    path = tmp_path / "clip.flac"
+    write_flac(path, tone(), RATE)
+    loaded = load_audio(path)
+    assert loaded.dtype == np.float32 and loaded.ndim == 1
+    np.testing.assert_allclose(loaded, tone(), atol=2 / 32768)
+    assert audio_info(path).duration_s == 0.5
+
+
+def test_conversion_mixes_channels_and_keeps_the_pitch(tmp_path):
+    path = tmp_path / "clip.wav"
+    left, right = tone(1.0, 440, 44100), tone(1.0, 1760, 44100)
+    soundfile.write(path, np.stack([left, right], 1), 44100, subtype="FLOAT")
+    heard = load_audio(path, convert=True)
+    assert abs(len(heard) - RATE) <= 1
+    spectrum = np.abs(np.fft.rfft(heard[:RATE])) / (RATE / 2)
+    assert sorted(np.argsort(spectrum)[-2:]) == [440, 1760]
+    np.testing.assert_allclose(spectrum[[440, 1760]], 0.15, atol=0.005)
+
+
+@pytest.mark.parametrize("bad", [np.full(99, 1.5), np.full(99, np.nan), np.zeros((99, 2))])
+def test_samples_that_flac_would_change_are_not_written(tmp_path, bad):
+    with pytest.raises(ValueError, match="finite mono samples"):
+        write_flac(tmp_path / "clip.flac", bad.astype(np.float32), RATE)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_failed_write_leaves_the_old_file_and_nothing_else(tmp_path):
+    path = tmp_path / "clip.flac"
+    write_flac(path, tone(), RATE)
+    before = path.read_bytes()
+    with pytest.raises(soundfile.LibsndfileError):
+        write_flac(path, tone(), -1)
+    assert path.read_bytes() == before and list(tmp_path.iterdir()) == [path]
+
+
+def test_seconds_and_samples_are_inverse_on_the_sample_grid():
+    for samples in (0, 1, 15999, 16001, 7):
+        assert to_samples(to_seconds(samples, RATE), RATE) == samples
+    assert to_samples(0.02 + 1e-9, RATE) == 320
