@@ -175,6 +175,19 @@ def test_a_masked_token_is_harmless_whatever_it_holds(kind, poison):
     assert out.metrics["bad"] == 0 and all(value.isfinite() for value in out.metrics.values())
 
 
+@pytest.mark.parametrize("kind", ["sapo", "grpo"])
+@pytest.mark.parametrize("log_ratio", [90.0, -90.0, math.inf, -math.inf])
+def test_a_clamped_token_has_zero_gradient_and_the_loss_of_the_objective(kind, log_ratio):
+    logprobs = torch.tensor([-1.0 + log_ratio, -0.9], requires_grad=True)
+    old, mask, config = torch.full((2,), -1.0), torch.ones(1, 2).bool(), PolicyLossConfig(kind=kind)
+    for advantages in (torch.ones(1), -torch.ones(1)):
+        out = policy_loss(logprobs, advantages, torch.tensor([0, 2]), config=config, old_logprobs=old)
+        (grad,) = torch.autograd.grad(out.loss, logprobs)
+        assert out.loss.isfinite() and grad[0] == 0 and grad[1] != 0
+        expected = objective(config, logprobs[None], old[None], None, advantages, mask, 1, 2)
+        torch.testing.assert_close(out.loss, expected)
+
+
 def test_bad_tokens_are_counted_and_never_hidden():
     old = torch.tensor([-1.0, -1.0, -1.0, -1.0])
     out = policy_loss(

@@ -118,6 +118,11 @@ def test_a_nan_on_a_trained_token_is_not_hidden_and_is_counted():
     assert bad_tokens(logprobs, old, mask) == 2
 
 
+def test_the_ratio_is_one_under_the_mask():
+    logprobs, mask = torch.tensor([[math.nan, math.inf, -1.0]]), torch.tensor([[False, False, True]])
+    assert importance_ratio(logprobs, torch.tensor([[-1.0, -1.0, -1.5]]), mask)[0, :2].tolist() == [1.0, 1.0]
+
+
 def test_the_old_policy_gets_no_gradient():
     old = torch.full((1, 2), -1.0, requires_grad=True)
     logprobs = torch.full((1, 2), -0.8, requires_grad=True)
