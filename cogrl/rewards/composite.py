@@ -3,7 +3,7 @@
 import logging
 import math
 from collections.abc import Callable, Mapping, Sequence
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import torch
 
@@ -22,6 +22,7 @@ RewardFn = Callable[[str, Route, Example], float | None]
 log = logging.getLogger(__name__)
 
 
+@runtime_checkable
 class Reward(Protocol):
     """Scores a batch: the three sequences have one entry for every completion."""
 
@@ -133,7 +134,7 @@ class DualRouteReward:
         return Scores(total, terms)
 
 
-def _value(value: float | None, name: str) -> float:
+def _value(value: float | int | None, name: str) -> float:
     if value is None:
         return math.nan
     if not 0 <= value <= 1:

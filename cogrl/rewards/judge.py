@@ -1,10 +1,11 @@
 """The judge behind the empathy and step rewards: who reads a reply and says how good it is."""
 
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from cogrl.types import Emotion
 
 
+@runtime_checkable
 class Judge(Protocol):
     """Scores one reply or one thought step against the gold emotion of the audio. (arXiv:2606.06940, section 4)
 

@@ -50,8 +50,8 @@ CUES: dict[Emotion, dict[Facet, str]] = {
             meant _ lot, let down, be held, dear, mattered, lost someone/something""",
         "step": """stay with/close/near/beside/here, stay by/right, sit with/quietly/here/beside/together, lean on,
             rest, kind to yourself, keep you company, take your time, time you need, slowly, hug, hold you, blanket,
-            cup of, candle, remember them/him/her, about what you miss, call a/someone, shoulder, let the tears, talk
-            about _, lie down, be tender, comfort*, offer company""",
+            cup of, candle, remember them/him/her, about what you miss, call a/someone, shoulder,
+            let the tears, lie down, be tender, comfort*, offer company""",
     },
     "surprise": {
         "feeling": """surpris*, shock*, stun, stunned, stunning, astonish*, amaz*, unexpected*, startl*, speechless,
@@ -122,7 +122,7 @@ DIRECTIONS: dict[str, str] = {
     "negative": """sorry, hard, tough, difficult*, rough, awful, terribl*, horribl*, bad, unpleasant, struggl*,
         stress*, tiring, burden*, troubl*""",
     "positive": "great, wonderful*, good, nice, lovely, fantastic, awesome, brilliant, cool, beautiful, congrats",
-    "startling": "wow, oh, really, no way, goodness, gosh",
+    "startling": "wow, oh, no way, goodness, gosh",
     "plain": "okay, ok, alright, sure, fine, all right",
 }
 """Broad valence or arousal, without a category."""
