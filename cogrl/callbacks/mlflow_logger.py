@@ -6,23 +6,28 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlparse
 
 from mlflow.entities import Metric, Param, RunStatus
-from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID
 from pytorch_lightning.loggers import MLFlowLogger
 from pytorch_lightning.utilities.rank_zero import rank_zero_only, rank_zero_warn
+
+from cogrl.callbacks.mlflow_store import DEFAULT_STORE, PARENT_TAG, absolute_uri, artifacts_beside
 
 _LONGEST_PARAM = 500
 _BATCH = 1000
 _MOST_FAILURES = 10
+_MANNERS = {
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",  # MLflow's own patience holds training up for minutes
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
+}
 
 
 class MLflowLogger(MLFlowLogger):
     """One run in a local SQLite store by default; metrics go out in batches, failures go out as warnings.
 
-    A store that breaks costs one warning; metrics wait for it to come back, and after ten failures in a row the run goes
-    on without it. A run that failed or was killed says so: status FAILED or KILLED and the tag `cogrl.error`.
+    A store that breaks costs one warning; metrics wait for it to come back, and after ten failures in a row the run
+    goes on without it. A run that failed or was killed says so: status FAILED or KILLED and the tag `cogrl.error`.
 
     Args:
         experiment_name: groups runs.
@@ -38,13 +43,14 @@ class MLflowLogger(MLFlowLogger):
         self,
         experiment_name: str = "cogrl",
         run_name: str | None = None,
-        tracking_uri: str = "sqlite:///mlflow.db",
+        tracking_uri: str = DEFAULT_STORE,
         artifact_location: str | None = None,
         run_id: str | None = None,
         parent_run_id: str | None = None,
         flush_every_s: float = 5.0,
     ) -> None:
-        os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+        for name, value in _MANNERS.items():
+            os.environ.setdefault(name, value)
         for name in ("alembic", "mlflow.store.db.utils", "mlflow.tracking.fluent"):
             logging.getLogger(name).setLevel(logging.WARNING)
         self.broken: str | None = None
@@ -52,6 +58,7 @@ class MLflowLogger(MLFlowLogger):
         self.flush_every_s, self.pause_s = flush_every_s, flush_every_s
         self.last_flush = time.monotonic()
         self.final_status: str | None = None
+        self.experiment_name = experiment_name
         self.resumes = run_id is not None
         self.failures = 0
         uri = absolute_uri(tracking_uri)
@@ -63,8 +70,8 @@ class MLflowLogger(MLFlowLogger):
                 experiment_name=experiment_name,
                 run_name=run_name,
                 tracking_uri=uri,
-                tags={MLFLOW_PARENT_RUN_ID: parent_run_id} if parent_run_id else None,
-                artifact_location=artifact_location or beside(uri),
+                tags={PARENT_TAG: parent_run_id} if parent_run_id else None,
+                artifact_location=artifact_location or artifacts_beside(uri),
                 run_id=run_id,
             )
         except Exception as error:  # whatever the store raises, training is not its business
@@ -90,6 +97,18 @@ class MLflowLogger(MLFlowLogger):
     def run_id(self) -> str | None:
         _ = self.experiment
         return None if self.broken else self._run_id
+
+    @property
+    def name(self) -> str:
+        return self.experiment_name
+
+    @property
+    def version(self) -> str | None:
+        return self.run_id
+
+    @property
+    def save_dir(self) -> None:
+        """Nothing is written beside the store; files belong to the run folder."""
 
     def attempt(self, action: Callable[[Any, str], None]) -> bool:
         """`action(client, run_id)`; a failure becomes one warning. False when it failed or the store is gone."""
@@ -171,19 +190,6 @@ class MLflowLogger(MLFlowLogger):
             rank_zero_warn(f"MLflow did not take a record, training goes on: {str(error)[:300]}")
         if self.failures == _MOST_FAILURES:
             self.give_up(error)
-
-
-def absolute_uri(uri: str) -> str:
-    """`sqlite:///relative.db` with its file made absolute; other addresses as they are."""
-    kind, separator, path = uri.partition(":///")
-    return f"{kind}{separator}{Path(path).absolute()}" if kind == "sqlite" else uri
-
-
-def beside(uri: str) -> str | None:
-    """The artifact folder that goes with a SQLite store."""
-    if urlparse(uri).scheme != "sqlite":
-        return None
-    return (Path(uri.partition(":///")[2]).parent / "mlruns").as_uri()
 
 
 def shortened(value: str) -> str:

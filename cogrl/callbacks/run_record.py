@@ -16,9 +16,9 @@ from pytorch_lightning.cli import SaveConfigCallback
 from cogrl.callbacks.mlflow_logger import MLflowLogger
 
 _PACKAGES = (
-    "cogrl torch pytorch-lightning transformers jsonargparse omegaconf mlflow numpy soundfile soxr peft triton "
-    "deepspeed flash-attn"
-).split()
+    *("cogrl", "torch", "pytorch-lightning", "transformers", "jsonargparse", "omegaconf", "mlflow", "numpy"),
+    *("soundfile", "soxr", "peft", "triton", "deepspeed", "flash-attn"),
+)
 
 
 class RunRecord(SaveConfigCallback):

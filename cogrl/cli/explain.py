@@ -1,7 +1,7 @@
 """What is wrong with a configuration: which file (or flag), which key, and the nearest key that exists.
 
-Runs only after parsing has failed. jsonargparse knows everything needed, but tells it as nested union errors and without
-the file; here each file and flag is compared with the options of the parser and of the classes it names.
+Runs only after parsing has failed. jsonargparse knows everything needed, but tells it as nested union errors and
+without the file; here each file and flag is compared with the options of the parser and of the classes it names.
 """
 
 import difflib
@@ -34,7 +34,7 @@ def explain(message: str, args: Sequence[str], parser: jsonargparse.ArgumentPars
 
 
 def read_sources(args: Sequence[str]) -> Iterator[tuple[str, dict[str, Any]]]:
-    """(file or flag, nested values), in the order of the command line. Raises ValueError for a file that is no mapping."""
+    """(file or flag, nested values) in the order of the command line; ValueError for a file that is no mapping."""
     pending = None
     for arg in args:
         name, equals, value = arg.partition("=")

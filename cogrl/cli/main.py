@@ -1,4 +1,4 @@
-"""`cogrl <command>`: a static table, so that help needs no heavy import, and the one place where errors meet the user."""
+"""`cogrl <command>`: a static table, so that help imports nothing heavy, and the place where errors meet the user."""
 
 import argparse
 import difflib
@@ -36,6 +36,9 @@ def main(args: Sequence[str] | None = None) -> int:
             raise
         print(f"cogrl: error: {error}", file=sys.stderr)
         return 2
+    except KeyboardInterrupt:
+        print("cogrl: interrupted", file=sys.stderr)
+        return 130
 
 
 def dispatch(args: Sequence[str]) -> int:

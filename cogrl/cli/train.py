@@ -1,15 +1,18 @@
 """`cogrl fit | validate | test | predict`: constructor arguments from YAML, one run folder, one MLflow run."""
 
 import json
+import logging
 import os
 import sys
 import tempfile
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
 import jsonargparse
 from pytorch_lightning.cli import LightningArgumentParser, LightningCLI
+from transformers.utils.logging import disable_progress_bar
 
 from cogrl.callbacks.checkpoint import LastCheckpoint
 from cogrl.callbacks.export import Export
@@ -95,9 +98,7 @@ class StageCLI(LightningCLI):
         given = self._get(self.config, "ckpt_path")
         path = self.run_dir / "checkpoints" / "last.ckpt" if given == "last" else given and Path(given)
         if path and not path.exists():
-            raise FileNotFoundError(
-                f"--ckpt_path {given}: {path} does not exist; leave it out to start from the beginning"
-            )
+            raise FileNotFoundError(f"--ckpt_path {given}: {path} does not exist; leave the option out to start afresh")
         return path
 
     def _prepare_subcommand_kwargs(self, subcommand: str) -> dict[str, Any]:
@@ -105,6 +106,7 @@ class StageCLI(LightningCLI):
         return super()._prepare_subcommand_kwargs(subcommand) | {"ckpt_path": checkpoint and str(checkpoint)}
 
     def fit(self, **kwargs: Any) -> None:
+        print(f"run folder {self.run_dir}", flush=True)
         with graceful_signals(self.trainer):
             self.trainer.fit(**kwargs)
 
@@ -118,18 +120,29 @@ class StageCLI(LightningCLI):
 
 
 def main(command: str, args: Sequence[str]) -> int:
+    be_brief()
     StageCLI(command, args)
     return 0
 
 
+def be_brief() -> None:
+    """Leave out what Lightning and transformers say in every run and nobody can act upon."""
+    for name in ("pytorch_lightning.utilities.rank_zero", "lightning_fabric.utilities.rank_zero"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+    for name in ("pytorch_lightning.loggers.mlflow", "lightning_fabric.utilities.seed"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+    for message in (r"`isinstance\(treespec, LeafSpec\)`", "You have overridden `transfer_batch_to_device`"):
+        warnings.filterwarnings("ignore", message=message)
+    if not sys.stderr.isatty():
+        disable_progress_bar()
+
+
 def check_writable(folder: Path) -> None:
-    """Make the folder; raises PermissionError or another OSError, before anything is computed, if it can not be used."""
+    """Make the folder; raises PermissionError or another OSError, before anything is computed, if it is of no use."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         descriptor, probe = tempfile.mkstemp(dir=folder)
         os.close(descriptor)
         os.unlink(probe)
     except OSError as error:
-        raise type(error)(
-            f"run_dir={str(folder)!r} can not be written: {error}; choose another with --run_dir"
-        ) from error
+        raise type(error)(f"run_dir={str(folder)!r} is of no use: {error}; choose another with --run_dir") from error

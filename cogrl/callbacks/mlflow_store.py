@@ -1,0 +1,24 @@
+"""Where MLflow keeps things: addresses made absolute. Imports nothing, so that every command can use it."""
+
+from pathlib import Path
+
+DEFAULT_STORE = "sqlite:///mlflow.db"
+PARENT_TAG = "mlflow.parentRunId"
+
+
+def absolute_uri(uri: str) -> str:
+    """`sqlite:///relative.db` with its file made absolute; other addresses as they are."""
+    kind, separator, path = uri.partition(":///")
+    return f"{kind}{separator}{Path(path).absolute()}" if kind == "sqlite" else uri
+
+
+def database(uri: str) -> Path | None:
+    """The file of a SQLite store; None for a server."""
+    kind, _, path = uri.partition(":///")
+    return Path(path) if kind == "sqlite" else None
+
+
+def artifacts_beside(uri: str) -> str | None:
+    """The artifact folder that goes with a SQLite store, `mlruns` in the same place; None leaves it to the server."""
+    path = database(absolute_uri(uri))
+    return None if path is None else (path.parent / "mlruns").as_uri()

@@ -1,0 +1,70 @@
+"""The MLflow run of a whole pipeline; the runs of its steps are nested under it."""
+
+import json
+import os
+import warnings
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from cogrl.callbacks.mlflow_store import artifacts_beside
+
+_EXPERIMENT = "cogrl"
+
+
+class ParentRun:
+    """A context: begins the run (or takes up the one of an earlier attempt) and ends it with `status`.
+
+    Without a working store `run_id` is None, after one warning, and the pipeline runs all the same.
+    """
+
+    def __init__(self, name: str, run_dir: Path, tracking_uri: str, file: Path) -> None:
+        self.name, self.note, self.uri, self.file = name, run_dir / "mlflow_run.json", tracking_uri, file
+        self.run_id: str | None = None
+        self.status = "FINISHED"
+
+    def __enter__(self) -> Self:
+        os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+        try:
+            self.begin()
+        except Exception as error:  # tracking never stops work
+            warnings.warn(f"MLflow can not be used, the pipeline goes on without it: {error}", stacklevel=2)
+            self.run_id = None
+        return self
+
+    def begin(self) -> None:
+        from mlflow import MlflowClient
+
+        self.client = MlflowClient(self.uri)
+        self.run_id = self.earlier() or self.new()
+        self.client.update_run(self.run_id, status="RUNNING")
+        self.client.log_artifact(self.run_id, str(self.file))
+
+    def earlier(self) -> str | None:
+        """The run of an earlier attempt, when the store still has it."""
+        noted = json.loads(self.note.read_text()) if self.note.is_file() else {}
+        found = self.client.search_runs(self.experiment(), f"attributes.run_id = '{noted.get('run_id')}'")
+        return found[0].info.run_id if found else None
+
+    def new(self) -> str:
+        run_id = self.client.create_run(self.experiment()[0], run_name=self.name).info.run_id
+        self.note.write_text(json.dumps({"run_id": run_id}) + "\n")
+        return run_id
+
+    def experiment(self) -> list[str]:
+        """The id of the experiment, made when it is missing."""
+        found = self.client.get_experiment_by_name(_EXPERIMENT)
+        return [
+            found.experiment_id if found else self.client.create_experiment(_EXPERIMENT, artifacts_beside(self.uri))
+        ]
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self.run_id is None:
+            return
+        try:
+            ended = {None: self.status, KeyboardInterrupt: "KILLED"}.get(kind, "FAILED")
+            self.client.set_terminated(self.run_id, ended)
+        except Exception as problem:
+            warnings.warn(f"MLflow did not take the end of the pipeline: {problem}", stacklevel=2)

@@ -1,0 +1,139 @@
+"""What a pipeline file says: steps, in order, each a `cogrl` command."""
+
+import difflib
+import json
+import os
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from cogrl.callbacks.mlflow_store import DEFAULT_STORE, absolute_uri
+
+_PIPELINE_KEYS = ("name", "run_dir", "seed", "tracking_uri", "vars", "steps")
+_STEP_KEYS = ("name", "command", "fit")
+_FIT_KEYS = ("config", "overrides")
+
+
+@dataclass(frozen=True)
+class Step:
+    """`args` is the command line of `cogrl`; `inputs` are the files and folders it reads, as far as they exist."""
+
+    name: str
+    args: tuple[str, ...]
+    folder: Path
+    is_fit: bool
+    mentioned: tuple[str, ...]
+
+    @property
+    def out(self) -> Path | None:
+        """What the step leaves: the policy of a fit, or the value of `--out`."""
+        if self.is_fit:
+            return self.folder / "export"
+        return Path(self.args[self.args.index("--out") + 1]) if "--out" in self.args[:-1] else None
+
+    def inputs(self) -> list[Path]:
+        """Existing paths among the words of the step, its own output left out; with a manifest, its `build.json`."""
+        paths = [Path(word) for word in self.mentioned if word.strip(".") and os.path.exists(word)]
+        paths += [path.with_name("build.json") for path in paths if path.suffix == ".jsonl"]
+        own = [path for path in (self.out, self.folder) if path is not None]
+        return [path for path in paths if not any(within(path, mine) or within(mine, path) for mine in own)]
+
+
+@dataclass(frozen=True)
+class Pipeline:
+    name: str
+    run_dir: Path
+    tracking_uri: str
+    steps: tuple[Step, ...]
+
+
+def read_pipeline(file: Path, changes: Sequence[str] = ()) -> Pipeline:
+    """The pipeline in a YAML file, `changes` (`key=value`, dotted keys) applied, `${run_dir}` and others filled in.
+
+    Raises FileNotFoundError, or ValueError naming the file, the key and the nearest valid key.
+    """
+    if not file.is_file():
+        raise FileNotFoundError(f"{file}: no such pipeline file")
+    config = OmegaConf.load(file)
+    for change in changes:
+        key, equals, _ = change.partition("=")
+        if not equals or OmegaConf.select(config, key) is None:
+            raise ValueError(f"--set {change}: {file} has no value at {key!r}")
+        config = OmegaConf.merge(config, OmegaConf.from_dotlist([change]))
+    try:
+        values = OmegaConf.to_container(config, resolve=True)
+    except OmegaConfBaseException as error:
+        raise ValueError(f"{file}: {str(error).splitlines()[0]}") from error
+    check_keys(values, _PIPELINE_KEYS, ("name", "run_dir", "steps"), str(file))
+    run_dir = Path(values["run_dir"])
+    uri = absolute_uri(values.get("tracking_uri", DEFAULT_STORE))
+    shared = [f"--mlflow.tracking_uri={uri}"]
+    if "seed" in values:
+        shared.append(f"--seed_everything={values['seed']}")
+    steps = tuple(read_step(step, run_dir, shared, str(file)) for step in values["steps"])
+    names = [step.name for step in steps]
+    if len(set(names)) < len(names):
+        raise ValueError(f"{file}: every step needs its own name, got {', '.join(names)}")
+    return Pipeline(values["name"], run_dir, uri, steps)
+
+
+def read_step(values: Mapping[str, Any], run_dir: Path, shared: Sequence[str], file: str) -> Step:
+    where = f"{file}: step {values.get('name', '?')}"
+    check_keys(values, _STEP_KEYS, ("name",), where)
+    if ("command" in values) == ("fit" in values):
+        raise ValueError(f"{where}: needs either `command` or `fit`")
+    folder = run_dir / values["name"]
+    if "command" in values:
+        args = tuple(str(word) for word in values["command"])
+        step = Step(values["name"], args, folder, False, args)
+        if step.out is not None and within(folder, step.out):
+            raise ValueError(f"{where}: --out {step.out} is where the step's log goes; choose another folder in it")
+        return step
+    fit = values["fit"]
+    check_keys(fit, _FIT_KEYS, ("config",), f"{where}: fit")
+    for config in fit["config"]:
+        if not Path(config).is_file():
+            raise FileNotFoundError(f"{where}: fit.config: {config} does not exist")
+    overrides = fit.get("overrides", {})
+    args = [word for config in fit["config"] for word in ("--config", config)]
+    args += [f"--run_dir={folder}", *shared, *(f"--{key}={plain(value)}" for key, value in overrides.items())]
+    layered = OmegaConf.merge(*(OmegaConf.load(config) for config in fit["config"]), {"run_dir": str(folder)})
+    mentioned = (*fit["config"], *words(OmegaConf.to_container(layered, resolve=True)), *words(overrides))
+    return Step(values["name"], ("fit", *args), folder, True, mentioned)
+
+
+def within(path: Path, folder: Path) -> bool:
+    """Whether `path` is `folder` or lies in it."""
+    return folder.absolute() in (path.absolute(), *path.absolute().parents)
+
+
+def check_keys(values: Mapping[str, Any], known: Sequence[str], required: Sequence[str], where: str) -> None:
+    for key in values:
+        if key not in known:
+            close = difflib.get_close_matches(key, known, n=1, cutoff=0.5)
+            hint = f"did you mean {close[0]!r}?" if close else f"keys here: {', '.join(known)}"
+            raise ValueError(f"{where}: unknown key {key!r}; {hint}")
+    missing = [key for key in required if key not in values]
+    if missing:
+        raise ValueError(f"{where}: missing key {', '.join(map(repr, missing))}")
+
+
+def words(value: Any) -> Iterator[str]:
+    """Every string inside nested values."""
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, Mapping):
+        for inner in value.values():
+            yield from words(inner)
+    elif isinstance(value, Sequence):
+        for inner in value:
+            yield from words(inner)
+
+
+def plain(value: Any) -> str:
+    """A value as the command line takes it."""
+    return value if isinstance(value, str) else json.dumps(value)

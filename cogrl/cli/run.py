@@ -1,0 +1,31 @@
+"""`cogrl run pipeline.yaml`: its steps one after another, each in its own process; finished steps are skipped."""
+
+import argparse
+import time
+from pathlib import Path
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("pipeline", type=Path, help="YAML, see configs/pipelines/demo.yaml")
+    parser.add_argument(
+        "--set", action="append", default=[], metavar="KEY=VALUE", help="change a value of the pipeline"
+    )
+
+
+def main(options: argparse.Namespace) -> int:
+    from cogrl.cli.parent_run import ParentRun
+    from cogrl.cli.pipeline import read_pipeline
+    from cogrl.cli.steps import Runner
+
+    pipeline = read_pipeline(options.pipeline, options.set)
+    pipeline.run_dir.mkdir(parents=True, exist_ok=True)
+    start = time.monotonic()
+    with ParentRun(pipeline.name, pipeline.run_dir, pipeline.tracking_uri, options.pipeline) as parent:
+        runner = Runner(pipeline, parent.run_id)
+        for number in range(len(pipeline.steps)):
+            status = runner.run(number)
+            if status:
+                parent.status = "KILLED" if status in (130, 143) else "FAILED"
+                return status
+    print(f"{pipeline.name}: all {len(pipeline.steps)} steps done ({time.monotonic() - start:.1f} s)")
+    return 0

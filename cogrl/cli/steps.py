@@ -1,0 +1,111 @@
+"""Running the steps of a pipeline: skip what is done, resume what was interrupted, show what goes on."""
+
+import json
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from cogrl.cli.digest import digest
+from cogrl.cli.pipeline import Pipeline, Step
+
+_SHOW_EVERY_S = 10.0
+_TAIL = 30
+
+
+class Runner:
+    """Runs the steps of a pipeline, each as a process of its own.
+
+    A step that ended well leaves `step.json` with a digest of its definition and of what it read. It is skipped as long
+    as that digest is the same and its output is there; a `fit` that was interrupted goes on from its last checkpoint.
+    """
+
+    def __init__(self, pipeline: Pipeline, parent_run: str | None) -> None:
+        self.pipeline, self.parent_run = pipeline, parent_run
+
+    def run(self, number: int) -> int:
+        """The exit status of step `number`, 0 when it was skipped."""
+        step, start = self.pipeline.steps[number], time.monotonic()
+        label = f"[{number + 1}/{len(self.pipeline.steps)}] {step.name}"
+        note, now = step.folder / "step.json", digest(step.args, step.inputs())
+        before = json.loads(note.read_text()) if note.is_file() else {}
+        same = before.get("digest") == now
+        if same and before["done"] and (step.out is None or step.out.exists()):
+            print(f"{label}: unchanged, skipped", flush=True)
+            return 0
+        if before and not same:
+            shutil.rmtree(step.folder)
+        step.folder.mkdir(parents=True, exist_ok=True)
+        write(note, {"digest": now, "done": False})
+        resumes = step.is_fit and (step.folder / "checkpoints" / "last.ckpt").exists()
+        status = self.execute(step, label, resumes)
+        if status == 0:
+            write(note, {"digest": now, "done": True})
+            print(f"{label}: done ({time.monotonic() - start:.1f} s)", flush=True)
+            return 0
+        if status in (130, 143):
+            print(f"{label}: interrupted; the same command goes on from here", flush=True)
+            return status
+        log = step.folder / "log.txt"
+        print("\n".join(log.read_text(errors="replace").splitlines()[-_TAIL:]), file=sys.stderr)
+        print(f"{label}: ended with status {status} ({time.monotonic() - start:.1f} s); all of its output: {log}")
+        return status
+
+    def execute(self, step: Step, label: str, resumes: bool) -> int:
+        args = [sys.executable, "-m", "cogrl.cli.main", *step.args]
+        if step.is_fit and self.parent_run:
+            args.append(f"--mlflow.parent_run_id={self.parent_run}")
+        if resumes:
+            args.append("--ckpt_path=last")
+        print(f"{label}: {'resumed from its last checkpoint' if resumes else 'started'}", flush=True)
+        log = step.folder / "log.txt"
+        with log.open("ab") as file:
+            offset = file.tell()
+            # its own session: a Ctrl-C in the terminal reaches it once, through us
+            child = subprocess.Popen(args, stdout=file, stderr=subprocess.STDOUT, start_new_session=True)
+            with forwarded_signals(child) as received:
+                shown = time.monotonic()
+                while child.poll() is None:
+                    time.sleep(0.1)
+                    if time.monotonic() - shown >= _SHOW_EVERY_S:
+                        shown = time.monotonic()
+                        show_progress(log, offset, label)
+        if received:
+            return 128 + received[0]
+        return child.returncode if child.returncode >= 0 else 128 - child.returncode
+
+
+@contextmanager
+def forwarded_signals(child: subprocess.Popen) -> Iterator[list[int]]:
+    """Ctrl-C and SIGTERM go to the child, which decides; yields the signals that came."""
+    received: list[int] = []
+
+    def forward(number: int, frame) -> None:
+        received.append(number)
+        child.send_signal(number)
+
+    previous = {number: signal.signal(number, forward) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield received
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler)
+
+
+def show_progress(log: Path, offset: int, label: str) -> None:
+    """The last progress line a child has written since `offset`."""
+    with log.open("rb") as file:
+        file.seek(offset)
+        lines = [line for line in file.read().decode(errors="replace").splitlines() if line.startswith("step ")]
+    if lines:
+        print(f"{label}: {lines[-1]}", flush=True)
+
+
+def write(path: Path, values: dict) -> None:
+    unfinished = path.with_suffix(".part")
+    unfinished.write_text(json.dumps(values) + "\n")
+    unfinished.replace(path)
