@@ -6,7 +6,6 @@ foreign files: it mixes channels down and resamples.
 """
 
 import os
-import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -120,14 +119,12 @@ def write_flac(path: Path, waveform: Waveform, sampling_rate: int) -> None:
     """
     if waveform.ndim != 1 or not np.isfinite(waveform).all() or np.abs(waveform).max(initial=0) > 1:
         raise ValueError(f"{path}: needs finite mono samples in [-1, 1], got shape {waveform.shape}")
-    descriptor, temporary = tempfile.mkstemp(dir=path.parent, suffix=".flac.part")
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
-        with os.fdopen(descriptor, "wb") as file:
-            soundfile.write(file, waveform, sampling_rate, format="FLAC", subtype="PCM_16")
+        soundfile.write(temporary, waveform, sampling_rate, format="FLAC", subtype="PCM_16")
         os.replace(temporary, path)
-    except BaseException:
-        os.unlink(temporary)
-        raise
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 def _label(path: Path, name: str) -> str:

@@ -113,3 +113,9 @@ def test_seconds_and_samples_are_inverse_on_the_sample_grid():
     for samples in (0, 1, 15999, 16001, 7):
         assert to_samples(to_seconds(samples, RATE), RATE) == samples
     assert to_samples(0.02 + 1e-9, RATE) == 320
+
+
+def test_written_files_have_the_permissions_of_ordinary_files(tmp_path):
+    (tmp_path / "plain").write_text("")
+    write_flac(tmp_path / "clip.flac", tone(), RATE)
+    assert (tmp_path / "clip.flac").stat().st_mode == (tmp_path / "plain").stat().st_mode

@@ -4,7 +4,6 @@ import difflib
 import json
 import os
 import re
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, fields
 from pathlib import Path
@@ -67,14 +66,12 @@ def write_manifest(path: Path, examples: Sequence[Example]) -> None:
         if example.targets:
             record["targets"] = {route: unescape_markup(text) for route, text in example.targets.items()}
         lines.append(json.dumps(record, ensure_ascii=False, allow_nan=False) + "\n")
-    descriptor, temporary = tempfile.mkstemp(dir=path.parent, suffix=".jsonl.part")
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            file.writelines(lines)
+        temporary.write_text("".join(lines), encoding="utf-8")
         os.replace(temporary, path)
-    except BaseException:
-        os.unlink(temporary)
-        raise
+    finally:
+        temporary.unlink(missing_ok=True)
 
 
 def escape_markup(text: str) -> str:

@@ -114,5 +114,5 @@ def _figure(changes: Mapping[tuple[str, str], np.ndarray]) -> Figure:
         axes.axvline(1.0 if column == 2 else 0.0, color="0.8", zorder=0)
         axes.set(title=title, yticks=range(len(EMOTIONS)), yticklabels=EMOTIONS if column == 0 else [])
         axes.invert_yaxis()
-    figure.axes[0].legend(title="intensity", fontsize=7)
+    figure.axes[0].legend(title="intensity", fontsize=7, loc="lower right")
     return figure

@@ -11,7 +11,7 @@ import numpy as np
 
 from cogrl.types import INTENSITIES, Emotion, Intensity
 
-SCALE: dict[Intensity, float] = dict(zip(INTENSITIES, (0.65, 1.0, 1.4), strict=True))
+SCALE: dict[Intensity, float] = dict(zip(INTENSITIES, (0.75, 1.0, 1.4), strict=True))
 _FACTORS = ("span", "rate", "formant")
 
 
@@ -41,7 +41,7 @@ class Prosody:
 
 NEUTRAL = Prosody()
 PROFILES: dict[Emotion, Prosody] = {
-    "anger": Prosody(1.4, 1.35, -1.5, 1.16, 4.6, 2.6, 0.02, 0.45, 0.0, 5.5, 0.05, 1.02),
+    "anger": Prosody(1.4, 1.35, -1.5, 1.16, 4.6, 2.6, 0.02, 0.35, 0.0, 5.5, 0.05, 1.02),
     "happy": Prosody(3.6, 1.45, 0.5, 1.05, 2.1, 1.1, 0.02, 0.0, 0.0, 5.5, 0.03, 1.04),
     "sad": Prosody(-2.2, 0.55, -1.0, 0.74, -4.6, -2.0, 0.10, 0.0, 0.12, 4.5, 0.05, 0.99),
     "surprise": Prosody(4.4, 1.5, 3.5, 0.96, 2.0, 0.7, 0.04, 0.0, 0.0, 5.5, 0.03, 1.02),
@@ -49,7 +49,7 @@ PROFILES: dict[Emotion, Prosody] = {
     "disgust": Prosody(-1.3, 0.75, -2.0, 0.88, 0.2, 0.1, 0.03, 0.30, 0.0, 5.5, 0.05, 0.96),
     "neutral": NEUTRAL,
 }
-_NOISE = Prosody(0.9, 0.12, 0.5, 0.06, 2.0, 0.5, 0.0, 0.0, 0.0, 0.0, 0.0, 0.01)
+_NOISE = Prosody(0.8, 0.12, 0.5, 0.05, 1.7, 0.45, 0.0, 0.0, 0.0, 0.0, 0.0, 0.01)
 """Standard deviation of the per-clip noise; relative for the factors."""
 
 ANCHORS: dict[Emotion, tuple[float, float, float]] = {

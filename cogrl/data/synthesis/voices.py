@@ -69,9 +69,9 @@ def speakers() -> list[Speaker]:
                     variant=variant,
                     f0_hz=round((200 if female else 110) * 2 ** ((index - 5.5) / 24), 1),
                     pitch_st=round(1.5 * traits[0], 2),
-                    rate=round(1 + 0.08 * traits[1], 3),
-                    formant=round(1 + 0.05 * traits[2], 3),
-                    tilt_db_oct=round(0.8 * traits[3], 2),
+                    rate=round(1 + 0.06 * traits[1], 3),
+                    formant=round(1 + 0.04 * traits[2], 3),
+                    tilt_db_oct=round(0.6 * traits[3], 2),
                     level_db=round(1.5 * traits[4], 2),
                 )
             )
