@@ -45,7 +45,7 @@ class HFEngine:
     def complete(
         self, policy: AudioLM, prompts: Prompts, sampling: Sampling, group_size: int
     ) -> tuple[Completions, Float[Tensor, "b t"], Bool[Tensor, " b"]]:
-        """Token ids, mask (True up to and including the end token), log-probabilities, and who reached the end token."""
+        """Token ids, mask (True up to and including the end token), log-probabilities, and which rows ended."""
         decoder, head, bias = policy.model.model.language_model, policy.lm_head_weight, policy.lm_head_bias
         was_training = policy.training
         policy.eval()

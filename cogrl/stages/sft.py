@@ -1,4 +1,4 @@
-"""Explicit supervised fine-tuning: hear the clip, write the four EIPS steps and the reply. (arXiv:2606.06940, stage I)"""
+"""Explicit supervised fine-tuning: hear, write the four EIPS steps, reply. (arXiv:2606.06940, stage I)"""
 
 import random
 from typing import Any

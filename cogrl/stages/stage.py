@@ -4,9 +4,9 @@ from dataclasses import dataclass
 
 import pytorch_lightning as pl
 import torch
+from cogrl.rewards.composite import DualRouteReward, ExplicitReward, ImplicitReward
 
 from cogrl.models.audio_lm import AudioLM
-from cogrl.rewards.composite import DualRouteReward
 from cogrl.rollout.hf import HFEngine
 from cogrl.rollout.sampling import Sampling
 from cogrl.types import ROUTES, ClipBatch, Rollouts, Route, Scores
@@ -35,13 +35,13 @@ class Stage(pl.LightningModule):
     def __init__(
         self,
         policy: AudioLM,
-        optim: Optim = Optim(),  # noqa: B008  frozen
-        sampling: Sampling = Sampling(),  # noqa: B008  frozen
+        optim: Optim = Optim(),
+        sampling: Sampling = Sampling(),
         reward: DualRouteReward | None = None,
     ) -> None:
         super().__init__()
         self.policy, self.optim, self.sampling = policy, optim, sampling
-        self.reward = reward or DualRouteReward()
+        self.reward = reward or DualRouteReward(ExplicitReward(), ImplicitReward())
         self.engine = HFEngine()
 
     @property

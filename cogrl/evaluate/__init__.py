@@ -1,0 +1,1 @@
+"""Benchmarks: a manifest, the training rewards as graders, and intervals."""

@@ -1,0 +1,42 @@
+"""`cogrl evaluate`: policies on a manifest, side by side."""
+
+import argparse
+from pathlib import Path
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.description = "Answer a manifest with one or more policies; print a table with intervals and controls."
+    parser.add_argument(
+        "--policy", action="append", required=True, metavar="[NAME=]DIR", help="Hugging Face folder; repeat to compare"
+    )
+    parser.add_argument("--data", type=Path, required=True, help="JSONL manifest to test on")
+    parser.add_argument("--out", type=Path, required=True, help="folder for report.md, metrics.json, answers, figure")
+    parser.add_argument("--max-new-tokens", type=int, default=128, help="longest answer (default: %(default)s)")
+    parser.add_argument("--limit", type=int, help="only the first so many clips")
+    parser.add_argument("--store", help="MLflow store; logs the report, the figures and the metrics there when given")
+    parser.add_argument("--parent-run", help="MLflow run to nest under")
+
+
+def main(args: argparse.Namespace) -> None:
+    from cogrl.audio import load_audio
+    from cogrl.data.manifest import check_audio_files, read_manifest
+    from cogrl.evaluate.emotion import evaluate_policy
+    from cogrl.evaluate.report import write
+    from cogrl.models.qwen2_audio import Qwen2Audio
+    from cogrl.rewards.composite import DualRouteReward
+    from cogrl.types import Clip
+
+    examples = read_manifest(args.data)[: args.limit]
+    evaluations = []
+    for item in args.policy:
+        name, _, path = item.rpartition("=")
+        policy = Qwen2Audio(path).load()
+        check_audio_files(examples, policy.sampling_rate, policy.max_audio_s)
+        clips = [Clip(e, load_audio(e.audio, sampling_rate=policy.sampling_rate, name=e.id)) for e in examples]
+        print(f"answering {len(clips)} clips with {path}", flush=True)
+        evaluations.append(evaluate_policy(name or Path(path).name, policy, clips, DualRouteReward(), args.max_new_tokens))
+    print("\n" + write(evaluations, args.out))
+    if args.store:
+        from cogrl.evaluate.tracking import log_report
+
+        log_report(args.store, args.out, args.parent_run)

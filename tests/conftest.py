@@ -1,0 +1,80 @@
+"""A small spoken corpus, a very small policy and an empty MLflow store: made once, shared by all tests."""
+
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+
+
+@pytest.fixture(autouse=True)
+def one_thread():
+    """Tiny models are slower on more threads."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture(scope="session")
+def smoke_corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with `sft|rl|val|test.jsonl` and their clips, read by the numpy voice."""
+    from cogrl.data.recipes.lime_mini import build_lime_mini
+    from cogrl.data.recipes.lime_plan import Split
+
+    plan = (Split("sft", 2, 2, 1), Split("rl", 1, 2, 1), Split("val", 1, 1, 1), Split("test", 1, 1, 1))
+    return build_lime_mini(tmp_path_factory.mktemp("corpus") / "lime", "smoke", seed=0, workers=1, plan=plan).out
+
+
+@pytest.fixture(scope="session")
+def tiny_policy_dir(tmp_path_factory: pytest.TempPathFactory, smoke_corpus: Path) -> Path:
+    """A Hugging Face folder: one layer, 50 thousand parameters, random weights."""
+    from cogrl.data.manifest import read_manifest
+    from cogrl.models.tiny import build_tiny_model
+    from cogrl.prompts import INSTRUCTIONS
+
+    examples = read_manifest(smoke_corpus / "sft.jsonl")
+    corpus = [*INSTRUCTIONS.values(), *(text for e in examples for text in (e.text, *e.targets.values()))]
+    folder = tmp_path_factory.mktemp("policy") / "tiny"
+    build_tiny_model(folder, corpus, mel_bins=16, tower_width=16, tower_layers=1, width=32, layers=1, vocab_size=400)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A SQLite file MLflow has set up: seconds of migrations, done once."""
+    from mlflow import MlflowClient
+
+    file = tmp_path_factory.mktemp("store") / "mlflow.db"
+    MlflowClient(f"sqlite:///{file}").search_experiments()
+    return file
+
+
+@pytest.fixture
+def workdir(tmp_path: Path, empty_store: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A fresh working directory with an MLflow store that is ready."""
+    shutil.copy(empty_store, tmp_path / "mlflow.db")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.fixture
+def policy(tiny_policy_dir: Path):
+    """A fresh tiny Qwen2-Audio, float32."""
+    from cogrl.models.qwen2_audio import Qwen2Audio
+
+    return Qwen2Audio(str(tiny_policy_dir)).load()
+
+
+@pytest.fixture
+def clips(smoke_corpus: Path) -> list:
+    """Four clips of different emotions and lengths (0.5 s to 3 s: tiled or cut here, on purpose)."""
+    import numpy as np
+
+    from cogrl.audio import load_audio
+    from cogrl.data.manifest import read_manifest
+    from cogrl.types import Clip
+
+    examples = read_manifest(smoke_corpus / "sft.jsonl")[:4]
+    lengths = [int(16_000 * seconds) for seconds in (3.0, 0.5, 1.7, 1.1)]
+    return [Clip(e, np.resize(load_audio(e.audio, name=e.id), n)) for e, n in zip(examples, lengths, strict=True)]

@@ -1,0 +1,134 @@
+"""The contract of an audio language model, on the real Qwen2-Audio class."""
+
+import numpy as np
+import pytest
+import torch
+
+from cogrl.models.lora import Lora
+from cogrl.models.qwen2_audio import Qwen2Audio
+from cogrl.prompts import INSTRUCTIONS
+from cogrl.types import Completions
+
+
+def encoded(policy, clips, route="A"):
+    prompts = policy.encode_prompts(
+        [INSTRUCTIONS[route]] * len(clips), [c.waveform for c in clips], [c.example.id for c in clips]
+    )
+    return prompts, policy.encode_targets([c.example.targets[route] for c in clips])
+
+
+def logprobs(policy, clips, **kwargs):
+    prompts, targets = encoded(policy, clips)
+    return policy.token_logprobs(prompts, targets, **kwargs).logprobs, targets.mask
+
+
+@torch.no_grad()
+def test_log_probs_equal_those_of_the_hugging_face_forward(policy, clips):
+    prompts, targets = encoded(policy, clips)
+    ids = torch.cat([prompts.input_ids, targets.ids], 1)
+    mask = torch.cat([prompts.attention_mask, targets.mask.long()], 1)
+    logits = policy.model(input_ids=ids, attention_mask=mask, **prompts.audio).logits
+    logits[..., policy.audio_token_id] = -torch.inf
+    start = prompts.input_ids.shape[1]
+    theirs = logits[:, start - 1 : -1].log_softmax(-1).gather(-1, targets.ids[..., None]).squeeze(-1)
+    ours = policy.token_logprobs(prompts, targets).logprobs
+    assert torch.allclose(ours[targets.mask], theirs[targets.mask], atol=1e-5)
+
+
+@torch.no_grad()
+def test_a_batch_of_one_equals_a_batch_of_many(policy, clips):
+    together, mask = logprobs(policy, clips)
+    for i, clip in enumerate(clips):
+        alone, own_mask = logprobs(policy, [clip])
+        assert torch.allclose(together[i][mask[i]], alone[0][own_mask[0]], atol=1e-5)
+
+
+@torch.no_grad()
+def test_swapping_two_clips_changes_the_log_probs(policy, clips):
+    prompts, targets = encoded(policy, clips[:2])
+    order = [1, 0]
+    swapped = policy.encode_prompts(
+        [INSTRUCTIONS["A"]] * 2, [clips[i].waveform for i in order], [clips[i].example.id for i in order]
+    )
+    before = policy.token_logprobs(prompts, targets).logprobs
+    after = policy.token_logprobs(swapped, targets).logprobs
+    assert (before - after)[targets.mask].abs().max() > 1e-4
+
+
+def test_the_end_token_is_trained_and_padding_is_not(policy, clips):
+    _, targets = encoded(policy, clips, "B")
+    last = targets.mask.sum(1) - 1
+    assert (targets.ids[torch.arange(len(clips)), last] == policy.tokenizer.eos_token_id).all()
+    assert not targets.mask[:, 1:][~targets.mask[:, :-1]].any()
+
+
+def test_gradient_checkpointing_changes_no_gradient(tiny_policy_dir, clips):
+    grads = []
+    for checkpointing in (False, True):
+        policy = Qwen2Audio(str(tiny_policy_dir), gradient_checkpointing=checkpointing).load().train()
+        values, mask = logprobs(policy, clips)
+        values[mask].mean().backward()
+        grads.append(torch.cat([p.grad.flatten() for p in policy.parameters() if p.grad is not None]))
+    assert torch.allclose(*grads, atol=1e-7)
+
+
+def test_every_trainable_parameter_gets_a_gradient(policy, clips):
+    values, mask = logprobs(policy, clips)
+    values[mask].mean().backward()
+    assert [n for n, p in policy.named_parameters() if p.requires_grad and p.grad is None] == []
+
+
+def test_the_placeholder_has_no_probability(policy, clips):
+    prompts, targets = encoded(policy, clips[:1])
+    ids = torch.full_like(targets.ids, policy.audio_token_id)
+    values = policy.token_logprobs(prompts, Completions(ids, targets.mask)).logprobs
+    assert (values[targets.mask] < -1000).all()
+
+
+def test_saved_folder_gives_the_same_log_probs(policy, clips, tmp_path):
+    with torch.no_grad():
+        policy.lm_head_weight.mul_(1.5)
+        before, _ = logprobs(policy, clips)
+        policy.save(tmp_path / "export")
+        after, _ = logprobs(Qwen2Audio(str(tmp_path / "export")).load(), clips)
+    assert torch.equal(before, after)
+
+
+def test_fresh_adapters_change_nothing_and_trained_ones_are_merged_on_save(tiny_policy_dir, policy, clips, tmp_path):
+    pytest.importorskip("peft", reason="adapters need the extra cogrl[lora]")
+    adapted = Qwen2Audio(str(tiny_policy_dir), lora=Lora(dropout=0.0), train_audio_tower=False).load()
+    with torch.no_grad():
+        base, mask = logprobs(policy, clips)
+        assert torch.allclose(base, logprobs(adapted, clips)[0], atol=1e-6)
+        trained = [p for p in adapted.parameters() if p.requires_grad]
+        assert trained and all("lora" in n for n, p in adapted.named_parameters() if p.requires_grad)
+        for p in trained:
+            p.normal_(0, 0.2)
+        changed, _ = logprobs(adapted, clips)
+        adapted.save(tmp_path / "export")
+        merged, _ = logprobs(Qwen2Audio(str(tmp_path / "export")).load(), clips)
+        assert (changed - base)[mask].abs().max() > 1e-2
+        assert torch.allclose(changed, merged, atol=1e-4)
+        assert torch.allclose(changed, logprobs(adapted, clips)[0], atol=1e-6)
+
+
+@pytest.mark.parametrize("seconds", [0.05, 4.5])
+def test_a_clip_the_encoder_can_not_hear_whole_is_refused_by_name(policy, seconds):
+    wave = np.zeros(int(seconds * 16_000), dtype=np.float32)
+    with pytest.raises(ValueError, match=r"clip-7: .* s of audio; this model hears 0.1 to 4 s"):
+        policy.encode_prompts(["Listen."], [wave], ["clip-7"])
+
+
+def test_a_placeholder_written_into_the_instruction_is_refused(policy, clips):
+    with pytest.raises(ValueError, match="must not contain the audio token"):
+        policy.encode_prompts(["<|AUDIO|> Listen."], [clips[0].waveform], ["clip-7"])
+
+
+def test_a_folder_without_a_model_names_the_command_that_makes_one(tmp_path):
+    with pytest.raises(FileNotFoundError, match="cogrl build tiny-model"):
+        Qwen2Audio(str(tmp_path)).load()
+
+
+def test_an_unknown_dtype_is_refused():
+    with pytest.raises(ValueError, match="dtype='float17'"):
+        Qwen2Audio("x", dtype="float17")
