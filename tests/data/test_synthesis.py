@@ -91,7 +91,7 @@ def test_no_single_parameter_gives_the_emotion_away():
     for other in ("anger", "fear", "disgust"):
         moved = [reading(other, "low", np.random.default_rng(900 + seed)) for seed in range(200)]
         for name in ("pitch_st", "level_db"):
-            assert max(getattr(r, name) for r in neutral) > np.mean([getattr(r, name) for r in moved])
+            assert max(getattr(r, name) for r in neutral) > np.quantile([getattr(r, name) for r in moved], 0.25)
 
 
 def test_valence_and_arousal_carry_the_emotion_and_stay_in_range():
