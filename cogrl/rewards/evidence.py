@@ -11,12 +11,12 @@ from cogrl.types import EMOTIONS, Emotion
 
 _FACETS: tuple[Facet, ...] = get_args(Facet)
 _NEGATIONS = word_set("not never no without neither nor hardly stop")
-_AFFIRMING = word_set("wonder doubt only wrong strange silly weak")
+_AFFIRMING = word_set("only doubt wonder")
 _SUBJECTS = word_set("i you your it this that they what how sorry he she we")
 _ADDRESS = word_set("you your yours yourself that this it what hear how")
 _FRAMES = word_set(
     """you your sound sounds feel feels feeling feelings am are is was be being been that this it what how hear see
-    sense makes make must wonder get gets getting felt left find finds thing seem seems look looks for why and or
+    sense makes make must wonder doubt get gets getting felt left find finds thing seem seems look looks for why and or
     nor more most truly such with in much"""
 )
 _FILLERS = word_set(

@@ -53,6 +53,8 @@ CHEATS = {
     "nothing": "",
     "blanks": "  \n ",
     "a full stop": ".",
+    "a good reply twice": f"{GOOD} {GOOD}",
+    "a stammer": "You sound angry angry, and it is not fair to you. Let us cool down first.",
     "repetition": " ".join(["You sound angry and it is not fair."] * 60),
     "shouting": "YOU SOUND ANGRY, AND IT IS NOT FAIR TO YOU. LET US COOL DOWN FIRST.",
     "full-width letters": GOOD.replace("angry", "ａｎｇｒｙ"),

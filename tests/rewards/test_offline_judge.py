@@ -84,7 +84,27 @@ def test_naming_a_second_feeling_costs_and_naming_its_opposite_costs_all():
 def test_a_denied_feeling_is_no_evidence():
     assert empathy("anger", "You are angry about this, and I can hear it in your voice.") == 3
     assert empathy("anger", "You are not angry about this, and I can hear it in your voice.") == 1
-    assert empathy("anger", "It is no wonder that you are angry about what they did.") == 3
+    assert empathy("anger", "You are no doubt angry about what they did to you.") == 3
+
+
+def test_the_needs_of_another_feeling_do_not_deepen_a_reply():
+    assert empathy("anger", "You sound angry about it, and I hear you. It is not fair.") == 4
+    assert empathy("anger", "You sound angry about it. It is not fair, and you need some comfort.") == 3
+    assert empathy("anger", "You sound angry about it. You need some comfort, so lean on me.") == 2
+
+
+def test_good_and_bad_at_once_is_no_direction():
+    assert empathy("anger", "That is really hard for everyone who has to live with it.") == 2
+    assert empathy("anger", "That is great, and really hard for everyone who has to live with it.") == 1
+
+
+def test_one_word_is_not_both_the_feeling_and_the_need():
+    assert empathy("happy", "You sound so proud of what came out in the end.") == 3
+
+
+def test_a_word_that_two_feelings_share_counts_for_the_one_in_the_voice():
+    for emotion in ("anger", "sad"):
+        assert empathy(emotion, "You sound really upset about what came out in the end.") == 3
 
 
 def test_the_feeling_must_be_the_users():
