@@ -29,7 +29,7 @@ class RunRecord(SaveConfigCallback):
         self.loggers: list[MLflowLogger] = []
 
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
-        self.loggers = [logger for logger in trainer.loggers if isinstance(logger, MLflowLogger)]
+        self.loggers = mlflow_loggers(trainer)
         super().setup(trainer, pl_module, stage)
 
     def save_config(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
@@ -44,11 +44,15 @@ class RunRecord(SaveConfigCallback):
             logger.log_file(surroundings)
 
     def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
-        for logger in self.loggers:
+        for logger in mlflow_loggers(trainer):  # `setup` may not have come to us yet
             logger.fail(exception)
 
     def state_dict(self) -> dict[str, Any]:
         return {"mlflow_run_id": next((logger.run_id for logger in self.loggers), None)}
+
+
+def mlflow_loggers(trainer: pl.Trainer) -> list[MLflowLogger]:
+    return [logger for logger in trainer.loggers if isinstance(logger, MLflowLogger)]
 
 
 def mlflow_run_of(checkpoint: str | Path) -> str | None:

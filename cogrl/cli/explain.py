@@ -4,7 +4,6 @@ Runs only after parsing has failed. jsonargparse knows everything needed, but te
 without the file; here each file and flag is compared with the options of the parser and of the classes it names.
 """
 
-import difflib
 import re
 import types
 from collections.abc import Iterator, Mapping, Sequence
@@ -16,8 +15,15 @@ from typing import Any, Union, get_args, get_origin
 import jsonargparse
 import yaml
 
+from cogrl.cli.nearest import nearest
+
 Options = Mapping[str, Any]
 """Dotted name -> type hint."""
+_NEEDED = {
+    "model": "no stage given; begin with --config configs/stage/sft.yaml (or another file of configs/stage)",
+    "policy": "no policy given; add --config configs/policy/tiny.yaml after the stage's file",
+    "path": "policy.path is missing; give the Hugging Face folder of the policy with --model.policy.path DIR",
+}
 _SUBCLASS_KEYS = ("class_path", "init_args", "dict_kwargs")
 
 
@@ -75,7 +81,7 @@ def merge(old: Any, new: Any) -> Any:
 
 def options(parser: jsonargparse.ArgumentParser) -> Options:
     """Every option of a parser, without the names of groups."""
-    actions = [action for action in parser._actions if not action.dest.endswith(".help")]
+    actions = [action for action in parser._actions if action.dest.split(".")[-1] != "help"]
     found = {action.dest: getattr(action, "_typehint", None) or action.type for action in actions}
     return {name: hint for name, hint in found.items() if not any(other.startswith(f"{name}.") for other in found)}
 
@@ -172,11 +178,6 @@ def readable(hint: Any) -> str:
     return "of type " + " or ".join(words)
 
 
-def nearest(name: str, known: Sequence[str]) -> str:
-    close = difflib.get_close_matches(name, known, n=1, cutoff=0.5)
-    return f"did you mean {close[0]!r}?" if close else f"keys here: {', '.join(sorted(known))}"
-
-
 def undefined(message: str, sources: Sequence[tuple[str, Any]]) -> str | None:
     """An interpolation that leads nowhere, and who wrote it."""
     match = re.search(r"Interpolation key '\.*(.+?)' not found", message)
@@ -189,15 +190,8 @@ def undefined(message: str, sources: Sequence[tuple[str, Any]]) -> str | None:
 
 def missing(message: str) -> str | None:
     """Advice for the parts that every run needs."""
-    if "required" not in message:
-        return None
-    if "policy" in message:
-        return "no policy given; add --config configs/policy/tiny.yaml after the stage's file"
-    if "path" in message:
-        return "policy.path is missing; give the Hugging Face folder of the policy with --model.policy.path DIR"
-    if "model" in message:
-        return "no stage given; begin with --config configs/stage/sft.yaml (or another file of configs/stage)"
-    return None
+    match = re.search(r"arguments are required: (\S+)", message)
+    return _NEEDED.get(match[1].split(".")[-1]) if match else None
 
 
 def plain(message: str) -> str:

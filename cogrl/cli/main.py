@@ -1,10 +1,11 @@
 """`cogrl <command>`: a static table, so that help imports nothing heavy, and the place where errors meet the user."""
 
 import argparse
-import difflib
 import sys
 from collections.abc import Sequence
 from importlib import import_module
+
+from cogrl.cli.nearest import nearest
 
 STAGE_COMMANDS = {
     "fit": "train a stage described by YAML files",
@@ -32,9 +33,10 @@ def main(args: Sequence[str] | None = None) -> int:
     try:
         return dispatch([arg for arg in args if arg != "--debug"])
     except _EXPECTED as error:
-        if debug or not meant_for_the_user(error):
+        message = for_the_user(error)
+        if debug or message is None:
             raise
-        print(f"cogrl: error: {error}", file=sys.stderr)
+        print(f"cogrl: error: {message}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("cogrl: interrupted", file=sys.stderr)
@@ -54,9 +56,7 @@ def dispatch(args: Sequence[str]) -> int:
         module.add_arguments(parser)
         return module.main(parser.parse_args(rest)) or 0
     known = [*STAGE_COMMANDS, *COMMANDS]
-    close = difflib.get_close_matches(command, known, n=1)
-    hint = f"did you mean {close[0]!r}?" if close else f"commands: {', '.join(known)}"
-    raise ValueError(f"unknown command {command!r}; {hint}")
+    raise ValueError(f"unknown command {command!r}; {nearest(command, known)}")
 
 
 def overview() -> str:
@@ -72,14 +72,17 @@ def overview() -> str:
     )
 
 
-def meant_for_the_user(error: BaseException) -> bool:
-    """Whether our own code raised it as a message (or it names a file): then no traceback is wanted."""
-    if isinstance(error, OSError) and error.filename is not None:
-        return True
-    trace = error.__traceback__
-    while trace.tb_next is not None:
-        trace = trace.tb_next
-    return trace.tb_frame.f_globals.get("__name__", "").split(".")[0] in ("cogrl", "cogrl_kernels")
+def for_the_user(error: BaseException | None) -> str | None:
+    """The message our own code raised (or one that names a file), perhaps wrapped by a library; None for a defect."""
+    while error is not None:
+        trace = error.__traceback__
+        while trace is not None and trace.tb_next is not None:
+            trace = trace.tb_next
+        origin = trace.tb_frame.f_globals.get("__name__", "") if trace is not None else ""
+        if origin.split(".")[0] in ("cogrl", "cogrl_kernels") or getattr(error, "filename", None) is not None:
+            return str(error)
+        error = error.__cause__
+    return None
 
 
 if __name__ == "__main__":

@@ -1,6 +1,5 @@
 """What a pipeline file says: steps, in order, each a `cogrl` command."""
 
-import difflib
 import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
@@ -12,6 +11,7 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from cogrl.callbacks.mlflow_store import DEFAULT_STORE, absolute_uri
+from cogrl.cli.nearest import nearest
 
 _PIPELINE_KEYS = ("name", "run_dir", "seed", "tracking_uri", "vars", "steps")
 _STEP_KEYS = ("name", "command", "fit")
@@ -114,9 +114,7 @@ def within(path: Path, folder: Path) -> bool:
 def check_keys(values: Mapping[str, Any], known: Sequence[str], required: Sequence[str], where: str) -> None:
     for key in values:
         if key not in known:
-            close = difflib.get_close_matches(key, known, n=1, cutoff=0.5)
-            hint = f"did you mean {close[0]!r}?" if close else f"keys here: {', '.join(known)}"
-            raise ValueError(f"{where}: unknown key {key!r}; {hint}")
+            raise ValueError(f"{where}: unknown key {key!r}; {nearest(key, known)}")
     missing = [key for key in required if key not in values]
     if missing:
         raise ValueError(f"{where}: missing key {', '.join(map(repr, missing))}")

@@ -38,6 +38,7 @@ def graceful_signals(trainer: pl.Trainer) -> Iterator[None]:
         yield
     except SystemExit as stop:
         if isinstance(stop, SIGTERMException) or stop.code in (1, 143):
+            print(f"stopped at step {trainer.global_step}; the same command with --ckpt_path last goes on from here")
             raise SystemExit(130 if by_keyboard else 143) from stop
         raise
     finally:

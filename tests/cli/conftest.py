@@ -1,0 +1,33 @@
+"""Command lines for a one-step run of any stage."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+CONFIGS = Path(__file__).parents[2] / "configs"
+DEFAULTS = {"stage": "sft", "policy": "tiny", "data": "lime_mini_sft", "trainer": "cpu"}
+RL_FLAGS = ["--model.group_size=2", "--model.sampling.max_new_tokens=6"]
+
+
+@pytest.fixture
+def command(smoke_corpus: Path, tiny_policy_dir: Path, workdir: Path) -> Callable[..., list[str]]:
+    """`command("fit", "--x=1", stage="grpo")`: the arguments of `main` for one step on the small corpus and policy."""
+
+    def build(name: str, *flags: str, **parts: str) -> list[str]:
+        chosen = DEFAULTS | parts
+        files = [str(CONFIGS / kind / f"{choice}.yaml") for kind, choice in chosen.items()]
+        return [
+            name,
+            *(word for file in files for word in ("--config", file)),
+            f"--model.policy.path={tiny_policy_dir}",
+            f"--data.train={smoke_corpus / 'sft.jsonl'}",
+            f"--data.val={smoke_corpus / 'val.jsonl'}",
+            f"--data.test={smoke_corpus / 'test.jsonl'}",
+            *("--data.batch_size=4", "--data.workers=0", "--trainer.max_steps=1", "--trainer.limit_val_batches=1"),
+            *("--trainer.accelerator=cpu", "--trainer.log_every_n_steps=1", "--run_dir=run"),
+            *(RL_FLAGS if chosen["stage"] in ("grpo", "dr_sapo") else []),
+            *flags,
+        ]
+
+    return build

@@ -1,0 +1,57 @@
+"""Every file under configs/ takes part in a run that makes a step."""
+
+import contextlib
+import io
+import math
+from pathlib import Path
+
+import pytest
+import yaml
+from mlflow import MlflowClient
+
+from cogrl.cli.main import main
+from cogrl.cli.pipeline import read_pipeline
+
+CONFIGS = Path(__file__).parents[2] / "configs"
+STAGES = sorted(file.stem for file in (CONFIGS / "stage").glob("*.yaml"))
+PARTS = sorted(
+    (file.parent.name, file.stem)
+    for kind in ("stage", "policy", "data", "trainer")
+    for file in (CONFIGS / kind).glob("*.yaml")
+)
+
+
+def printed(args: list[str]) -> dict:
+    """The configuration `--print_config` shows."""
+    out = io.StringIO()
+    with contextlib.redirect_stdout(out), pytest.raises(SystemExit) as stop:
+        main([*args, "--print_config"])
+    assert stop.value.code in (0, None)
+    return yaml.safe_load(out.getvalue())
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_print_config_shows_the_stage_and_every_default(command, stage):
+    shown = printed(command("fit", stage=stage))
+    assert shown["model"]["class_path"].lower().endswith(stage.replace("_", ""))
+    assert shown["model"]["init_args"]["optim"]["weight_decay"] == 0.0
+    assert shown["run_dir"] == "run"
+
+
+@pytest.mark.parametrize(("kind", "choice"), PARTS, ids=lambda part: part)
+def test_every_file_starts_a_run_that_makes_a_step(command, workdir, kind, choice):
+    assert main(command("fit", "--model.policy.dtype=float32", **{kind: choice})) == 0
+    assert (workdir / "run" / "export" / "config.json").is_file()
+    assert (workdir / "run" / "checkpoints" / "last.ckpt").is_file()
+    (run,) = MlflowClient(f"sqlite:///{workdir}/mlflow.db").search_runs(["1"])
+    assert run.info.status == "FINISHED"
+    assert math.isfinite(run.data.metrics["train/loss"])
+
+
+@pytest.mark.parametrize("file", sorted((CONFIGS / "pipelines").glob("*.yaml")), ids=lambda file: file.stem)
+def test_every_fit_of_a_pipeline_has_a_valid_configuration(file, monkeypatch):
+    monkeypatch.chdir(CONFIGS.parent)
+    fits = [step for step in read_pipeline(file).steps if step.is_fit]
+    assert fits
+    for step in fits:
+        assert printed(list(step.args))["run_dir"] == str(step.folder)

@@ -1,0 +1,164 @@
+"""What a run leaves behind, and what happens to it when something goes wrong."""
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+import pytorch_lightning as pl
+import torch
+import yaml
+from mlflow import MlflowClient
+
+from cogrl.cli.main import main
+
+HERE = Path(__file__).stem
+
+
+class FailsAtStepTwo(pl.Callback):
+    def on_train_batch_end(self, trainer, pl_module, outputs, batch, batch_idx):
+        if trainer.global_step == 2:
+            raise RuntimeError("the second step went wrong")
+
+
+class BreaksTheStore(pl.Callback):
+    """After the first step the tracker's database is no database any more."""
+
+    def on_train_batch_end(self, trainer, pl_module, outputs, batch, batch_idx):
+        if trainer.global_step == 1:
+            Path("mlflow.db").write_bytes(b"not a database" * 1000)
+
+
+@pytest.fixture
+def store(workdir):
+    return MlflowClient(f"sqlite:///{workdir}/mlflow.db")
+
+
+def runs(store):
+    experiment = store.get_experiment_by_name("cogrl")
+    return store.search_runs([experiment.experiment_id])
+
+
+def artifacts(store, run):
+    return Path(store.get_run(run.info.run_id).info.artifact_uri.removeprefix("file://"))
+
+
+def steps_of(store, run, name="train/loss"):
+    return [metric.step for metric in store.get_metric_history(run.info.run_id, name)]
+
+
+def test_a_run_keeps_its_configuration_its_surroundings_and_its_metrics(command, store, workdir):
+    assert main(command("fit", "--trainer.max_steps=3", "--mlflow.parent_run_id=abc")) == 0
+    (run,) = runs(store)
+    assert (run.info.run_name, run.info.status) == ("run", "FINISHED")
+    assert run.data.tags["mlflow.parentRunId"] == "abc"
+    assert run.data.params["model.init_args.optim.lr"] == "0.001"
+    assert steps_of(store, run) == [0, 1, 2]
+    kept = artifacts(store, run)
+    assert kept.is_relative_to(workdir / "mlruns")
+    config = yaml.safe_load((kept / "config.yaml").read_text())
+    assert config == yaml.safe_load((workdir / "run" / "config.yaml").read_text())
+    assert config["trainer"]["max_steps"] == 3
+    surroundings = json.loads((kept / "environment.json").read_text())
+    assert surroundings["packages"]["torch"] == torch.__version__
+    assert surroundings["git"] is None  # the working directory is no checkout
+
+
+def test_the_saved_configuration_alone_repeats_the_run(command, workdir):
+    assert main(command("fit", "--mlflow.experiment_name=first")) == 0
+    first = torch.load("run/checkpoints/last.ckpt", weights_only=True)["state_dict"]
+    os.rename("run/config.yaml", "again.yaml")
+    assert main(["fit", "--config", "again.yaml", "--run_dir=second"]) == 0
+    second = torch.load("second/checkpoints/last.ckpt", weights_only=True)["state_dict"]
+    assert all(torch.equal(first[name], second[name]) for name in first)
+
+
+def test_a_resumed_run_is_the_same_mlflow_run_and_counts_on(command, store, workdir):
+    assert main(command("fit", "--trainer.max_steps=2")) == 0
+    assert main(command("fit", "--trainer.max_steps=4", "--ckpt_path=last")) == 0
+    (run,) = runs(store)
+    assert run.info.status == "FINISHED"
+    assert steps_of(store, run) == [0, 1, 2, 3]
+    assert torch.load("run/checkpoints/last.ckpt", weights_only=True)["global_step"] == 4
+
+
+def test_a_run_stopped_after_its_last_step_still_exports_when_resumed(command, workdir):
+    assert main(command("fit", "--trainer.max_steps=2", "--export.enabled=false")) == 0
+    assert not (workdir / "run" / "export").exists()
+    assert main(command("fit", "--trainer.max_steps=2", "--ckpt_path=last")) == 0
+    assert (workdir / "run" / "export" / "config.json").is_file()
+
+
+def test_the_exported_folder_is_the_policy_of_the_next_stage(command, workdir):
+    assert main(command("fit", stage="perceive")) == 0
+    assert main(command("fit", "--model.policy.path=run/export", "--run_dir=next")) == 0
+
+
+def test_a_failed_training_reaches_the_tracker_and_leaves_a_checkpoint(command, store, workdir):
+    with pytest.raises(RuntimeError, match="the second step"):
+        main(command("fit", "--trainer.max_steps=5", f"--trainer.callbacks+={HERE}.FailsAtStepTwo"))
+    (run,) = runs(store)
+    assert run.info.status == "FAILED"
+    assert run.data.tags["cogrl.error"] == "RuntimeError: the second step went wrong"
+    assert torch.load("run/checkpoints/last.ckpt", weights_only=True)["global_step"] == 2
+    assert not (workdir / "run" / "export").exists()
+
+
+def test_a_run_that_failed_finishes_as_the_same_run(command, store, workdir):
+    with pytest.raises(RuntimeError):
+        main(command("fit", "--trainer.max_steps=4", f"--trainer.callbacks+={HERE}.FailsAtStepTwo"))
+    assert main(command("fit", "--trainer.max_steps=4", "--ckpt_path=last")) == 0
+    (run,) = runs(store)
+    assert run.info.status == "FINISHED"
+    assert steps_of(store, run)[-1] == 3
+
+
+def test_a_tracker_that_breaks_does_not_stop_training(command, store, workdir):
+    args = command("fit", "--trainer.max_steps=4", "--mlflow.flush_every_s=0")
+    with pytest.warns(UserWarning, match="MLflow did not take a record, training goes on"):
+        assert main([*args, f"--trainer.callbacks+={HERE}.BreaksTheStore"]) == 0
+    assert torch.load("run/checkpoints/last.ckpt", weights_only=True)["global_step"] == 4
+    assert (workdir / "run" / "export" / "config.json").is_file()
+
+
+def test_a_tracker_that_never_worked_does_not_stop_training(command, workdir):
+    (workdir / "file").write_text("")
+    args = command("fit", "--mlflow.tracking_uri=sqlite:///file/mlflow.db")
+    with pytest.warns(UserWarning, match="MLflow can not be used, training goes on without it"):
+        assert main(args) == 0
+    assert (workdir / "run" / "export" / "config.json").is_file()
+
+
+def test_tracking_can_be_turned_off(command, store, workdir):
+    assert main(command("fit", "--trainer.logger=false")) == 0
+    assert store.get_experiment_by_name("cogrl") is None
+    assert (workdir / "run" / "config.yaml").is_file()
+
+
+def test_sampling_stages_keep_their_rollouts_and_others_do_not(command, store, workdir):
+    assert main(command("fit", "--trainer.max_steps=4", "--rollout_table.every_n_rollouts=1", stage="dr_sapo")) == 0
+    kept = artifacts(store, runs(store)[0])
+    assert sorted(p.name for p in (workdir / "run" / "rollouts").iterdir()) == [
+        *("000000.html", "000000.jsonl", "000002.html", "000002.jsonl"),
+    ]
+    table = json.loads((kept / "rollouts.json").read_text())
+    assert {row[table["columns"].index("step")] for row in table["data"]} == {0, 2}
+    assert (kept / "rollouts" / "000002.html").is_file()
+    assert main(command("fit", "--run_dir=other")) == 0
+    assert not (workdir / "other" / "rollouts").exists()
+
+
+def test_predictions_are_written_for_every_clip(command, workdir, smoke_corpus):
+    assert main(command("predict", "--model.sampling.max_new_tokens=4")) == 0
+    records = [json.loads(line) for line in (workdir / "run" / "predictions.jsonl").read_text().splitlines()]
+    assert len(records) == len((smoke_corpus / "test.jsonl").read_text().splitlines())
+    assert set(records[0]) == {"id", "A", "B"}
+
+
+def test_a_checkpoint_can_be_tested_and_validated(command, store, workdir):
+    assert main(command("fit")) == 0
+    assert main(command("validate", "--ckpt_path=last")) == 0
+    assert main(command("test", "--ckpt_path=last", "--model.sampling.max_new_tokens=4")) == 0
+    names = {run.info.run_name: run for run in runs(store)}
+    assert set(names) == {"run", "run validate", "run test"}
+    assert "test/A/reward" in names["run test"].data.metrics

@@ -1,0 +1,84 @@
+"""Ctrl-C and SIGTERM to a real process: the step is finished, the checkpoint written, the run taken up again."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import pytorch_lightning as pl
+import torch
+from mlflow import MlflowClient
+
+from cogrl.cli.main import main
+
+REPOSITORY = Path(__file__).parents[2]
+CHECKPOINT = Path("run/checkpoints/last.ckpt")
+
+
+class Waits(pl.Callback):
+    """Stands for weights that take long to read."""
+
+    def setup(self, trainer, pl_module, stage):
+        Path("waiting").touch()
+        time.sleep(60)
+
+
+def started(args: list[str]) -> subprocess.Popen:
+    paths = os.pathsep.join([str(REPOSITORY), str(REPOSITORY / "kernels"), str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")])
+    return subprocess.Popen(
+        [sys.executable, "-m", "cogrl.cli.main", *args],
+        env=os.environ | {"PYTHONPATH": paths, "OMP_NUM_THREADS": "1"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+def wait_for(path: Path, process: subprocess.Popen, seconds: float = 120) -> None:
+    end = time.monotonic() + seconds
+    while not path.exists():
+        assert process.poll() is None, process.stdout.read()
+        assert time.monotonic() < end, f"{path} did not appear"
+        time.sleep(0.05)
+
+
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)], ids=["SIGTERM", "Ctrl-C"])
+def test_a_stopped_run_keeps_its_last_step_and_goes_on_as_the_same_run(command, workdir, number, status):
+    args = command("fit", "--checkpoint.every_n_steps=3")
+    process = started([*args, "--trainer.max_steps=1000000"])
+    wait_for(CHECKPOINT, process)
+    process.send_signal(number)
+    output, _ = process.communicate(timeout=60)
+    assert process.returncode == status, output
+    assert "Traceback" not in output
+    assert "--ckpt_path last" in output
+    state = torch.load(CHECKPOINT, weights_only=True)
+    stopped_at = state["global_step"]
+    assert stopped_at >= 3
+    assert state["loops"]["fit_loop"]["epoch_loop.batch_progress"]["total"]["processed"] >= stopped_at
+    store = MlflowClient(f"sqlite:///{workdir}/mlflow.db")
+    experiment = store.get_experiment_by_name("cogrl").experiment_id
+    (run,) = store.search_runs([experiment])
+    assert run.info.status == "KILLED"
+
+    assert main([*args, f"--trainer.max_steps={stopped_at + 2}", "--ckpt_path=last"]) == 0
+    (resumed,) = store.search_runs([experiment])
+    assert resumed.info.run_id == run.info.run_id
+    assert resumed.info.status == "FINISHED"
+    assert torch.load(CHECKPOINT, weights_only=True)["global_step"] == stopped_at + 2
+    steps = [metric.step for metric in store.get_metric_history(run.info.run_id, "train/loss")]
+    assert steps == list(range(stopped_at + 2))
+
+
+def test_a_signal_while_weights_are_read_ends_the_run_as_killed(command, workdir):
+    process = started(command("fit", "--trainer.max_steps=1000000", f"--trainer.callbacks+={Path(__file__).stem}.Waits"))
+    wait_for(Path("waiting"), process)
+    process.send_signal(signal.SIGTERM)
+    output, _ = process.communicate(timeout=60)
+    assert process.returncode == 143, output
+    store = MlflowClient(f"sqlite:///{workdir}/mlflow.db")
+    (run,) = store.search_runs([store.get_experiment_by_name("cogrl").experiment_id])
+    assert run.info.status == "KILLED"
