@@ -5,7 +5,6 @@ import os
 import warnings
 from pathlib import Path
 from types import TracebackType
-from typing import Self
 
 from cogrl.callbacks.mlflow_store import artifacts_beside
 
@@ -23,7 +22,7 @@ class ParentRun:
         self.run_id: str | None = None
         self.status = "FINISHED"
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> "ParentRun":
         os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
         try:
             self.begin()

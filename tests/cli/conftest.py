@@ -7,7 +7,14 @@ import pytest
 
 CONFIGS = Path(__file__).parents[2] / "configs"
 DEFAULTS = {"stage": "sft", "policy": "tiny", "data": "lime_mini_sft", "trainer": "cpu"}
+SIZES = {"mel-bins": 16, "tower-width": 16, "tower-layers": 1, "width": 32, "layers": 1, "vocab-size": 400}
 RL_FLAGS = ["--model.group_size=2", "--model.sampling.max_new_tokens=6"]
+
+
+@pytest.fixture(scope="session")
+def small_model() -> list[str]:
+    """Sizes for `cogrl build tiny-model`."""
+    return [word for name, size in SIZES.items() for word in (f"--{name}", str(size))]
 
 
 @pytest.fixture

@@ -27,7 +27,9 @@ class Waits(pl.Callback):
 
 
 def started(args: list[str]) -> subprocess.Popen:
-    paths = os.pathsep.join([str(REPOSITORY), str(REPOSITORY / "kernels"), str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")])
+    paths = os.pathsep.join(
+        [str(REPOSITORY), str(REPOSITORY / "kernels"), str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")]
+    )
     return subprocess.Popen(
         [sys.executable, "-m", "cogrl.cli.main", *args],
         env=os.environ | {"PYTHONPATH": paths, "OMP_NUM_THREADS": "1"},
@@ -74,7 +76,9 @@ def test_a_stopped_run_keeps_its_last_step_and_goes_on_as_the_same_run(command, 
 
 
 def test_a_signal_while_weights_are_read_ends_the_run_as_killed(command, workdir):
-    process = started(command("fit", "--trainer.max_steps=1000000", f"--trainer.callbacks+={Path(__file__).stem}.Waits"))
+    process = started(
+        command("fit", "--trainer.max_steps=1000000", f"--trainer.callbacks+={Path(__file__).stem}.Waits")
+    )
     wait_for(Path("waiting"), process)
     process.send_signal(signal.SIGTERM)
     output, _ = process.communicate(timeout=60)
