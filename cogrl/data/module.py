@@ -5,7 +5,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytorch_lightning as pl
-from torch.utils.data import DataLoader, Dataset, Sampler
+from torch.utils.data import DataLoader, Dataset, DistributedSampler
 
 from cogrl.audio import load_audio
 from cogrl.data.manifest import check_audio_files, check_splits, read_manifest
@@ -60,31 +60,32 @@ class AudioData(pl.LightningDataModule):
 
     def train_dataloader(self) -> DataLoader:
         clips = self._clips("train")
-        if len(clips) < self.batch_size:
+        if len(clips) < self.batch_size * self.trainer.world_size:
             raise ValueError(
-                f"{self.manifests['train']} has {len(clips)} clips, fewer than data.batch_size={self.batch_size}"
+                f"{self.manifests['train']} has {len(clips)} clips, fewer than data.batch_size={self.batch_size} for "
+                f"each of {self.trainer.world_size} processes"
             )
         repeats = getattr(self.trainer.lightning_module, "steps_per_batch", 1)
         batches = ShuffledBatches(
             len(clips), self.batch_size, self.seed, repeats, self.trainer.global_rank, self.trainer.world_size
         )
-        return self._loader(clips, batch_sampler=batches)
+        return self._loader(Batches(clips), sampler=batches, batch_size=None)
 
     def val_dataloader(self) -> DataLoader | list:
-        return self._loader(self._clips("val"), batch_size=self.batch_size) if "val" in self.examples else []
+        if "val" not in self.examples:
+            return []
+        return self._loader(self._clips("val"), batch_size=self.batch_size, collate_fn=ClipBatch)
 
     def test_dataloader(self) -> DataLoader:
-        return self._loader(self._clips("test"), batch_size=self.batch_size)
+        return self._loader(self._clips("test"), batch_size=self.batch_size, collate_fn=ClipBatch)
 
     predict_dataloader = test_dataloader
 
     def _clips(self, name: str) -> "Clips":
         return Clips(self.examples[name], self.sampling_rate, self.max_s, self.keep_in_memory)
 
-    def _loader(self, clips: "Clips", **kwargs) -> DataLoader:
-        return DataLoader(
-            clips, collate_fn=ClipBatch, num_workers=self.workers, persistent_workers=self.workers > 0, **kwargs
-        )
+    def _loader(self, dataset: Dataset, **kwargs) -> DataLoader:
+        return DataLoader(dataset, num_workers=self.workers, persistent_workers=self.workers > 0, **kwargs)
 
 
 class Clips(Dataset):
@@ -110,16 +111,28 @@ class Clips(Dataset):
         return clip
 
 
-class ShuffledBatches(Sampler):
-    """Full batches in an order fixed by (seed, epoch), each repeated in a row, dealt out to the ranks in turn."""
+class Batches(Dataset):
+    """Clips by the list of their places."""
+
+    def __init__(self, clips: Clips) -> None:
+        self.clips = clips
+
+    def __len__(self) -> int:
+        return len(self.clips)
+
+    def __getitem__(self, places: list[int]) -> ClipBatch:
+        return ClipBatch([self.clips[i] for i in places])
+
+
+class ShuffledBatches(DistributedSampler):
+    """Full batches in an order fixed by (seed, epoch), each repeated in a row, dealt out to the ranks in turn.
+
+    A `DistributedSampler` so that Lightning leaves it in place under every strategy.
+    """
 
     def __init__(self, size: int, batch_size: int, seed: int, repeats: int, rank: int, world_size: int) -> None:
         self.size, self.batch_size, self.seed, self.repeats = size, batch_size, seed, repeats
         self.rank, self.world_size, self.epoch = rank, world_size, 0
-
-    def set_epoch(self, epoch: int) -> None:
-        """Called by Lightning at the start of each epoch."""
-        self.epoch = epoch
 
     def __len__(self) -> int:
         return self.size // (self.batch_size * self.world_size) * self.repeats

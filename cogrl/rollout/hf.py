@@ -25,6 +25,7 @@ class HFEngine:
         group_size: int = 1,
         policy_version: int = 0,
         heard: Sequence | None = None,
+        generator: torch.Generator | None = None,
     ) -> Rollouts:
         """Rollouts of `p` clips, one route each; rows of a group are adjacent.
 
@@ -36,14 +37,19 @@ class HFEngine:
             [clip.waveform for clip in clips] if heard is None else heard,
             [clip.example.id for clip in clips],
         )
-        completions, logprobs, finished = self.complete(policy, prompts, sampling, group_size)
-        kept = [row[mask] for row, mask in zip(completions.ids, completions.mask, strict=True)]
-        texts = [policy.tokenizer.decode(ids, skip_special_tokens=True) for ids in kept]
+        completions, logprobs, finished = self.complete(policy, prompts, sampling, group_size, generator)
+        lengths = completions.mask.sum(1) - finished.long()  # without the end token; other special tokens stay visible
+        texts = [policy.tokenizer.decode(ids[:n]) for ids, n in zip(completions.ids, lengths.tolist(), strict=True)]
         return Rollouts(clips, routes, prompts, completions, logprobs, texts, finished, group_size, policy_version)
 
     @torch.no_grad()
     def complete(
-        self, policy: AudioLM, prompts: Prompts, sampling: Sampling, group_size: int
+        self,
+        policy: AudioLM,
+        prompts: Prompts,
+        sampling: Sampling,
+        group_size: int,
+        generator: torch.Generator | None = None,
     ) -> tuple[Completions, Float[Tensor, "b t"], Bool[Tensor, " b"]]:
         """Token ids, mask (True up to and including the end token), log-probabilities, and which rows ended."""
         decoder, head, bias = policy.model.model.language_model, policy.lm_head_weight, policy.lm_head_bias
@@ -64,7 +70,7 @@ class HFEngine:
         alive = torch.ones(len(mask), dtype=torch.bool, device=mask.device)
         ids, logprobs, sampled = [], [], []
         for _ in range(sampling.max_new_tokens):
-            token, logprob = sampling.draw(torch.nn.functional.linear(hidden, head).float() + bias)
+            token, logprob = sampling.draw(torch.nn.functional.linear(hidden, head).float() + bias, generator)
             token = torch.where(alive, token, policy.tokenizer.pad_token_id)
             ids.append(token)
             logprobs.append(torch.where(alive, logprob, 0.0))

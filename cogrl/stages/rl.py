@@ -78,8 +78,13 @@ class RLStage(Stage):
         first = self.global_step // self.updates_per_rollout
         routes = [self.routes[(first + i) % len(self.routes)] for i in range(len(batch))]
         return self.engine.sample(
-            self.policy, batch.clips, routes, self.sampling, self.group_size, policy_version=self.global_step
+            self.policy, batch.clips, routes, self.sampling, self.group_size, self.global_step, generator=self.dice()
         )
+
+    def dice(self) -> torch.Generator:
+        """Randomness of one rollout, fixed by (run seed, optimiser step, rank): ranks differ, a resumed run repeats."""
+        seed = torch.initial_seed() * 1_000_003 + self.global_step * 65_537 + self.global_rank
+        return torch.Generator(self.device).manual_seed(seed % 2**63)
 
     def score(self, rollouts: Rollouts) -> Scores:
         """Rewards on the CPU; logs each term for each route."""
@@ -96,7 +101,8 @@ class RLStage(Stage):
         """Group-normalised advantages. A failed reward (NaN) stands at its group's mean: no advantage, no influence."""
         grouped = scores.total.view(-1, self.group_size)
         filled = torch.where(grouped.isnan(), grouped.nanmean(1, keepdim=True).nan_to_num(), grouped)
-        advantages = group_normalised(filled.flatten(), self.group_size).to(self.device)
+        advantages = group_normalised(filled.flatten(), self.group_size)
+        advantages = advantages.masked_fill(scores.total.isnan(), 0.0).to(self.device)
         flat = (advantages.view(-1, self.group_size) == 0).all(1)
         self.log_finite("rollout/groups_without_signal", flat.float())
         return replace(rollouts, rewards=scores.total, advantages=advantages)

@@ -4,9 +4,9 @@ from dataclasses import dataclass
 
 import pytorch_lightning as pl
 import torch
-from cogrl.rewards.composite import DualRouteReward, ExplicitReward, ImplicitReward
 
 from cogrl.models.audio_lm import AudioLM
+from cogrl.rewards.composite import DualRouteReward, ExplicitReward, ImplicitReward, Reward
 from cogrl.rollout.hf import HFEngine
 from cogrl.rollout.sampling import Sampling
 from cogrl.types import ROUTES, ClipBatch, Rollouts, Route, Scores
@@ -37,7 +37,7 @@ class Stage(pl.LightningModule):
         policy: AudioLM,
         optim: Optim = Optim(),
         sampling: Sampling = Sampling(),
-        reward: DualRouteReward | None = None,
+        reward: Reward | None = None,
     ) -> None:
         super().__init__()
         self.policy, self.optim, self.sampling = policy, optim, sampling

@@ -70,7 +70,9 @@ def test_greedy_answers_are_the_arg_max_and_do_not_depend_on_the_batch(policy, c
 
 def test_the_audio_tower_runs_once_a_group(policy, clips):
     seen = []
-    policy.audio_tower.register_forward_hook(lambda module, args, kwargs, out: seen.append(len(args[0])), with_kwargs=True)
+    policy.audio_tower.register_forward_hook(
+        lambda module, args, kwargs, out: seen.append(len(args[0])), with_kwargs=True
+    )
     HFEngine().sample(policy, clips, ROUTES, Sampling(max_new_tokens=3), group_size=8)
     assert seen == [len(clips)]
 

@@ -1,0 +1,177 @@
+"""The loop: sample -> score -> credit -> update, driven by Lightning's automatic optimisation."""
+
+import copy
+import warnings
+
+import pytest
+import pytorch_lightning as pl
+import torch
+from torch.utils.data import DataLoader
+
+from cogrl.rollout.sampling import Sampling
+from cogrl.stages import DrSapo, Grpo
+from cogrl.stages.stage import Optim
+from cogrl.types import ClipBatch, Scores
+
+
+class CountsTokens:
+    """A reward with a known optimum: the share of a completion's characters that are one letter."""
+
+    def __init__(self, letter: str = "e", scale_b: float = 1.0) -> None:
+        self.letter, self.scale_b = letter, scale_b
+
+    def score(self, completions, routes, examples) -> Scores:
+        values = [text.count(self.letter) / max(1, len(text)) for text in completions]
+        scales = [self.scale_b if route == "B" else 1.0 for route in routes]
+        total = torch.tensor([v * s for v, s in zip(values, scales, strict=True)])
+        return Scores(total, {"letters": total})
+
+
+class Constant:
+    def score(self, completions, routes, examples) -> Scores:
+        return Scores(torch.full((len(completions),), 0.7), {})
+
+
+class Failing:
+    """Every third reward fails."""
+
+    def score(self, completions, routes, examples) -> Scores:
+        total = torch.linspace(0, 1, len(completions))
+        total[::3] = torch.nan
+        return Scores(total, {})
+
+
+def batches(clips, repeats, n):
+    return DataLoader([ClipBatch(clips)] * (repeats * n), batch_size=None)
+
+
+def fit(stage, clips, steps, accumulate=1, **trainer):
+    trainer = pl.Trainer(
+        max_steps=steps,
+        accumulate_grad_batches=accumulate,
+        logger=False,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        accelerator="cpu",
+        **trainer,
+    )
+    stage._trainer = trainer
+    trainer.fit(stage, batches(clips, stage.steps_per_batch, steps))
+    return trainer
+
+
+def stage_of(kind, policy, reward, **kwargs):
+    kwargs = {"group_size": 4, "sampling": Sampling(max_new_tokens=6), "optim": Optim(lr=1e-3)} | kwargs
+    return kind(policy, reward=reward, **kwargs)
+
+
+@pytest.mark.parametrize("kind", [DrSapo, Grpo])
+def test_rollouts_are_drawn_once_for_every_so_many_updates_and_each_completion_is_used_once(kind, policy, clips):
+    stage = stage_of(kind, policy, CountsTokens(), updates_per_rollout=2)
+    seen, used = [], []
+    sample, loss = stage.sample, stage.loss
+    stage.sample = lambda batch: seen.append(stage.global_step) or sample(batch)
+    stage.loss = lambda part, tokens: (
+        used.append((stage.global_step, part.policy_version, len(part))) or loss(part, tokens)
+    )
+    fit(stage, clips, steps=6)
+    assert seen == [0, 2, 4]
+    assert used == [(0, 0, 8), (1, 0, 8), (2, 2, 8), (3, 2, 8), (4, 4, 8), (5, 4, 8)]
+
+
+def test_a_second_update_is_off_policy_and_the_first_is_not(policy, clips):
+    stage = stage_of(DrSapo, policy, CountsTokens(), updates_per_rollout=2, optim=Optim(lr=1e-2))
+    ratios = []
+    log_update = stage.log_update
+
+    def spy(part, tokens):
+        ratios.append((tokens.logprobs - part.sampling_logprobs).detach()[part.completions.mask].abs().max().item())
+        log_update(part, tokens)
+
+    stage.log_update = spy
+    fit(stage, clips, steps=2)
+    assert ratios[0] < 1e-4 < 1e-3 < ratios[1]
+
+
+@pytest.mark.parametrize("kind", [DrSapo, Grpo])
+def test_equal_rewards_leave_every_weight_as_it_was(kind, policy, clips):
+    before = copy.deepcopy(policy.state_dict())
+    fit(stage_of(kind, policy, Constant()), clips, steps=2)
+    assert all(torch.equal(value, before[name]) for name, value in policy.state_dict().items())
+
+
+def test_a_failed_reward_trains_nothing_and_does_not_move_its_group(policy, clips):
+    stage = stage_of(DrSapo, policy, Failing())
+    fit(stage, clips, steps=1)
+    failed = stage.scores.total.isnan()
+    assert failed.any() and (stage.rollouts.advantages[failed] == 0).all()
+    assert stage.rollouts.advantages.isfinite().all() and stage.rollouts.advantages.any()
+
+
+def test_scaling_the_rewards_of_route_b_leaves_route_a_alone(policy, clips):
+    stages = []
+    for scale in (1.0, 10.0):
+        torch.manual_seed(0)
+        stage = stage_of(DrSapo, copy.deepcopy(policy), CountsTokens(scale_b=scale))
+        fit(stage, clips, steps=1)
+        stages.append(stage.rollouts)
+    a, b = stages
+    rows = torch.tensor([route == "A" for route in a.row_routes])
+    assert torch.equal(a.completions.ids, b.completions.ids)
+    assert torch.equal(a.advantages[rows], b.advantages[rows]) and a.advantages[rows].any()
+
+
+@pytest.mark.parametrize("kind", [DrSapo, Grpo])
+def test_accumulating_two_half_batches_equals_one_full_batch(kind, policy, clips, monkeypatch):
+    monkeypatch.setattr(torch, "randperm", torch.arange)
+    weights = []
+    for accumulate in (1, 2):
+        torch.manual_seed(0)
+        own = copy.deepcopy(policy)
+        stage = stage_of(kind, own, CountsTokens(), updates_per_rollout=2, optim=Optim(lr=1e-3, betas=(0.0, 0.0)))
+        stage.configure_optimizers = lambda own=own: torch.optim.SGD(own.parameters(), lr=1.0)
+        fit(stage, clips, steps=2, accumulate=accumulate)
+        weights.append(torch.cat([p.detach().flatten() for p in own.parameters()]))
+    assert torch.allclose(*weights, atol=1e-6)
+    start = torch.cat([p.detach().flatten() for p in policy.parameters()])
+    assert (weights[0] - start).abs().max() > 1e-4
+
+
+def test_the_reward_rises(policy, clips):
+    torch.manual_seed(0)
+    stage = stage_of(
+        DrSapo, policy, CountsTokens(), group_size=16, sampling=Sampling(max_new_tokens=8), optim=Optim(lr=5e-3)
+    )
+    means = []
+    score = stage.score
+
+    def spy(rollouts):
+        scores = score(rollouts)
+        means.append(scores.total.mean().item())
+        return scores
+
+    stage.score = spy
+    fit(stage, clips, steps=40)
+    assert sum(means[-4:]) / 4 > 2 * sum(means[:4]) / 4 + 0.02
+
+
+def test_prompts_that_do_not_divide_into_the_updates_are_refused(policy, clips):
+    with pytest.raises(ValueError, match="3 prompts a batch can not be split into 2"):
+        fit(stage_of(DrSapo, policy, CountsTokens(), updates_per_rollout=2), clips[:3], steps=1)
+
+
+def test_an_inert_gate_is_said_aloud(policy):
+    with pytest.warns(UserWarning, match="inert"):
+        stage_of(DrSapo, policy, CountsTokens(), updates_per_rollout=1)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        stage_of(DrSapo, policy, CountsTokens(), updates_per_rollout=2)
+
+
+@pytest.mark.parametrize(
+    "bad, message", [({"group_size": 1}, "at least 2"), ({"updates_per_rollout": 3, "passes": 2}, "not a multiple")]
+)
+def test_impossible_loops_are_refused(policy, bad, message):
+    with pytest.raises(ValueError, match=message):
+        stage_of(DrSapo, policy, CountsTokens(), **bad)

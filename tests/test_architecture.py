@@ -1,0 +1,103 @@
+"""Import direction, file length and the rooms of the house, read from the source."""
+
+import ast
+import subprocess
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+ALLOWED = {
+    "types": set(),
+    "audio": {"types"},
+    "prompts": {"types"},
+    "objectives": set(),
+    "lm_head": set(),
+    "models": {"types", "audio", "prompts", "lm_head"},
+    "data": {"types", "audio", "prompts"},
+    "rewards": {"types", "audio", "prompts"},
+    "rollout": {"types", "audio", "prompts", "models"},
+    "stages": {"types", "prompts", "objectives", "lm_head", "models", "rewards", "rollout"},
+    "callbacks": {"types"},
+    "evaluate": {"types", "audio", "prompts", "objectives", "lm_head", "models", "data", "rewards", "rollout"},
+}
+MAY_USE_KERNELS = {"lm_head", "objectives"}
+SOURCES = sorted((ROOT / "cogrl").rglob("*.py")) + sorted((ROOT / "kernels").rglob("*.py"))
+
+
+def imports(path: Path) -> list[tuple[int, str]]:
+    found = []
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found += [(node.lineno, alias.name) for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path}:{node.lineno}: write imports in full"
+            found.append((node.lineno, node.module))
+    return found
+
+
+def violations(path: Path, room: str) -> list[str]:
+    wrong = []
+    for line, name in imports(path):
+        top, *rest = name.split(".")
+        target = rest[0] if rest else ""
+        here = f"{path.relative_to(ROOT) if path.is_relative_to(ROOT) else path}:{line}"
+        if top == "cogrl" and target and target != room and room in ALLOWED and target not in ALLOWED[room]:
+            wrong.append(f"{here}: {room} must not import cogrl.{target}")
+        if top == "cogrl_kernels" and room not in MAY_USE_KERNELS | {"cogrl_kernels", "cli"}:
+            wrong.append(f"{here}: {room} must not import cogrl_kernels; go through lm_head")
+        if top == "cogrl" and room == "cogrl_kernels":
+            wrong.append(f"{here}: the kernels never import cogrl")
+    return wrong
+
+
+def room_of(path: Path) -> str:
+    parts = path.relative_to(ROOT).with_suffix("").parts
+    return parts[1]
+
+
+def test_imports_run_in_one_direction():
+    wrong = [text for path in SOURCES for text in violations(path, room_of(path))]
+    assert wrong == []
+
+
+def test_a_planted_violation_is_found(tmp_path):
+    planted = tmp_path / "sapo.py"
+    planted.write_text("from cogrl.stages.rl import RLStage\nimport cogrl_kernels.linear_logprob\n")
+    assert "objectives must not import cogrl.stages" in violations(planted, "objectives")[0]
+    assert "must not import cogrl_kernels" in violations(planted, "models")[-1]
+
+
+def test_every_room_is_known():
+    rooms = {room_of(path) for path in (ROOT / "cogrl").rglob("*.py")} - {"__init__", "cli"}
+    assert rooms <= set(ALLOWED)
+
+
+def test_files_stay_short():
+    lengths = {str(path.relative_to(ROOT)): len(path.read_text().splitlines()) for path in SOURCES}
+    assert {name: n for name, n in lengths.items() if n > 300} == {}
+    assert sorted(lengths.values())[len(lengths) // 2] <= 120
+
+
+def test_nothing_imports_the_experiments():
+    assert [p for p in SOURCES if any("experiments" in name for _, name in imports(p))] == []
+
+
+def test_kernels_is_a_folder_and_no_package():
+    assert not (ROOT / "kernels" / "__init__.py").exists()
+
+
+def test_gpl_libraries_are_imported_only_where_speech_is_made():
+    users = {
+        str(path.relative_to(ROOT))
+        for path in SOURCES
+        for _, name in imports(path)
+        if name.split(".")[0] in ("espeakng_loader", "parselmouth")
+    }
+    assert users <= {"cogrl/data/synthesis/espeak.py"}
+
+
+@pytest.mark.skipif(not (ROOT / ".git").exists(), reason="needs a git checkout to list the tracked files")
+def test_no_generated_file_is_tracked():
+    tracked = subprocess.run(["git", "ls-files"], cwd=ROOT, capture_output=True, text=True, check=True).stdout.split()
+    assert [f for f in tracked if f.endswith((".pyc", ".ckpt", ".flac", ".wav", ".db", ".safetensors"))] == []
