@@ -1,0 +1,156 @@
+import base64
+import io
+import json
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+import pytorch_lightning as pl
+import soundfile
+import torch
+
+from cogrl.callbacks.report import data_uri, rollout_page
+from cogrl.callbacks.rollout_table import RolloutTable, number, rows
+from cogrl.types import Clip, Completions, Example, Prompts, Rollouts, Scores
+
+NAN = float("nan")
+
+
+def rollouts(texts=("a", "b", "c", "d"), step=8) -> tuple[Rollouts, Scores]:
+    """Two groups of two completions: route A on a sad clip, route B on a happy one."""
+    rng = np.random.default_rng(0)
+    clips = [
+        Clip(
+            Example(name, Path(f"{name}.flac"), "rl", f"words of {name}", f"t-{name}", "spk", emotion),
+            rng.uniform(-0.5, 0.5, 800).astype(np.float32),
+        )
+        for name, emotion in (("one", "sad"), ("two", "happy"))
+    ]
+    ids = torch.zeros(4, 3, dtype=torch.long)
+    sampled = Rollouts(
+        clips=clips,
+        routes=["A", "B"],
+        prompts=Prompts(torch.zeros(2, 5, dtype=torch.long), torch.ones(2, 5, dtype=torch.long), {}),
+        completions=Completions(ids, ids == 0),
+        sampling_logprobs=torch.zeros(4, 3),
+        texts=list(texts),
+        finished=torch.tensor([True, True, False, True]),
+        group_size=2,
+        policy_version=step,
+        rewards=torch.tensor([1.0, 0.0, 0.5, 0.25]),
+        advantages=torch.tensor([1.0, -1.0, 0.75, 0.0]),
+    )
+    terms = {"emotion": torch.tensor([1.0, 0.0, NAN, NAN]), "empathy": torch.tensor([0.1, 0.2, 0.3, 0.4])}
+    return sampled, Scores(sampled.rewards, terms)
+
+
+def test_each_row_belongs_to_its_own_clip_route_and_rewards():
+    records = rows(*rollouts())
+    assert [(r["group"], r["id"], r["route"], r["emotion"], r["text_group"]) for r in records] == [
+        (0, "one", "A", "sad", "t-one"),
+        (0, "one", "A", "sad", "t-one"),
+        (1, "two", "B", "happy", "t-two"),
+        (1, "two", "B", "happy", "t-two"),
+    ]
+    assert [r["completion"] for r in records] == ["a", "b", "c", "d"]
+    assert [r["reward/emotion"] for r in records] == [1.0, 0.0, None, None]
+    assert [r["reward"] for r in records] == [1.0, 0.0, 0.5, 0.25]
+    assert [r["advantage"] for r in records] == [1.0, -1.0, 0.75, 0.0]
+    assert [r["finished"] for r in records] == [True, True, False, True]
+    assert {r["step"] for r in records} == {8}
+    assert json.loads(json.dumps(records)) == records
+
+
+def test_a_reward_that_does_not_apply_is_null_and_not_zero():
+    assert number(torch.tensor(NAN)) is None
+    assert number(torch.tensor(0.0)) == 0.0
+
+
+def test_the_page_plays_the_very_clip_that_was_heard():
+    sampled, scores = rollouts()
+    page = rollout_page(8, rows(sampled, scores), sampled.clips, 16000)
+    sounds = re.findall(r'src="data:audio/wav;base64,([^"]+)"', page)
+    assert len(sounds) == 2
+    for sound, clip in zip(sounds, sampled.clips, strict=True):
+        heard, rate = soundfile.read(io.BytesIO(base64.b64decode(sound)), dtype="float32")
+        assert rate == 16000
+        assert np.abs(heard - clip.waveform).max() < 1e-4
+
+
+def test_what_the_policy_says_can_not_become_markup():
+    sampled, scores = rollouts(texts=("<script>alert(1)</script>", "</section>", "a & b", "<thought>"))
+    page = rollout_page(8, rows(sampled, scores), sampled.clips, 16000)
+    assert "<script>" not in page
+    assert page.count("</section>") == 2
+    assert "&lt;thought&gt;" in page
+    assert "a &amp; b" in page
+
+
+def test_a_cut_completion_a_missing_reward_and_the_sign_of_an_advantage_are_seen():
+    sampled, scores = rollouts()
+    page = rollout_page(8, rows(sampled, scores), sampled.clips, 16000)
+    assert page.count("<em>(cut)</em>") == 1
+    assert page.count("–</td>") == 2
+    assert 'class="number good">0.75' in page
+    assert 'class="number bad">-1' in page
+
+
+def test_a_silent_clip_still_gets_a_player():
+    assert data_uri(np.zeros(10, dtype=np.float32), 16000).startswith("data:audio/wav;base64,UklGR")
+
+
+class Ear:
+    sampling_rate = 16000
+
+
+class SamplingStage(pl.LightningModule):
+    """A stage as the table sees it: what was sampled last, and the policy's sampling rate."""
+
+    rollouts = scores = None
+    policy = Ear()
+
+
+def trainer_in(folder: Path) -> pl.Trainer:
+    return pl.Trainer(default_root_dir=folder, logger=False, accelerator="cpu", enable_checkpointing=False)
+
+
+def written(folder) -> list[str]:
+    return sorted(p.name for p in (folder / "rollouts").glob("*.jsonl"))
+
+
+def test_every_nth_rollout_is_kept_once_however_many_updates_it_feeds(tmp_path):
+    table, stage, trainer = RolloutTable(every_n_rollouts=2), SamplingStage(), trainer_in(tmp_path)
+    for step in range(0, 12, 2):
+        stage.rollouts, stage.scores = rollouts(step=step)
+        for update in range(2):
+            table.on_train_batch_end(trainer, stage, None, None, update)
+    assert written(tmp_path) == ["000000.jsonl", "000004.jsonl", "000008.jsonl"]
+    assert len((tmp_path / "rollouts" / "000004.jsonl").read_text().splitlines()) == 4
+
+
+def test_a_resumed_table_keeps_counting(tmp_path):
+    stage, trainer = SamplingStage(), trainer_in(tmp_path)
+    table = RolloutTable(every_n_rollouts=2)
+    stage.rollouts, stage.scores = rollouts(step=0)
+    table.on_train_batch_end(trainer, stage, None, None, 0)
+    resumed = RolloutTable(every_n_rollouts=2)
+    resumed.load_state_dict(table.state_dict())
+    for step in (2, 4):
+        stage.rollouts, stage.scores = rollouts(step=step)
+        resumed.on_train_batch_end(trainer, stage, None, None, 0)
+    assert written(tmp_path) == ["000000.jsonl", "000004.jsonl"]
+
+
+def test_the_page_shows_no_more_groups_than_asked_for_and_the_file_all(tmp_path):
+    stage = SamplingStage()
+    stage.rollouts, stage.scores = rollouts(step=0)
+    RolloutTable(groups=1).on_train_batch_end(trainer_in(tmp_path), stage, None, None, 0)
+    assert (tmp_path / "rollouts" / "000000.html").read_text().count("<audio") == 1
+    assert len((tmp_path / "rollouts" / "000000.jsonl").read_text().splitlines()) == 4
+
+
+@pytest.mark.parametrize("settings", [{"every_n_rollouts": -1}, {"groups": 0}])
+def test_senseless_settings_are_refused(settings):
+    with pytest.raises(ValueError, match="rollout_table"):
+        RolloutTable(**settings)
