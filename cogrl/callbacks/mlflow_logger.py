@@ -1,7 +1,5 @@
 """MLflow as a witness: it sees everything a run does and can never stop it."""
 
-import logging
-import os
 import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -11,16 +9,11 @@ from mlflow.entities import Metric, Param, RunStatus
 from pytorch_lightning.loggers import MLFlowLogger
 from pytorch_lightning.utilities.rank_zero import rank_zero_only, rank_zero_warn
 
-from cogrl.callbacks.mlflow_store import DEFAULT_STORE, PARENT_TAG, absolute_uri, artifacts_beside
+from cogrl.callbacks.mlflow_store import DEFAULT_STORE, PARENT_TAG, absolute_uri, artifacts_beside, prepare
 
 _LONGEST_PARAM = 500
 _BATCH = 1000
 _MOST_FAILURES = 10
-_MANNERS = {
-    "MLFLOW_DISABLE_TELEMETRY": "true",
-    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",  # MLflow's own patience holds training up for minutes
-    "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
-}
 
 
 class MLflowLogger(MLFlowLogger):
@@ -49,10 +42,7 @@ class MLflowLogger(MLFlowLogger):
         parent_run_id: str | None = None,
         flush_every_s: float = 5.0,
     ) -> None:
-        for name, value in _MANNERS.items():
-            os.environ.setdefault(name, value)
-        for name in ("alembic", "mlflow.store.db.utils", "mlflow.tracking.fluent"):
-            logging.getLogger(name).setLevel(logging.WARNING)
+        prepare()
         self.broken: str | None = None
         self.waiting: list[Metric] = []
         self.flush_every_s, self.pause_s = flush_every_s, flush_every_s

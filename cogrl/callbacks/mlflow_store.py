@@ -1,9 +1,24 @@
 """Where MLflow keeps things: addresses made absolute. Imports nothing, so that every command can use it."""
 
+import logging
+import os
 from pathlib import Path
 
 DEFAULT_STORE = "sqlite:///mlflow.db"
 PARENT_TAG = "mlflow.parentRunId"
+_SETTINGS = {
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",  # MLflow's own patience holds training up for minutes
+    "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
+}
+
+
+def prepare() -> None:
+    """MLflow's manners in this process, where the user has not chosen others: no telemetry, short waits, no chatter."""
+    for name, value in _SETTINGS.items():
+        os.environ.setdefault(name, value)
+    for name in ("alembic", "mlflow.store.db.utils"):
+        logging.getLogger(name).setLevel(logging.WARNING)
 
 
 def absolute_uri(uri: str) -> str:

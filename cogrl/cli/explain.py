@@ -114,6 +114,9 @@ def problems(
 
 def wrong_value(full: str, value: Any, hint: Any, merged: Any) -> Iterator[str]:
     classes = [c for c in alternatives(hint) if isinstance(c, type) and c.__module__ != "builtins"]
+    for number, item in enumerate(value if isinstance(value, list) else []):
+        if isinstance(item, dict) and "class_path" in item:
+            yield from wrong_object(f"{full}[{number}]", item, object, {})
     if not isinstance(value, dict) or not classes:
         yield from wrong_leaf(full, value, hint)
     elif is_dataclass(classes[0]):

@@ -1,12 +1,11 @@
 """The MLflow run of a whole pipeline; the runs of its steps are nested under it."""
 
 import json
-import os
 import warnings
 from pathlib import Path
 from types import TracebackType
 
-from cogrl.callbacks.mlflow_store import artifacts_beside
+from cogrl.callbacks.mlflow_store import artifacts_beside, prepare
 
 _EXPERIMENT = "cogrl"
 
@@ -23,7 +22,7 @@ class ParentRun:
         self.status = "FINISHED"
 
     def __enter__(self) -> "ParentRun":
-        os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+        prepare()
         try:
             self.begin()
         except Exception as error:  # tracking never stops work

@@ -68,12 +68,14 @@ class Runner:
             # its own session: a Ctrl-C in the terminal reaches it once, through us
             child = subprocess.Popen(args, stdout=file, stderr=subprocess.STDOUT, start_new_session=True)
             with forwarded_signals(child) as received:
-                shown = time.monotonic()
+                looked, shown = time.monotonic(), ""
                 while child.poll() is None:
                     time.sleep(0.1)
-                    if time.monotonic() - shown >= _SHOW_EVERY_S:
-                        shown = time.monotonic()
-                        show_progress(log, offset, label)
+                    if time.monotonic() - looked >= _SHOW_EVERY_S:
+                        looked, line = time.monotonic(), progress(log, offset)
+                        if line != shown:
+                            shown = line
+                            print(f"{label}: {line}", flush=True)
         if received:
             return 128 + received[0]
         return child.returncode if child.returncode >= 0 else 128 - child.returncode
@@ -96,13 +98,12 @@ def forwarded_signals(child: subprocess.Popen) -> Iterator[list[int]]:
             signal.signal(number, handler)
 
 
-def show_progress(log: Path, offset: int, label: str) -> None:
-    """The last progress line a child has written since `offset`."""
+def progress(log: Path, offset: int) -> str:
+    """The last progress line a child has written since `offset`; "" when there is none."""
     with log.open("rb") as file:
         file.seek(offset)
         lines = [line for line in file.read().decode(errors="replace").splitlines() if line.startswith("step ")]
-    if lines:
-        print(f"{label}: {lines[-1]}", flush=True)
+    return lines[-1] if lines else ""
 
 
 def write(path: Path, values: dict) -> None:

@@ -106,7 +106,8 @@ class StageCLI(LightningCLI):
         return super()._prepare_subcommand_kwargs(subcommand) | {"ckpt_path": checkpoint and str(checkpoint)}
 
     def fit(self, **kwargs: Any) -> None:
-        print(f"run folder {self.run_dir}", flush=True)
+        if self.trainer.is_global_zero:
+            print(f"run folder {self.run_dir}", flush=True)
         with graceful_signals(self.trainer):
             self.trainer.fit(**kwargs)
 

@@ -4,7 +4,7 @@ import argparse
 import os
 import sys
 
-from cogrl.callbacks.mlflow_store import DEFAULT_STORE, absolute_uri, database
+from cogrl.callbacks.mlflow_store import DEFAULT_STORE, absolute_uri, database, prepare
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -22,5 +22,5 @@ def main(options: argparse.Namespace) -> int:
         flush=True,
     )
     command = [sys.executable, "-m", "mlflow", "ui", "--backend-store-uri", store, "--host", "127.0.0.1"]
-    environment = os.environ | {"MLFLOW_DISABLE_TELEMETRY": "true"}
-    os.execve(sys.executable, [*command, "--port", str(options.port)], environment)
+    prepare()
+    os.execv(sys.executable, [*command, "--port", str(options.port)])

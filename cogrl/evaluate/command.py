@@ -34,7 +34,9 @@ def main(args: argparse.Namespace) -> None:
         check_audio_files(examples, policy.sampling_rate, policy.max_audio_s)
         clips = [Clip(e, load_audio(e.audio, sampling_rate=policy.sampling_rate, name=e.id)) for e in examples]
         print(f"answering {len(clips)} clips with {path}", flush=True)
-        evaluations.append(evaluate_policy(name or Path(path).name, policy, clips, DualRouteReward(), args.max_new_tokens))
+        evaluations.append(
+            evaluate_policy(name or Path(path).name, policy, clips, DualRouteReward(), args.max_new_tokens)
+        )
     print("\n" + write(evaluations, args.out))
     if args.store:
         from cogrl.evaluate.tracking import log_report

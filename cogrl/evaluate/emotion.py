@@ -7,7 +7,7 @@ import numpy as np
 
 from cogrl.models.audio_lm import AudioLM
 from cogrl.prompts import perceived_emotion
-from cogrl.rewards.composite import DualRouteReward
+from cogrl.rewards.composite import Reward
 from cogrl.rollout.hf import HFEngine
 from cogrl.rollout.sampling import Sampling
 from cogrl.types import ROUTES, Clip, Emotion, Route
@@ -47,7 +47,7 @@ def answer(
     policy: AudioLM,
     clips: Sequence[Clip],
     route: Route,
-    reward: DualRouteReward,
+    reward: Reward,
     hearing: Hearing = voice,
     max_new_tokens: int = 128,
     batch_size: int = 84,
@@ -103,12 +103,13 @@ class Evaluation:
 
 
 def evaluate_policy(
-    name: str, policy: AudioLM, clips: Sequence[Clip], reward: DualRouteReward, max_new_tokens: int = 128
+    name: str, policy: AudioLM, clips: Sequence[Clip], reward: Reward, max_new_tokens: int = 128
 ) -> Evaluation:
     """Answer every clip on both routes, and route A under the text-only and the silence control."""
     policy.eval()
     routes = {r: answer(policy, clips, r, reward, max_new_tokens=max_new_tokens) for r in ROUTES}
     controls = {
-        control.__name__: answer(policy, clips, "A", reward, control, max_new_tokens) for control in (transcript, silence)
+        control.__name__: answer(policy, clips, "A", reward, control, max_new_tokens)
+        for control in (transcript, silence)
     }
     return Evaluation(name, clips, routes, controls)

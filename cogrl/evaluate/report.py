@@ -2,6 +2,8 @@
 
 import json
 from collections.abc import Sequence
+from dataclasses import asdict
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +11,7 @@ import numpy as np
 from cogrl.evaluate.emotion import Evaluation
 from cogrl.evaluate.stats import bootstrap_mean, confusion, paired_bootstrap
 from cogrl.prompts import reply
-from cogrl.types import EMOTIONS, ROUTES
+from cogrl.types import EMOTIONS, INTENSITIES, ROUTES
 
 CHANCE = 1 / len(EMOTIONS)
 
@@ -24,14 +26,14 @@ def metrics(evaluation: Evaluation) -> dict[str, dict[str, float]]:
         values[f"empathy_{route}"] = e.routes[route].terms["empathy"]
         values[f"tokens_{route}"] = np.array(e.routes[route].tokens, dtype=float)
     values["format_A"] = e.routes["A"].terms["format"]
-    return {name: bootstrap_mean(value, cells)._asdict() for name, value in values.items()}
+    return {name: asdict(bootstrap_mean(value, cells)) for name, value in values.items()}
 
 
 def differences(before: Evaluation, after: Evaluation) -> dict[str, dict[str, float]]:
     """After minus before on the same clips, with paired intervals."""
     pairs = {"emotion_accuracy": (before.correct(before.routes["A"]), after.correct(after.routes["A"]))}
     pairs |= {f"reward_{route}": (before.routes[route].reward, after.routes[route].reward) for route in ROUTES}
-    return {name: paired_bootstrap(a, b, before.cells)._asdict() for name, (a, b) in pairs.items()}
+    return {name: asdict(paired_bootstrap(b, a, before.cells)) for name, (a, b) in pairs.items()}
 
 
 def percent(interval: dict[str, float]) -> str:
@@ -68,7 +70,7 @@ def table(evaluations: Sequence[Evaluation]) -> str:
 def steps(evaluations: Sequence[Evaluation]) -> str:
     """What each policy gained over the one before it."""
     lines = []
-    for before, after in zip(evaluations, evaluations[1:], strict=False):
+    for before, after in pairwise(evaluations):
         d = differences(before, after)
         lines.append(
             f"- {after.name} minus {before.name}: emotion accuracy {percent(d['emotion_accuracy'])} points, "
@@ -79,16 +81,15 @@ def steps(evaluations: Sequence[Evaluation]) -> str:
 
 def examples(evaluation: Evaluation) -> str:
     """One sentence in every emotion, by one speaker: what the policy perceives and replies on each route."""
-    clips = evaluation.clips
-    intensity = max(clip.example.intensity or "" for clip in clips if clip.example.intensity in (None, "high"))
-    cell = next(key for key, clip in zip(evaluation.cells, clips, strict=True) if clip.example.intensity == intensity)
-    rows = [
-        i for i, c in enumerate(clips) if evaluation.cells[i] == cell and (c.example.intensity or "") == intensity
-    ]
+    clips, cells = evaluation.clips, evaluation.cells
+    cell = [i for i in range(len(clips)) if cells[i] == cells[0]]
+    strength = lambda i: INTENSITIES.index(clips[i].example.intensity or "low")
+    strongest = {clips[i].example.emotion: i for i in sorted(cell, key=strength)}
+    rows = [strongest[emotion] for emotion in EMOTIONS if emotion in strongest]
     first = clips[rows[0]].example
     lines = [f'"{first.text}", speaker {first.speaker}, answered by {evaluation.name}:\n\n']
     lines.append("| spoken with | perceived | reply, route A | reply, route B |\n|---|---|---|---|\n")
-    for i in sorted(rows, key=lambda i: EMOTIONS.index(clips[i].example.emotion)):
+    for i in rows:
         a, b = (evaluation.routes[route] for route in ROUTES)
         perceived = a.perceived[i] or "-"
         lines.append(
@@ -112,9 +113,7 @@ def write(evaluations: Sequence[Evaluation], out: Path) -> str:
     text = "\n".join(section for section in sections if section)
     (out / "report.md").write_text(text)
     figures = {e.name: metrics(e) for e in evaluations}
-    gains = {
-        f"{b.name} - {a.name}": differences(a, b) for a, b in zip(evaluations, evaluations[1:], strict=False)
-    }
+    gains = {f"{b.name} - {a.name}": differences(a, b) for a, b in pairwise(evaluations)}
     (out / "metrics.json").write_text(json.dumps({"policies": figures, "differences": gains}, indent=1))
     with open(out / "answers.jsonl", "w") as file:
         for evaluation in evaluations:
@@ -146,8 +145,7 @@ def draw_confusion(evaluations: Sequence[Evaluation], path: Path) -> None:
     figure, axes = pyplot.subplots(1, len(evaluations), figsize=(4.4 * len(evaluations), 4.2), squeeze=False)
     labels = [*EMOTIONS, "none"]
     for axis, evaluation in zip(axes[0], evaluations, strict=True):
-        perceived = [label or "none" for label in evaluation.routes["A"].perceived]
-        matrix = confusion([c.example.emotion for c in evaluation.clips], perceived, labels)[: len(EMOTIONS)]
+        matrix = confusion([c.example.emotion for c in evaluation.clips], evaluation.routes["A"].perceived)
         share = matrix / np.maximum(matrix.sum(1, keepdims=True), 1)
         axis.imshow(share, cmap="Blues", vmin=0, vmax=1)
         for (row, column), value in np.ndenumerate(share):

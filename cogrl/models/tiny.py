@@ -29,7 +29,7 @@ _CHAT = (
 )
 
 
-def train_tokenizer(corpus: Iterable[str], vocab_size: int = 1024) -> PreTrainedTokenizerFast:
+def train_tokenizer(corpus: Iterable[str], vocab_size: int = 2048) -> PreTrainedTokenizerFast:
     """A byte-level BPE of at most `vocab_size` entries with Qwen's chat and audio tokens; it can write any text."""
     bpe = Tokenizer(models.BPE())
     bpe.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
@@ -73,7 +73,7 @@ def build_tiny_model(
     tower_layers: int = 3,
     width: int = 128,
     layers: int = 4,
-    vocab_size: int = 1024,
+    vocab_size: int = 2048,
 ) -> int:
     """Write a randomly initialised Qwen2-Audio as an ordinary Hugging Face folder; returns its parameter count.
 

@@ -1,6 +1,8 @@
 """What every stage shares: the policy, the optimiser, and how a trained policy is tested and asked."""
 
+import math
 from dataclasses import dataclass
+from typing import Literal
 
 import pytorch_lightning as pl
 import torch
@@ -14,12 +16,21 @@ from cogrl.types import ROUTES, ClipBatch, Rollouts, Route, Scores
 
 @dataclass(frozen=True)
 class Optim:
-    """AdamW with a linear warm-up, then constant. `warmup_steps` counts optimiser steps."""
+    """AdamW with a linear warm-up of `warmup_steps` optimiser steps, then constant or falling to 0 as a cosine."""
 
     lr: float = 1e-4
     weight_decay: float = 0.0
     betas: tuple[float, float] = (0.9, 0.999)
     warmup_steps: int = 0
+    schedule: Literal["constant", "cosine"] = "constant"
+
+    def scale(self, step: int, total_steps: int) -> float:
+        """The share of `lr` used at `step` of `total_steps`."""
+        warm = min(1.0, (step + 1) / max(1, self.warmup_steps))
+        if self.schedule == "constant":
+            return warm
+        progress = max(0, step - self.warmup_steps) / max(1, total_steps - self.warmup_steps)
+        return warm * 0.5 * (1 + math.cos(math.pi * min(1.0, progress)))
 
 
 class Stage(pl.LightningModule):
@@ -57,8 +68,8 @@ class Stage(pl.LightningModule):
         optimizer = torch.optim.AdamW(
             trained, lr=self.optim.lr, betas=self.optim.betas, weight_decay=self.optim.weight_decay
         )
-        warmup = max(1, self.optim.warmup_steps)
-        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: min(1.0, (step + 1) / warmup))
+        total_steps = self.trainer.estimated_stepping_batches
+        schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: self.optim.scale(step, total_steps))
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
     def transfer_batch_to_device(self, batch: ClipBatch, device: torch.device, dataloader_idx: int) -> ClipBatch:

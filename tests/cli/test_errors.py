@@ -37,6 +37,14 @@ WRONG = {
     ),
     "module": ("model: {class_path: cogrl.stage.Sft}", "model.class_path: 'cogrl.stage.Sft' can not be imported"),
     "callback group": ("checkpoint: {every_n_step: 3}", "unknown key 'checkpoint.every_n_step'; did you mean"),
+    "callback": (
+        "trainer: {callbacks: [{class_path: pytorch_lightning.callbacks.EarlyStopping, init_args: {monitr: x}}]}",
+        "unknown key 'trainer.callbacks[0].init_args.monitr'; did you mean 'monitor'?",
+    ),
+    "logger": (
+        "trainer: {logger: {class_path: pytorch_lightning.loggers.CSVLogger, init_args: {dir: x}}}",
+        "unknown key 'trainer.logger.init_args.dir'",
+    ),
     "number": ("trainer: {max_steps: ten}", "trainer.max_steps: 'ten' is not of type int"),
     "deep number": (
         "model: {init_args: {optim: {lr: fast}}}",

@@ -1,0 +1,30 @@
+# `make demo` and `make test` set up .venv from pyproject.toml and constraints.txt, once, and say nothing when all is well.
+PYTHON ?= python3
+BIN := .venv/bin
+READY := .venv/.ready-$(shell cat pyproject.toml constraints.txt | cksum | cut -d' ' -f1)
+
+.PHONY: demo test setup lint seeds
+setup: $(READY)
+
+$(READY): pyproject.toml constraints.txt
+	@echo "setting up .venv (about two minutes, once)"
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	@$(BIN)/python -m pip install -q -c constraints.txt torch 2>&1 | grep -v '^WARNING' || true
+	@$(BIN)/python -m pip install -q -c constraints.txt -e '.[espeak,lora,test]' 2>&1 | grep -v '^WARNING' || true
+	@$(BIN)/python -c 'import torch, cogrl, cogrl_kernels, espeakng_loader, pytest'
+	@rm -f .venv/.ready-*
+	@touch $@
+
+demo: setup
+	@$(BIN)/cogrl run configs/pipelines/demo.yaml
+	@cat runs/demo/report/report.md
+	@echo "Browse the runs, the answers and their audio: $(BIN)/cogrl ui"
+
+test: setup
+	@$(BIN)/python -m pytest -q -m "not slow" && $(BIN)/python -m pytest -q -m slow
+
+lint: setup
+	@$(BIN)/ruff check . && $(BIN)/ruff format --check .
+
+seeds: setup
+	@$(BIN)/python experiments/demo/run.py

@@ -1,0 +1,94 @@
+"""The optimiser schedule, testing and predicting, and one real fit of the supervised stages."""
+
+import math
+
+import pytest
+import pytorch_lightning as pl
+import torch
+
+from cogrl.data.module import AudioData
+from cogrl.rollout.sampling import Sampling
+from cogrl.stages import Perceive, Sft
+from cogrl.stages.stage import Optim
+
+QUIET = {
+    "logger": False,
+    "enable_checkpointing": False,
+    "enable_progress_bar": False,
+    "enable_model_summary": False,
+    "accelerator": "cpu",
+}
+
+
+def test_the_learning_rate_warms_up_and_falls_to_zero():
+    cosine = Optim(warmup_steps=4, schedule="cosine")
+    assert [cosine.scale(step, 12) for step in range(4)] == [0.25, 0.5, 0.75, 1.0]
+    assert cosine.scale(8, 12) == pytest.approx(0.5)
+    assert cosine.scale(12, 12) == pytest.approx(0.0)
+    assert Optim(warmup_steps=4).scale(100, 12) == 1.0
+    assert all(cosine.scale(s, 12) >= cosine.scale(s + 1, 12) for s in range(4, 12))
+
+
+def test_sft_loss_is_the_mean_of_each_samples_token_mean(policy, clips):
+    stage = Sft(policy)
+    with torch.no_grad():
+        one_by_one = [stage.loss(_batch([clip]), [route]).item() for clip, route in zip(clips, "ABAB", strict=True)]
+        together = stage.loss(_batch(clips), list("ABAB")).item()
+    assert together == pytest.approx(sum(one_by_one) / 4, abs=1e-5)
+    assert one_by_one[0] == pytest.approx(math.log(400), rel=0.1)  # an untrained policy knows nothing
+
+
+def test_sft_memorises_a_handful_of_clips(policy, clips):
+    torch.manual_seed(0)
+    stage, batch = Sft(policy), _batch(clips[:2])
+    optimizer = torch.optim.AdamW(policy.parameters(), lr=1e-2)
+    for _ in range(150):
+        optimizer.zero_grad()
+        loss = stage.loss(batch, ["B", "B"])
+        loss.backward()
+        optimizer.step()
+    answers = stage.answer(batch, "B").texts
+    assert answers == [clip.example.targets["B"] for clip in clips[:2]]
+
+
+def test_a_clip_without_a_target_is_named(policy, clips):
+    from dataclasses import replace
+
+    clip = replace(clips[0], example=replace(clips[0].example, targets={"B": "I hear you."}))
+    with pytest.raises(ValueError, match=rf"{clip.example.id}.*no target for route A"):
+        Sft(policy).loss(_batch([clip]), ["A"])
+
+
+def test_perceive_trains_the_tower_and_leaves_the_language_model_alone(policy, smoke_corpus):
+    before = {n: p.detach().clone() for n, p in policy.named_parameters()}
+    stage = Perceive(policy, optim=Optim(lr=1e-2))
+    pl.Trainer(max_steps=2, **QUIET).fit(stage, AudioData(train=str(smoke_corpus / "sft.jsonl"), batch_size=8))
+    changed = {n for n, p in policy.named_parameters() if not torch.equal(p, before[n])}
+    assert changed and all("audio_tower" in n or "multi_modal_projector" in n for n in changed)
+    assert not any("embed_positions" in n for n in changed)
+
+
+def test_perceive_learns_what_it_is_shown(policy, smoke_corpus):
+    torch.manual_seed(0)
+    data = AudioData(train=str(smoke_corpus / "sft.jsonl"), batch_size=14, keep_in_memory=True)
+    stage = Perceive(policy, mask_frames=0, optim=Optim(lr=1e-2))
+    trainer = pl.Trainer(max_epochs=40, **QUIET)
+    trainer.fit(stage, data)
+    assert trainer.callback_metrics["train/accuracy"] > 0.5
+
+
+def test_test_and_predict_answer_both_routes(policy, smoke_corpus):
+    stage = Sft(policy, sampling=Sampling(max_new_tokens=5))
+    data = AudioData(test=str(smoke_corpus / "test.jsonl"), batch_size=4)
+    trainer = pl.Trainer(**QUIET)
+    [metrics] = trainer.test(stage, data, verbose=False)
+    assert {"test/A/reward", "test/A/emotion", "test/B/reward", "test/B/empathy"} <= set(metrics)
+    records = [record for batch in trainer.predict(stage, data) for record in batch]
+    assert [r["id"] for r in records] == [e.id for e in data.examples["test"]]
+    assert all(set(r) == {"id", "A", "B"} for r in records)
+
+
+def _batch(clips):
+    from cogrl.types import ClipBatch
+
+    return ClipBatch(clips)
