@@ -17,7 +17,7 @@ WRONG = {
     ),
     "dataclass": (
         "model: {init_args: {optim: {learning: 1}}}",
-        "unknown key 'model.init_args.optim.learning'; known here: betas, lr, warmup_steps, weight_decay",
+        "unknown key 'model.init_args.optim.learning'; known here: betas, lr",
     ),
     "policy": (
         "model: {init_args: {policy: {init_args: {dtyp: float32}}}}",
