@@ -1,4 +1,4 @@
-"""The EIPS thought format and the two instructions: rendered and parsed from one schema. (arXiv:2606.06940, section 3)"""
+"""The EIPS thought format and the two instructions, rendered and parsed from one schema. (arXiv:2606.06940)"""
 
 import re
 from dataclasses import dataclass

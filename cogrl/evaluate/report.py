@@ -1,7 +1,7 @@
 """Evaluations side by side: a Markdown table with intervals, paired differences, examples, a confusion figure."""
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from itertools import pairwise
 from pathlib import Path
@@ -116,13 +116,23 @@ def write(evaluations: Sequence[Evaluation], out: Path) -> str:
     gains = {f"{b.name} - {a.name}": differences(a, b) for a, b in pairwise(evaluations)}
     (out / "metrics.json").write_text(json.dumps({"policies": figures, "differences": gains}, indent=1))
     with open(out / "answers.jsonl", "w") as file:
-        for evaluation in evaluations:
-            for i, clip in enumerate(evaluation.clips):
-                record = {"policy": evaluation.name, "id": clip.example.id, "emotion": clip.example.emotion}
-                record |= {route: answers.texts[i] for route, answers in evaluation.routes.items()}
-                file.write(json.dumps(record) + "\n")
+        file.writelines(json.dumps(record) + "\n" for e in evaluations for record in records(e))
     draw_confusion(evaluations, out / "confusion.png")
     return text
+
+
+def records(evaluation: Evaluation) -> Iterator[dict]:
+    """One record a clip: what was spoken, perceived and answered, and the rewards."""
+    for i, clip in enumerate(evaluation.clips):
+        yield {
+            "policy": evaluation.name,
+            "id": clip.example.id,
+            "cell": evaluation.cells[i],
+            "emotion": clip.example.emotion,
+            "perceived": evaluation.routes["A"].perceived[i],
+            "answers": {route: answers.texts[i] for route, answers in evaluation.routes.items()},
+            "reward": {route: round(answers.reward[i], 4) for route, answers in evaluation.routes.items()},
+        }
 
 
 def counts(evaluation: Evaluation) -> str:

@@ -23,6 +23,7 @@ class AudioLM(nn.Module):
         path: folder written by `save_pretrained` (or by `cogrl build tiny-model`).
         dtype: torch dtype name of the weights; `float32` unless memory forbids it.
         train_audio_tower: False freezes the audio encoder (the papers' setting for pretrained towers).
+        train_language_model: False freezes the language model and its head: only the ears learn.
         lora: low-rank adapters on the language model; None trains all of it.
         gradient_checkpointing: recompute activations in the backward pass.
 
@@ -35,6 +36,7 @@ class AudioLM(nn.Module):
         path: str,
         dtype: str = "float32",
         train_audio_tower: bool = True,
+        train_language_model: bool = True,
         lora: Lora | None = None,
         gradient_checkpointing: bool = False,
     ) -> None:
@@ -42,7 +44,8 @@ class AudioLM(nn.Module):
         if not isinstance(getattr(torch, dtype, None), torch.dtype):
             raise ValueError(f"dtype={dtype!r} is not a torch dtype; use float32, bfloat16 or float16")
         self.path, self.dtype_name = str(path), dtype
-        self.train_audio_tower, self.lora, self.gradient_checkpointing = train_audio_tower, lora, gradient_checkpointing
+        self.train_audio_tower, self.train_language_model = train_audio_tower, train_language_model
+        self.lora, self.gradient_checkpointing = lora, gradient_checkpointing
         self.model: nn.Module | None = None
         self.processor: Any = None
 
@@ -76,6 +79,9 @@ class AudioLM(nn.Module):
         self.model, self.processor = self.read_folder(self.path, getattr(torch, self.dtype_name))
         if self.lora is not None:
             self.lora.inject(self.model)
+        if not self.train_language_model:
+            self.model.model.language_model.requires_grad_(False)
+            self.model.lm_head.requires_grad_(False)
         if not self.train_audio_tower:
             self.audio_tower.requires_grad_(False)
         if self.gradient_checkpointing:
@@ -189,7 +195,7 @@ class AudioLM(nn.Module):
     def token_logprobs(
         self, prompts: Prompts, completions: Completions, temperature: float = 1.0, group_size: int = 1
     ) -> TokenLogprobs:
-        """Log-probabilities and entropies of the masked-in completion tokens, at the temperature they are sampled at."""
+        """Log-probabilities and entropies of the masked-in tokens, at the temperature they are sampled at."""
         hidden = self.hidden_states(prompts, completions, group_size)
         return token_logprobs(
             hidden, self.lm_head_weight, completions.ids, completions.mask, temperature, bias=self.lm_head_bias
