@@ -13,25 +13,31 @@ from omegaconf.errors import OmegaConfBaseException
 from cogrl.callbacks.mlflow_store import DEFAULT_STORE, absolute_uri
 from cogrl.cli.nearest import nearest
 
-_PIPELINE_KEYS = ("name", "run_dir", "seed", "tracking_uri", "vars", "steps")
+PARENT_RUN = "{parent_run}"
+"""Stands in a command for the id of the pipeline's MLflow run, which is known only when it runs."""
+_PIPELINE_KEYS = ("name", "run_dir", "seed", "tracking_uri", "parent_run", "vars", "steps")
 _STEP_KEYS = ("name", "command", "fit")
 _FIT_KEYS = ("config", "overrides")
 
 
 @dataclass(frozen=True)
 class Step:
-    """`args` is the command line of `cogrl`; `inputs` are the files and folders it reads, as far as they exist."""
+    """`args` is the command line of `cogrl`; `notes` holds log and mark; `folder` is the run folder of a fit."""
 
     name: str
     args: tuple[str, ...]
-    folder: Path
-    is_fit: bool
+    notes: Path
+    folder: Path | None
     mentioned: tuple[str, ...]
+
+    @property
+    def is_fit(self) -> bool:
+        return self.folder is not None
 
     @property
     def out(self) -> Path | None:
         """What the step leaves: the policy of a fit, or the value of `--out`."""
-        if self.is_fit:
+        if self.folder is not None:
             return self.folder / "export"
         return Path(self.args[self.args.index("--out") + 1]) if "--out" in self.args[:-1] else None
 
@@ -52,7 +58,9 @@ class Pipeline:
 
 
 def read_pipeline(file: Path, changes: Sequence[str] = ()) -> Pipeline:
-    """The pipeline in a YAML file, `changes` (`key=value`, dotted keys) applied, `${run_dir}` and others filled in.
+    """The pipeline in a YAML file, `changes` (`key=value`, dotted keys) applied, `${…}` filled in.
+
+    Besides the file's own keys, commands may use `${tracking_uri}` and `${parent_run}`, the MLflow run of the pipeline.
 
     Raises FileNotFoundError, or ValueError naming the file, the key and the nearest valid key.
     """
@@ -64,13 +72,15 @@ def read_pipeline(file: Path, changes: Sequence[str] = ()) -> Pipeline:
         if not equals or OmegaConf.select(config, key) is None:
             raise ValueError(f"--set {change}: {file} has no value at {key!r}")
         config = OmegaConf.merge(config, OmegaConf.from_dotlist([change]))
+    known = {"parent_run": PARENT_RUN, "tracking_uri": absolute_uri(config.get("tracking_uri") or DEFAULT_STORE)}
+    config = OmegaConf.merge(config, known)
     try:
         values = OmegaConf.to_container(config, resolve=True)
     except OmegaConfBaseException as error:
         raise ValueError(f"{file}: {str(error).splitlines()[0]}") from error
     check_keys(values, _PIPELINE_KEYS, ("name", "run_dir", "steps"), str(file))
     run_dir = Path(values["run_dir"])
-    uri = absolute_uri(values.get("tracking_uri", DEFAULT_STORE))
+    uri = values["tracking_uri"]
     shared = [f"--mlflow.tracking_uri={uri}"]
     if "seed" in values:
         shared.append(f"--seed_everything={values['seed']}")
@@ -86,14 +96,12 @@ def read_step(values: Mapping[str, Any], run_dir: Path, shared: Sequence[str], f
     check_keys(values, _STEP_KEYS, ("name",), where)
     if ("command" in values) == ("fit" in values):
         raise ValueError(f"{where}: needs either `command` or `fit`")
-    folder = run_dir / values["name"]
+    notes = run_dir / "steps" / values["name"]
     if "command" in values:
         args = tuple(str(word) for word in values["command"])
-        step = Step(values["name"], args, folder, False, args)
-        if step.out is not None and within(folder, step.out):
-            raise ValueError(f"{where}: --out {step.out} is where the step's log goes; choose another folder in it")
-        return step
-    fit = values["fit"]
+        named = [word.partition("=")[2] for word in args]  # --policy NAME=DIR
+        return Step(values["name"], args, notes, None, (*args, *named))
+    fit, folder = values["fit"], run_dir / values["name"]
     check_keys(fit, _FIT_KEYS, ("config",), f"{where}: fit")
     for config in fit["config"]:
         if not Path(config).is_file():
@@ -103,7 +111,7 @@ def read_step(values: Mapping[str, Any], run_dir: Path, shared: Sequence[str], f
     args += [f"--run_dir={folder}", *shared, *(f"--{key}={plain(value)}" for key, value in overrides.items())]
     layered = OmegaConf.merge(*(OmegaConf.load(config) for config in fit["config"]), {"run_dir": str(folder)})
     mentioned = (*fit["config"], *words(OmegaConf.to_container(layered, resolve=True)), *words(overrides))
-    return Step(values["name"], ("fit", *args), folder, True, mentioned)
+    return Step(values["name"], ("fit", *args), notes, folder, mentioned)
 
 
 def within(path: Path, folder: Path) -> bool:

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from cogrl.cli.digest import digest
-from cogrl.cli.pipeline import Pipeline, Step
+from cogrl.cli.pipeline import PARENT_RUN, Pipeline, Step
 
 _SHOW_EVERY_S = 10.0
 _TAIL = 30
@@ -20,8 +20,9 @@ _TAIL = 30
 class Runner:
     """Runs the steps of a pipeline, each as a process of its own.
 
-    A step that ended well leaves `step.json` with a digest of its definition and of what it read. It is skipped as long
-    as that digest is the same and its output is there; a `fit` that was interrupted goes on from its last checkpoint.
+    A step that ended well leaves `run_dir/steps/NAME/step.json` with a digest of its definition and of what it read. It
+    is skipped as long as that digest is the same and its output is there; a `fit` that was interrupted goes on from its
+    last checkpoint. What a step prints is in `log.txt` beside it.
     """
 
     def __init__(self, pipeline: Pipeline, parent_run: str | None) -> None:
@@ -31,17 +32,17 @@ class Runner:
         """The exit status of step `number`, 0 when it was skipped."""
         step, start = self.pipeline.steps[number], time.monotonic()
         label = f"[{number + 1}/{len(self.pipeline.steps)}] {step.name}"
-        note, now = step.folder / "step.json", digest(step.args, step.inputs())
+        note, now = step.notes / "step.json", digest(step.args, step.inputs())
         before = json.loads(note.read_text()) if note.is_file() else {}
         same = before.get("digest") == now
         if same and before["done"] and (step.out is None or step.out.exists()):
             print(f"{label}: unchanged, skipped", flush=True)
             return 0
         if before and not same:
-            shutil.rmtree(step.folder)
-        step.folder.mkdir(parents=True, exist_ok=True)
+            clear(step)
+        step.notes.mkdir(parents=True, exist_ok=True)
         write(note, {"digest": now, "done": False})
-        resumes = step.is_fit and (step.folder / "checkpoints" / "last.ckpt").exists()
+        resumes = same and step.folder is not None and (step.folder / "checkpoints" / "last.ckpt").exists()
         status = self.execute(step, label, resumes)
         if status == 0:
             write(note, {"digest": now, "done": True})
@@ -50,19 +51,20 @@ class Runner:
         if status in (130, 143):
             print(f"{label}: interrupted; the same command goes on from here", flush=True)
             return status
-        log = step.folder / "log.txt"
+        log = step.notes / "log.txt"
         print("\n".join(log.read_text(errors="replace").splitlines()[-_TAIL:]), file=sys.stderr)
         print(f"{label}: ended with status {status} ({time.monotonic() - start:.1f} s); all of its output: {log}")
         return status
 
     def execute(self, step: Step, label: str, resumes: bool) -> int:
-        args = [sys.executable, "-m", "cogrl.cli.main", *step.args]
+        words = [word.replace(PARENT_RUN, self.parent_run or "") for word in step.args]
+        args = [sys.executable, "-m", "cogrl.cli.main", *words]
         if step.is_fit and self.parent_run:
             args.append(f"--mlflow.parent_run_id={self.parent_run}")
         if resumes:
             args.append("--ckpt_path=last")
         print(f"{label}: {'resumed from its last checkpoint' if resumes else 'started'}", flush=True)
-        log = step.folder / "log.txt"
+        log = step.notes / "log.txt"
         with log.open("ab") as file:
             offset = file.tell()
             # its own session: a Ctrl-C in the terminal reaches it once, through us
@@ -96,6 +98,13 @@ def forwarded_signals(child: subprocess.Popen) -> Iterator[list[int]]:
     finally:
         for number, handler in previous.items():
             signal.signal(number, handler)
+
+
+def clear(step: Step) -> None:
+    """Forget an earlier attempt with another definition or other inputs."""
+    shutil.rmtree(step.notes)
+    if step.folder is not None:
+        shutil.rmtree(step.folder, ignore_errors=True)
 
 
 def progress(log: Path, offset: int) -> str:

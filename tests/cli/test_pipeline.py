@@ -14,6 +14,7 @@ from mlflow import MlflowClient
 
 from cogrl.cli.main import main
 from cogrl.cli.pipeline import read_pipeline
+from cogrl.cli.steps import Runner
 
 REPOSITORY = Path(__file__).parents[2]
 CONFIGS = REPOSITORY / "configs"
@@ -71,7 +72,7 @@ def test_steps_are_skipped_when_done_and_redone_when_what_they_read_changes(pipe
     assert main(["run", str(pipeline)]) == 0
     assert outcomes(capfd.readouterr().out) == ["model: done", "sft: done"]
     assert (workdir / "runs/two/sft/export/config.json").is_file()
-    assert "step 2/2" in (workdir / "runs/two/sft/log.txt").read_text()
+    assert "step 2/2" in (workdir / "runs/two/steps/sft/log.txt").read_text()
 
     assert main(["run", str(pipeline)]) == 0
     assert outcomes(capfd.readouterr().out) == ["model: skipped", "sft: skipped"]
@@ -120,6 +121,30 @@ def test_a_stopped_pipeline_resumes_the_fit_it_was_in(pipeline, workdir, capfd):
     assert steps == list(range(150))
 
 
+def test_a_named_folder_is_an_input_too(pipeline, workdir):
+    (workdir / "policy").mkdir()
+    step = {"name": "report", "command": ["evaluate", "--policy", "mine=policy", "--out", "report"]}
+    pipeline.write_text(yaml.safe_dump(yaml.safe_load(pipeline.read_text()) | {"steps": [step]}))
+    (report,) = read_pipeline(pipeline).steps
+    assert report.inputs() == [Path("policy")]
+
+
+def test_a_command_is_told_the_store_and_the_run_of_the_pipeline(pipeline, workdir, capfd):
+    code = "import sys; print('told', *sys.argv[1:])"
+    step = {"name": "tell", "command": ["--store", "${tracking_uri}", "--parent-run", "${parent_run}"]}
+    pipeline.write_text(yaml.safe_dump(yaml.safe_load(pipeline.read_text()) | {"steps": [step]}))
+    read = read_pipeline(pipeline)
+    (workdir / "cogrl" / "cli").mkdir(parents=True)
+    for file in ("cogrl/__init__.py", "cogrl/cli/__init__.py"):
+        (workdir / file).write_text("")
+    (workdir / "cogrl" / "cli" / "main.py").write_text(code)
+    assert Runner(read, "run-7").run(0) == 0
+    assert (
+        f"told --store sqlite:///{workdir}/mlflow.db --parent-run run-7"
+        in (read.steps[0].notes / "log.txt").read_text()
+    )
+
+
 def test_a_changed_value_changes_only_the_steps_that_use_it(pipeline):
     before, after = read_pipeline(pipeline).steps, read_pipeline(pipeline, ["vars.steps=3"]).steps
     assert before[0].args == after[0].args
@@ -149,7 +174,6 @@ def test_a_failing_step_shows_the_end_of_its_output_and_stops_the_pipeline(pipel
         ({"steps": [{"name": "a", "fit": {"config": ["none.yaml"]}}]}, "fit.config: none.yaml does not exist"),
         ({"steps": [{"name": "a", "fit": {"overides": {}}}]}, "unknown key 'overides'; did you mean 'overrides'?"),
         ({"steps": [{"name": "a", "command": ["ui"]}] * 2}, "every step needs its own name"),
-        ({"steps": [{"name": "a", "command": ["build", "x", "--out", "runs/two/a"]}]}, "is where the step's log goes"),
         ({"run_dir": "${nothing}"}, "Interpolation key 'nothing' not found"),
     ],
 )
