@@ -17,8 +17,10 @@ from transformers import (
     WhisperFeatureExtractor,
 )
 
+from cogrl.prompts import STEPS
+
 _SPECIAL = ("<|endoftext|>", "<|im_start|>", "<|im_end|>", "<|audio_bos|>", "<|AUDIO|>", "<|audio_eos|>")
-_MARKUP = ("<thought>", "</thought>", "<response>", "</response>")
+_MARKUP = ("<thought>", "</thought>", "<response>", "</response>", *(f"[{step}]" for step in STEPS))
 _CHAT = (
     "{% for message in messages %}<|im_start|>{{ message['role'] }}\n"
     "{% if message['content'] is string %}{{ message['content'] }}"
@@ -72,7 +74,7 @@ def build_tiny_model(
     tower_width: int = 96,
     tower_layers: int = 3,
     width: int = 128,
-    layers: int = 4,
+    layers: int = 3,
     vocab_size: int = 2048,
 ) -> int:
     """Write a randomly initialised Qwen2-Audio as an ordinary Hugging Face folder; returns its parameter count.
