@@ -48,11 +48,11 @@ def steps_of(store, run, name="train/loss"):
 
 
 def test_a_run_keeps_its_configuration_its_surroundings_and_its_metrics(command, store, workdir):
-    assert main(command("fit", "--trainer.max_steps=3", "--mlflow.parent_run_id=abc")) == 0
+    assert main(command("fit", "--trainer.max_steps=3", "--model.optim.lr=0.002", "--mlflow.parent_run_id=abc")) == 0
     (run,) = runs(store)
     assert (run.info.run_name, run.info.status) == ("run", "FINISHED")
     assert run.data.tags["mlflow.parentRunId"] == "abc"
-    assert run.data.params["model.init_args.optim.lr"] == "0.001"
+    assert run.data.params["model.init_args.optim.lr"] == "0.002"
     assert steps_of(store, run) == [0, 1, 2]
     kept = artifacts(store, run)
     assert kept.is_relative_to(workdir / "mlruns")
