@@ -18,15 +18,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def main(args: argparse.Namespace) -> None:
+    from transformers.utils.logging import disable_progress_bar
+
     from cogrl.audio import load_audio
     from cogrl.data.manifest import check_audio_files, read_manifest
     from cogrl.evaluate.emotion import evaluate_policy
     from cogrl.evaluate.report import write
     from cogrl.models.qwen2_audio import Qwen2Audio
-    from cogrl.rewards.composite import DualRouteReward
+    from cogrl.rewards.composite import DualRouteReward, ExplicitReward, ImplicitReward
     from cogrl.types import Clip
 
+    disable_progress_bar()
     examples = read_manifest(args.data)[: args.limit]
+    reward = DualRouteReward(ExplicitReward(), ImplicitReward())
     evaluations = []
     for item in args.policy:
         name, _, path = item.rpartition("=")
@@ -34,9 +38,7 @@ def main(args: argparse.Namespace) -> None:
         check_audio_files(examples, policy.sampling_rate, policy.max_audio_s)
         clips = [Clip(e, load_audio(e.audio, sampling_rate=policy.sampling_rate, name=e.id)) for e in examples]
         print(f"answering {len(clips)} clips with {path}", flush=True)
-        evaluations.append(
-            evaluate_policy(name or Path(path).name, policy, clips, DualRouteReward(), args.max_new_tokens)
-        )
+        evaluations.append(evaluate_policy(name or Path(path).name, policy, clips, reward, args.max_new_tokens))
     print("\n" + write(evaluations, args.out))
     if args.store:
         from cogrl.evaluate.tracking import log_report

@@ -88,6 +88,12 @@ class AudioLM(nn.Module):
             self.model.gradient_checkpointing_enable({"use_reentrant": False})
         return self
 
+    def without_dropout(self) -> None:
+        """Every dropout off, in training mode too: a rollout is scored by the very network that sampled it."""
+        for module in self.modules():
+            if isinstance(module, nn.Dropout):
+                module.p = 0.0
+
     @property
     def tokenizer(self):
         return self.processor.tokenizer

@@ -60,6 +60,10 @@ class RLStage(Stage):
     def steps_per_batch(self) -> int:
         return self.updates_per_rollout * self.trainer.accumulate_grad_batches
 
+    def configure_model(self) -> None:
+        super().configure_model()
+        self.policy.without_dropout()
+
     def training_step(self, batch: ClipBatch, batch_idx: int) -> Tensor:
         if batch_idx % self.steps_per_batch == 0 or not self.buffer:
             self.rollouts = self.sample(batch)

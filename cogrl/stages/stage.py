@@ -63,6 +63,9 @@ class Stage(pl.LightningModule):
     def configure_model(self) -> None:
         self.policy.load()
 
+    def on_train_start(self) -> None:
+        self.policy.train()  # loaded weights come in evaluation mode
+
     def configure_optimizers(self):
         trained = [p for p in self.parameters() if p.requires_grad]
         optimizer = torch.optim.AdamW(

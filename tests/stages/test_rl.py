@@ -8,6 +8,8 @@ import pytorch_lightning as pl
 import torch
 from torch.utils.data import DataLoader
 
+from cogrl.models.lora import Lora
+from cogrl.models.qwen2_audio import Qwen2Audio
 from cogrl.rollout.sampling import Sampling
 from cogrl.stages import DrSapo, Grpo
 from cogrl.stages.stage import Optim
@@ -92,6 +94,24 @@ def test_a_second_update_is_off_policy_and_the_first_is_not(policy, clips):
     stage.log_update = spy
     fit(stage, clips, steps=2)
     assert ratios[0] < 1e-4 < 1e-3 < ratios[1]
+
+
+def test_adapter_dropout_does_not_come_between_sampling_and_scoring(tiny_policy_dir, clips):
+    pytest.importorskip("peft", reason="adapters need the extra cogrl[lora]")
+    policy = Qwen2Audio(str(tiny_policy_dir), lora=Lora(dropout=0.5), gradient_checkpointing=True).load()
+    with torch.no_grad():
+        for name, parameter in policy.named_parameters():
+            if "lora_B" in name:
+                parameter.normal_(0, 0.3)
+    stage = stage_of(DrSapo, policy, CountsTokens())
+    ratios = []
+
+    def spy(part, tokens):
+        ratios.append((tokens.logprobs - part.sampling_logprobs).detach()[part.completions.mask].abs().max().item())
+
+    stage.log_update = spy
+    fit(stage, clips, steps=1)
+    assert policy.model.training and ratios[0] < 1e-4
 
 
 @pytest.mark.parametrize("kind", [DrSapo, Grpo])
