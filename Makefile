@@ -17,6 +17,7 @@ $(READY): pyproject.toml constraints.txt
 
 demo: setup
 	@$(BIN)/cogrl run configs/pipelines/demo.yaml
+	@echo; sed -n '/^| split/,/^$$/p' data/lime-mini/CARD.md
 	@cat runs/demo/report/report.md
 	@echo "Browse the runs, the answers and their audio: $(BIN)/cogrl ui"
 

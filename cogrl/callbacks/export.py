@@ -5,16 +5,19 @@ from pathlib import Path
 
 import pytorch_lightning as pl
 
+from cogrl.callbacks.mlflow_logger import MLflowLogger
+
 
 class Export(pl.Callback):
     """Writes the policy to `run_dir/export` when training has ended well; the folder is complete or absent.
 
     Args:
         enabled: False leaves only the Lightning checkpoint.
+        to_mlflow: keep a copy with the MLflow run; turn it off for weights too large to copy.
     """
 
-    def __init__(self, enabled: bool = True) -> None:
-        self.enabled = enabled
+    def __init__(self, enabled: bool = True, to_mlflow: bool = True) -> None:
+        self.enabled, self.to_mlflow = enabled, to_mlflow
 
     def on_fit_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         if not self.enabled or trainer.fast_dev_run or not trainer.is_global_zero:
@@ -26,3 +29,6 @@ class Export(pl.Callback):
         shutil.rmtree(folder, ignore_errors=True)
         unfinished.rename(folder)
         print(f"policy written to {folder}")
+        for logger in trainer.loggers:
+            if self.to_mlflow and isinstance(logger, MLflowLogger):
+                logger.log_file(folder)

@@ -45,8 +45,9 @@ class Runner:
         resumes = same and step.folder is not None and (step.folder / "checkpoints" / "last.ckpt").exists()
         status = self.execute(step, label, resumes)
         if status == 0:
-            write(note, {"digest": now, "done": True})
-            print(f"{label}: done ({time.monotonic() - start:.1f} s)", flush=True)
+            seconds = round(time.monotonic() - start, 1)
+            write(note, {"digest": now, "done": True, "seconds": seconds})
+            print(f"{label}: done ({seconds} s)", flush=True)
             return 0
         if status in (130, 143):
             print(f"{label}: interrupted; the same command goes on from here", flush=True)

@@ -112,7 +112,11 @@ class RLStage(Stage):
         return replace(rollouts, rewards=scores.total, advantages=advantages)
 
     def split(self, rollouts: Rollouts) -> list[Rollouts]:
-        """Micro-batches of whole groups in the order they will be used, freshly shuffled on each pass."""
+        """Micro-batches of whole groups in the order they will be used, freshly shuffled on each pass.
+
+        They are equal in size, on every rank, so that the mean over one is the mean over all: Lightning averages over
+        accumulated micro-batches and ranks.
+        """
         groups = len(rollouts.clips)
         parts = self.steps_per_batch // self.passes
         if groups % parts:

@@ -94,6 +94,29 @@ def test_the_exported_folder_is_the_policy_of_the_next_stage(command, workdir):
     assert main(command("fit", "--model.policy.path=run/export", "--run_dir=next")) == 0
 
 
+@pytest.mark.parametrize("kept", [True, False])
+def test_the_exported_folder_is_kept_with_the_mlflow_run_unless_told_otherwise(command, store, kept):
+    assert main(command("fit", f"--export.to_mlflow={str(kept).lower()}")) == 0
+    (run,) = runs(store)
+    assert (artifacts(store, run) / "export" / "model.safetensors").is_file() == kept
+
+
+def test_evaluate_compares_policies_and_keeps_the_report_under_the_parent(
+    smoke_corpus, tiny_policy_dir, store, workdir, capsys
+):
+    parent = store.create_run(store.create_experiment("chain")).info.run_id
+    policies = [word for name in ("one", "two") for word in ("--policy", f"{name}={tiny_policy_dir}")]
+    where = ["--store", f"sqlite:///{workdir}/mlflow.db", "--parent-run", parent]
+    data = ["--data", str(smoke_corpus / "test.jsonl"), "--out", "report", "--max-new-tokens", "4"]
+    assert main(["evaluate", *policies, *data, *where]) == 0
+    assert "| two |" in capsys.readouterr().out
+    experiment = store.get_run(parent).info.experiment_id
+    (run,) = [r for r in store.search_runs([experiment]) if r.data.tags.get("mlflow.parentRunId") == parent]
+    assert run.data.metrics["two/emotion_accuracy"] == 0 and run.info.status == "FINISHED"
+    names = {path.name for path in artifacts(store, run).iterdir()}
+    assert names == {"report.md", "metrics.json", "answers.jsonl", "confusion.png"}
+
+
 def test_a_failed_training_reaches_the_tracker_and_leaves_a_checkpoint(command, store, workdir):
     with pytest.raises(RuntimeError, match="the second step"):
         main(command("fit", "--trainer.max_steps=5", f"--trainer.callbacks+={HERE}.FailsAtStepTwo"))
