@@ -19,7 +19,7 @@ th { color: #555; font-weight: 600; } tr:nth-child(even) td { background: #f5f6f
 .number { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; }
 .said { white-space: pre-wrap; } .good { color: #16702c; } .bad { color: #a32020; } audio { height: 2.2em; }
 """
-_LABELS = ("step", "group", "id", "route", "text_group", "emotion", "completion", "finished")
+_LABELS = ("step", "group", "id", "route", "audio", "text_group", "emotion", "completion", "finished")
 
 
 def rollout_page(step: int, records: Sequence[Mapping[str, Any]], clips: Sequence[Clip], sampling_rate: int) -> str:

@@ -74,6 +74,7 @@ def rows(rollouts: Rollouts, scores: Scores) -> list[dict[str, Any]]:
             "group": i // rollouts.group_size,
             "id": examples[i].id,
             "route": routes[i],
+            "audio": str(examples[i].audio),
             "text_group": examples[i].text_group,
             "emotion": examples[i].emotion,
             "completion": rollouts.texts[i],

@@ -34,7 +34,8 @@ class RunRecord(SaveConfigCallback):
 
     def save_config(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
         folder = Path(trainer.default_root_dir)
-        config, surroundings = folder / "config.yaml", folder / "environment.json"
+        prefix = "" if stage == "fit" else f"{stage}."  # a test in the folder of a fit leaves the fit's record alone
+        config, surroundings = folder / f"{prefix}config.yaml", folder / f"{prefix}environment.json"
         config.write_text(self.parser.dump(self.config, skip_unset=False))
         surroundings.write_text(json.dumps(environment(), indent=1) + "\n")
         for logger in self.loggers:

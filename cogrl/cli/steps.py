@@ -102,18 +102,21 @@ def forwarded_signals(child: subprocess.Popen) -> Iterator[list[int]]:
 
 
 def clear(step: Step) -> None:
-    """Forget an earlier attempt with another definition or other inputs."""
+    """Set an earlier attempt with another definition or other inputs aside; of those, only the last one is kept."""
     shutil.rmtree(step.notes)
-    if step.folder is not None:
-        shutil.rmtree(step.folder, ignore_errors=True)
+    if step.folder is not None and step.folder.exists():
+        aside = step.folder.with_name(f"{step.folder.name}.replaced")
+        shutil.rmtree(aside, ignore_errors=True)
+        step.folder.rename(aside)
 
 
 def progress(log: Path, offset: int) -> str:
-    """The last progress line a child has written since `offset`; "" when there is none."""
+    """The last progress line a child has written since `offset`, else its last line; "" when there is none."""
     with log.open("rb") as file:
         file.seek(offset)
-        lines = [line for line in file.read().decode(errors="replace").splitlines() if line.startswith("step ")]
-    return lines[-1] if lines else ""
+        lines = [line.strip() for line in file.read().decode(errors="replace").splitlines() if line.strip()]
+    steps = [line for line in lines if line.startswith("step ")]
+    return (steps or lines or [""])[-1]
 
 
 def write(path: Path, values: dict) -> None:

@@ -56,7 +56,8 @@ class AudioData(pl.LightningDataModule):
                 self.examples[name] = read_manifest(Path(path))
                 check_audio_files(self.examples[name], self.sampling_rate, self.max_s)
         if "train" in self.examples:
-            check_splits({name: self.examples[name] for name in needed if name in self.examples})
+            given = {name: Path(path) for name, path in self.manifests.items() if path is not None}
+            check_splits({name: self.examples.get(name) or read_manifest(path) for name, path in given.items()})
 
     def train_dataloader(self) -> DataLoader:
         clips = self._clips("train")

@@ -12,12 +12,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--data", type=Path, required=True, help="JSONL manifest to test on")
     parser.add_argument("--out", type=Path, required=True, help="folder for report.md, metrics.json, answers, figure")
     parser.add_argument("--max-new-tokens", type=int, default=128, help="longest answer (default: %(default)s)")
+    parser.add_argument("--dtype", default="float32", help="of the weights (default: %(default)s)")
     parser.add_argument("--limit", type=int, help="only the first so many clips")
     parser.add_argument("--store", help="MLflow store; logs the report, the figures and the metrics there when given")
     parser.add_argument("--parent-run", help="MLflow run to nest under")
 
 
 def main(args: argparse.Namespace) -> None:
+    import torch
     from transformers.utils.logging import disable_progress_bar
 
     from cogrl.audio import load_audio
@@ -29,12 +31,14 @@ def main(args: argparse.Namespace) -> None:
     from cogrl.types import Clip
 
     disable_progress_bar()
+    args.out.mkdir(parents=True, exist_ok=True)  # refused now, not after all the answers
     examples = read_manifest(args.data)[: args.limit]
     reward = DualRouteReward(ExplicitReward(), ImplicitReward())
     evaluations = []
     for item in args.policy:
         name, _, path = item.rpartition("=")
-        policy = Qwen2Audio(path).load()
+        policy = Qwen2Audio(path, dtype=args.dtype).load()
+        policy.to("cuda" if torch.cuda.is_available() else "cpu")
         check_audio_files(examples, policy.sampling_rate, policy.max_audio_s)
         clips = [Clip(e, load_audio(e.audio, sampling_rate=policy.sampling_rate, name=e.id)) for e in examples]
         print(f"answering {len(clips)} clips with {path}", flush=True)
@@ -43,4 +47,7 @@ def main(args: argparse.Namespace) -> None:
     if args.store:
         from cogrl.evaluate.tracking import log_report
 
-        log_report(args.store, args.out, args.parent_run)
+        try:
+            log_report(args.store, args.out, args.parent_run)
+        except Exception as error:  # tracking failure never undoes a result
+            print(f"the report is in {args.out} but not in MLflow ({args.store}): {error}")

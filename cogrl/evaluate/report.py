@@ -58,8 +58,7 @@ def table(evaluations: Sequence[Evaluation]) -> str:
         cells = [
             evaluation.name,
             percent(m["emotion_accuracy"]),
-            percent(m["emotion_accuracy_transcript"]),
-            percent(m["emotion_accuracy_silence"]),
+            *(_control(evaluation, name, m) for name in ("transcript", "silence")),
             *(number(m[name]) for name in ("reward_A", "reward_B", "empathy_A", "empathy_B")),
             f"{m['tokens_A']['mean']:.0f} / {m['tokens_B']['mean']:.0f}",
         ]
@@ -107,7 +106,8 @@ def write(evaluations: Sequence[Evaluation], out: Path) -> str:
         counts(last),
         table(evaluations),
         steps(evaluations),
-        f"Intervals: 95 %, bootstrap over (speaker, sentence) cells. Chance is {100 * CHANCE:.1f} %.\n",
+        f"Intervals: 95 %, bootstrap over (speaker, sentence) cells. Chance is {100 * CHANCE:.1f} %.\n"
+        "In the controls all emotions of a cell sound the same, so one label a cell is right one time in seven.\n",
         examples(last),
     ]
     text = "\n".join(section for section in sections if section)
@@ -140,7 +140,7 @@ def counts(evaluation: Evaluation) -> str:
     examples = [clip.example for clip in evaluation.clips]
     speakers, sentences = len({e.speaker for e in examples}), len({e.text_group for e in examples})
     return (
-        f"Test: {len(examples)} clips, {speakers} speakers and {sentences} sentences never heard in training, "
+        f"Test: {len(examples)} clips, {speakers} speakers and {sentences} sentences, "
         f"{len({e.emotion for e in examples})} emotions.\n"
     )
 
@@ -168,6 +168,12 @@ def draw_confusion(evaluations: Sequence[Evaluation], path: Path) -> None:
     figure.tight_layout()
     figure.savefig(path, dpi=110)
     pyplot.close(figure)
+
+
+def _control(evaluation: Evaluation, name: str, m: dict[str, dict[str, float]]) -> str:
+    if not any(evaluation.controls[name].perceived):
+        return "no label given"
+    return percent(m[f"emotion_accuracy_{name}"])
 
 
 def _cell(text: str) -> str:

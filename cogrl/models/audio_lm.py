@@ -8,9 +8,12 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
+from cogrl.audio import audio_info
 from cogrl.lm_head import TokenLogprobs, token_logprobs
 from cogrl.models.lora import Lora
 from cogrl.types import Completions, Prompts, Waveform
+
+_DROPOUT_RATES = ("dropout", "attention_dropout", "activation_dropout", "layerdrop")
 
 
 class AudioLM(nn.Module):
@@ -22,7 +25,7 @@ class AudioLM(nn.Module):
     Args:
         path: folder written by `save_pretrained` (or by `cogrl build tiny-model`).
         dtype: torch dtype name of the weights; `float32` unless memory forbids it.
-        train_audio_tower: False freezes the audio encoder (the papers' setting for pretrained towers).
+        train_audio_tower: False freezes the audio encoder, with adapters also its projector (the papers' setting).
         train_language_model: False freezes the language model and its head: only the ears learn.
         lora: low-rank adapters on the language model; None trains all of it.
         gradient_checkpointing: recompute activations in the backward pass.
@@ -43,6 +46,8 @@ class AudioLM(nn.Module):
         super().__init__()
         if not isinstance(getattr(torch, dtype, None), torch.dtype):
             raise ValueError(f"dtype={dtype!r} is not a torch dtype; use float32, bfloat16 or float16")
+        if lora is not None and not train_language_model:
+            raise ValueError("policy.lora trains the language model: leave it out, or set train_language_model: true")
         self.path, self.dtype_name = str(path), dtype
         self.train_audio_tower, self.train_language_model = train_audio_tower, train_language_model
         self.lora, self.gradient_checkpointing = lora, gradient_checkpointing
@@ -77,8 +82,11 @@ class AudioLM(nn.Module):
                 "or make the embedded model with: cogrl build tiny-model"
             )
         self.model, self.processor = self.read_folder(self.path, getattr(torch, self.dtype_name))
+        hearing = [p for part in self.ears for p in part.parameters() if p.requires_grad]
         if self.lora is not None:
             self.lora.inject(self.model)
+            for parameter in hearing if self.train_audio_tower else ():
+                parameter.requires_grad_(True)  # injection froze all but the adapters
         if not self.train_language_model:
             self.model.model.language_model.requires_grad_(False)
             self.model.lm_head.requires_grad_(False)
@@ -91,8 +99,10 @@ class AudioLM(nn.Module):
     def without_dropout(self) -> None:
         """Every dropout off, in training mode too: a rollout is scored by the very network that sampled it."""
         for module in self.modules():
-            if isinstance(module, nn.Dropout):
-                module.p = 0.0
+            rates = ("p",) if isinstance(module, nn.Dropout) else _DROPOUT_RATES
+            for name in rates:
+                if isinstance(getattr(module, name, None), float):
+                    setattr(module, name, 0.0)
 
     @property
     def tokenizer(self):
@@ -111,6 +121,11 @@ class AudioLM(nn.Module):
     @property
     def audio_tower(self) -> nn.Module:
         return self.model.model.audio_tower
+
+    @property
+    def ears(self) -> tuple[nn.Module, ...]:
+        """All that lies between the waveform and the language model."""
+        return self.audio_tower, self.model.model.multi_modal_projector
 
     @property
     def audio_token_id(self) -> int:
@@ -133,6 +148,19 @@ class AudioLM(nn.Module):
     @property
     def device(self) -> torch.device:
         return self.lm_head_weight.device
+
+    def unhearable(self, seconds: float) -> str | None:
+        """Why a clip of this length can not be heard whole; None when it can."""
+        if 0.1 <= seconds <= self.max_audio_s:
+            return None
+        return (
+            f"{seconds:.2f} s of audio; this model hears 0.1 to {self.max_audio_s:g} s and cogrl never cuts a clip: "
+            "split it, or use a model with a longer window"
+        )
+
+    def unhearable_file(self, path: Path) -> str | None:
+        """The same for an audio file, by its header."""
+        return self.unhearable(audio_info(path).duration_s)
 
     def encode_prompts(
         self, instructions: Sequence[str], heard: Sequence[Waveform | str], names: Sequence[str]
@@ -198,6 +226,14 @@ class AudioLM(nn.Module):
         start = prefix.shape[1] - 1
         return output.last_hidden_state[:, start:-1]
 
+    @staticmethod
+    def next_token_logits(
+        hidden: Float[Tensor, "b d"], head: Float[Tensor, "v d"], bias: Float[Tensor, " v"]
+    ) -> Float[Tensor, "b v"]:
+        """float32 logits, also under autocast: what `token_logprobs` scores, one position at a time."""
+        with torch.autocast(hidden.device.type, enabled=False):
+            return torch.nn.functional.linear(hidden.float(), head, bias)
+
     def token_logprobs(
         self, prompts: Prompts, completions: Completions, temperature: float = 1.0, group_size: int = 1
     ) -> TokenLogprobs:
@@ -224,10 +260,7 @@ class AudioLM(nn.Module):
 
     def _checked(self, waveforms: Sequence[Waveform], names: Sequence[str]) -> Sequence[Waveform]:
         for waveform, name in zip(waveforms, names, strict=True):
-            seconds = len(waveform) / self.sampling_rate
-            if not 0.1 <= seconds <= self.max_audio_s:
-                raise ValueError(
-                    f"{name}: {seconds:.2f} s of audio; this model hears 0.1 to {self.max_audio_s:g} s and cogrl never "
-                    "cuts a clip: split it, or use a model with a longer window"
-                )
+            reason = self.unhearable(len(waveform) / self.sampling_rate)
+            if reason:
+                raise ValueError(f"{name}: {reason}")
         return waveforms

@@ -15,7 +15,7 @@ class Lora:
     targets: str = r".*language_model.*\.(q_proj|k_proj|v_proj|o_proj|gate_proj|up_proj|down_proj)"
 
     def inject(self, model: nn.Module) -> None:
-        """Add adapters to every linear layer that matches `targets`; freeze all the rest but the audio side."""
+        """Add adapters to every linear layer that matches `targets`; freeze all the rest."""
         from peft import LoraConfig, inject_adapter_in_model
 
         model.requires_grad_(False)

@@ -1,6 +1,7 @@
 """Qwen2-Audio: log-mel frames -> Whisper-style encoder (one token per 40 ms) -> Qwen2. (arXiv:2407.10759)"""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import torch
@@ -14,6 +15,18 @@ from cogrl.models.audio_lm import AudioLM
 from cogrl.types import Waveform
 
 
+@contextmanager
+def float32_signals() -> Iterator[None]:
+    """Signal processing in float32 whatever the precision of training: half a mel is another sound."""
+    default = torch.get_default_dtype()
+    torch.set_default_dtype(torch.float32)
+    try:
+        with torch.autocast("cpu", enabled=False):
+            yield
+    finally:
+        torch.set_default_dtype(default)
+
+
 class Qwen2Audio(AudioLM):
     """`Qwen2AudioForConditionalGeneration` of any size, from a local folder."""
 
@@ -24,14 +37,15 @@ class Qwen2Audio(AudioLM):
         return model, Qwen2AudioProcessor.from_pretrained(path)
 
     def audio_tensors(self, waveforms: Sequence[Waveform]) -> Mapping[str, Tensor]:
-        features = self.processor.feature_extractor(
-            list(waveforms),
-            sampling_rate=self.sampling_rate,
-            padding="max_length",
-            truncation=False,
-            return_attention_mask=True,
-            return_tensors="pt",
-        )
+        with float32_signals():
+            features = self.processor.feature_extractor(
+                list(waveforms),
+                sampling_rate=self.sampling_rate,
+                padding="max_length",
+                truncation=False,
+                return_attention_mask=True,
+                return_tensors="pt",
+            )
         return {"input_features": features.input_features, "feature_attention_mask": features.attention_mask}
 
     def audio_token_counts(self, audio: Mapping[str, Tensor]) -> Int[Tensor, " c"]:

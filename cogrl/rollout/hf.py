@@ -52,7 +52,7 @@ class HFEngine:
         generator: torch.Generator | None = None,
     ) -> tuple[Completions, Float[Tensor, "b t"], Bool[Tensor, " b"]]:
         """Token ids, mask (True up to and including the end token), log-probabilities, and which rows ended."""
-        decoder, head, bias = policy.model.model.language_model, policy.lm_head_weight, policy.lm_head_bias
+        decoder, head, bias = policy.model.model.language_model, policy.lm_head_weight.float(), policy.lm_head_bias
         was_training = policy.training
         policy.eval()
         cache = DynamicCache()
@@ -70,7 +70,7 @@ class HFEngine:
         alive = torch.ones(len(mask), dtype=torch.bool, device=mask.device)
         ids, logprobs, sampled = [], [], []
         for _ in range(sampling.max_new_tokens):
-            token, logprob = sampling.draw(torch.nn.functional.linear(hidden, head).float() + bias, generator)
+            token, logprob = sampling.draw(policy.next_token_logits(hidden, head, bias), generator)
             token = torch.where(alive, token, policy.tokenizer.pad_token_id)
             ids.append(token)
             logprobs.append(torch.where(alive, logprob, 0.0))

@@ -9,7 +9,7 @@ from torch.nn.functional import cross_entropy, mse_loss
 
 from cogrl.models.audio_lm import AudioLM
 from cogrl.stages.stage import Stage
-from cogrl.types import EMOTIONS, ClipBatch
+from cogrl.types import EMOTIONS, ClipBatch, Example
 
 
 class Perceive(Stage):
@@ -31,10 +31,16 @@ class Perceive(Stage):
     def configure_model(self) -> None:
         super().configure_model()
         self.policy.model.requires_grad_(False)
-        for part in (self.policy.audio_tower, self.policy.model.model.multi_modal_projector):
+        for part in self.policy.ears:
             part.requires_grad_(True)
         self.policy.audio_tower.embed_positions.requires_grad_(False)
         self.head = nn.Linear(2 * self.policy.lm_head_weight.shape[1], len(EMOTIONS) + 3)
+
+    def refusal(self, example: Example) -> str | None:
+        missing = [name for name in ("valence", "arousal", "dominance") if getattr(example, name) is None]
+        if missing and self.vad_coef:
+            return f"no {missing[0]}; add it to this line or train with vad_coef: 0"
+        return super().refusal(example)
 
     def training_step(self, batch: ClipBatch, batch_idx: int) -> Tensor:
         loss, accuracy = self.loss_and_accuracy(batch, self.mask_frames)
@@ -51,9 +57,11 @@ class Perceive(Stage):
         outputs = self.head(pool(*self.policy.audio_embeds(audio)))
         examples = [clip.example for clip in batch.clips]
         emotion = torch.tensor([EMOTIONS.index(e.emotion) for e in examples], device=self.device)
-        vad = torch.tensor([[e.valence, e.arousal, e.dominance] for e in examples], device=self.device)
         logits, dimensions = outputs[:, : len(EMOTIONS)], outputs[:, len(EMOTIONS) :]
-        loss = cross_entropy(logits, emotion) + self.vad_coef * mse_loss(dimensions, vad)
+        loss = cross_entropy(logits, emotion)
+        if self.vad_coef:
+            vad = torch.tensor([[e.valence, e.arousal, e.dominance] for e in examples], device=self.device)
+            loss = loss + self.vad_coef * mse_loss(dimensions, vad)
         return loss, (logits.argmax(-1) == emotion).float().mean()
 
 

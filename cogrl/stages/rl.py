@@ -105,7 +105,8 @@ class RLStage(Stage):
         """Group-normalised advantages. A failed reward (NaN) stands at its group's mean: no advantage, no influence."""
         grouped = scores.total.view(-1, self.group_size)
         filled = torch.where(grouped.isnan(), grouped.nanmean(1, keepdim=True).nan_to_num(), grouped)
-        advantages = group_normalised(filled.flatten(), self.group_size)
+        scored = grouped.isfinite().float().mean(1, keepdim=True)  # the filled ones must not shrink the deviation
+        advantages = (group_normalised(filled.flatten(), self.group_size).view_as(grouped) * scored.sqrt()).flatten()
         advantages = advantages.masked_fill(scores.total.isnan(), 0.0).to(self.device)
         flat = (advantages.view(-1, self.group_size) == 0).all(1)
         self.log_finite("rollout/groups_without_signal", flat.float())

@@ -9,7 +9,7 @@ from cogrl.models.audio_lm import AudioLM
 from cogrl.objectives.reduce import sequence_mean
 from cogrl.prompts import INSTRUCTIONS
 from cogrl.stages.stage import Stage
-from cogrl.types import ClipBatch, Route
+from cogrl.types import ClipBatch, Example, Route
 
 
 class Sft(Stage):
@@ -32,6 +32,13 @@ class Sft(Stage):
             raise ValueError(f"route_b_ratio={route_b_ratio} must lie in [0, 1]")
         self.route_b_ratio = route_b_ratio
 
+    def refusal(self, example: Example) -> str | None:
+        needed = [route for route, share in (("A", 1 - self.route_b_ratio), ("B", self.route_b_ratio)) if share > 0]
+        missing = [route for route in needed if not example.targets.get(route)]
+        if missing:
+            return f"no target for route {missing[0]}; add targets.{missing[0]} to this line"
+        return super().refusal(example)
+
     def training_step(self, batch: ClipBatch, batch_idx: int) -> torch.Tensor:
         draw = random.Random(f"{self.current_epoch}/{batch_idx}/{self.global_rank}")
         routes: list[Route] = ["B" if draw.random() < self.route_b_ratio else "A" for _ in batch.clips]
@@ -40,7 +47,7 @@ class Sft(Stage):
         return loss
 
     def validation_step(self, batch: ClipBatch, batch_idx: int) -> None:
-        for route in ("A", "B"):
+        for route in {route for clip in batch.clips for route in clip.example.targets}:
             loss = self.loss(batch, [route] * len(batch))
             self.log(f"val/loss_{route}", loss, batch_size=len(batch), sync_dist=True)
 

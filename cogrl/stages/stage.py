@@ -1,6 +1,7 @@
 """What every stage shares: the policy, the optimiser, and how a trained policy is tested and asked."""
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -11,7 +12,7 @@ from cogrl.models.audio_lm import AudioLM
 from cogrl.rewards.composite import DualRouteReward, ExplicitReward, ImplicitReward, Reward
 from cogrl.rollout.hf import HFEngine
 from cogrl.rollout.sampling import Sampling
-from cogrl.types import ROUTES, ClipBatch, Rollouts, Route, Scores
+from cogrl.types import ROUTES, ClipBatch, Example, Rollouts, Route, Scores
 
 
 @dataclass(frozen=True)
@@ -63,8 +64,26 @@ class Stage(pl.LightningModule):
     def configure_model(self) -> None:
         self.policy.load()
 
+    def on_fit_start(self) -> None:
+        examples = getattr(self.trainer.datamodule, "examples", {})
+        self.check([example for split in ("train", "val") for example in examples.get(split, [])])
+
     def on_train_start(self) -> None:
         self.policy.train()  # loaded weights come in evaluation mode
+
+    def check(self, examples: Sequence[Example]) -> None:
+        """Before the first step: can the policy hear every clip whole, and has each what this stage learns from?
+
+        Raises ValueError with the first twenty refusals, each as `file:line (id): reason`.
+        """
+        reasons = ((example, self.refusal(example)) for example in examples)
+        wrong = [f"{example.where} ({example.id}): {reason}" for example, reason in reasons if reason]
+        if wrong:
+            raise ValueError("\n".join(wrong[:20]) + (f"\n... and {len(wrong) - 20} more" if len(wrong) > 20 else ""))
+
+    def refusal(self, example: Example) -> str | None:
+        """Why this stage can not use an example; None when it can."""
+        return self.policy.unhearable_file(example.audio)
 
     def configure_optimizers(self):
         trained = [p for p in self.parameters() if p.requires_grad]

@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 
 import numpy as np
+from mlflow import MlflowClient
 
 from cogrl.evaluate.stats import bootstrap_mean
 
@@ -31,6 +32,7 @@ def start(seed: int) -> subprocess.Popen:
 
 
 def run_all() -> None:
+    MlflowClient(f"sqlite:///{ROOT}/mlflow.db").search_experiments()  # two runs must not set the store up at once
     first = start(SEEDS[0])  # makes the corpus the others share
     while not (ROOT / "data/lime-mini/test.jsonl").exists() and first.poll() is None:
         time.sleep(1)
@@ -59,6 +61,25 @@ def values(records: list[dict], name: str) -> np.ndarray:
     return np.array([r["reward"][name[-1]] for r in records])
 
 
+def both_ways(values: np.ndarray, cells: list[str], n: int = 2000) -> tuple[float, float]:
+    """A 95 % interval that draws speakers AND sentences anew: for other speakers and sentences, not for these."""
+    speakers, sentences = (np.unique([cell.split("/")[i] for cell in cells], return_inverse=True)[1] for i in (0, 1))
+    sums, counts = np.zeros((2, speakers.max() + 1, sentences.max() + 1))
+    np.add.at(sums, (speakers, sentences), values)
+    np.add.at(counts, (speakers, sentences), 1)
+    rng, means = np.random.default_rng(0), []
+    for _ in range(n):
+        rows, columns = (rng.integers(size, size=size) for size in sums.shape)
+        drawn = np.ix_(rows, columns)
+        means.append(sums[drawn].sum() / counts[drawn].sum())
+    return tuple(np.quantile(means, [0.025, 0.975]).round(4).tolist())
+
+
+def by_speaker(values: np.ndarray, cells: list[str]) -> dict[str, float]:
+    names = np.array([cell.split("/")[0] for cell in cells])
+    return {name: round(float(values[names == name].mean()), 4) for name in np.unique(names)}
+
+
 def summary() -> dict:
     """Each figure: the mean over seeds and clips, its interval over cells of seed means, and the mean of each seed."""
     seeds = {seed: answers(seed) for seed in SEEDS}
@@ -71,19 +92,24 @@ def summary() -> dict:
             policy: vars(bootstrap_mean(v.mean(0), cells)) | {"seeds": v.mean(1).round(4).tolist()}
             for policy, v in per.items()
         }
+        gain = per["dr_sapo minus sft"].mean(0)
+        result[name]["dr_sapo minus sft"] |= {"both_ways": both_ways(gain, cells), "speakers": by_speaker(gain, cells)}
     return result
 
 
 def markdown(result: dict) -> str:
-    head = "| | " + " | ".join([*POLICIES, "DR-SAPO minus SFT", "that difference, seed by seed"]) + " |\n"
-    lines = [head, "|---" * (len(POLICIES) + 3) + "|\n"]
+    columns = [*POLICIES, "DR-SAPO minus SFT", "seed by seed", "speaker by speaker", "speakers and sentences drawn anew"]
+    lines = ["| | " + " | ".join(columns) + " |\n", "|---" * (len(columns) + 1) + "|\n"]
     for name, row in result.items():
         scale, digits = (100, 1) if "accuracy" in name else (1, 3)
         cells = []
         for policy in (*POLICIES, "dr_sapo minus sft"):
             mean, low, high = (scale * row[policy][k] for k in ("mean", "low", "high"))
             cells.append(f"{mean:.{digits}f} [{low:.{digits}f}, {high:.{digits}f}]")
-        cells.append(", ".join(f"{scale * v:+.{digits}f}" for v in row["dr_sapo minus sft"]["seeds"]))
+        gain = row["dr_sapo minus sft"]
+        for values in (gain["seeds"], gain["speakers"].values()):
+            cells.append(", ".join(f"{scale * v:+.{digits}f}" for v in values))
+        cells.append("[{:.{d}f}, {:.{d}f}]".format(*(scale * v for v in gain["both_ways"]), d=digits))
         lines.append(f"| {name}{', %' if scale == 100 else ''} | " + " | ".join(cells) + " |\n")
     return "".join(lines)
 

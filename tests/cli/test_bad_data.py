@@ -24,7 +24,7 @@ AUDIO = {
     "corrupt": (lambda path: path.write_bytes(b"fLaC" + bytes(range(256)) * 4), "cannot be decoded"),
     "stereo": (lambda path: wav(path, np.stack([SECOND, SECOND], 1)), "channel"),
     "44.1 kHz": (lambda path: wav(path, np.tile(SECOND, 3), 44_100), "44100"),
-    "too long": (lambda path: wav(path, np.tile(SECOND, 5)), "4"),
+    "too long": (lambda path: wav(path, np.tile(SECOND, 5)), "the limit is 4 s"),
     "not a number": (lambda path: wav(path, np.where(np.arange(16_000) == 99, np.nan, SECOND)), "NaN"),
 }
 
@@ -52,6 +52,27 @@ def test_a_bad_clip_is_refused_with_line_and_id(command, corpus, workdir, capsys
     spoil(corpus / record["audio"])
     message = refused(command, corpus, capsys)
     assert "sft.jsonl:3" in message and record["id"] in message and reason in message
+
+
+@pytest.mark.parametrize("seconds", [0.05, 10])
+def test_a_clip_the_policy_can_not_hear_whole_is_refused_whatever_the_data_section_allows(
+    command, corpus, workdir, capsys, seconds
+):
+    record = json.loads((corpus / "sft.jsonl").read_text().splitlines()[0])
+    wav(corpus / record["audio"], np.resize(SECOND, int(16_000 * seconds)))
+    record.pop("duration_s")
+    lines = [json.dumps(record), *(corpus / "sft.jsonl").read_text().splitlines()[1:]]
+    (corpus / "sft.jsonl").write_text("\n".join(lines) + "\n")
+    assert main(command("fit", f"--data.train={corpus / 'sft.jsonl'}", "--data.max_s=30")) == 2
+    message = capsys.readouterr().err
+    assert "sft.jsonl:1" in message and "this model hears 0.1 to 4 s" in message
+    assert not Path("run/checkpoints/last.ckpt").exists()
+
+
+def test_a_test_manifest_that_shares_sentences_with_training_is_refused(command, corpus, workdir, capsys):
+    flags = [f"--data.{name}={corpus / 'sft.jsonl'}" for name in ("train", "test")]
+    assert main(command("fit", *flags)) == 2
+    assert "sft.jsonl:1" in capsys.readouterr().err
 
 
 def changed(record: dict, **values) -> str:

@@ -34,7 +34,7 @@ def printed(args: list[str]) -> dict:
 def test_print_config_shows_the_stage_and_every_default(command, stage):
     shown = printed(command("fit", stage=stage))
     assert shown["model"]["class_path"].lower().endswith(stage.replace("_", ""))
-    assert shown["model"]["init_args"]["sampling"]["temperature"] == 1.0
+    assert shown["model"]["init_args"]["sampling"]["greedy"] is False
     assert shown["run_dir"] == "run"
 
 

@@ -112,6 +112,44 @@ def test_fresh_adapters_change_nothing_and_trained_ones_are_merged_on_save(tiny_
         assert torch.allclose(changed, logprobs(adapted, clips)[0], atol=1e-6)
 
 
+def trained(policy) -> set[str]:
+    return {name for name, p in policy.named_parameters() if p.requires_grad}
+
+
+def test_what_is_frozen_is_what_was_asked_for(tiny_policy_dir):
+    def names(**kwargs):
+        return trained(Qwen2Audio(str(tiny_policy_dir), **kwargs).load())
+
+    everything = names()
+    ears = {n for n in everything if "audio_tower" in n or "multi_modal_projector" in n}
+    assert ears and not any("embed_positions" in n for n in everything)
+    assert names(train_language_model=False) == ears
+    assert names(train_audio_tower=False) == {n for n in everything if "audio_tower" not in n}
+    pytest.importorskip("peft", reason="adapters need the extra cogrl[lora]")
+    with_ears, without = names(lora=Lora()), names(lora=Lora(), train_audio_tower=False)
+    assert with_ears - without == ears and all("lora" in n for n in without) and without
+
+
+def test_adapters_on_a_frozen_language_model_are_refused():
+    with pytest.raises(ValueError, match="lora trains the language model"):
+        Qwen2Audio("x", lora=Lora(), train_language_model=False)
+
+
+@pytest.mark.parametrize("precision", ["autocast", "default"])
+def test_what_is_heard_does_not_depend_on_the_training_precision(policy, clips, precision):
+    expected = policy.audio_tensors([clip.waveform for clip in clips])["input_features"]
+    if precision == "autocast":
+        with torch.autocast("cpu", torch.bfloat16):
+            heard = policy.audio_tensors([clip.waveform for clip in clips])["input_features"]
+    else:
+        torch.set_default_dtype(torch.bfloat16)
+        try:
+            heard = policy.audio_tensors([clip.waveform for clip in clips])["input_features"]
+        finally:
+            torch.set_default_dtype(torch.float32)
+    assert heard.dtype == torch.float32 and torch.equal(heard, expected)
+
+
 @pytest.mark.parametrize("seconds", [0.05, 4.5])
 def test_a_clip_the_encoder_can_not_hear_whole_is_refused_by_name(policy, seconds):
     wave = np.zeros(int(seconds * 16_000), dtype=np.float32)

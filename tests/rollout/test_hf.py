@@ -24,6 +24,16 @@ def test_sampled_log_probs_equal_teacher_forced_ones(policy, clips, temperature)
 
 
 @torch.no_grad()
+def test_sampling_and_scoring_share_float32_logits_under_autocast(policy, clips):
+    policy.lm_head_weight.mul_(8)
+    hidden = torch.randn(3, policy.lm_head_weight.shape[1])
+    expected = policy.next_token_logits(hidden, policy.lm_head_weight, policy.lm_head_bias)
+    with torch.autocast("cpu", torch.bfloat16):
+        logits = policy.next_token_logits(hidden, policy.lm_head_weight, policy.lm_head_bias)
+    assert logits.dtype == torch.float32 and torch.equal(logits, expected)
+
+
+@torch.no_grad()
 def test_rows_of_a_group_belong_to_their_own_clip(policy, clips):
     """Group order mutation: with audio A,B,A,B against rows A,A,B,B the two log-probs would differ."""
     rollouts = HFEngine().sample(policy, clips, ROUTES, Sampling(max_new_tokens=8), group_size=2)

@@ -59,6 +59,43 @@ def test_a_clip_without_a_target_is_named(policy, clips):
         Sft(policy).loss(_batch([clip]), ["A"])
 
 
+@pytest.mark.parametrize("precision", ["bf16-mixed", "bf16-true"])
+def test_a_step_in_bfloat16_runs_and_changes_weights(policy, smoke_corpus, precision):
+    before = {n: p.detach().clone() for n, p in policy.named_parameters()}
+    stage = Sft(policy, optim=Optim(lr=1e-2))
+    pl.Trainer(max_steps=1, precision=precision, **QUIET).fit(
+        stage, AudioData(train=str(smoke_corpus / "sft.jsonl"), batch_size=2)
+    )
+    assert any(not torch.equal(p.float(), before[n].float()) for n, p in policy.named_parameters())
+
+
+@pytest.mark.parametrize(
+    ("kind", "change", "reason"),
+    [
+        (Sft, {"targets": {"A": "x"}}, r"no target for route B; add targets\.B"),
+        (Perceive, {"valence": None}, "no valence; add it to this line or train with vad_coef: 0"),
+    ],
+)
+def test_a_line_a_stage_can_not_learn_from_is_refused_at_the_start(policy, clips, kind, change, reason):
+    from dataclasses import replace
+
+    stage = kind(policy)
+    good = clips[0].example
+    stage.check([good])
+    with pytest.raises(ValueError, match=rf"{good.where} \({good.id}\): {reason}"):
+        stage.check([good, replace(good, **change)])
+
+
+def test_perceive_without_dimensions_learns_emotion_alone(policy, clips):
+    from dataclasses import replace
+
+    stage = Perceive(policy, vad_coef=0.0)
+    stage.configure_model()
+    bare = [replace(c, example=replace(c.example, valence=None, arousal=None, dominance=None)) for c in clips]
+    loss, _ = stage.loss_and_accuracy(_batch(bare), mask_frames=0)
+    assert loss.isfinite()
+
+
 def test_perceive_trains_the_tower_and_leaves_the_language_model_alone(policy, smoke_corpus):
     before = {n: p.detach().clone() for n, p in policy.named_parameters()}
     stage = Perceive(policy, optim=Optim(lr=1e-2))

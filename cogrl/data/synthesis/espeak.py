@@ -52,6 +52,7 @@ class Espeak:
         try:
             return self._speak(library, text, voice, pitch_st, span, words_per_minute, final_st)
         finally:
+            library.espeak_Terminate()  # its threads must be gone before the code they run is
             _ctypes.dlclose(library._handle)
 
     def _speak(self, library, text, voice, pitch_st, span, words_per_minute, final_st) -> tuple[np.ndarray, int]:
@@ -82,5 +83,4 @@ class Espeak:
         library.espeak_Synth.argtypes = _SYNTH
         library.espeak_Synth(ssml, len(ssml) + 1, 0, 1, 0, _SSML | _UTF8, None, None)
         library.espeak_Synchronize()
-        library.espeak_Terminate()
         return np.concatenate(chunks).astype(np.float32) / 32768, rate
