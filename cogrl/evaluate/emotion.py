@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from cogrl.audio import to_samples
 from cogrl.models.audio_lm import AudioLM
 from cogrl.prompts import perceived_emotion
 from cogrl.rewards.composite import Reward
@@ -28,7 +29,7 @@ def transcript(clip: Clip, sampling_rate: int) -> str:
 
 def silence(clip: Clip, sampling_rate: int) -> np.ndarray:
     """Silence control: two seconds of zeros for every clip, so that not even the duration tells."""
-    return np.zeros(2 * sampling_rate, dtype=np.float32)
+    return np.zeros(to_samples(2.0, sampling_rate), dtype=np.float32)
 
 
 @dataclass(frozen=True)

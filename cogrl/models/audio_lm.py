@@ -1,5 +1,6 @@
 """The contract every audio language model fulfils, and what all Hugging Face families share."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -8,7 +9,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
-from cogrl.audio import audio_info
+from cogrl.audio import audio_info, to_seconds
 from cogrl.lm_head import TokenLogprobs, token_logprobs
 from cogrl.models.lora import Lora
 from cogrl.types import Completions, Prompts, Waveform
@@ -16,7 +17,7 @@ from cogrl.types import Completions, Prompts, Waveform
 _DROPOUT_RATES = ("dropout", "attention_dropout", "activation_dropout", "layerdrop")
 
 
-class AudioLM(nn.Module):
+class AudioLM(nn.Module, ABC):
     """A language model with ears. Subclasses say how their family hears: four methods, marked *family* below.
 
     The weights live in an ordinary Hugging Face folder and are read by `load`, not by the constructor, so that a YAML
@@ -55,21 +56,21 @@ class AudioLM(nn.Module):
         self.processor: Any = None
 
     # ---- family ----
+    @abstractmethod
     def read_folder(self, path: str, dtype: torch.dtype) -> tuple[nn.Module, Any]:
         """The model and its processor."""
-        raise NotImplementedError
 
+    @abstractmethod
     def audio_tensors(self, waveforms: Sequence[Waveform]) -> Mapping[str, Tensor]:
         """The family's input tensors of `c` clips, first axis `c`."""
-        raise NotImplementedError
 
+    @abstractmethod
     def audio_token_counts(self, audio: Mapping[str, Tensor]) -> Int[Tensor, " c"]:
         """How many placeholders each clip takes in the prompt."""
-        raise NotImplementedError
 
+    @abstractmethod
     def audio_embeds(self, audio: Mapping[str, Tensor]) -> tuple[Float[Tensor, "c f d"], Int[Tensor, " c"]]:
         """Frames as the language model hears them, right-padded, and how many are real."""
-        raise NotImplementedError
 
     # ---- shared ----
     def load(self) -> "AudioLM":
@@ -260,7 +261,7 @@ class AudioLM(nn.Module):
 
     def _checked(self, waveforms: Sequence[Waveform], names: Sequence[str]) -> Sequence[Waveform]:
         for waveform, name in zip(waveforms, names, strict=True):
-            reason = self.unhearable(len(waveform) / self.sampling_rate)
+            reason = self.unhearable(to_seconds(len(waveform), self.sampling_rate))
             if reason:
                 raise ValueError(f"{name}: {reason}")
         return waveforms

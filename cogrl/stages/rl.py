@@ -1,6 +1,7 @@
 """The RL loop every policy-gradient stage shares: sample -> score -> credit -> update."""
 
 import warnings
+from abc import ABC, abstractmethod
 from dataclasses import replace
 from typing import Any
 
@@ -16,7 +17,7 @@ from cogrl.stages.stage import Stage
 from cogrl.types import ClipBatch, Rollouts, Route, Scores
 
 
-class RLStage(Stage):
+class RLStage(Stage, ABC):
     """Rollouts of a batch of clips, kept in a buffer and consumed by `updates_per_rollout` optimiser steps.
 
     Lightning's automatic optimisation drives it: one `training_step` is one micro-batch out of the buffer (whole
@@ -52,9 +53,9 @@ class RLStage(Stage):
         self.rollouts: Rollouts | None = None
         self.scores: Scores | None = None
 
+    @abstractmethod
     def loss(self, rollouts: Rollouts, tokens: TokenLogprobs) -> Float[Tensor, "b t"]:
         """Per-token loss, unmasked and unreduced: the one thing that differs between objectives."""
-        raise NotImplementedError
 
     @property
     def steps_per_batch(self) -> int:
