@@ -79,7 +79,10 @@ def for_the_user(error: BaseException | None) -> str | None:
         while trace is not None and trace.tb_next is not None:
             trace = trace.tb_next
         origin = trace.tb_frame.f_globals.get("__name__", "") if trace is not None else ""
-        if origin.split(".")[0] in ("cogrl", "cogrl_kernels") or getattr(error, "filename", None) is not None:
+        if (
+            origin.split(".")[0] in ("cogrl", "cogrl_kernels", "__main__")
+            or getattr(error, "filename", None) is not None
+        ):
             return str(error)
         error = error.__cause__
     return None

@@ -1,5 +1,8 @@
 """What the user reads after a mistake: the file, the key, the value, the nearest thing that exists."""
 
+import subprocess
+import sys
+
 import pytest
 
 from cogrl.cli.main import main
@@ -142,6 +145,12 @@ def test_debug_shows_where_the_error_was_raised(command):
 def test_an_error_from_inside_a_library_is_not_dressed_up_as_a_mistake_of_the_user(command):
     with pytest.raises(Exception, match="devices"):
         main(command("fit", "--trainer.devices=-3"))
+
+
+def test_a_pipeline_step_is_answered_as_briefly_as_a_command():
+    run = subprocess.run([sys.executable, "-m", "cogrl.cli.main", "fitt"], capture_output=True, text=True)
+    assert run.returncode == 2
+    assert run.stderr == "cogrl: error: unknown command 'fitt'; did you mean 'fit'?\n"
 
 
 def test_an_unknown_command_is_answered_with_the_nearest(capsys):
