@@ -44,6 +44,12 @@ class RunRecord(SaveConfigCallback):
             logger.log_file(config)
             logger.log_file(surroundings)
 
+    def on_train_batch_start(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
+    ) -> None:
+        """Metrics are logged at the optimiser step: Lightning counts one too many once stopped at an epoch's end."""
+        trainer.fit_loop.epoch_loop._batches_that_stepped = trainer.global_step
+
     def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
         for logger in mlflow_loggers(trainer):  # `setup` may not have come to us yet
             logger.fail(exception)

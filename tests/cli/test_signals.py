@@ -75,6 +75,26 @@ def test_a_stopped_run_keeps_its_last_step_and_goes_on_as_the_same_run(command, 
     assert steps == list(range(stopped_at + 2))
 
 
+class StopsAtTheEndOfTheEpoch(pl.Callback):
+    def on_train_batch_end(self, trainer, pl_module, outputs, batch, batch_idx):
+        if trainer.is_last_batch:
+            signal.raise_signal(signal.SIGTERM)
+
+
+def test_a_run_stopped_at_the_end_of_an_epoch_misses_no_step_in_the_tracker(command, workdir):
+    args = command("fit", "--trainer.max_steps=10")
+    process = started([*args, f"--trainer.callbacks+={Path(__file__).stem}.StopsAtTheEndOfTheEpoch"])
+    output, _ = process.communicate(timeout=120)
+    assert process.returncode == 143, output
+    stopped_at = torch.load(CHECKPOINT, weights_only=True)["global_step"]
+    assert 0 < stopped_at < 10
+    assert main([*args, "--ckpt_path=last"]) == 0
+    store = MlflowClient(f"sqlite:///{workdir}/mlflow.db")
+    (run,) = store.search_runs([store.get_experiment_by_name("cogrl").experiment_id])
+    steps = [metric.step for metric in store.get_metric_history(run.info.run_id, "train/loss")]
+    assert steps == list(range(10))
+
+
 def test_a_signal_while_weights_are_read_ends_the_run_as_killed(command, workdir):
     process = started(
         command("fit", "--trainer.max_steps=1000000", f"--trainer.callbacks+={Path(__file__).stem}.Waits")
