@@ -14,10 +14,10 @@ from torch import Tensor
 class AotCase:
     """One configuration of one kernel that a launcher really uses, for the ahead-of-time check (`cogrl_kernels.aot`).
 
-    `kernel` is the `@triton.jit` function; `signature` names the Triton type of every argument in order ("*fp32", "i32",
-    "constexpr"); `constexprs` holds the values of the constexpr ones. `divisible` names the arguments that are multiples
-    of 16 (pointers: aligned to 16 bytes), as the launch itself would find: without them a slower kernel is compiled than
-    the one that runs. `tensor_cores`: the matrix product has to be one of the target's matrix instructions.
+    `kernel` is the `@triton.jit` function; `signature` names the Triton type of every argument in order ("*fp32",
+    "i32", "constexpr"); `constexprs` holds the values of the constexpr ones. `divisible` names the arguments that are
+    multiples of 16 (pointers: aligned to 16 bytes), as the launch itself would find: without them a slower kernel is
+    compiled than the one that runs. `tensor_cores`: the product has to be one of the target's matrix instructions.
     """
 
     name: str
@@ -36,7 +36,7 @@ def interpreted(kernel: Any) -> bool:
 
 
 def require_launchable(operation: str, kernel: Any, *tensors: Tensor | None) -> None:
-    """Raises ValueError where `kernel` cannot run: tensors on the CPU outside the interpreter, or on several devices."""
+    """Raises ValueError where `kernel` cannot run: CPU tensors outside the interpreter, or several devices."""
     devices = {tensor.device for tensor in tensors if tensor is not None}
     if len(devices) > 1:
         raise ValueError(f"{operation}: inputs lie on different devices: {', '.join(sorted(map(str, devices)))}")
