@@ -5,10 +5,10 @@ from collections.abc import Sequence
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
-from transformers import DynamicCache
 
 from cogrl.models.audio_lm import AudioLM
 from cogrl.prompts import INSTRUCTIONS
+from cogrl.rollout.cache import decoding_cache
 from cogrl.rollout.sampling import Sampling
 from cogrl.types import Clip, Completions, Prompts, Rollouts, Route
 
@@ -51,11 +51,14 @@ class HFEngine:
         group_size: int,
         generator: torch.Generator | None = None,
     ) -> tuple[Completions, Float[Tensor, "b t"], Bool[Tensor, " b"]]:
-        """Token ids, mask (True up to and including the end token), log-probabilities, and which rows ended."""
+        """Token ids, mask (True up to and including the end token), log-probabilities, and which rows ended.
+
+        Rows that have ended leave the batch whenever they are half of it: long answers do not wait for short ones.
+        """
         decoder, head, bias = policy.model.model.language_model, policy.lm_head_weight.float(), policy.lm_head_bias
         was_training = policy.training
         policy.eval()
-        cache = DynamicCache()
+        cache = decoding_cache()
         mask = prompts.attention_mask
         prefix = decoder(
             inputs_embeds=policy.prompt_embeds(prompts),
@@ -67,17 +70,23 @@ class HFEngine:
         cache.batch_repeat_interleave(group_size)
         hidden = prefix.last_hidden_state[:, -1].repeat_interleave(group_size, 0)
         mask = mask.repeat_interleave(group_size, 0)
-        alive = torch.ones(len(mask), dtype=torch.bool, device=mask.device)
-        ids, logprobs, sampled = [], [], []
-        for _ in range(sampling.max_new_tokens):
+        ids = mask.new_full((len(mask), sampling.max_new_tokens), policy.tokenizer.pad_token_id)
+        logprobs = torch.zeros(ids.shape, device=ids.device)
+        sampled = torch.zeros_like(ids, dtype=torch.bool)
+        rows = torch.arange(len(mask), device=mask.device)  # of the batch, where each running row belongs
+        alive = torch.ones_like(rows, dtype=torch.bool)
+        for position in range(sampling.max_new_tokens):
             token, logprob = sampling.draw(policy.next_token_logits(hidden, head, bias), generator)
-            token = torch.where(alive, token, policy.tokenizer.pad_token_id)
-            ids.append(token)
-            logprobs.append(torch.where(alive, logprob, 0.0))
-            sampled.append(alive)
+            here = rows[alive]
+            ids[here, position], logprobs[here, position], sampled[here, position] = token[alive], logprob[alive], True
             alive = alive & (token != policy.tokenizer.eos_token_id)
-            if not alive.any():
+            running = int(alive.sum())
+            if not running:
                 break
+            if running <= len(rows) // 2:
+                keep = alive.nonzero().squeeze(1)
+                cache.batch_select_indices(keep)
+                rows, token, mask, alive = rows[keep], token[keep], mask[keep], alive[keep]
             mask = torch.cat([mask, mask.new_ones(len(mask), 1)], 1)
             step = decoder(
                 inputs_embeds=policy.model.get_input_embeddings()(token[:, None]),
@@ -88,5 +97,7 @@ class HFEngine:
             )
             hidden = step.last_hidden_state[:, -1]
         policy.train(was_training)
-        completions = Completions(torch.stack(ids, 1), torch.stack(sampled, 1))
-        return completions, torch.stack(logprobs, 1), ~alive
+        finished = torch.ones_like(sampled[:, 0])
+        finished[rows] = ~alive
+        ids, logprobs, sampled = (x[:, : position + 1] for x in (ids, logprobs, sampled))
+        return Completions(ids, sampled), logprobs, finished

@@ -62,6 +62,21 @@ def test_an_early_end_token_is_the_last_token_that_trains(policy, clips):
 
 
 @torch.no_grad()
+def test_rows_that_go_on_keep_their_prompt_and_tokens_when_others_leave(policy, clips, monkeypatch):
+    torch.manual_seed(1)
+    few = torch.full_like(policy.lm_head_bias, -1e4)
+    few[[policy.tokenizer.eos_token_id, *range(300, 312)]] = 0.0  # one token in thirteen ends a row
+    monkeypatch.setattr(type(policy), "lm_head_bias", few)
+    rollouts = HFEngine().sample(policy, clips, ROUTES, Sampling(max_new_tokens=30), group_size=8)
+    mask = rollouts.completions.mask
+    lengths = mask.sum(1).sort().values
+    assert lengths[len(lengths) // 2] < lengths[-1] - 4  # half of the rows left well before the last
+    scored = policy.token_logprobs(rollouts.prompts, rollouts.completions, group_size=8).logprobs
+    assert torch.allclose(scored[mask], rollouts.sampling_logprobs[mask], atol=1e-4)
+    assert torch.equal(mask, torch.arange(mask.shape[1]) < mask.sum(1, keepdim=True))
+
+
+@torch.no_grad()
 def test_a_truncated_completion_is_not_finished(policy, clips):
     policy.lm_head_weight[policy.tokenizer.eos_token_id] = 0
     rollouts = HFEngine().sample(policy, clips[:1], ["B"], Sampling(max_new_tokens=1), group_size=4)
