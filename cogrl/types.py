@@ -14,6 +14,9 @@ Emotion = Literal["anger", "happy", "sad", "surprise", "fear", "disgust", "neutr
 EMOTIONS: tuple[Emotion, ...] = ("anger", "happy", "sad", "surprise", "fear", "disgust", "neutral")
 Intensity = Literal["low", "mid", "high"]
 INTENSITIES: tuple[Intensity, ...] = ("low", "mid", "high")
+Sentiment = Literal["positive", "negative", "neutral"]
+"""Of the words alone, whatever the voice says."""
+SENTIMENTS: tuple[Sentiment, ...] = ("positive", "negative", "neutral")
 Route = Literal["A", "B"]
 """A = explicit (think aloud, then answer), B = implicit (answer directly)."""
 ROUTES: tuple[Route, ...] = ("A", "B")
@@ -38,6 +41,7 @@ class Example:
     arousal: float | None = None
     dominance: float | None = None
     duration_s: float | None = None
+    text_sentiment: Sentiment | None = None
     targets: Mapping[Route, str] = field(default_factory=dict)
     synthesis: Mapping[str, Any] = field(default_factory=dict)
     source: str = ""

@@ -10,13 +10,13 @@ from pathlib import Path
 from typing import Any
 
 from cogrl.audio import load_audio
-from cogrl.types import EMOTIONS, INTENSITIES, ROUTES, Example
+from cogrl.types import EMOTIONS, INTENSITIES, ROUTES, SENTIMENTS, Example
 
 _KEYS = tuple(field.name for field in fields(Example) if field.name != "where")
 _REQUIRED = ("id", "audio", "split", "text", "text_group", "speaker", "emotion")
-_STRINGS = (*_REQUIRED, "intensity", "scenario", "source", "licence")
+_STRINGS = (*_REQUIRED, "intensity", "scenario", "text_sentiment", "source", "licence")
 _NUMBERS = ("valence", "arousal", "dominance", "duration_s")
-_CHOICES = {"emotion": EMOTIONS, "intensity": INTENSITIES}
+_CHOICES = {"emotion": EMOTIONS, "intensity": INTENSITIES, "text_sentiment": SENTIMENTS}
 _MOST_ERRORS = 20
 _MARKUP = re.compile(
     r"<(?=\|[^|<>]*\|>)|<(?=/?(?:audio|sound|speech|image|video)[a-z_]*>)|\[(?=/?[A-Z_]*AUDIO[A-Z_]*\])", re.I
