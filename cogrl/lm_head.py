@@ -8,6 +8,17 @@ from torch import Tensor
 
 
 @dataclass(frozen=True)
+class TokenStates:
+    """Hidden states, and for each of `m` tokens the row of the state that *predicts* it (rows may repeat).
+
+    The tokens are the masked-in ones of a `(b, t)` batch of completions, in row-major order.
+    """
+
+    hidden: Float[Tensor, "r d"]
+    rows: Int[Tensor, " m"]
+
+
+@dataclass(frozen=True)
 class TokenLogprobs:
     """Of each target token under the policy, both float32 (float64 for float64 input) and 0 where the mask is False.
 
@@ -19,7 +30,7 @@ class TokenLogprobs:
 
 
 def token_logprobs(
-    hidden: Float[Tensor, "b t d"],
+    states: TokenStates,
     weight: Float[Tensor, "v d"],
     targets: Int[Tensor, "b t"],
     mask: Bool[Tensor, "b t"],
@@ -30,22 +41,22 @@ def token_logprobs(
 ) -> TokenLogprobs:
     """`log_softmax(cap(hidden @ weight.T + bias) / temperature)` at `targets`, without the `(b, t, v)` logits.
 
-    `hidden[:, i]` must be the state that *predicts* `targets[:, i]`; no shift happens here. Only masked-in tokens are
-    computed, so ids under the mask may be anything (padding, -100). With an all-False mask the result is 0 and still
-    part of the graph, so that sharded training finds a gradient for every parameter. `temperature` is the sampling
-    temperature: rollouts and training must use the same. Raises ValueError on masked-in ids outside the vocabulary.
+    `states` must be of exactly the masked-in tokens; no shift happens here. Only those are computed, so ids under the
+    mask may be anything (padding, -100). With an all-False mask the result is 0 and still part of the graph, so that
+    sharded training finds a gradient for every parameter. `temperature` is the sampling temperature: rollouts and
+    training must use the same. Raises ValueError on masked-in ids outside the vocabulary.
     """
-    rows = mask.flatten().nonzero().squeeze(1)
+    where = mask.flatten().nonzero().squeeze(1)
     out = linear_logprob(
-        hidden.flatten(0, 1),
+        states.hidden,
         weight,
-        targets.flatten()[rows],
-        rows=rows,
+        targets.flatten()[where],
+        rows=states.rows,
         bias=bias,
         temperature=temperature,
         softcap=softcap,
         impl=impl,
     )
     blank = out.logprobs.new_zeros(mask.numel())
-    logprobs, entropy = (blank.index_copy(0, rows, value).view_as(mask) for value in (out.logprobs, out.entropy))
+    logprobs, entropy = (blank.index_copy(0, where, value).view_as(mask) for value in (out.logprobs, out.entropy))
     return TokenLogprobs(logprobs, entropy)

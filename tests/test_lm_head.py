@@ -3,7 +3,8 @@
 import pytest
 import torch
 
-from cogrl.lm_head import token_logprobs
+from cogrl.lm_head import TokenStates
+from cogrl.lm_head import token_logprobs as packed_logprobs
 
 IMPLS = pytest.mark.parametrize("impl", ["reference", "chunked", "auto"])
 
@@ -15,6 +16,12 @@ def inputs(b=3, t=9, d=8, v=63, seed=0):
     targets = torch.randint(0, v, (b, t), generator=g)
     mask = torch.arange(t)[None] < torch.tensor([t, 4, 0])[:, None]
     return hidden, weight, targets, mask
+
+
+def token_logprobs(hidden, weight, targets, mask, *args, **kwargs):
+    """With the state of token (i, j) at `hidden[i, j]`."""
+    states = TokenStates(hidden.flatten(0, 1), mask.flatten().nonzero().squeeze(1))
+    return packed_logprobs(states, weight, targets, mask, *args, **kwargs)
 
 
 @IMPLS

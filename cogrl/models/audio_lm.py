@@ -3,15 +3,17 @@
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
+from cogrl_kernels.prefix import prefix_plan
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from cogrl.audio import audio_info, to_seconds
-from cogrl.lm_head import TokenLogprobs, token_logprobs
+from cogrl.lm_head import TokenLogprobs, TokenStates, token_logprobs
 from cogrl.models.lora import Lora
+from cogrl.models.shared_prefix import decode_packed
 from cogrl.types import Completions, Prompts, Waveform
 
 _DROPOUT_RATES = ("dropout", "attention_dropout", "activation_dropout", "layerdrop")
@@ -30,6 +32,9 @@ class AudioLM(nn.Module, ABC):
         train_language_model: False freezes the language model and its head: only the ears learn.
         lora: low-rank adapters on the language model; None trains all of it.
         gradient_checkpointing: recompute activations in the backward pass.
+        share_prompt: run the prompt once per group of completions, without padding; False repeats it for each, padded
+            (the same values, for comparison).
+        head: how log-probabilities are made of hidden states, see `cogrl_kernels.linear_logprob`.
 
     Raises:
         FileNotFoundError: from `load`, when `path` holds no model.
@@ -43,6 +48,8 @@ class AudioLM(nn.Module, ABC):
         train_language_model: bool = True,
         lora: Lora | None = None,
         gradient_checkpointing: bool = False,
+        share_prompt: bool = True,
+        head: Literal["auto", "triton", "chunked", "reference"] = "auto",
     ) -> None:
         super().__init__()
         if not isinstance(getattr(torch, dtype, None), torch.dtype):
@@ -52,6 +59,7 @@ class AudioLM(nn.Module, ABC):
         self.path, self.dtype_name = str(path), dtype
         self.train_audio_tower, self.train_language_model = train_audio_tower, train_language_model
         self.lora, self.gradient_checkpointing = lora, gradient_checkpointing
+        self.share_prompt, self.head = share_prompt, head
         self.model: nn.Module | None = None
         self.processor: Any = None
 
@@ -209,23 +217,37 @@ class AudioLM(nn.Module, ABC):
         where = (prompts.input_ids == self.audio_token_id)[..., None]
         return embeds.masked_scatter(where, frames[real].to(embeds.dtype))
 
-    def hidden_states(self, prompts: Prompts, completions: Completions, group_size: int = 1) -> Float[Tensor, "b t d"]:
-        """The hidden state that predicts each completion token (the one *before* it). No logits are made.
+    def token_states(self, prompts: Prompts, completions: Completions, group_size: int = 1) -> TokenStates:
+        """Hidden states and which of them predicts each masked-in completion token. No logits are made.
 
-        The audio tower runs once per prompt; its frames are then shared by the group's rows.
+        The audio tower runs once per prompt, and so does the prompt itself unless `share_prompt` is off. What follows
+        the last masked-in token of a row is not looked at.
         """
+        run = self._packed_states if self.share_prompt else self._repeated_states
+        return run(prompts, completions, group_size)
+
+    def _packed_states(self, prompts: Prompts, completions: Completions, group_size: int) -> TokenStates:
+        mask, steps = completions.mask, torch.arange(1, completions.mask.shape[1] + 1, device=completions.mask.device)
+        lengths = nn.functional.pad(mask * steps, (1, 0)).amax(1)
+        plan = prefix_plan(prompts.attention_mask.sum(1), lengths, group_size, device=mask.device)
+        prefix = self.prompt_embeds(prompts)[prompts.attention_mask.bool()]
+        suffix = self.model.get_input_embeddings()(completions.ids[steps < lengths[:, None]])
+        hidden = decode_packed(self.model.model.language_model, torch.cat([prefix, suffix])[plan.source], plan)
+        return TokenStates(hidden, plan.rows[mask[steps <= lengths[:, None]]])
+
+    def _repeated_states(self, prompts: Prompts, completions: Completions, group_size: int) -> TokenStates:
         prefix = self.prompt_embeds(prompts).repeat_interleave(group_size, 0)
         mask = prompts.attention_mask.repeat_interleave(group_size, 0)
         suffix = self.model.get_input_embeddings()(completions.ids)
         mask = torch.cat([mask, torch.ones_like(completions.ids)], 1)  # right padding is never looked at (causal)
-        output = self.model.model.language_model(
+        hidden = self.model.model.language_model(
             inputs_embeds=torch.cat([prefix, suffix], 1),
             attention_mask=mask,
             position_ids=(mask.cumsum(1) - 1).clamp(min=0),
             use_cache=False,
-        )
-        start = prefix.shape[1] - 1
-        return output.last_hidden_state[:, start:-1]
+        ).last_hidden_state
+        rows, steps = completions.mask.nonzero().unbind(1)
+        return TokenStates(hidden.flatten(0, 1), rows * mask.shape[1] + prefix.shape[1] - 1 + steps)
 
     @staticmethod
     def next_token_logits(
@@ -239,9 +261,10 @@ class AudioLM(nn.Module, ABC):
         self, prompts: Prompts, completions: Completions, temperature: float = 1.0, group_size: int = 1
     ) -> TokenLogprobs:
         """Log-probabilities and entropies of the masked-in tokens, at the temperature they are sampled at."""
-        hidden = self.hidden_states(prompts, completions, group_size)
+        states = self.token_states(prompts, completions, group_size)
+        bias = self.lm_head_bias
         return token_logprobs(
-            hidden, self.lm_head_weight, completions.ids, completions.mask, temperature, bias=self.lm_head_bias
+            states, self.lm_head_weight, completions.ids, completions.mask, temperature, bias=bias, impl=self.head
         )
 
     def save(self, path: str | Path) -> None:
