@@ -25,8 +25,24 @@ Waveform = np.ndarray
 
 
 @dataclass(frozen=True)
+class Turn:
+    """An earlier user turn of a dialogue. The student hears `audio` and reads `reply`; text and emotion are gold."""
+
+    text: str
+    audio: Path
+    emotion: Emotion | None = None
+    reply: str | None = None
+    duration_s: float | None = None
+
+
+@dataclass(frozen=True)
 class Example:
-    """One line of a manifest. `valence`, `arousal`, `dominance` lie in [-1, 1]; `where` is `file:line`."""
+    """One line of a manifest. `valence`, `arousal`, `dominance` lie in [-1, 1]; `where` is `file:line`.
+
+    Of a dialogue the example is the turn to answer: `audio`, `text`, `emotion` are its own, `turns` the user's earlier
+    ones, oldest first. A multiple-choice item has `question`, `choices` and, unless it is hidden, `answer`, the text of
+    the right choice. `emotion` is None only on such lines, where a benchmark does not publish it.
+    """
 
     id: str
     audio: Path
@@ -34,7 +50,7 @@ class Example:
     text: str
     text_group: str
     speaker: str
-    emotion: Emotion
+    emotion: Emotion | None
     intensity: Intensity | None = None
     scenario: str | None = None
     valence: float | None = None
@@ -42,6 +58,12 @@ class Example:
     dominance: float | None = None
     duration_s: float | None = None
     text_sentiment: Sentiment | None = None
+    turns: tuple[Turn, ...] = ()
+    question: str | None = None
+    choices: tuple[str, ...] = ()
+    answer: str | None = None
+    task: str | None = None
+    language: str | None = None
     targets: Mapping[Route, str] = field(default_factory=dict)
     synthesis: Mapping[str, Any] = field(default_factory=dict)
     source: str = ""
@@ -57,10 +79,11 @@ class Example:
 
 @dataclass(frozen=True)
 class Clip:
-    """An example together with what the model will hear."""
+    """An example together with what the model will hear; `history` holds the waveforms of `example.turns`."""
 
     example: Example
     waveform: Waveform
+    history: tuple[Waveform, ...] = ()
 
 
 class ClipBatch:

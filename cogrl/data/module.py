@@ -3,13 +3,14 @@
 import random
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Literal
 
 import pytorch_lightning as pl
 from torch.utils.data import DataLoader, Dataset, DistributedSampler
 
 from cogrl.audio import load_audio
-from cogrl.data.manifest import check_audio_files, check_splits, read_manifest
-from cogrl.types import Clip, ClipBatch, Example
+from cogrl.data.manifest import check_audio_files, check_splits, check_turns, read_manifest
+from cogrl.types import Clip, ClipBatch, Example, Turn, Waveform
 
 
 class AudioData(pl.LightningDataModule):
@@ -19,8 +20,13 @@ class AudioData(pl.LightningDataModule):
         train, val, test: JSONL manifests; only those a subcommand needs are read. `predict` uses `test`.
         batch_size: clips a batch (for RL: prompts a rollout).
         workers: loader processes; 0 loads in the main process.
-        sampling_rate: in Hz; a file with another rate is refused, never resampled behind your back.
+        sampling_rate: in Hz; a file with another rate, or with more than one channel, is refused unless `convert`.
+        convert: mix channels down (mean) and resample (soxr) such files when they are read.
         max_s: the longest clip the policy hears, in seconds; a longer one is refused, never cut.
+        disjoint: what no two splits may share, of `text_group` and `speaker`; recorded corpora promise less than the
+            embedded one (`cogrl build <corpus>` prints what).
+        history: the earlier turns of dialogues: `heard` loads them into `Clip.history`, `left_out` gives the last turn
+            alone. Unset, lines with turns are refused: they are never dropped silently.
         seed: shuffles the training clips; the order depends on seed and epoch only.
         keep_in_memory: decode each file once and keep it (small corpora).
     """
@@ -34,12 +40,19 @@ class AudioData(pl.LightningDataModule):
         workers: int = 0,
         sampling_rate: int = 16_000,
         max_s: float = 30.0,
+        convert: bool = False,
+        disjoint: Sequence[str] = ("text_group", "speaker"),
+        history: Literal["heard", "left_out"] | None = None,
         seed: int = 0,
         keep_in_memory: bool = False,
     ) -> None:
         super().__init__()
         if batch_size < 1:
             raise ValueError(f"data.batch_size={batch_size} must be at least 1")
+        unknown = [field for field in disjoint if field not in ("text_group", "speaker")]
+        if unknown:
+            raise ValueError(f"data.disjoint names {unknown[0]!r}; allowed: text_group, speaker")
+        self.convert, self.disjoint, self.history = convert, tuple(disjoint), history
         self.manifests = {"train": train, "val": val, "test": test}
         self.batch_size, self.workers, self.seed = batch_size, workers, seed
         self.sampling_rate, self.max_s, self.keep_in_memory = sampling_rate, max_s, keep_in_memory
@@ -54,10 +67,12 @@ class AudioData(pl.LightningDataModule):
             path = self.manifests[name]
             if path is not None and name not in self.examples:
                 self.examples[name] = read_manifest(Path(path))
-                check_audio_files(self.examples[name], self.sampling_rate, self.max_s)
+                check_turns(self.examples[name], self.history)
+                check_audio_files(self.examples[name], self.sampling_rate, self.max_s, self.convert)
         if "train" in self.examples:
             given = {name: Path(path) for name, path in self.manifests.items() if path is not None}
-            check_splits({name: self.examples.get(name) or read_manifest(path) for name, path in given.items()})
+            splits = {name: self.examples.get(name) or read_manifest(path) for name, path in given.items()}
+            check_splits(splits, self.disjoint)
 
     def train_dataloader(self) -> DataLoader:
         clips = self._clips("train")
@@ -83,17 +98,29 @@ class AudioData(pl.LightningDataModule):
     predict_dataloader = test_dataloader
 
     def _clips(self, name: str) -> "Clips":
-        return Clips(self.examples[name], self.sampling_rate, self.max_s, self.keep_in_memory)
+        heard = self.history == "heard"
+        return Clips(
+            self.examples[name], self.sampling_rate, self.max_s, self.keep_in_memory, convert=self.convert, heard=heard
+        )
 
     def _loader(self, dataset: Dataset, **kwargs) -> DataLoader:
         return DataLoader(dataset, num_workers=self.workers, persistent_workers=self.workers > 0, **kwargs)
 
 
 class Clips(Dataset):
-    """Examples with their audio, decoded on access."""
+    """Examples with their audio, and that of their earlier turns if it is `heard`, decoded on access."""
 
-    def __init__(self, examples: Sequence[Example], sampling_rate: int, max_s: float, keep_in_memory: bool) -> None:
+    def __init__(
+        self,
+        examples: Sequence[Example],
+        sampling_rate: int,
+        max_s: float,
+        keep_in_memory: bool,
+        convert: bool = False,
+        heard: bool = False,
+    ) -> None:
         self.examples, self.sampling_rate, self.max_s = examples, sampling_rate, max_s
+        self.convert, self.heard = convert, heard
         self.kept: dict[int, Clip] | None = {} if keep_in_memory else None
 
     def __len__(self) -> int:
@@ -103,13 +130,14 @@ class Clips(Dataset):
         if self.kept is not None and index in self.kept:
             return self.kept[index]
         e = self.examples[index]
-        waveform = load_audio(
-            e.audio, sampling_rate=self.sampling_rate, max_s=self.max_s, expected_s=e.duration_s, name=e.id
-        )
-        clip = Clip(e, waveform)
+        turns = e.turns if self.heard else ()
+        clip = Clip(e, self._load(e, e.id), tuple(self._load(turn, e.id) for turn in turns))
         if self.kept is not None:
             self.kept[index] = clip
         return clip
+
+    def _load(self, spoken: Example | Turn, name: str) -> Waveform:
+        return load_audio(spoken.audio, self.sampling_rate, self.max_s, spoken.duration_s, name, self.convert)
 
 
 class Batches(Dataset):

@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 
 from cogrl.audio import write_flac
-from cogrl.data.manifest import check_audio_files, check_splits, escape_markup, read_manifest, write_manifest
+from cogrl.data.manifest import check_audio_files, check_splits, read_manifest, write_manifest
+from cogrl.data.markup import escape_markup
 
 LINE = {
     "id": "c01",
@@ -71,14 +72,14 @@ def test_audio_paths_follow_the_manifest_unless_a_root_is_given(tmp_path):
 def test_a_bad_line_is_named_with_file_and_line(tmp_path, change, reason):
     with pytest.raises(ValueError, match=reason) as caught:
         read_manifest(manifest(tmp_path, {}, change))
-    assert str(caught.value).startswith(f"{tmp_path / 'train.jsonl'}:2: ")
+    assert str(caught.value).startswith(f"{tmp_path / 'train.jsonl'}:2 ({change.get('id', 'c1')}): ")
 
 
 @pytest.mark.parametrize("line", ["{", "[1]", "null", '{"id": "x"}', "\udcff"])
 def test_a_line_that_is_no_example_at_all_is_named_too(tmp_path, line):
     path = manifest(tmp_path, {})
     path.write_bytes(path.read_bytes() + b"\n" + line.encode("utf-8", "surrogateescape") + b"\n")
-    with pytest.raises(ValueError, match=r"train.jsonl:3: (not JSON|not UTF-8|a line must be|missing key)"):
+    with pytest.raises(ValueError, match=r"train.jsonl:3( \(x\))?: (not JSON|not UTF-8|a line must be|missing key)"):
         read_manifest(path)
 
 
@@ -86,7 +87,7 @@ def test_all_bad_lines_are_reported_at_once_up_to_twenty(tmp_path):
     with pytest.raises(ValueError) as caught:
         read_manifest(manifest(tmp_path, *[{"emotion": "joy"}] * 23))
     lines = str(caught.value).splitlines()
-    assert len(lines) == 21 and lines[19].startswith(f"{tmp_path / 'train.jsonl'}:20: ") and "3 more" in lines[20]
+    assert len(lines) == 21 and lines[19].startswith(f"{tmp_path / 'train.jsonl'}:20 (c19): ") and "3 more" in lines[20]
 
 
 def test_a_missing_or_empty_manifest_prints_the_command_that_makes_it(tmp_path):

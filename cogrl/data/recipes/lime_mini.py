@@ -30,7 +30,7 @@ import numpy as np
 from tqdm import tqdm
 
 from cogrl import audio
-from cogrl.data import build_folder, manifest
+from cogrl.data import build_folder, line, manifest, markup
 from cogrl.data.recipes import lime_card, lime_lexicon, lime_plan, lime_replies, lime_sentences, lime_text
 from cogrl.data.recipes.lime_plan import Cell, Plan, cells
 from cogrl.data.synthesis import acoustics, emotions, espeak, filters, source_filter, voices
@@ -41,7 +41,7 @@ SAMPLING_RATE = 16000
 MAX_S = 4.0
 _SPLITS = ("sft", "rl", "val", "test")
 _NAMES = ("audio", *(f"{split}.jsonl" for split in _SPLITS), "CARD.md", "CARD.png")
-_CODE = (acoustics, emotions, espeak, filters, source_filter, voices, audio, manifest)
+_CODE = (acoustics, emotions, espeak, filters, source_filter, voices, audio, line, manifest, markup)
 _CODE += (lime_card, lime_lexicon, lime_plan, lime_replies, lime_sentences, lime_text)
 
 
