@@ -9,6 +9,7 @@ def reinforce(
 ) -> Float[Tensor, "b t"]:
     """REINFORCE: `-advantage * logprob` per token, not reduced. (Williams 1992, https://doi.org/10.1007/BF00992696)
 
-    Right only on-policy: with several updates per rollout use `sapo` or `grpo`. 0 where the mask is False.
+    Right only on-policy: with several updates per rollout use `sapo` or `grpo`. 0 where the mask is False
+    or the log-probability is not finite.
     """
-    return -advantages[:, None] * logprobs.masked_fill(~mask, 0.0)
+    return -advantages[:, None] * logprobs.masked_fill(~(mask & logprobs.isfinite()), 0.0)

@@ -4,7 +4,7 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from cogrl.objectives.ratio import importance_ratio
+from cogrl.objectives.ratio import importance_ratio, usable_tokens
 
 Temperature = int | float | Float[Tensor, ""]
 
@@ -19,14 +19,14 @@ def sapo(
 ) -> Float[Tensor, "b t"]:
     """Soft Adaptive Policy Optimisation: a smooth gate where GRPO has a hard clip. (arXiv 2511.20347, Eq. 5 and 6)
 
-    Per-token loss `-4/tau * sigmoid(tau * (ratio - 1)) * advantage`, not reduced; 0 where the mask is False. `tau` is
+    Per-token loss `-4/tau * sigmoid(tau * (ratio - 1)) * advantage`, not reduced; 0 outside `usable_tokens`. `tau` is
     `tau_pos` for positive advantages and `tau_neg` for the others. The gate has slope 1 at ratio 1 for every tau, so
     on-policy the gradient is REINFORCE's; the loss *value* there is `-2/tau * advantage`, which is no error.
     """
     ratio = importance_ratio(logprobs, old_logprobs, mask)
     tau = _tau(ratio, advantages, tau_pos, tau_neg)
     gated = torch.sigmoid(tau * (ratio - 1)) * 4 / tau
-    return (-advantages[:, None] * gated).masked_fill(~mask, 0.0)
+    return (-advantages[:, None] * gated).masked_fill(~usable_tokens(logprobs, old_logprobs, mask), 0.0)
 
 
 @torch.no_grad()
@@ -40,12 +40,13 @@ def sapo_gate(
 ) -> Float[Tensor, "b t"]:
     """How much of each token's policy gradient passes: `sech^2(tau * (ratio - 1) / 2)`. (arXiv 2511.20347, Eq. 7)
 
-    In [0, 1], detached, for telemetry: a token below one half is the soft counterpart of a clipped one. 0 where the
-    mask is False.
+    In [0, 1], detached, for telemetry: a token below one half is the soft counterpart of a clipped one. 0 outside
+    `usable_tokens`.
     """
     ratio = importance_ratio(logprobs, old_logprobs, mask)
     x = _tau(ratio, advantages, tau_pos, tau_neg) * (ratio - 1)
-    return (4 * torch.sigmoid(x) * torch.sigmoid(-x)).masked_fill(~mask, 0.0)
+    gate = 4 * torch.sigmoid(x) * torch.sigmoid(-x)
+    return gate.masked_fill(~usable_tokens(logprobs, old_logprobs, mask), 0.0)
 
 
 def _tau(

@@ -1,4 +1,4 @@
-"""GRPO's clip, plain REINFORCE, and the KL estimators."""
+"""GRPO's clip, plain REINFORCE, and the KL estimators. Its relatives are in test_gspo_cispo."""
 
 import math
 
@@ -57,6 +57,17 @@ def test_a_masked_token_is_harmless_whatever_it_holds(poison):
         grad = gradient(function, logprobs, *args)
         assert grad.isfinite().all() and grad[0, 2] == 0
     assert clip_fraction(logprobs, OLD, a, mask) == 0
+
+
+@pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])
+def test_a_bad_token_does_not_train(bad):
+    logprobs = OLD + 0.1
+    logprobs[0, 2] = bad
+    a = torch.ones(1, dtype=torch.float64)
+    for function, args in ((grpo, (OLD, a)), (reinforce, (a,)), (k1, (OLD,)), (k2, (OLD,)), (k3, (OLD,))):
+        value, grad = function(logprobs, *args, ALL), gradient(function, logprobs, *args, ALL)
+        assert value[0, 2] == 0 and grad[0, 2] == 0 and value.isfinite().all()
+        assert (grad[0, [0, 1, 3, 4]] != 0).all()
 
 
 def test_clip_fraction_of_nothing_is_zero():

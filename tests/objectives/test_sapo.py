@@ -101,7 +101,7 @@ def test_a_masked_token_is_harmless_whatever_it_holds(poison, dtype):
     assert (grad[mask] != 0).all()
 
 
-@pytest.mark.parametrize("log_ratio", [90.0, 200.0, math.inf, -math.inf])
+@pytest.mark.parametrize("log_ratio", [90.0, 200.0, -200.0, math.inf, -math.inf])
 def test_a_clamped_token_has_zero_gradient_and_finite_loss(log_ratio):
     logprobs = torch.tensor([[-1.0 + log_ratio, -0.9]])
     for advantage in (1.0, -1.0):
@@ -110,12 +110,14 @@ def test_a_clamped_token_has_zero_gradient_and_finite_loss(log_ratio):
         assert grad[0, 0] == 0 and grad[0, 1] != 0
 
 
-def test_a_nan_on_a_trained_token_is_not_hidden_and_is_counted():
-    logprobs = torch.tensor([[-1.0, math.nan, -math.inf, math.nan]])
+def test_a_bad_token_does_not_train_and_is_counted():
+    logprobs = torch.tensor([[-0.9, math.nan, -math.inf, math.nan]])
     mask = torch.tensor([[True, True, True, False]])
     old = torch.full((1, 4), -1.0)
-    assert sapo(logprobs, old, torch.ones(1), mask).sum().isnan()
+    loss, grad = gradient(logprobs, old, torch.ones(1), mask)
+    assert (loss[0, 1:] == 0).all() and (grad[0, 1:] == 0).all() and loss[0, 0] < 0 and grad[0, 0] < 0
     assert bad_tokens(logprobs, old, mask) == 2
+    assert sapo_gate(logprobs, old, torch.ones(1), mask)[0, 1:].tolist() == [0, 0, 0]
 
 
 def test_the_ratio_is_one_under_the_mask():
