@@ -1,25 +1,23 @@
 """Log-probability and entropy of target tokens from hidden states, without the `(m, v)` logits.
 
 In PyTorch: `log_softmax(softcap * tanh((hidden[rows] @ weight.T + bias) / softcap) / temperature, -1)` at `targets`.
-The idea of never holding the logits is that of Cut Cross-Entropy (arXiv 2411.09009).
-
-All logits are float32 whatever the inputs (float64 for float64), autocast included: bfloat16 logits cost up to 0.08 nat
-a token, which is larger than the log-ratios a policy update lives on.
+The idea of never holding the logits is that of Cut Cross-Entropy (arXiv 2411.09009). Precision: see `head_chunks`.
 """
 
 from dataclasses import dataclass
-from typing import Any, Literal
+from types import ModuleType
+from typing import Literal
 
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
-from cogrl_kernels.dispatch import choose
+from cogrl_kernels import head_chunks, row_ops
+from cogrl_kernels.dispatch import choose, fastest
+from cogrl_kernels.head_checks import check_head, check_values, per_target
+from cogrl_kernels.head_chunks import accumulate_, compute_dtype, fill_logits, operand_dtype, parts
+from cogrl_kernels.vocab_shard import VocabShard, merge, sum_over_ranks_
 
 Impl = Literal["auto", "reference", "chunked", "triton"]
-CHUNK_ROWS = 256
-"""Rows of logits alive at once: enough to keep the matrix product busy, 150 MB of float32 at a 152k vocabulary."""
-FLOATS = (torch.bfloat16, torch.float16, torch.float32, torch.float64)
 
 
 @dataclass(frozen=True)
@@ -42,173 +40,211 @@ def linear_logprob(
     temperature: float | Tensor = 1.0,
     softcap: float | None = None,
     entropy: bool = True,
+    shard: VocabShard | None = None,
     impl: Impl = "auto",
 ) -> LogProbs:
     """Log-probabilities of `targets` (m,) under a language-model head `weight` (v, d) on `hidden` (r, d).
 
     `rows` (m,) names the hidden row of each target, repeats allowed (a group shares its last prompt row); without it
-    row i predicts target i. `bias` is (v,). `softcap` acts on the biased logits, then `temperature` divides. Outputs
-    are (m,), in nats, float32 (float64 if an input is). Gradients reach hidden, weight and bias from both the
-    log-probabilities and the entropy. "reference" materialises the logits; "chunked" holds 256 rows of them and
-    computes them again in backward.
+    row i predicts target i. `bias` is (v,). `softcap` acts on the biased logits, then `temperature` divides: a number,
+    or a tensor () or (m,). Outputs are (m,), in nats, float32 (float64 if an input is). Gradients reach hidden, weight
+    and bias from both the log-probabilities and the entropy.
+    `shard`: weight and bias are this rank's part of the vocabulary, targets remain ids of the whole.
+
+    "chunked" holds a block of the logits at a time, and makes it again in backward. "triton" makes the block in one
+    kernel. "reference" holds all of them. A bias may exclude an id with -1e4, not with -inf.
     Raises ValueError on shapes, dtypes or ids that do not fit (ids on a GPU: a device assertion, so as not to wait).
     """
-    function = choose("linear_logprob", impl, {"chunked": chunked, "reference": reference}, auto="chunked")
-    rows = torch.arange(len(hidden), device=hidden.device) if rows is None else rows
-    _check(hidden, weight, targets, rows, bias, temperature, softcap)
-    with torch.autocast(hidden.device.type, enabled=False):
-        logprobs, ent, lse, top1 = function(
-            hidden, weight, targets.long(), rows.long(), bias, temperature, softcap, entropy
-        )
-    return LogProbs(logprobs, ent if entropy else None, lse, top1)
+    implementations = {"triton": _fused, "chunked": _fused, "reference": reference}
+    # a kernel that multiplies float32 without rounding is slower than the library's product
+    auto = fastest(hidden, "chunked") if hidden.dtype == weight.dtype and hidden.dtype.itemsize == 2 else "chunked"
+    function = choose("linear_logprob", impl, implementations, auto, like=hidden)
+    check_head(hidden, weight, targets, rows, bias, temperature, softcap, shard)
+    temperature = per_target(temperature, targets, compute_dtype(hidden, weight))
+    rows = None if rows is None else rows.long()
+    logprobs, ent, lse, top1 = function(
+        hidden, weight, targets.long(), rows, bias, temperature, softcap, shard, auto if impl == "auto" else impl
+    )
+    return LogProbs(logprobs, ent if entropy else None, lse.detach(), top1)
 
 
-def reference(hidden, weight, targets, rows, bias, temperature, softcap, entropy):
+def reference(hidden, weight, targets, rows, bias, temperature, softcap, shard, impl):
     """The truth: every logit at once, gradients by autograd."""
-    dtype = _compute_dtype(hidden, weight)
-    logits = hidden[rows].to(dtype) @ weight.to(dtype).T
-    if bias is not None:
-        logits = logits + bias.to(dtype)
-    if softcap is not None:
-        logits = softcap * torch.tanh(logits / softcap)
-    logprobs = torch.log_softmax(logits / temperature, -1)
-    target = targets[:, None]
-    ent = -(logprobs.exp() * logprobs).sum(-1) if entropy else None
-    with torch.no_grad():
-        lse = torch.logsumexp(logits / temperature, -1)
-        chosen = logits.gather(1, target).squeeze(1)
-        top1 = chosen == (logits.amax(-1) if logits.numel() else chosen)
-    return logprobs.gather(1, target).squeeze(1), ent, lse, top1
+    if shard is not None:
+        raise ValueError(
+            "impl='reference' knows the whole vocabulary only; pass impl='chunked' or 'triton' with a shard"
+        )
+    check_values(hidden, targets, rows, temperature, len(weight))
+    dtype = compute_dtype(hidden, weight)
+    with torch.autocast(hidden.device.type, enabled=False):
+        logits = (hidden if rows is None else hidden[rows]).to(dtype) @ weight.to(dtype).T
+        if bias is not None:
+            logits = logits + bias.to(dtype)
+        if softcap is not None:
+            logits = softcap * torch.tanh(logits / softcap)
+        logprobs = torch.log_softmax(logits / temperature[:, None], -1)
+        ent = -(logprobs.exp() * logprobs).sum(-1)
+        lse = torch.logsumexp(logits / temperature[:, None], -1)
+    chosen = logits.gather(1, targets[:, None]).squeeze(1)
+    top1 = chosen == (logits.amax(-1) if logits.numel() else chosen)
+    return logprobs.gather(1, targets[:, None]).squeeze(1), ent, lse, top1
 
 
-def chunked(hidden, weight, targets, rows, bias, temperature, softcap, entropy):
-    """Row blocks of logits, forward and again in backward."""
-    return _Chunked.apply(hidden, weight, targets, rows, bias, temperature, softcap, entropy)
+def _fused(hidden, weight, targets, rows, bias, temperature, softcap, shard, impl):
+    group, start, vocabulary = (
+        (None, 0, len(weight)) if shard is None else (shard.group_name, shard.start, shard.vocabulary)
+    )
+    return _stats(hidden, weight, targets, rows, bias, temperature, softcap, group, start, vocabulary, impl)
 
 
-class _Chunked(torch.autograd.Function):
-    @staticmethod
-    def forward(ctx: Any, hidden, weight, targets, rows, bias, temperature, softcap, entropy):
-        dtype = _compute_dtype(hidden, weight)
-        logprobs, ent, lse = (torch.zeros(len(targets), dtype=dtype, device=hidden.device) for _ in range(3))
-        top1 = torch.zeros(len(targets), dtype=torch.bool, device=hidden.device)
-        head = _gemm_operand(weight, hidden)
-        for part in _parts(len(targets)):
-            z = _logits(hidden[rows[part]], head, dtype, bias, softcap).div_(temperature)
-            peak = z.amax(-1, keepdim=True)
-            # shifted by the peak before anything is summed: no cancellation when all logits sit far from zero
-            z -= peak
-            chosen = z.gather(1, targets[part, None]).squeeze(1)
-            top1[part] = chosen == 0
-            p = z.exp()
-            total = p.sum(-1)
-            logprobs[part] = chosen - total.log()
-            lse[part] = peak.squeeze(1) + total.log()
-            if entropy:
-                ent[part] = total.log() - p.mul_(z).sum(-1) / total
-        ctx.save_for_backward(hidden, weight, targets, rows, bias, ent, lse)
-        ctx.temperature, ctx.softcap, ctx.entropy = temperature, softcap, entropy
-        ctx.mark_non_differentiable(lse, top1)
-        return logprobs, ent, lse, top1
+@torch.library.custom_op("cogrl::linear_logprob", mutates_args=())
+def _stats(
+    hidden: Tensor,
+    weight: Tensor,
+    targets: Tensor,
+    rows: Tensor | None,
+    bias: Tensor | None,
+    temperature: Tensor,
+    softcap: float | None,
+    group: str | None,
+    start: int,
+    vocabulary: int,
+    impl: str,
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """(logprobs, entropy, lse, top1): an operator, so that compilers see one node and not its loops."""
+    check_values(hidden, targets, rows, temperature, vocabulary)
+    weight, bias = _real(weight, bias, start, vocabulary)
+    with torch.autocast(hidden.device.type, enabled=False):
+        given = hidden, weight, targets - start, rows, bias, temperature, softcap
+        return (
+            scoring(impl).score(*given)
+            if group is None
+            else finish(*merge(scoring(impl).score_partials(*given), group))
+        )
 
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, grad_logprobs, grad_entropy, _lse, _top1):
-        hidden, weight, targets, rows, bias, ent, lse = ctx.saved_tensors
-        dtype = _compute_dtype(hidden, weight)
-        wants_hidden, wants_weight, wants_bias = (ctx.needs_input_grad[i] for i in (0, 1, 4))
-        grad_hidden = torch.zeros_like(hidden, dtype=dtype) if wants_hidden else None
-        grad_weight = torch.zeros_like(weight, dtype=dtype) if wants_weight else None
-        grad_bias = torch.zeros_like(bias, dtype=dtype) if wants_bias else None
-        with torch.autocast(hidden.device.type, enabled=False):
-            head = _gemm_operand(weight, hidden)
-            for part in _parts(len(targets)):
-                h = hidden[rows[part]]
-                capped = _logits(h, head, dtype, bias, ctx.softcap)
-                logprobs = capped / ctx.temperature - lse[part, None]
-                p = logprobs.exp()
-                # d logprob = onehot - p;  d entropy = -p * (log p + entropy)
-                grad = p * -grad_logprobs[part, None]
-                grad.scatter_add_(1, targets[part, None], grad_logprobs[part, None])
-                if ctx.entropy:
-                    grad -= p.mul_(logprobs.add_(ent[part, None])).mul_(grad_entropy[part, None])
-                if ctx.softcap is not None:
-                    grad *= 1 - (capped / ctx.softcap).square()
-                grad = grad.div_(ctx.temperature)
-                if wants_bias:
-                    grad_bias += grad.sum(0)
-                grad = grad.to(head.dtype)
+
+@_stats.register_fake
+def _(hidden, weight, targets, rows, bias, temperature, softcap, group, start, vocabulary, impl):
+    vector = temperature.new_empty(len(targets))
+    return vector, torch.empty_like(vector), torch.empty_like(vector), torch.empty_like(vector, dtype=torch.bool)
+
+
+@torch.library.custom_op("cogrl::linear_logprob_grad", mutates_args=())
+def _grads(
+    grad_logprobs: Tensor,
+    grad_entropy: Tensor | None,
+    entropy: Tensor,
+    lse: Tensor,
+    hidden: Tensor,
+    weight: Tensor,
+    targets: Tensor,
+    rows: Tensor | None,
+    bias: Tensor | None,
+    temperature: Tensor,
+    softcap: float | None,
+    group: str | None,
+    start: int,
+    vocabulary: int,
+    impl: str,
+    wanted: list[bool],
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Gradients of hidden, weight and bias, empty where not wanted: blocks of logits made again, one after another."""
+    wants_hidden, wants_weight, wants_bias = wanted
+    dtype, multiplied = compute_dtype(hidden, weight), operand_dtype(hidden, weight)
+    grad_hidden = torch.zeros_like(hidden, dtype=dtype) if wants_hidden else hidden.new_empty(0)
+    grad_weight = torch.zeros_like(weight) if wants_weight else weight.new_empty(0)
+    grad_bias = torch.zeros_like(bias, dtype=dtype) if wants_bias else weight.new_empty(0)
+    valid, valid_bias = _real(weight, bias, start, vocabulary)
+    rows = torch.arange(len(hidden), device=hidden.device) if rows is None else rows
+    live = grad_logprobs != 0 if grad_entropy is None else (grad_logprobs != 0) | (grad_entropy != 0)
+    # rows without a gradient cost nothing, and whatever is in them (NaN) reaches no parameter
+    keep = live.nonzero().squeeze(1)
+    rows, targets, entropy, lse, temperature, grad_logprobs = (
+        x[keep] for x in (rows, targets - start, entropy, lse, temperature, grad_logprobs)
+    )
+    grad_entropy = None if grad_entropy is None else grad_entropy[keep]
+    step, columns = head_chunks.backward_block(hidden.is_cuda)
+    with torch.autocast(hidden.device.type, enabled=False):
+        states = hidden[rows].to(multiplied)
+        grad_states = torch.zeros_like(states, dtype=dtype) if wants_hidden else None
+        for block in parts(len(valid), columns):
+            head = valid[block].to(multiplied)
+            block_bias = None if bias is None else valid_bias[block]
+            block_grad = torch.zeros_like(head, dtype=dtype) if wants_weight else None
+            for p in parts(len(rows), step):
+                z = fill_logits(states[p], head, block_bias, dtype)
+                dz = rows_of(impl).row_grad_(
+                    z,
+                    targets[p] - block.start,
+                    lse[p],
+                    entropy[p],
+                    grad_logprobs[p],
+                    None if grad_entropy is None else grad_entropy[p],
+                    temperature[p],
+                    softcap,
+                    multiplied,
+                )
                 if wants_hidden:
-                    grad_hidden.index_add_(0, rows[part], _mm(grad, head, dtype))
+                    accumulate_(grad_states[p], dz, head)
                 if wants_weight:
-                    grad_weight += _mm(grad.T, h.to(head.dtype), dtype)
-        grads = [None] * 8
-        for i, (value, like) in {0: (grad_hidden, hidden), 1: (grad_weight, weight), 4: (grad_bias, bias)}.items():
-            grads[i] = None if value is None else value.to(like.dtype)
-        return tuple(grads)
+                    accumulate_(block_grad, dz.T, states[p])
+                if wants_bias:
+                    grad_bias[block] += dz.sum(0, dtype=dtype)
+            if wants_weight:
+                grad_weight[block] = block_grad
+        if wants_hidden:
+            grad_hidden.index_add_(0, rows, grad_states)
+            grad_hidden = grad_hidden if group is None else sum_over_ranks_(grad_hidden, group)
+    return grad_hidden.to(hidden.dtype), grad_weight, grad_bias.to(weight.dtype if bias is None else bias.dtype)
 
 
-def _parts(m: int) -> list[slice]:
-    return [slice(i, min(i + CHUNK_ROWS, m)) for i in range(0, m, CHUNK_ROWS)]
+@_grads.register_fake
+def _(grad_logprobs, grad_entropy, entropy, lse, hidden, weight, targets, rows, bias, *rest):
+    wants_hidden, wants_weight, wants_bias = rest[-1]
+    return (
+        torch.empty_like(hidden) if wants_hidden else hidden.new_empty(0),
+        torch.empty_like(weight) if wants_weight else weight.new_empty(0),
+        torch.empty_like(bias) if wants_bias else weight.new_empty(0),
+    )
 
 
-def _compute_dtype(hidden: Tensor, weight: Tensor) -> torch.dtype:
-    return torch.promote_types(torch.promote_types(hidden.dtype, weight.dtype), torch.float32)
+def _save(ctx, inputs, output):
+    hidden, weight, targets, rows, bias, temperature, *ctx.options = inputs
+    _, entropy, lse, _ = output
+    ctx.save_for_backward(entropy, lse, hidden, weight, targets, rows, bias, temperature)
+    ctx.set_materialize_grads(False)
 
 
-def _gemm_operand(weight: Tensor, hidden: Tensor) -> Tensor:
-    # only CUDA multiplies bfloat16 matrices into float32; elsewhere one float32 copy of the head is made, and for
-    # float16 everywhere, since the gradients of the logits would underflow in it
-    if hidden.is_cuda and hidden.dtype == weight.dtype == torch.bfloat16:
-        return weight
-    return weight.to(_compute_dtype(hidden, weight))
+def _backward(ctx, grad_logprobs, grad_entropy, _lse, _top1):
+    entropy, *rest = ctx.saved_tensors
+    wanted = [ctx.needs_input_grad[i] for i in (0, 1, 4)]
+    grad_logprobs = torch.zeros_like(entropy) if grad_logprobs is None else grad_logprobs
+    grads = _grads(grad_logprobs, grad_entropy, entropy, *rest, *ctx.options, wanted)
+    hidden, weight, bias = (grad if want else None for grad, want in zip(grads, wanted, strict=True))
+    return hidden, weight, None, None, bias, None, None, None, None, None, None
 
 
-def _mm(a: Tensor, b: Tensor, dtype: torch.dtype) -> Tensor:
-    return torch.mm(a, b) if b.dtype == dtype else torch.mm(a, b, out_dtype=dtype)
+_stats.register_autograd(_backward, setup_context=_save)
 
 
-def _logits(h: Tensor, head: Tensor, dtype: torch.dtype, bias: Tensor | None, softcap: float | None) -> Tensor:
-    z = _mm(h.to(head.dtype), head.T, dtype)
-    if bias is not None:
-        z += bias.to(dtype)
-    if softcap is not None:
-        z = z.div_(softcap).tanh_().mul_(softcap)
-    return z
+def _real(weight, bias, start, vocabulary):
+    # the last shard may be padded to a multiple of the number of ranks
+    return weight[: vocabulary - start], None if bias is None else bias[: vocabulary - start]
 
 
-def _check(hidden, weight, targets, rows, bias, temperature, softcap) -> None:
-    for name, tensor, ndim in (("hidden", hidden, 2), ("weight", weight, 2), ("bias", bias, 1)):
-        if tensor is not None and (tensor.ndim != ndim or tensor.dtype not in FLOATS):
-            raise ValueError(
-                f"{name} is {tuple(tensor.shape)} {tensor.dtype}; it needs {ndim} axes, a float dtype of 16 to 64 bit"
-            )
-    for name, tensor in (("targets", targets), ("rows", rows)):
-        if tensor.ndim != 1 or tensor.dtype not in (torch.int32, torch.int64):
-            raise ValueError(f"{name} is {tuple(tensor.shape)} {tensor.dtype}; it must have one axis of int32 or int64")
-    if hidden.shape[1] != weight.shape[1]:
-        raise ValueError(f"hidden has width {hidden.shape[1]} but weight has width {weight.shape[1]}")
-    if bias is not None and len(bias) != len(weight):
-        raise ValueError(f"bias has {len(bias)} entries for a vocabulary of {len(weight)}")
-    if len(rows) != len(targets):
-        raise ValueError(f"{len(targets)} targets for {len(rows)} hidden rows; pass one row per target in `rows`")
-    devices = {str(x.device) for x in (hidden, weight, targets, rows, bias) if x is not None}
-    if len(devices) > 1:
-        raise ValueError(f"inputs lie on different devices: {', '.join(sorted(devices))}")
-    if isinstance(temperature, Tensor) and (temperature.ndim or temperature.requires_grad):
-        raise ValueError("a temperature tensor must have no axes and no gradient")
-    if not isinstance(temperature, Tensor) and not temperature > 0:
-        raise ValueError(f"temperature={temperature} must be positive; greedy decoding has no log-probabilities")
-    if softcap is not None and not softcap > 0:
-        raise ValueError(f"softcap={softcap} must be positive; None switches it off")
-    _check_range("targets", targets, len(weight))
-    _check_range("rows", rows, len(hidden))
+def scoring(impl: str) -> ModuleType:
+    """The module whose `score` and `score_partials` reduce a head to four numbers a row."""
+    if impl != "triton":
+        return head_chunks
+    from cogrl_kernels import linear_logprob_triton
+
+    return linear_logprob_triton
 
 
-def _check_range(name: str, index: Tensor, size: int) -> None:
-    inside = ((index >= 0) & (index < size)).all()
-    message = f"{name} has entries outside [0, {size}); leave masked tokens out with `rows` instead of marking them"
-    if index.device.type != "cpu":
-        torch._assert_async(inside, message)
-    elif not inside:
-        raise ValueError(f"{message}; found {index[(index < 0) | (index >= size)][:8].tolist()}")
+def rows_of(impl: str) -> ModuleType:
+    """The module whose `row_stats`, `row_partials` and `row_grad_` work on logits."""
+    if impl != "triton":
+        return row_ops
+    from cogrl_kernels import row_ops_triton
+
+    return row_ops_triton

@@ -20,10 +20,29 @@ def row_stats(
     z: Tensor, targets: Tensor, temperature: Tensor, softcap: float | None
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """(logprobs, entropy, lse, top1), each (c,), the last bool: the target is the argmax. `z` is only read."""
+    return finish(*row_partials(z, targets, temperature, softcap))
+
+
+def row_partials(
+    z: Tensor, targets: Tensor, temperature: Tensor, softcap: float | None
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """(peak, total, first, chosen), each (c,): what a shard of the vocabulary knows. `z` is only read.
+
+    `peak` = max x, `total` = sum exp(x - peak), `first` = sum exp(x - peak) * (x - peak), `chosen` = x at the target,
+    NOTHING where the target is in another shard.
+    """
     fold = Fold(targets, temperature, softcap)
     for start in range(0, z.shape[1], block_columns(z)):
         fold.add(z[:, start : start + block_columns(z)], start)
-    return fold.stats()
+    return fold.partials()
+
+
+def finish(peak: Tensor, total: Tensor, first: Tensor, chosen: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """(logprobs, entropy, lse, top1) from the partial results of a whole vocabulary."""
+    log_total = total.log()
+    logprobs = (chosen - peak - log_total).clamp(max=0.0)
+    entropy = (log_total - first / total).clamp(min=0.0)
+    return logprobs, entropy, peak + log_total, chosen == peak
 
 
 def row_grad_(
@@ -99,12 +118,9 @@ class Fold:
         )
         self.peak = peak
 
-    def stats(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-        """(logprobs, entropy, lse, top1) of everything added."""
-        log_total = self.total.log()
-        logprobs = (self.chosen - self.peak - log_total).clamp_(max=0.0)
-        entropy = (log_total - self.first / self.total).clamp_(min=0.0)
-        return logprobs, entropy, self.peak + log_total, self.chosen == self.peak
+    def partials(self) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+        """(peak, total, first, chosen) of everything added, as in `row_partials`."""
+        return self.peak, self.total, self.first, self.chosen
 
 
 def block_columns(z: Tensor) -> int:

@@ -2,8 +2,9 @@
 
 import pytest
 import torch
-from cogrl_kernels import linear_logprob as module
-from cogrl_kernels.linear_logprob import CHUNK_ROWS, linear_logprob
+from cogrl_kernels import head_chunks
+from cogrl_kernels.head_chunks import CHUNK_ROWS
+from cogrl_kernels.linear_logprob import linear_logprob
 
 IMPLS = pytest.mark.parametrize("impl", ["reference", "chunked"])
 NAMES = ("hidden", "weight", "bias")
@@ -95,7 +96,7 @@ def test_gradcheck():
 
 @pytest.mark.parametrize("size", [3, 256, 300])
 def test_chunked_equals_reference_for_any_chunk_size(monkeypatch, size):
-    monkeypatch.setattr(module, "CHUNK_ROWS", size)
+    monkeypatch.setattr(head_chunks, "CHUNK_ROWS", size)
     hidden, weight, bias, targets = inputs(rows=301)
     results = []
     for impl in ("reference", "chunked"):

@@ -1,0 +1,120 @@
+"""The logits of a head, piece by piece: how big a piece is, in which precision it is multiplied, and how it is padded.
+
+All logits are float32 whatever the inputs (float64 for float64), autocast included: bfloat16 logits cost up to 0.08 nat
+a token, which is larger than the log-ratios a policy update lives on.
+
+On a CPU every product that makes logits has the same shape, 256 rows (the last ones padded) by 1024 columns. A library
+of matrix products may sum in another order for another shape; so a token's log-probability does not depend, to the
+last bit, on the batch it is scored in or on whether gradients were asked for.
+"""
+
+import torch
+from torch import Tensor
+
+from cogrl_kernels.row_ops import Fold, finish
+
+CHUNK_ROWS = 256
+"""Rows of logits alive at once on a CPU: enough to keep the product busy, 150 MB of float32 at a 152k vocabulary."""
+CHUNK_COLUMNS = 1024
+GPU_BUDGET = 2 * 2**30
+"""Bytes that one chunk of logits and its gradient may take on a GPU."""
+
+
+def parts(size: int, step: int) -> list[slice]:
+    """[0, size) in slices of `step`."""
+    return [slice(i, min(i + step, size)) for i in range(0, size, step)]
+
+
+def training_rows(vocabulary: int, on_gpu: bool) -> int:
+    """Rows of logits alive at once while gradients are made. Fewer than 1024 starve the products of a GPU."""
+    return min(max(GPU_BUDGET // (6 * vocabulary), 1024), 8192) if on_gpu else CHUNK_ROWS
+
+
+def scoring_block(on_gpu: bool) -> tuple[int, int]:
+    """(rows, columns) of the logits alive at once while scoring."""
+    return (2048, 16384) if on_gpu else (CHUNK_ROWS, CHUNK_COLUMNS)
+
+
+def backward_block(on_gpu: bool) -> tuple[int, int]:
+    """(rows, columns) of the logits alive at once while they are computed again for their gradients."""
+    return (32768, 8192) if on_gpu else (2048, CHUNK_COLUMNS)
+
+
+def compute_dtype(hidden: Tensor, weight: Tensor) -> torch.dtype:
+    """float32, or float64 if an input is."""
+    return torch.promote_types(torch.promote_types(hidden.dtype, weight.dtype), torch.float32)
+
+
+def operand_dtype(hidden: Tensor, weight: Tensor) -> torch.dtype:
+    """What is multiplied: only a GPU multiplies bfloat16 into float32, and in float16 gradients of logits underflow."""
+    if hidden.is_cuda and hidden.dtype == weight.dtype == torch.bfloat16:
+        return torch.bfloat16
+    return compute_dtype(hidden, weight)
+
+
+def product(a: Tensor, b: Tensor, dtype: torch.dtype) -> Tensor:
+    """a @ b, summed and returned in `dtype`."""
+    return torch.mm(a, b) if b.dtype == dtype else torch.mm(a, b, out_dtype=dtype)
+
+
+def accumulate_(total: Tensor, a: Tensor, b: Tensor) -> Tensor:
+    """total += a @ b, in the precision of `total`."""
+    return total.addmm_(a, b) if b.dtype == total.dtype else total.add_(torch.mm(a, b, out_dtype=total.dtype))
+
+
+def padded(x: Tensor, rows: int, value: float = 0) -> Tensor:
+    """`x` with `rows` rows on a CPU, the missing ones filled with `value`; as it is on a GPU."""
+    missing = rows - len(x)
+    return x if x.is_cuda or not missing else torch.cat([x, x.new_full((missing, *x.shape[1:]), value)])
+
+
+def fill_logits(h: Tensor, head: Tensor, bias: Tensor | None, dtype: torch.dtype, out: Tensor | None = None) -> Tensor:
+    """h @ head.T + bias, (c, v) in `dtype`, from operands in their `operand_dtype`; into `out` on a CPU, if given."""
+    if h.is_cuda:
+        z = product(h, head.T, dtype)
+        return z if bias is None else z.add_(bias)
+    z = h.new_empty(len(h), len(head), dtype=dtype) if out is None else out
+    for part in parts(len(head), CHUNK_COLUMNS):
+        torch.mm(h, head[part].T, out=z[:, part])
+        if bias is not None:
+            z[:, part] += bias[part].to(dtype)
+    return z
+
+
+def score(
+    hidden: Tensor,
+    weight: Tensor,
+    targets: Tensor,
+    rows: Tensor | None,
+    bias: Tensor | None,
+    temperature: Tensor,
+    softcap: float | None,
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """(logprobs, entropy, lse, top1), each (m,), block of the vocabulary after block; `temperature` is (m,)."""
+    return finish(*score_partials(hidden, weight, targets, rows, bias, temperature, softcap))
+
+
+def score_partials(
+    hidden: Tensor,
+    weight: Tensor,
+    targets: Tensor,
+    rows: Tensor | None,
+    bias: Tensor | None,
+    temperature: Tensor,
+    softcap: float | None,
+) -> tuple[Tensor, ...]:
+    """(peak, total, first, chosen) as `row_partials` has them, of which `weight` may be a shard of the vocabulary."""
+    dtype, m = compute_dtype(hidden, weight), len(targets)
+    step, columns = scoring_block(hidden.is_cuda)
+    states = (hidden if rows is None else hidden[rows]).to(operand_dtype(hidden, weight))
+    chunks = [
+        (padded(states[p], step), Fold(padded(targets[p], step), padded(temperature[p], step, 1), softcap))
+        for p in parts(m, step)
+    ]
+    for part in parts(len(weight), columns) if chunks else []:
+        head = weight[part].to(states.dtype)
+        for h, fold in chunks:
+            fold.add(fill_logits(h, head, None if bias is None else bias[part], dtype), part.start)
+    if not chunks:
+        return Fold(targets, temperature, softcap).partials()
+    return tuple(torch.cat(values)[:m] for values in zip(*(fold.partials() for _, fold in chunks), strict=True))
