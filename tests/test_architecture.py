@@ -13,13 +13,14 @@ ALLOWED = {
     "prompts": {"types"},
     "objectives": set(),
     "lm_head": set(),
+    "chat": {"types"},
     "models": {"types", "audio", "prompts", "lm_head"},
-    "data": {"types", "audio", "prompts"},
-    "rewards": {"types", "audio", "prompts"},
+    "data": {"types", "audio", "prompts", "chat"},
+    "rewards": {"types", "audio", "prompts", "chat"},
     "rollout": {"types", "audio", "prompts", "models"},
     "stages": {"types", "prompts", "objectives", "lm_head", "models", "rewards", "rollout"},
     "callbacks": {"types"},
-    "evaluate": {"types", "audio", "prompts", "objectives", "lm_head", "models", "data", "rewards", "rollout"},
+    "evaluate": {"types", "audio", "prompts", "objectives", "lm_head", "models", "data", "rewards", "rollout", "chat"},
 }
 MAY_USE_KERNELS = {"lm_head", "objectives", "cogrl_kernels", "bench", "cli"}
 MAY_USE = {"models": {"cogrl_kernels.prefix"}}

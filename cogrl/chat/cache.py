@@ -1,0 +1,77 @@
+"""Answers kept on disk, so that nothing is paid for twice. One SQLite file, safe for several processes."""
+
+import logging
+import sqlite3
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+log = logging.getLogger(__name__)
+_WAIT_MS = 1_000  # for another process that is writing; an answer is never held up longer
+
+
+@dataclass(frozen=True)
+class Kept:
+    """An answer as it was received, and the tokens it took then."""
+
+    text: str
+    tokens_in: int
+    tokens_out: int
+
+
+class AnswerCache:
+    """A context manager around `file` (made with its folder when absent). None as file: nothing is kept or found.
+
+    The file must lie on a local disk: SQLite's write-ahead log does not work over a network. Raises OSError for a file
+    that is no cache. One that fails later is reported once and left alone: answers are still given, but not kept.
+    """
+
+    def __init__(self, file: Path | None) -> None:
+        self.file = file
+        self._db: sqlite3.Connection | None = None
+
+    def __enter__(self) -> "AnswerCache":
+        if self.file is None:
+            return self
+        self.file.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            self._db = sqlite3.connect(self.file, timeout=30, isolation_level=None)
+            self._db.execute("PRAGMA journal_mode=WAL")
+            self._db.execute("PRAGMA synchronous=NORMAL")
+            self._db.execute(
+                "CREATE TABLE IF NOT EXISTS answers "
+                "(key TEXT PRIMARY KEY, text TEXT NOT NULL, tokens_in INTEGER, tokens_out INTEGER) WITHOUT ROWID"
+            )
+            self._db.execute(f"PRAGMA busy_timeout={_WAIT_MS}")
+        except sqlite3.Error as error:
+            self._close()
+            raise OSError(f"{self.file} can not be used as a cache of answers ({error}); name another file") from error
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._close()
+
+    def get(self, key: str) -> Kept | None:
+        """What was kept under `key`, or None."""
+        rows = self._rows("SELECT text, tokens_in, tokens_out FROM answers WHERE key = ?", (key,))
+        return Kept(*rows[0]) if rows else None
+
+    def put(self, key: str, answer: Kept) -> None:
+        """Keeps `answer`; it outlives this process from here on, however the process ends."""
+        values = (key, answer.text, answer.tokens_in, answer.tokens_out)
+        self._rows("INSERT OR REPLACE INTO answers VALUES (?, ?, ?, ?)", values)
+
+    def _rows(self, statement: str, values: Sequence[str | int]) -> list[tuple]:
+        if self._db is None:
+            return []
+        try:
+            return self._db.execute(statement, values).fetchall()
+        except sqlite3.Error as error:
+            log.warning("%s: answers are no longer kept (%s)", self.file, error)
+            self._close()
+            return []
+
+    def _close(self) -> None:
+        if self._db is not None:
+            self._db.close()
+            self._db = None
