@@ -115,12 +115,8 @@ def _stats(
     check_values(hidden, targets, rows, temperature, vocabulary)
     weight, bias = _real(weight, bias, start, vocabulary)
     with torch.autocast(hidden.device.type, enabled=False):
-        given = hidden, weight, targets - start, rows, bias, temperature, softcap
-        return (
-            scoring(impl).score(*given)
-            if group is None
-            else finish(*merge(scoring(impl).score_partials(*given), group))
-        )
+        known = scoring(impl).score_partials(hidden, weight, targets - start, rows, bias, temperature, softcap)
+    return row_ops.finish(*(known if group is None else merge(known, group)))
 
 
 @_stats.register_fake
