@@ -18,6 +18,7 @@ COMMANDS = {
     "run": ("cogrl.cli.run", "run a pipeline of steps; finished steps are skipped"),
     "evaluate": ("cogrl.evaluate.command", "compare policies on a test manifest"),
     "generate": ("cogrl.cli.generate", "ask a policy about one audio file"),
+    "bench": ("cogrl.cli.bench", "measure the kernels on this machine, beside what they replace"),
     "ui": ("cogrl.cli.ui", "browse runs in MLflow's pages"),
 }
 _EXPECTED = (ValueError, OSError, ImportError, NotImplementedError)
@@ -80,7 +81,7 @@ def for_the_user(error: BaseException | None) -> str | None:
             trace = trace.tb_next
         origin = trace.tb_frame.f_globals.get("__name__", "") if trace is not None else ""
         if (
-            origin.split(".")[0] in ("cogrl", "cogrl_kernels", "__main__")
+            origin.split(".")[0] in ("cogrl", "cogrl_kernels", "cogrl_bench", "__main__")
             or getattr(error, "filename", None) is not None
         ):
             return str(error)

@@ -1,0 +1,1 @@
+"""Microbenchmarks of the kernels and of what they replace, behind `cogrl bench`."""

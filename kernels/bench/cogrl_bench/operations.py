@@ -1,0 +1,15 @@
+"""The operations there are: a static table, so that naming them imports nothing."""
+
+from importlib import import_module
+
+from cogrl_bench.operation import Operation
+
+OPERATIONS = {
+    "policy_loss": "cogrl_bench.policy_loss",
+    "linear_logprob": "cogrl_bench.linear_logprob",
+    "linear_policy_loss": "cogrl_bench.linear_policy_loss",
+}
+
+
+def load(name: str) -> Operation:
+    return import_module(OPERATIONS[name]).operation()
