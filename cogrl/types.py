@@ -182,7 +182,11 @@ class Rollouts:
 
 @dataclass(frozen=True)
 class Scores:
-    """Rewards of `b` completions: the weighted `total` and each term before its weight (NaN = not applicable)."""
+    """Rewards of `b` completions: the weighted `total` and each term before its weight (NaN = not applicable).
+
+    `metrics` is what scoring the batch took, such as the failures and the tokens of a judge; it is logged as it is.
+    """
 
     total: Float[Tensor, " b"]
     terms: Mapping[str, Float[Tensor, " b"]]
+    metrics: Mapping[str, float] = field(default_factory=dict)

@@ -100,6 +100,8 @@ class RLStage(Stage, ABC):
                 self.log_finite(f"reward/{route}/{name}", value[mine])
             self.log_finite(f"rollout/{route}/length", rollouts.completions.mask.sum(1).cpu()[mine].float())
         self.log_finite("rollout/truncated", (~rollouts.finished).float())
+        for name, value in scores.metrics.items():
+            self.log_finite(name, torch.tensor([value]))
         return scores
 
     def credit(self, rollouts: Rollouts, scores: Scores) -> Rollouts:
