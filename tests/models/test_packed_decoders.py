@@ -3,7 +3,18 @@
 import pytest
 import torch
 from cogrl_kernels.prefix import prefix_plan
-from transformers import LlamaConfig, LlamaModel, Qwen2Config, Qwen2Model, Qwen3Config, Qwen3Model
+from transformers import (
+    GraniteConfig,
+    GraniteModel,
+    LlamaConfig,
+    LlamaModel,
+    Qwen2Config,
+    Qwen2Model,
+    Qwen3Config,
+    Qwen3Model,
+)
+from transformers.integrations.sdpa_attention import sdpa_attention_forward
+from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
 from transformers.models.qwen2_5_omni.configuration_qwen2_5_omni import Qwen2_5OmniTextConfig
 from transformers.models.qwen2_5_omni.modeling_qwen2_5_omni import Qwen2_5OmniThinkerTextModel
 
@@ -24,6 +35,7 @@ MULTI_AXIS = {"rope_type": "default", "mrope_section": [1, 1, 2], "rope_theta": 
 FAMILIES = {
     "llama": lambda: LlamaModel(LlamaConfig(**SIZES)),
     "qwen2": lambda: Qwen2Model(Qwen2Config(**SIZES)),
+    "granite": lambda: GraniteModel(GraniteConfig(**SIZES, attention_multiplier=0.7)),  # scores scaled its own way
     "qwen3": lambda: Qwen3Model(Qwen3Config(**SIZES)),
     "omni": lambda: Qwen2_5OmniThinkerTextModel(Qwen2_5OmniTextConfig(**SIZES, rope_parameters=MULTI_AXIS)),
 }
@@ -105,9 +117,6 @@ def test_positions_that_restart_after_the_prompt_would_show(family):
 
 @torch.no_grad()
 def test_without_a_plan_attention_is_what_it_was():
-    from transformers.integrations.sdpa_attention import sdpa_attention_forward
-    from transformers.modeling_utils import ALL_ATTENTION_FUNCTIONS
-
     module = decoder("qwen2").layers[0].self_attn
     q, k = torch.randn(2, 4, 7, 8), torch.randn(2, 2, 7, 8)
     mask = torch.ones(2, 1, 7, 7, dtype=torch.bool).tril()
@@ -130,6 +139,13 @@ def test_attention_that_overlooks_the_plan_fails_instead_of_seeing_everything():
         layer.self_attn.config = type(model.config)(**SIZES, attn_implementation="eager")
     with pytest.raises(RuntimeError, match="size of tensor"):
         packed(model, "llama")
+
+
+@pytest.mark.parametrize("name", ["softcap", "s_aux", "position_bias"])
+def test_attention_that_is_more_than_softmax_is_refused(name):
+    q, plan = torch.randn(1, 4, 10, 8), prefix_plan([5], [3, 4], 2)
+    with pytest.raises(NotImplementedError, match=f"{name}; set share_prompt: false"):
+        ALL_ATTENTION_FUNCTIONS["sdpa"](torch.nn.Module(), q, q, q, None, prefix_plan=plan, **{name: 30.0})
 
 
 def test_a_sliding_window_shorter_than_the_sequence_is_refused():
