@@ -1,10 +1,23 @@
-"""Hidden states x vocabulary -> log-probabilities and entropies of given tokens; the door to `cogrl_kernels`."""
+"""Hidden states x vocabulary -> log-probabilities, entropies, policy loss; the door to `cogrl_kernels`."""
 
 from dataclasses import dataclass
 
 from cogrl_kernels.linear_logprob import Impl, linear_logprob
+from cogrl_kernels.linear_policy_loss import LinearPolicyLossOutput, linear_policy_loss
+from cogrl_kernels.policy_loss import PolicyLossConfig, PolicyMetrics
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
+from torch.nn.functional import pad
+
+__all__ = [
+    "LinearPolicyLossOutput",
+    "PolicyLossConfig",
+    "PolicyMetrics",
+    "TokenLogprobs",
+    "TokenStates",
+    "policy_loss",
+    "token_logprobs",
+]
 
 
 @dataclass(frozen=True)
@@ -60,3 +73,41 @@ def token_logprobs(
     blank = out.logprobs.new_zeros(mask.numel())
     logprobs, entropy = (blank.index_copy(0, where, value).view_as(mask) for value in (out.logprobs, out.entropy))
     return TokenLogprobs(logprobs, entropy)
+
+
+def policy_loss(
+    states: TokenStates,
+    weight: Float[Tensor, "v d"],
+    targets: Int[Tensor, "b t"],
+    mask: Bool[Tensor, "b t"],
+    old_logprobs: Float[Tensor, "b t"],
+    advantages: Float[Tensor, " b"],
+    objective: PolicyLossConfig,
+    routes: Int[Tensor, " b"] | None = None,
+    temperature: int | float | Float[Tensor, ""] = 1.0,
+    bias: Float[Tensor, " v"] | None = None,
+    softcap: float | None = None,
+    impl: Impl = "auto",
+) -> LinearPolicyLossOutput:
+    """The objective of `b` rollouts straight from the hidden states, without log-probabilities in the graph.
+
+    Arguments as in `token_logprobs`; `old_logprobs` are those of the policy that sampled, `advantages` one a rollout,
+    `routes` the row of each rollout in the telemetry. The denominator counts these `b` rollouts (or their tokens):
+    Lightning averages over micro-batches and ranks, which have to be of one size. Tokens come out packed, (m,).
+    """
+    where = mask.flatten().nonzero().squeeze(1)
+    return linear_policy_loss(
+        states.hidden,
+        weight,
+        targets.flatten()[where],
+        advantages,
+        pad(mask.sum(1).cumsum(0), (1, 0)),
+        config=objective,
+        rows=states.rows,
+        bias=bias,
+        temperature=temperature,
+        softcap=softcap,
+        old_logprobs=old_logprobs.flatten()[where],
+        routes=routes,
+        impl=impl,
+    )

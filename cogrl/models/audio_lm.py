@@ -6,15 +6,21 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from cogrl_kernels.prefix import prefix_plan
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from cogrl.audio import audio_info, to_seconds
-from cogrl.lm_head import TokenLogprobs, TokenStates, token_logprobs
+from cogrl.lm_head import (
+    LinearPolicyLossOutput,
+    PolicyLossConfig,
+    TokenLogprobs,
+    TokenStates,
+    policy_loss,
+    token_logprobs,
+)
 from cogrl.models.lora import Lora
-from cogrl.models.shared_prefix import decode_packed
-from cogrl.types import Completions, Prompts, Waveform
+from cogrl.models.token_states import packed_states, repeated_states
+from cogrl.types import Completions, Prompts, Rollouts, Waveform
 
 _DROPOUT_RATES = ("dropout", "attention_dropout", "activation_dropout", "layerdrop")
 
@@ -223,31 +229,9 @@ class AudioLM(nn.Module, ABC):
         The audio tower runs once per prompt, and so does the prompt itself unless `share_prompt` is off. What follows
         the last masked-in token of a row is not looked at.
         """
-        run = self._packed_states if self.share_prompt else self._repeated_states
-        return run(prompts, completions, group_size)
-
-    def _packed_states(self, prompts: Prompts, completions: Completions, group_size: int) -> TokenStates:
-        mask, steps = completions.mask, torch.arange(1, completions.mask.shape[1] + 1, device=completions.mask.device)
-        lengths = nn.functional.pad(mask * steps, (1, 0)).amax(1)
-        plan = prefix_plan(prompts.attention_mask.sum(1), lengths, group_size, device=mask.device)
-        prefix = self.prompt_embeds(prompts)[prompts.attention_mask.bool()]
-        suffix = self.model.get_input_embeddings()(completions.ids[steps < lengths[:, None]])
-        hidden = decode_packed(self.model.model.language_model, torch.cat([prefix, suffix])[plan.source], plan)
-        return TokenStates(hidden, plan.rows[mask[steps <= lengths[:, None]]])
-
-    def _repeated_states(self, prompts: Prompts, completions: Completions, group_size: int) -> TokenStates:
-        prefix = self.prompt_embeds(prompts).repeat_interleave(group_size, 0)
-        mask = prompts.attention_mask.repeat_interleave(group_size, 0)
-        suffix = self.model.get_input_embeddings()(completions.ids)
-        mask = torch.cat([mask, torch.ones_like(completions.ids)], 1)  # right padding is never looked at (causal)
-        hidden = self.model.model.language_model(
-            inputs_embeds=torch.cat([prefix, suffix], 1),
-            attention_mask=mask,
-            position_ids=(mask.cumsum(1) - 1).clamp(min=0),
-            use_cache=False,
-        ).last_hidden_state
-        rows, steps = completions.mask.nonzero().unbind(1)
-        return TokenStates(hidden.flatten(0, 1), rows * mask.shape[1] + prefix.shape[1] - 1 + steps)
+        run = packed_states if self.share_prompt else repeated_states
+        embed, decoder = self.model.get_input_embeddings(), self.model.model.language_model
+        return run(embed, decoder, self.prompt_embeds(prompts), prompts.attention_mask, completions, group_size)
 
     @staticmethod
     def next_token_logits(
@@ -265,6 +249,25 @@ class AudioLM(nn.Module, ABC):
         bias = self.lm_head_bias
         return token_logprobs(
             states, self.lm_head_weight, completions.ids, completions.mask, temperature, bias=bias, impl=self.head
+        )
+
+    def policy_loss(
+        self, rollouts: Rollouts, objective: PolicyLossConfig, routes: Int[Tensor, " b"], temperature: float
+    ) -> LinearPolicyLossOutput:
+        """The objective of these rollouts and its telemetry by `routes`, one pass from hidden states to gradient."""
+        completions = rollouts.completions
+        return policy_loss(
+            self.token_states(rollouts.prompts, completions, rollouts.group_size),
+            self.lm_head_weight,
+            completions.ids,
+            completions.mask,
+            rollouts.sampling_logprobs,
+            rollouts.advantages,
+            objective,
+            routes,
+            temperature,
+            bias=self.lm_head_bias,
+            impl=self.head,
         )
 
     def save(self, path: str | Path) -> None:

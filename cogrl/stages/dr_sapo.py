@@ -2,15 +2,9 @@
 
 from typing import Any
 
-import torch
-from jaxtyping import Float
-from torch import Tensor
-
-from cogrl.lm_head import TokenLogprobs
+from cogrl.lm_head import PolicyLossConfig
 from cogrl.models.audio_lm import AudioLM
-from cogrl.objectives.sapo import sapo, sapo_gate
 from cogrl.stages.rl import RLStage
-from cogrl.types import Rollouts
 
 
 class DrSapo(RLStage):
@@ -30,17 +24,7 @@ class DrSapo(RLStage):
     ) -> None:
         super().__init__(policy, **shared)
         self.tau_pos, self.tau_neg = tau_pos, tau_neg
+        self.objective()  # bad temperatures are refused before anything is loaded
 
-    def loss(self, rollouts: Rollouts, tokens: TokenLogprobs) -> Float[Tensor, "b t"]:
-        old, mask = rollouts.sampling_logprobs, rollouts.completions.mask
-        self.log_gate(rollouts, sapo_gate(tokens.logprobs, old, rollouts.advantages, mask, self.tau_pos, self.tau_neg))
-        return sapo(tokens.logprobs, old, rollouts.advantages, mask, self.tau_pos, self.tau_neg)
-
-    def log_gate(self, rollouts: Rollouts, gate: Float[Tensor, "b t"]) -> None:
-        """Mean gate for each route and advantage sign, and the share of tokens the gate lets through (>= 0.5)."""
-        mask = rollouts.completions.mask
-        for route in self.routes:
-            mine = torch.tensor([r == route for r in rollouts.row_routes], device=gate.device)
-            for sign, chosen in (("pos", rollouts.advantages > 0), ("neg", rollouts.advantages < 0)):
-                self.log_finite(f"gate/{route}/{sign}", gate[mask & (mine & chosen)[:, None]])
-        self.log_finite("gate/effective_tokens", (gate[mask] >= 0.5).float())
+    def objective(self) -> PolicyLossConfig:
+        return PolicyLossConfig("sapo", tau_pos=self.tau_pos, tau_neg=self.tau_neg)

@@ -2,14 +2,9 @@
 
 from typing import Any
 
-from jaxtyping import Float
-from torch import Tensor
-
-from cogrl.lm_head import TokenLogprobs
+from cogrl.lm_head import PolicyLossConfig
 from cogrl.models.audio_lm import AudioLM
-from cogrl.objectives.grpo import clip_fraction, grpo
 from cogrl.stages.rl import RLStage
-from cogrl.types import Rollouts
 
 
 class Grpo(RLStage):
@@ -28,9 +23,7 @@ class Grpo(RLStage):
     ) -> None:
         super().__init__(policy, **shared)
         self.clip_low, self.clip_high = clip_low, clip_high
+        self.objective()  # bad bounds are refused before anything is loaded
 
-    def loss(self, rollouts: Rollouts, tokens: TokenLogprobs) -> Float[Tensor, "b t"]:
-        old, mask = rollouts.sampling_logprobs, rollouts.completions.mask
-        clipped = clip_fraction(tokens.logprobs, old, rollouts.advantages, mask, self.clip_low, self.clip_high)
-        self.log("policy/clip_fraction", clipped)
-        return grpo(tokens.logprobs, old, rollouts.advantages, mask, self.clip_low, self.clip_high)
+    def objective(self) -> PolicyLossConfig:
+        return PolicyLossConfig("grpo", clip_low=self.clip_low, clip_high=self.clip_high)

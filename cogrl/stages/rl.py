@@ -9,10 +9,9 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from cogrl.lm_head import TokenLogprobs
+from cogrl.lm_head import PolicyLossConfig, PolicyMetrics
 from cogrl.models.audio_lm import AudioLM
 from cogrl.objectives.advantages import group_normalised
-from cogrl.objectives.reduce import sequence_mean
 from cogrl.stages.stage import Stage
 from cogrl.types import ClipBatch, Rollouts, Route, Scores
 
@@ -54,8 +53,8 @@ class RLStage(Stage, ABC):
         self.scores: Scores | None = None
 
     @abstractmethod
-    def loss(self, rollouts: Rollouts, tokens: TokenLogprobs) -> Float[Tensor, "b t"]:
-        """Per-token loss, unmasked and unreduced: the one thing that differs between objectives."""
+    def objective(self) -> PolicyLossConfig:
+        """Which loss, with which bounds and denominator: the one thing that differs between objectives."""
 
     @property
     def steps_per_batch(self) -> int:
@@ -72,10 +71,8 @@ class RLStage(Stage, ABC):
             self.rollouts = self.credit(self.rollouts, self.scores)
             self.buffer = self.split(self.rollouts)
         part = self.buffer.pop(0)
-        tokens = self.policy.token_logprobs(part.prompts, part.completions, self.sampling.temperature, self.group_size)
-        loss = sequence_mean(self.loss(part, tokens), part.completions.mask, len(part))
+        loss = self.update(part)
         self.log("train/loss", loss, batch_size=len(part), prog_bar=True)
-        self.log_update(part, tokens)
         return loss
 
     def sample(self, batch: ClipBatch) -> Rollouts:
@@ -131,13 +128,30 @@ class RLStage(Stage, ABC):
         order = [torch.randperm(groups).chunk(parts) for _ in range(self.passes)]
         return [rollouts.groups(index.tolist()) for one_pass in order for index in one_pass]
 
-    def log_update(self, part: Rollouts, tokens: TokenLogprobs) -> None:
-        """What every policy-gradient objective reports about an update."""
-        mask = part.completions.mask
-        log_ratio = (tokens.logprobs - part.sampling_logprobs).detach()[mask]
-        self.log_finite("policy/entropy", tokens.entropy.detach()[mask])
-        self.log_finite("policy/log_ratio_abs", log_ratio.abs())
-        self.log_finite("policy/kl_old", log_ratio.exp() - 1 - log_ratio)
+    def update(self, rollouts: Rollouts) -> Float[Tensor, ""]:
+        """The loss of one micro-batch. A new idea for it can be tried here with the functions of `cogrl.objectives`."""
+        routes = torch.tensor([self.routes.index(route) for route in rollouts.row_routes], device=self.device)
+        objective = replace(self.objective(), n_routes=len(self.routes))
+        out = self.policy.policy_loss(rollouts, objective, routes, self.sampling.temperature)
+        self.log_update(PolicyMetrics(out.metrics.table.cpu()))  # one wait for the device
+        return out.loss
+
+    def log_update(self, metrics: PolicyMetrics) -> None:
+        """What every policy-gradient objective reports about an update; the gate by route and advantage sign.
+
+        Raises RuntimeError when no token has a finite log-probability: such a policy is broken and must not train on.
+        """
+        if metrics["bad"] and metrics["bad"] == metrics["tokens"]:
+            raise RuntimeError(
+                f"none of the {int(metrics['tokens'])} tokens of this update has finite log-probabilities; "
+                "lower optim.lr or go back to an earlier checkpoint"
+            )
+        for name in ("entropy", "log_ratio_abs", "kl_old", "ratio_max", "bad"):
+            self.log_finite(f"policy/{name}", metrics[name][None])
+        self.log_finite("gate/effective_tokens", metrics["effective"][None])
+        for row, route in enumerate(self.routes):
+            for sign in ("pos", "neg"):
+                self.log_finite(f"gate/{route}/{sign}", metrics.of(row, sign)["gate"][None])
 
     def log_finite(self, name: str, values: Tensor) -> None:
         """Log the mean of the finite values; nothing when there are none."""

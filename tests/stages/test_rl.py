@@ -63,6 +63,13 @@ def fit(stage, clips, steps, accumulate=1, **trainer):
     return trainer
 
 
+def drifts(stage):
+    """Filled by a fit: the mean |log ratio| of each update."""
+    found, log_update = [], stage.log_update
+    stage.log_update = lambda metrics: found.append(metrics["log_ratio_abs"].item()) or log_update(metrics)
+    return found
+
+
 def stage_of(kind, policy, reward, **kwargs):
     kwargs = {"group_size": 4, "sampling": Sampling(max_new_tokens=6), "optim": Optim(lr=1e-3)} | kwargs
     return kind(policy, reward=reward, **kwargs)
@@ -72,11 +79,9 @@ def stage_of(kind, policy, reward, **kwargs):
 def test_rollouts_are_drawn_once_for_every_so_many_updates_and_each_completion_is_used_once(kind, policy, clips):
     stage = stage_of(kind, policy, CountsTokens(), updates_per_rollout=2)
     seen, used = [], []
-    sample, loss = stage.sample, stage.loss
+    sample, update = stage.sample, stage.update
     stage.sample = lambda batch: seen.append(stage.global_step) or sample(batch)
-    stage.loss = lambda part, tokens: (
-        used.append((stage.global_step, part.policy_version, len(part))) or loss(part, tokens)
-    )
+    stage.update = lambda part: used.append((stage.global_step, part.policy_version, len(part))) or update(part)
     fit(stage, clips, steps=6)
     assert seen == [0, 2, 4]
     assert used == [(0, 0, 8), (1, 0, 8), (2, 2, 8), (3, 2, 8), (4, 4, 8), (5, 4, 8)]
@@ -84,16 +89,9 @@ def test_rollouts_are_drawn_once_for_every_so_many_updates_and_each_completion_i
 
 def test_a_second_update_is_off_policy_and_the_first_is_not(policy, clips):
     stage = stage_of(DrSapo, policy, CountsTokens(), updates_per_rollout=2, optim=Optim(lr=1e-2))
-    ratios = []
-    log_update = stage.log_update
-
-    def spy(part, tokens):
-        ratios.append((tokens.logprobs - part.sampling_logprobs).detach()[part.completions.mask].abs().max().item())
-        log_update(part, tokens)
-
-    stage.log_update = spy
+    drift = drifts(stage)
     fit(stage, clips, steps=2)
-    assert ratios[0] < 1e-4 < 1e-3 < ratios[1]
+    assert drift[0] < 1e-4 < 1e-3 < drift[1]
 
 
 def test_adapter_dropout_does_not_come_between_sampling_and_scoring(tiny_policy_dir, clips):
@@ -104,14 +102,9 @@ def test_adapter_dropout_does_not_come_between_sampling_and_scoring(tiny_policy_
             if "lora_B" in name:
                 parameter.normal_(0, 0.3)
     stage = stage_of(DrSapo, policy, CountsTokens())
-    ratios = []
-
-    def spy(part, tokens):
-        ratios.append((tokens.logprobs - part.sampling_logprobs).detach()[part.completions.mask].abs().max().item())
-
-    stage.log_update = spy
+    drift = drifts(stage)
     fit(stage, clips, steps=1)
-    assert policy.model.training and ratios[0] < 1e-4
+    assert policy.model.training and drift[0] < 1e-4
 
 
 @pytest.mark.parametrize("kind", [DrSapo, Grpo])
