@@ -1,47 +1,48 @@
 """Does the answer follow the voice? Greedy answers on a manifest, graded by the training rewards, with controls."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
+import torch
 
-from cogrl.audio import to_samples
+from cogrl.evaluate.controls import CONTROLS, Hearing, voice
+from cogrl.evaluate.groups import Pair, cell, contrasts
+from cogrl.evaluate.replied import replied_emotions
 from cogrl.models.audio_lm import AudioLM
-from cogrl.prompts import perceived_emotion
+from cogrl.prompts import perceived_emotion, reply
 from cogrl.rewards.composite import Reward
+from cogrl.rewards.judge import Judge
+from cogrl.rewards.offline_judge import OfflineJudge
 from cogrl.rollout.hf import HFEngine
 from cogrl.rollout.sampling import Sampling
-from cogrl.types import ROUTES, Clip, Emotion, Route
+from cogrl.types import ROUTES, Clip, Emotion, Example, Route
 
-Hearing = Callable[[Clip, int], np.ndarray | str]
-"""What the model hears in place of a clip, given the clip and the sampling rate in Hz."""
-
-
-def voice(clip: Clip, sampling_rate: int) -> np.ndarray:
-    """The clip itself."""
-    return clip.waveform
-
-
-def transcript(clip: Clip, sampling_rate: int) -> str:
-    """Text-only control: the words in the prompt, no audio. Same words for all emotions, so chance by construction."""
-    return clip.example.text
-
-
-def silence(clip: Clip, sampling_rate: int) -> np.ndarray:
-    """Silence control: two seconds of zeros for every clip, so that not even the duration tells."""
-    return np.zeros(to_samples(2.0, sampling_rate), dtype=np.float32)
+Rater = Callable[[Sequence[str], Sequence[str]], np.ndarray]
+"""What was said and what was replied -> a level for each pair, such as an EPITOME classifier."""
 
 
 @dataclass(frozen=True)
 class Answers:
-    """Greedy completions of `n` clips on one route, and their grades."""
+    """Greedy completions of `n` clips on one route, and their grades.
+
+    `perceived` is the label of the Perception step (None when absent or malformed, always on route B: counted as
+    wrong). `replied` is the emotion that the reply answers (see `replied_emotions`).
+    """
 
     route: Route
     texts: Sequence[str]
     tokens: Sequence[int]
     perceived: Sequence[Emotion | None]
+    replied: Sequence[Emotion | None]
     reward: np.ndarray
     terms: dict[str, np.ndarray]
+
+    @property
+    def replies(self) -> list[str]:
+        """What the user would hear."""
+        return [reply(text, self.route) for text in self.texts]
 
 
 def answer(
@@ -52,12 +53,10 @@ def answer(
     hearing: Hearing = voice,
     max_new_tokens: int = 128,
     batch_size: int = 84,
+    judge: Judge | None = None,
 ) -> Answers:
-    """One greedy completion a clip. Clips that sound the same to the model (a control) are answered once.
-
-    `perceived` is the label of the Perception step (None when absent or malformed: counted as wrong).
-    """
-    heard = [hearing(clip, policy.sampling_rate) for clip in clips]
+    """One greedy completion a clip. Clips that sound the same to the model (a control) are answered once."""
+    heard = hearing(clips, policy.sampling_rate)
     keys = [h if isinstance(h, str) else h.tobytes() for h in heard]
     first = {key: i for i, key in reversed(list(enumerate(keys)))}
     unique = sorted(first.values())
@@ -71,46 +70,123 @@ def answer(
         lengths = rollouts.completions.mask.sum(1).tolist()
         texts |= {i: (t, n) for i, t, n in zip(rows, rollouts.texts, lengths, strict=True)}
     rows = [texts[first[key]] for key in keys]
-    completions = [text for text, _ in rows]
-    scores = reward.score(completions, [route] * len(clips), [clip.example for clip in clips])
+    return graded(route, [t for t, _ in rows], [n for _, n in rows], [c.example for c in clips], reward, judge)
+
+
+def graded(
+    route: Route,
+    texts: Sequence[str],
+    tokens: Sequence[int],
+    examples: Sequence[Example],
+    reward: Reward,
+    judge: Judge | None = None,
+) -> Answers:
+    """Completions with their grades. `judge` says which emotion a reply answers (default: the offline one)."""
+    scores = reward.score(texts, [route] * len(texts), examples)
+    replies = [reply(text, route) for text in texts]
     return Answers(
         route,
-        completions,
-        [n for _, n in rows],
-        [perceived_emotion(text) for text in completions],
+        texts,
+        tokens,
+        [perceived_emotion(text) for text in texts],
+        replied_emotions(judge or OfflineJudge(), [example.text for example in examples], replies),
         scores.total.double().numpy(),
         {name: value.double().numpy() for name, value in scores.terms.items()},
     )
 
 
+def sampled_replies(
+    policy: AudioLM,
+    clips: Sequence[Clip],
+    route: Route,
+    draws: int,
+    max_new_tokens: int = 128,
+    batch_size: int = 42,
+    seed: int = 0,
+) -> list[list[str]]:
+    """`draws` replies to each clip, sampled at temperature 1; the same ones for the same seed and batch size."""
+    engine, sampling = HFEngine(), Sampling(max_new_tokens=max_new_tokens)
+    dice = torch.Generator(policy.device).manual_seed(seed)
+    found: list[list[str]] = []
+    for start in range(0, len(clips), batch_size):
+        batch = clips[start : start + batch_size]
+        rollouts = engine.sample(policy, batch, [route] * len(batch), sampling, group_size=draws, generator=dice)
+        replies = [reply(text, route) for text in rollouts.texts]
+        found += [replies[i : i + draws] for i in range(0, len(replies), draws)]
+    return found
+
+
 @dataclass(frozen=True)
 class Evaluation:
-    """One policy on one manifest: both routes on the voice, route A on each control."""
+    """One policy on one manifest: both routes on the voice, route A on each control.
+
+    `samples` holds sampled route-B replies of each clip (None: none were drawn), `levels[mechanism][route]` the
+    EPITOME level of each reply.
+    """
 
     name: str
     clips: Sequence[Clip]
     routes: dict[Route, Answers]
     controls: dict[str, Answers]
+    samples: Sequence[Sequence[str]] | None = None
+    levels: Mapping[str, Mapping[Route, np.ndarray]] = field(default_factory=dict)
 
-    @property
+    @cached_property
+    def examples(self) -> list[Example]:
+        return [clip.example for clip in self.clips]
+
+    @cached_property
+    def labels(self) -> list[Emotion]:
+        """The gold emotion of each clip."""
+        return [clip.example.emotion for clip in self.clips]
+
+    @cached_property
     def cells(self) -> list[str]:
-        """(speaker, sentence) of each clip: the unit the bootstrap resamples, since its clips are not independent."""
-        return [f"{clip.example.speaker}/{clip.example.text_group}" for clip in self.clips]
+        """(speaker, sentence) of each clip: the unit the bootstrap resamples."""
+        return [cell(clip.example) for clip in self.clips]
+
+    @cached_property
+    def contrasts(self) -> list[Pair]:
+        """The pairs of clips with the same words and speaker and different emotions."""
+        return contrasts(self.examples)
 
     def correct(self, answers: Answers) -> np.ndarray:
         """1.0 where the perceived emotion is the label."""
-        pairs = zip(answers.perceived, self.clips, strict=True)
-        return np.array([float(perceived == clip.example.emotion) for perceived, clip in pairs])
+        return self._hits(answers.perceived)
+
+    def answered(self, answers: Answers) -> np.ndarray:
+        """1.0 where the reply answers the label's emotion."""
+        return self._hits(answers.replied)
+
+    def _hits(self, guesses: Sequence[Emotion | None]) -> np.ndarray:
+        return np.array([float(guess == label) for guess, label in zip(guesses, self.labels, strict=True)])
 
 
 def evaluate_policy(
-    name: str, policy: AudioLM, clips: Sequence[Clip], reward: Reward, max_new_tokens: int = 128
+    name: str,
+    policy: AudioLM,
+    clips: Sequence[Clip],
+    reward: Reward,
+    max_new_tokens: int = 128,
+    judge: Judge | None = None,
+    draws: int = 2,
+    raters: Mapping[str, Rater] | None = None,
 ) -> Evaluation:
-    """Answer every clip on both routes, and route A under the text-only and the silence control."""
+    """Answer every clip on both routes, and route A under the text-only, the silence and the shuffled-audio control.
+
+    `draws` sampled route-B replies a clip measure the response difference (0: not measured). `raters` are the EPITOME
+    classifiers by mechanism.
+    """
     policy.eval()
-    routes = {r: answer(policy, clips, r, reward, max_new_tokens=max_new_tokens) for r in ROUTES}
+    routes = {r: answer(policy, clips, r, reward, max_new_tokens=max_new_tokens, judge=judge) for r in ROUTES}
     controls = {
-        control.__name__: answer(policy, clips, "A", reward, control, max_new_tokens)
-        for control in (transcript, silence)
+        control: answer(policy, clips, "A", reward, hearing, max_new_tokens, judge=judge)
+        for control, hearing in CONTROLS.items()
     }
-    return Evaluation(name, clips, routes, controls)
+    samples = sampled_replies(policy, clips, "B", draws, max_new_tokens) if draws else None
+    words = [clip.example.text for clip in clips]
+    levels = {
+        mechanism: {route: rate(words, answers.replies) for route, answers in routes.items()}
+        for mechanism, rate in (raters or {}).items()
+    }
+    return Evaluation(name, clips, routes, controls, samples, levels)

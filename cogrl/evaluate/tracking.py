@@ -16,10 +16,11 @@ def log_report(store: str, folder: Path, parent_run: str | None = None, experime
         experiment_id = mlflow.set_experiment(experiment).experiment_id
     tags = {"mlflow.parentRunId": parent_run} if parent_run else {}
     run = client.create_run(experiment_id, run_name="evaluate", tags=tags)
-    report = json.loads((folder / "metrics.json").read_text())
+    report = json.loads((folder / "report.json").read_text())
     for policy, values in report["policies"].items():
-        for name, interval in values.items():
-            client.log_metric(run.info.run_id, f"{policy}/{name}", interval["mean"])
+        for name, figure in values.items():
+            if figure["mean"] is not None:
+                client.log_metric(run.info.run_id, f"{policy}/{name}", figure["mean"])
     for file in sorted(folder.iterdir()):
         if file.is_file():
             client.log_artifact(run.info.run_id, str(file))

@@ -114,7 +114,7 @@ def test_evaluate_compares_policies_and_keeps_the_report_under_the_parent(
     (run,) = [r for r in store.search_runs([experiment]) if r.data.tags.get("mlflow.parentRunId") == parent]
     assert run.data.metrics["two/emotion_accuracy"] == 0 and run.info.status == "FINISHED"
     names = {path.name for path in artifacts(store, run).iterdir()}
-    assert names == {"report.md", "metrics.json", "answers.jsonl", "confusion.png"}
+    assert names == {"report.md", "report.json", "answers.jsonl", "confusion.png"}
 
 
 def test_a_failed_training_reaches_the_tracker_and_leaves_a_checkpoint(command, store, workdir):

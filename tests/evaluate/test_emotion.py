@@ -5,11 +5,15 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from made_answers import fixed
 
 from cogrl.audio import load_audio
 from cogrl.data.manifest import read_manifest
-from cogrl.evaluate.emotion import Answers, Evaluation, answer, evaluate_policy, silence, transcript
-from cogrl.evaluate.report import differences, metrics, write
+from cogrl.evaluate.controls import CONTROLS, shuffled, silence, transcript, voice
+from cogrl.evaluate.emotion import answer, evaluate_policy, graded, sampled_replies
+from cogrl.evaluate.metrics import differences, metrics
+from cogrl.evaluate.report import FILES, write
+from cogrl.prompts import INSTRUCTIONS
 from cogrl.rewards.composite import DualRouteReward, ExplicitReward, ImplicitReward
 from cogrl.types import EMOTIONS, ROUTES, Clip
 
@@ -22,15 +26,6 @@ def test_clips(smoke_corpus) -> list[Clip]:
 @pytest.fixture
 def reward() -> DualRouteReward:
     return DualRouteReward(ExplicitReward(), ImplicitReward())
-
-
-def fixed(clips, label, name="fixed"):
-    """An evaluation in which every clip is perceived as `label(clip)`."""
-    n = len(clips)
-    perceived = [label(clip) for clip in clips]
-    grades = {"empathy": np.zeros(n), "format": np.ones(n)}
-    routes = {r: Answers(r, ["-"] * n, [1] * n, perceived, np.zeros(n), grades) for r in ROUTES}
-    return Evaluation(name, clips, routes, {"transcript": routes["A"], "silence": routes["A"]})
 
 
 @pytest.mark.parametrize("label", EMOTIONS)
@@ -75,14 +70,75 @@ def test_the_label_is_never_shown_to_the_policy(policy, test_clips):
         assert seen == answer(policy, blind, route, reward, max_new_tokens=6).texts
 
 
+@pytest.mark.parametrize("control", [voice, *CONTROLS.values()])
+def test_the_policy_is_given_what_the_control_says_and_nothing_more(policy, test_clips, reward, control, monkeypatch):
+    """No transcript beside audio, no own clip in the shuffled control; equal hearings are asked once."""
+    given, encode = [], policy.encode_prompts
+
+    def spy(instructions, heard, names):
+        assert set(instructions) == {INSTRUCTIONS["A"]}
+        given.extend(heard)
+        return encode(instructions, heard, names)
+
+    monkeypatch.setattr(policy, "encode_prompts", spy)
+    answer(policy, test_clips, "A", reward, control, max_new_tokens=2)
+    said = lambda heard: heard if isinstance(heard, str) else heard.tobytes()
+    expected = control(test_clips, policy.sampling_rate)
+    assert sorted(map(said, given)) == sorted(set(map(said, expected)))
+    own = [said(clip.waveform) for clip in test_clips]
+    assert control is not shuffled or all(said(a) != b for a, b in zip(expected, own, strict=True))
+
+
+def test_evaluation_runs_every_control_on_route_a(policy, test_clips, reward):
+    found = evaluate_policy("x", policy, test_clips, reward, max_new_tokens=6, draws=0)
+    assert list(found.controls) == list(CONTROLS) == ["transcript", "silence", "shuffled"]
+    for name, hearing in CONTROLS.items():
+        assert found.controls[name].texts == answer(policy, test_clips, "A", reward, hearing, max_new_tokens=6).texts
+    assert found.samples is None and "response_difference" not in metrics(found)
+
+
+def test_sampled_replies_come_in_order_and_repeat_with_the_seed(policy, test_clips):
+    first = sampled_replies(policy, test_clips, "B", draws=3, max_new_tokens=6, seed=1)
+    assert len(first) == len(test_clips) and {len(replies) for replies in first} == {3}
+    assert first == sampled_replies(policy, test_clips, "B", draws=3, max_new_tokens=6, seed=1)
+    assert first != sampled_replies(policy, test_clips, "B", draws=3, max_new_tokens=6, seed=2)
+    assert any(len(set(replies)) > 1 for replies in first)
+
+
+def test_the_reply_of_a_target_answers_its_own_emotion_on_both_routes(test_clips, reward):
+    examples = [clip.example for clip in test_clips]
+    for route in ROUTES:
+        answers = graded(route, [e.targets[route] for e in examples], [1] * len(examples), examples, reward)
+        assert answers.replied == [e.emotion for e in examples]
+        assert answers.perceived == [e.emotion if route == "A" else None for e in examples]
+        assert answers.replies == [e.targets["B"] for e in examples]
+
+
+def test_epitome_raters_see_the_words_and_what_the_user_hears(policy, test_clips, reward):
+    seen = []
+
+    def rate(said, replied):
+        seen.append((list(said), list(replied)))
+        return np.arange(len(said)) % 3
+
+    found = evaluate_policy("x", policy, test_clips, reward, max_new_tokens=6, draws=0, raters={"ER": rate})
+    words = [clip.example.text for clip in test_clips]
+    assert seen == [(words, found.routes[route].replies) for route in ROUTES]
+    assert metrics(found)["ER_B"]["mean"] == pytest.approx(np.mean(np.arange(len(words)) % 3))
+
+
 def test_the_report_holds_every_answer_and_figure(policy, test_clips, reward, tmp_path):
     evaluations = [evaluate_policy(name, policy, test_clips, reward, max_new_tokens=6) for name in ("before", "after")]
     text = write(evaluations, tmp_path)
     assert "| before |" in text and "| after |" in text and "after minus before" in text
-    figures = json.loads((tmp_path / "metrics.json").read_text())
+    assert "0 clips conflict" in text and "there is no conflict accuracy" in text
+    figures = json.loads((tmp_path / "report.json").read_text(), parse_constant=pytest.fail)
     assert figures["differences"]["after - before"]["reward_A"]["mean"] == 0
+    assert figures["n"]["conflict"] == 0 and figures["n"]["neither"] == len(test_clips)
+    assert figures["policies"]["after"]["accuracy_conflict"] == {"mean": None, "low": None, "high": None, "n": 0}
     lines = (tmp_path / "answers.jsonl").read_text().splitlines()
     assert len(lines) == 2 * len(test_clips)
+    assert {path.name for path in tmp_path.iterdir()} == set(FILES)
     assert (tmp_path / "confusion.png").stat().st_size > 1000
     for emotion in {clip.example.emotion for clip in test_clips}:
         assert f"| {emotion} |" in text

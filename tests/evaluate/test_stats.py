@@ -3,7 +3,17 @@ import math
 import numpy as np
 import pytest
 
-from cogrl.evaluate.stats import accuracy, bootstrap_mean, confusion, macro_f1, paired_bootstrap, unweighted_accuracy
+from cogrl.evaluate.stats import (
+    accuracy,
+    bootstrap_mean,
+    bootstrap_ratio,
+    bootstrap_unweighted_accuracy,
+    confusion,
+    macro_f1,
+    paired_bootstrap,
+    signed_rank,
+    unweighted_accuracy,
+)
 
 
 def test_equal_values_have_an_interval_of_no_width():
@@ -139,3 +149,27 @@ def test_classification_refuses_nonsense():
             score([], [])
         with pytest.raises(ValueError):
             score(["sad"], [])
+
+
+def test_recall_has_an_interval_over_cells():
+    true, cells = ["sad", "happy"] * 40, [f"c{i // 4}" for i in range(80)]
+    guess = ["sad" if i < 40 else "happy" for i in range(80)]
+    interval = bootstrap_unweighted_accuracy(true, guess, cells)
+    assert interval.mean == pytest.approx(unweighted_accuracy(true, guess)) == 0.5
+    flat = bootstrap_unweighted_accuracy(true, [*true[:40], *([None] * 40)], cells)
+    clips = bootstrap_unweighted_accuracy(true, [*true[:40], *([None] * 40)])
+    assert flat.mean == 0.5 and flat.high - flat.low > 1.5 * (clips.high - clips.low)
+
+
+def test_a_ratio_divides_means_and_not_items():
+    interval = bootstrap_ratio([1, 0, 1, 1], [2, 2, 1, 1])
+    assert interval.mean == 0.5 and interval.low < 0.5 < interval.high
+    assert math.isnan(bootstrap_ratio([1, 1], [0, 0]).mean)
+
+
+def test_the_signed_rank_test_by_hand():
+    """Six positive differences of six: 2 of 2^6 signs are as far out."""
+    assert signed_rank([2, 3, 4, 5, 6, 7], [1, 1, 1, 1, 1, 1]) == pytest.approx(2 / 64)
+    assert signed_rank([1, 2], [1, 2]) == 1.0
+    copies = signed_rank(np.repeat([2, 3, 4, 5, 6, 7], 20), np.ones(120), list(np.repeat(np.arange(6), 20)))
+    assert copies == pytest.approx(2 / 64)

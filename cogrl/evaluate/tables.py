@@ -1,0 +1,106 @@
+"""The tables of a report: what each policy heard beside the controls, and what it answered on each route."""
+
+from collections.abc import Mapping, Sequence
+
+from cogrl.evaluate.emotion import Evaluation
+from cogrl.evaluate.metrics import Figure
+from cogrl.types import EMOTIONS, INTENSITIES, ROUTES
+
+CONTROL_NAMES = {"transcript": "text only", "silence": "silence", "shuffled": "shuffled audio"}
+_NO_LABEL = "no label given"
+
+
+def percent(figure: Figure) -> str:
+    """`57.3 [53.1, 61.4]`, of a share."""
+    return _shown(figure, 100.0, 1)
+
+
+def number(figure: Figure, digits: int = 3) -> str:
+    """`0.612 [0.580, 0.640]`"""
+    return _shown(figure, 1.0, digits)
+
+
+def rubric(figure: Figure) -> Figure:
+    """An empathy term in [0, 1] on the judge's scale of 1 to 4."""
+    scaled = {key: None if figure[key] is None else 1 + 3 * figure[key] for key in ("mean", "low", "high")}
+    return scaled | {"n": figure["n"]}
+
+
+def heard(evaluations: Sequence[Evaluation], figures: Mapping[str, Mapping[str, Figure]]) -> str:
+    """One row a policy, and one for each of its controls: route A, by the label it names."""
+    head = ["policy", "hears", "WA, %", "UA, %", "conflict, %", "consistent, %", "follows the voice, %", "stays, %"]
+    rows = []
+    for evaluation in evaluations:
+        m = figures[evaluation.name]
+        own = [percent(m[name]) for name in ("emotion_accuracy", "ua", "accuracy_conflict", "accuracy_consistent")]
+        rows.append([evaluation.name, "the voice", *own, *_pairs(m, "")])
+        for control, title in CONTROL_NAMES.items():
+            if any(evaluation.controls[control].perceived):
+                shown = [percent(m[f"{name}_{control}"]) for name in ("emotion_accuracy", "ua")]
+                rows.append([evaluation.name, title, *shown, "", "", *_pairs(m, f"_{control}")])
+            else:
+                rows.append([evaluation.name, title, _NO_LABEL, _NO_LABEL, "", "", "", "", ""])
+    return grid([*head, "semantic-dominance gap, %"], rows)
+
+
+def answered(evaluations: Sequence[Evaluation], figures: Mapping[str, Mapping[str, Figure]]) -> str:
+    """One row a policy and route: what the reply answers, what it earns, and what it costs."""
+    mechanisms = list(evaluations[0].levels)
+    head = ["policy", "route", "label, %", "reply, %", "conflict, %", "gap of replies, %", "reward", "empathy, 1-4"]
+    rows = []
+    for evaluation in evaluations:
+        m = figures[evaluation.name]
+        for route in ROUTES:
+            rows.append(
+                [
+                    evaluation.name,
+                    route,
+                    percent(m["emotion_accuracy"]) if route == "A" else "-",
+                    percent(m[f"reply_accuracy_{route}"]),
+                    percent(m[f"reply_accuracy_conflict_{route}"]),
+                    percent(m[f"gap_reply_{route}"]),
+                    number(m[f"reward_{route}"]),
+                    number(rubric(m[f"empathy_{route}"]), 2),
+                    *(number(m[f"{mechanism}_{route}"], 2) for mechanism in mechanisms),
+                    number(m[f"tokens_{route}"], 0),
+                ]
+            )
+    return grid([*head, *(f"{mechanism}, 0-2" for mechanism in mechanisms), "tokens"], rows)
+
+
+def examples(evaluation: Evaluation) -> str:
+    """One sentence in every emotion, by one speaker: what the policy perceives and replies on each route."""
+    clips, cells = evaluation.clips, evaluation.cells
+    cell = [i for i in range(len(clips)) if cells[i] == cells[0]]
+    strength = lambda i: INTENSITIES.index(clips[i].example.intensity or "low")
+    strongest = {clips[i].example.emotion: i for i in sorted(cell, key=strength)}
+    shown = [strongest[emotion] for emotion in EMOTIONS if emotion in strongest]
+    first = clips[shown[0]].example
+    rows = []
+    for i in shown:
+        a, b = (evaluation.routes[route] for route in ROUTES)
+        rows.append([clips[i].example.emotion, a.perceived[i] or "-", _cell(a.replies[i]), _cell(b.replies[i])])
+    title = f'"{first.text}", speaker {first.speaker}, answered by {evaluation.name}:\n\n'
+    return title + grid(["spoken with", "perceived", "reply, route A", "reply, route B"], rows)
+
+
+def grid(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """A Markdown table."""
+    lines = ["| " + " | ".join(cells) + " |\n" for cells in (head, *rows)]
+    return lines[0] + "|---" * len(head) + "|\n" + "".join(lines[1:])
+
+
+def _pairs(m: Mapping[str, Figure], suffix: str) -> list[str]:
+    return [percent(m[f"{name}{suffix}"]) for name in ("follow", "stay", "semantic_dominance_gap")]
+
+
+def _shown(figure: Figure, scale: float, digits: int) -> str:
+    mean, low, high = (figure[key] for key in ("mean", "low", "high"))
+    if mean is None:
+        return "n = 0" if figure["n"] == 0 else "-"
+    text = f"{scale * mean:.{digits}f}"
+    return text if low is None else f"{text} [{scale * low:.{digits}f}, {scale * high:.{digits}f}]"
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|").replace("\n", " ") or "-"

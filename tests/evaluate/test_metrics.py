@@ -1,0 +1,138 @@
+"""Every figure of a report on evaluations made by hand, and the tables that show them."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from made_answers import answers, clips, fixed
+
+from cogrl.evaluate.metrics import differences, metrics
+from cogrl.evaluate.report import counts, routes, sizes
+from cogrl.evaluate.tables import answered, heard, percent, rubric
+from cogrl.types import Clip
+
+HEARD = lambda clip: clip.example.emotion
+SAD = lambda clip: "sad"
+
+
+def test_hearing_and_reading_are_the_ends_of_the_gap():
+    m = metrics(fixed(clips(), HEARD, control=SAD))
+    assert m["semantic_dominance_gap"]["mean"] == -1 and m["semantic_dominance_gap_transcript"]["mean"] == 1
+    assert m["follow"]["mean"] == m["stay_silence"]["mean"] == 1
+    assert m["semantic_dominance_gap"]["n"] == 12 * 21
+    assert m["emotion_accuracy"]["mean"] == 1 and m["emotion_accuracy_shuffled"]["mean"] == pytest.approx(1 / 7)
+
+
+def test_wa_counts_clips_and_ua_counts_emotions():
+    unbalanced = clips(emotions=("sad",) * 9 + ("happy",))
+    m = metrics(fixed(unbalanced, SAD))
+    assert m["emotion_accuracy"]["mean"] == pytest.approx(0.9) and m["ua"]["mean"] == pytest.approx(0.5)
+
+
+def test_swapped_labels_are_wrong_everywhere():
+    swapped = {"anger": "happy", "happy": "anger"}
+    m = metrics(fixed(clips(emotions=("anger", "happy")), lambda clip: swapped[clip.example.emotion]))
+    assert m["emotion_accuracy"]["mean"] == m["ua"]["mean"] == m["reply_accuracy_B"]["mean"] == 0
+    assert m["semantic_dominance_gap"]["mean"] == 0
+
+
+def test_conflict_and_consistent_clips_are_scored_apart():
+    """Hearing the words instead of the voice: right where they agree, wrong where they do not."""
+    found = clips(text="What a wonderful day!", emotions=("happy", "sad", "neutral"))
+    m = metrics(fixed(found, lambda clip: "happy"))
+    assert m["accuracy_conflict"]["mean"] == 0 and m["accuracy_consistent"]["mean"] == 1
+    assert [m[f"accuracy_{part}"]["n"] for part in ("conflict", "consistent", "neither")] == [12, 12, 12]
+    assert m["reply_accuracy_conflict_B"]["mean"] == 0 and m["reply_accuracy_consistent_B"]["mean"] == 1
+
+
+def test_a_part_without_clips_says_so():
+    evaluation = fixed(clips(), HEARD)
+    m = metrics(evaluation)
+    assert m["accuracy_conflict"] == {"mean": None, "low": None, "high": None, "n": 0}
+    assert "| n = 0 |" in heard([evaluation], {"fixed": m}) and "no conflict accuracy" in counts(evaluation)
+    assert sizes(evaluation) == {
+        "clips": 84,
+        "cells": 12,
+        "contrasts": 252,
+        "conflict": 0,
+        "consistent": 0,
+        "neither": 84,
+    }
+
+
+def test_intervals_resample_cells_and_not_clips():
+    """Whole cells are right or wrong: taking every clip for independent evidence would shrink the interval."""
+    evaluation = fixed(clips(speakers=4, sentences=5), lambda c: HEARD(c) if c.example.text_group < "t3" else None)
+    once = metrics(evaluation)["emotion_accuracy"]
+    again = [replace(c.example, id=c.example.id + "b") for c in evaluation.clips for _ in range(8)]
+    many = fixed(
+        [Clip(e, np.zeros(1, np.float32)) for e in again], lambda c: HEARD(c) if c.example.text_group < "t3" else None
+    )
+    wide = once["high"] - once["low"]
+    for name in ("emotion_accuracy", "ua", "follow"):
+        m = metrics(many)[name]
+        assert m["high"] - m["low"] == pytest.approx(wide, abs=0.02), name
+
+
+def test_route_b_is_measured_against_route_a():
+    half = lambda clip: HEARD(clip) if clip.example.text_group < "t2" else None
+    evaluation = fixed(clips(), HEARD)
+    evaluation = replace(evaluation, routes=evaluation.routes | {"B": answers(evaluation.clips, HEARD, "B", half)})
+    m = metrics(evaluation)
+    assert m["B_keeps_of_A"]["mean"] == m["B_keeps_of_A_label"]["mean"] == 0.5
+    assert m["B_tokens_of_A"]["mean"] == pytest.approx(0.3)
+    assert "keeps 50.0" in routes({"fixed": m})
+    row = answered([evaluation], {"fixed": m}).splitlines()[-1]
+    assert row.startswith("| fixed | B | - | 50.0 [") and row.endswith("| 21 [21, 21] |")
+
+
+def test_a_ratio_to_nothing_is_no_figure():
+    m = metrics(fixed(clips(), lambda clip: None))
+    assert m["B_keeps_of_A"]["mean"] is None and routes({"fixed": m}) == ""
+
+
+def test_a_failed_reward_is_left_out_and_counted():
+    evaluation = fixed(clips(), HEARD)
+    reward = np.ones(84)
+    reward[:10] = np.nan
+    failed = replace(evaluation, routes=evaluation.routes | {"A": replace(evaluation.routes["A"], reward=reward)})
+    assert metrics(failed)["reward_A"]["mean"] == 1 and metrics(failed)["reward_A"]["n"] == 74
+    assert differences(evaluation, failed)["reward_A"]["n"] == 74
+
+
+def test_differences_are_after_minus_before():
+    before, after = fixed(clips(), SAD, "before"), fixed(clips(), HEARD, "after")
+    d = differences(before, after)
+    assert d["emotion_accuracy"]["mean"] == pytest.approx(6 / 7) and d["semantic_dominance_gap"]["mean"] == -2
+    assert differences(after, after)["reply_accuracy_B"] == {"mean": 0.0, "low": 0.0, "high": 0.0, "n": 84}
+
+
+def test_epitome_levels_are_compared_over_cells():
+    found = clips(speakers=4, sentences=5)
+    low = replace(fixed(found, SAD), levels={"ER": {r: np.zeros(140) for r in "AB"}})
+    high = replace(low, levels={"ER": {"A": np.full(140, 2.0), "B": np.zeros(140)}})
+    d = differences(low, high)
+    assert d["ER_A"]["mean"] == 2 and 1e-6 < d["ER_A"]["p_signed_rank"] < 1e-5  # 20 cells, not 140 clips
+    assert d["ER_B"]["p_signed_rank"] == 1
+    assert "| ER, 0-2 |" in answered([high], {"fixed": metrics(high)})
+
+
+def test_controls_stand_in_the_table_of_the_policy():
+    evaluation = fixed(clips(), HEARD, control=SAD)
+    table = heard([evaluation], {"fixed": metrics(evaluation)})
+    for name in ("text only", "silence", "shuffled audio"):
+        assert f"| fixed | {name} | 14.3 [14.3, 14.3] | 14.3 [14.3, 14.3] |" in table
+    assert "| fixed | the voice | 100.0 [100.0, 100.0] |" in table
+
+
+def test_rows_of_a_table_have_the_cells_of_its_head():
+    evaluation = fixed(clips(), HEARD, control=lambda clip: None)
+    for table in (heard, answered):
+        lines = table([evaluation], {"fixed": metrics(evaluation)}).splitlines()
+        assert len({line.count("|") for line in lines}) == 1
+
+
+def test_figures_are_shown_on_their_scale():
+    assert percent({"mean": 0.5, "low": 0.25, "high": 0.75, "n": 4}) == "50.0 [25.0, 75.0]"
+    assert percent({"mean": 0.5, "low": None, "high": None, "n": 4}) == "50.0"
+    assert rubric({"mean": 1.0, "low": 0.0, "high": None, "n": 3}) == {"mean": 4.0, "low": 1.0, "high": None, "n": 3}
