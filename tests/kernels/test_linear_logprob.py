@@ -3,7 +3,8 @@
 import pytest
 import torch
 from cogrl_kernels import head_chunks
-from cogrl_kernels.head_chunks import CHUNK_ROWS
+from cogrl_kernels import linear_logprob as module
+from cogrl_kernels.head_chunks import CHUNK_COLUMNS, CHUNK_ROWS
 from cogrl_kernels.linear_logprob import linear_logprob
 
 IMPLS = pytest.mark.parametrize("impl", ["reference", "chunked"])
@@ -97,6 +98,7 @@ def test_gradcheck():
 @pytest.mark.parametrize("size", [3, 256, 300])
 def test_chunked_equals_reference_for_any_chunk_size(monkeypatch, size):
     monkeypatch.setattr(head_chunks, "CHUNK_ROWS", size)
+    monkeypatch.setattr(head_chunks, "CHUNK_COLUMNS", size)
     hidden, weight, bias, targets = inputs(rows=301)
     results = []
     for impl in ("reference", "chunked"):
@@ -247,9 +249,47 @@ def test_without_entropy_the_log_probabilities_and_gradients_are_the_same(impl):
     torch.testing.assert_close(a[1].grad, b[1].grad)
 
 
+@IMPLS
+@pytest.mark.parametrize("softcap", [None, 3.0])
+def test_every_target_may_have_its_own_temperature(impl, softcap):
+    hidden, weight, bias, targets = inputs(rows=CHUNK_ROWS + 63)
+    temperature = 0.3 + torch.rand(len(targets), generator=torch.Generator().manual_seed(1)) * 12
+    mine, exact = leaves(hidden, weight, bias), leaves(hidden, weight, bias)
+    out = linear_logprob(mine[0], mine[1], targets, bias=mine[2], temperature=temperature, softcap=softcap, impl=impl)
+    expected = oracle(*exact, targets, temperature=temperature.double()[:, None], softcap=softcap)
+    torch.testing.assert_close(out.logprobs.double(), expected[0], rtol=0, atol=2e-5)
+    torch.testing.assert_close(out.entropy.double(), expected[1], rtol=0, atol=2e-5)
+    got = gradients((out.logprobs, out.entropy), mine)
+    assert all(relative(g, e) < 1e-5 for g, e in zip(got, gradients(expected, exact), strict=True))
+
+
+@IMPLS
+def test_ids_excluded_by_a_large_negative_bias_count_for_nothing(impl):
+    hidden, weight, _, targets = inputs(vocabulary=1271)
+    targets %= 700
+    fewer, masked = leaves(hidden, weight[:700]), leaves(hidden, weight)
+    shut = torch.zeros(1271).index_fill(0, torch.arange(700, 1271), -1e4)
+    a = linear_logprob(*fewer, targets, impl=impl)
+    b = linear_logprob(*masked, targets, bias=shut, impl=impl)
+    torch.testing.assert_close((a.logprobs, a.entropy, a.lse), (b.logprobs, b.entropy, b.lse), rtol=0, atol=2e-5)
+    for x, y in zip(gradients((a.logprobs, a.entropy), fewer), gradients((b.logprobs, b.entropy), masked), strict=True):
+        torch.testing.assert_close(y[: len(x)], x, rtol=1e-4, atol=1e-4)
+        assert (y[len(x) :] == 0).all()
+
+
+def test_a_state_that_takes_no_gradient_may_hold_anything():
+    hidden, weight, _, targets = inputs()
+    keep = torch.arange(63) % 3 > 0
+    clean, dirty = leaves(hidden, weight), leaves(hidden.masked_fill(~keep[:, None], torch.nan), weight)
+    for h, w in (clean, dirty):
+        out = linear_logprob(h, w, targets, impl="chunked")
+        torch.where(keep, out.logprobs, 0.0).sum().backward()
+    assert all(torch.equal(a.grad, b.grad) for a, b in zip(clean, dirty, strict=True))
+
+
 def test_chunked_never_holds_all_logits():
-    hidden, weight, _, targets = inputs(rows=4 * CHUNK_ROWS, vocabulary=1271, width=8)
-    mine, largest = leaves(hidden, weight), 0
+    hidden, weight, _, targets = inputs(rows=4 * CHUNK_ROWS, vocabulary=5000, width=8)
+    largest = 0
 
     class Watch(torch.utils._python_dispatch.TorchDispatchMode):
         def __torch_dispatch__(self, func, types, args=(), kwargs=None):
@@ -259,7 +299,11 @@ def test_chunked_never_holds_all_logits():
             largest = max([largest, *(x.numel() for x in made if isinstance(x, torch.Tensor))])
             return out
 
+    # what is inside an operator is hidden from the mode, so the operators' functions are called
+    common = hidden, weight, targets, None, None, torch.ones(len(targets)), None, None, 0, 5000, "chunked"
     with Watch():
-        out = linear_logprob(*mine, targets, impl="chunked")
-        (out.logprobs.sum() + out.entropy.sum()).backward()
-    assert largest == CHUNK_ROWS * 1271
+        logprobs, entropy, lse, _ = module._stats._init_fn(*common)
+    assert largest == CHUNK_ROWS * CHUNK_COLUMNS
+    with Watch():
+        module._grads._init_fn(logprobs, entropy, entropy, lse, *common, [True, True, False])
+    assert largest == 4 * CHUNK_ROWS * CHUNK_COLUMNS

@@ -6,6 +6,7 @@ import pytest
 import torch
 from cogrl_kernels import dispatch
 from cogrl_kernels.linear_logprob import linear_logprob
+from cogrl_kernels.vocab_shard import VocabShard
 
 REFUSED = [
     ({"targets": torch.tensor([0, 11])}, r"targets has entries outside \[0, 11\).*\[11\]"),
@@ -18,12 +19,18 @@ REFUSED = [
     ({"hidden": torch.zeros(1, 2, 4)}, "hidden is"),
     ({"hidden": torch.zeros(2, 4).long()}, "hidden is"),
     ({"weight": torch.zeros(11, 5)}, "hidden has width 4 but weight has width 5"),
+    ({"weight": torch.zeros(11, 4, device="meta")}, "different devices: cpu, meta"),
+    ({"shard": VocabShard(start=11, vocabulary=11)}, "shard.start=11 lies outside the vocabulary of 11"),
+    ({"shard": VocabShard(start=0, vocabulary=11), "impl": "reference"}, "impl='reference' knows the whole vocabulary"),
     ({"bias": torch.zeros(10)}, "bias has 10 entries for a vocabulary of 11"),
     ({"temperature": 0.0}, "temperature=0.0"),
-    ({"temperature": torch.ones(2)}, "no axes"),
+    ({"temperature": torch.ones(3)}, r"temperature is \(3,\).*one value for each of 2 targets"),
+    ({"temperature": torch.ones(2, 1)}, r"temperature is \(2, 1\)"),
+    ({"temperature": torch.tensor([1.0, -1.0])}, r"not positive; found \[-1.0\]"),
+    ({"temperature": torch.tensor(float("nan"))}, "not positive"),
     ({"temperature": torch.tensor(1.0, requires_grad=True)}, "no gradient"),
     ({"softcap": 0.0}, "softcap=0.0"),
-    ({"impl": "fused"}, "unknown impl='fused'; pass one of 'auto', 'chunked', 'reference'"),
+    ({"impl": "fused"}, "unknown impl='fused'; pass one of 'auto', 'triton', 'chunked', 'reference'"),
 ]
 
 
@@ -38,10 +45,22 @@ def test_what_does_not_fit_is_refused(change, message):
         linear_logprob(**arguments)
 
 
-def test_triton_says_that_it_is_not_there_yet():
+def test_triton_on_a_cpu_is_refused_and_says_what_to_do():
     hidden, weight, targets = torch.randn(3, 4), torch.randn(11, 4), torch.tensor([0, 5, 10])
-    with pytest.raises(NotImplementedError, match="linear_logprob has no Triton kernel in this version"):
+    with pytest.raises(
+        (ValueError, NotImplementedError), match=r"linear_logprob: impl='triton'.*(on cpu|not installed)"
+    ):
         linear_logprob(hidden, weight, targets, impl="triton")
+
+
+def test_triton_is_refused_where_there_is_no_kernel_or_it_would_round():
+    with pytest.raises(
+        NotImplementedError, match="op has no Triton kernel in this version; pass impl as one of 'auto'"
+    ):
+        dispatch.choose("op", "triton", {"reference": print}, "reference")
+    if dispatch.installed():
+        with pytest.raises(ValueError, match="computes in float32"):
+            dispatch.choose("op", "triton", {"triton": print}, "triton", like=torch.zeros(1).double())
 
 
 def test_auto_says_once_what_it_picked(caplog):
