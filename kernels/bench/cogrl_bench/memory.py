@@ -11,6 +11,8 @@ import os
 import pickle
 import subprocess
 import sys
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -23,7 +25,7 @@ _RUNS = {"score": timing.score, "full": timing.train}
 MODES = tuple(_RUNS)
 _TIMEOUT_S = 600
 _RESET_PEAK = "5"
-_AT_ONCE = {"MALLOC_MMAP_THRESHOLD_": "262144", "MALLOC_TRIM_THRESHOLD_": "262144"}
+AT_ONCE = {"MALLOC_MMAP_THRESHOLD_": "262144", "MALLOC_TRIM_THRESHOLD_": "262144"}
 """glibc: blocks beyond 256 KiB come from the system and go back to it when freed."""
 
 
@@ -57,7 +59,7 @@ def _in_a_fresh_process(operation: str, provider: str, setting: Setting, modes: 
             input=pickle.dumps((operation, provider, setting, modes, torch.get_num_threads())),
             capture_output=True,
             timeout=_TIMEOUT_S,
-            env=os.environ | _AT_ONCE | {"PYTHONPATH": path},
+            env=os.environ | AT_ONCE | {"PYTHONPATH": path},
         )
     except subprocess.TimeoutExpired:
         raise RuntimeError(f"took longer than {_TIMEOUT_S} s") from None
@@ -75,15 +77,20 @@ def measure_here(operation: str, provider: str, setting: Setting, modes: tuple[s
     call = found.providers[provider].open(setting)
     for mode in modes:
         _RUNS[mode](call, problem)
-    return {mode: _resident_peak_mb(call, problem, mode) for mode in modes}
+    found = {}
+    for mode in modes:
+        _forget_gradients(problem)
+        found[mode] = resident_peak_mb(partial(_RUNS[mode], call, problem))
+    return found
 
 
-def _resident_peak_mb(call: Call, problem: Problem, mode: str) -> float:
-    _forget_gradients(problem)
+def resident_peak_mb(run: Callable[[], object]) -> float:
+    """MiB that `run` needs beyond what the process holds; in a fresh process, with AT_ONCE in its environment."""
+    gc.collect()
     ctypes.CDLL(None).malloc_trim(0)
     Path("/proc/self/clear_refs").write_text(_RESET_PEAK)
     before = _status_mb("VmRSS")
-    _RUNS[mode](call, problem)
+    run()
     return max(_status_mb("VmHWM") - before, 0.0)
 
 

@@ -29,10 +29,10 @@ def loss(logprobs: Tensor, old_logprobs: Tensor, advantages: Tensor, cu_seqlens:
     """What one writes: a chain of element-wise operations, averaged over tokens, then over rollouts."""
     lengths = cu_seqlens.diff().long()
     per_token = advantages.repeat_interleave(lengths, output_size=len(logprobs)).to(logprobs)
-    tau = torch.where(per_token > 0, TAU_POS, TAU_NEG)
+    tau = TAU_NEG + (TAU_POS - TAU_NEG) * (per_token > 0).to(logprobs)
     ratio = (logprobs - old_logprobs).exp()
     gated = -4 / tau * torch.sigmoid(tau * (ratio - 1)) * per_token
-    weight = (1.0 / lengths.clamp(min=1)).repeat_interleave(lengths, output_size=len(logprobs)).to(logprobs)
+    weight = (1.0 / lengths.clamp(min=1).to(logprobs)).repeat_interleave(lengths, output_size=len(logprobs))
     return (gated * weight).sum() / len(lengths)
 
 
