@@ -10,7 +10,6 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 
 from cogrl_kernels.dispatch import choose, fastest
 from cogrl_kernels.head_checks import check_head, check_values, per_target
@@ -30,6 +29,7 @@ from cogrl_kernels.policy_loss import PolicyLossConfig, PolicyMetrics, policy_lo
 from cogrl_kernels.policy_tokens import Number, PolicyTokens, chunk_loss, policy_tokens
 from cogrl_kernels.row_ops import finish
 from cogrl_kernels.vocab_shard import VocabShard, merge, sum_over_ranks_
+from cogrl_kernels.with_gradients import with_gradients
 
 
 @dataclass(frozen=True)
@@ -124,27 +124,7 @@ def _one_pass(hidden, weight, targets, advantages, cu_seqlens, config, head, giv
             hidden, weight, targets.long(), tokens, config, **head, wanted=wanted, impl=impl
         )
         out = policy_loss(logprobs, advantages, cu_seqlens, config=config, entropy=entropy, **given)
-    return LinearPolicyLossOutput(_WithGradients.apply(out.loss, *grads, *leaves), out.metrics, logprobs, entropy)
-
-
-class _WithGradients(torch.autograd.Function):
-    """A scalar whose gradients with respect to `leaves` are already known."""
-
-    @staticmethod
-    def forward(ctx, loss, *grads_and_leaves):
-        half = len(grads_and_leaves) // 2
-        ctx.save_for_backward(*grads_and_leaves[:half])
-        ctx.dtypes = [None if x is None else x.dtype for x in grads_and_leaves[half:]]
-        return loss.clone()
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx, upstream):
-        grads = [
-            None if grad is None else (grad * upstream).to(dtype)
-            for grad, dtype in zip(ctx.saved_tensors, ctx.dtypes, strict=True)
-        ]
-        return None, *(None for _ in grads), *grads
+    return LinearPolicyLossOutput(with_gradients(out.loss, grads, leaves), out.metrics, logprobs, entropy)
 
 
 def _score_and_differentiate(
