@@ -1,8 +1,8 @@
 """A small OpenAI-compatible chat server with bad days: a real process on a free port, for tests.
 
 It answers by the JSON schema of the request: every integer is a score computed from the user's message, every string a
-sentence. `behave(fault, times)` makes it misbehave on the first `times` attempts at each different message. It counts
-what it is asked and how many requests it holds at once.
+sentence. `behave(fault, times, only)` makes it misbehave on the first `times` attempts at each different message that
+contains `only`. It counts what it is asked and how many requests it holds at once.
 """
 
 import asyncio
@@ -48,8 +48,10 @@ class ChatServer:
 class Conduct:
     """What the server does and what it has seen since it was told to."""
 
-    def __init__(self, fault: str = "", times: int = ALWAYS, delay_s: float = 0.0, retry_after: str = "1") -> None:
-        self.fault, self.times, self.delay_s, self.retry_after = fault, times, delay_s, retry_after
+    def __init__(
+        self, fault: str = "", times: int = ALWAYS, delay_s: float = 0.0, retry_after: str = "1", only: str = ""
+    ) -> None:
+        self.fault, self.times, self.delay_s, self.retry_after, self.only = fault, times, delay_s, retry_after, only
         self.attempts: Counter[str] = Counter()
         self.at_once = self.most_at_once = self.answered = 0
         self.arrivals: list[float] = []
@@ -67,10 +69,12 @@ class Conduct:
 
 
 def canned(schema: Mapping[str, Any], message: str) -> dict[str, Any]:
-    """An answer that fits the schema and depends on the message alone."""
-    score = 1 + sum(message.encode()) % 4
-    sentences = {"integer": score, "string": "A short line about what was said."}
-    return {name: sentences[kind["type"]] for name, kind in schema["properties"].items()}
+    """An answer that fits the schema and depends on the message alone: scores 1-4 and sentences."""
+    sentence = "A short line about what was said."
+    return {
+        name: sentence if kind["type"] == "string" else 1 + sum(f"{name} {message}".encode("utf-8", "replace")) % 4
+        for name, kind in schema["properties"].items()
+    }
 
 
 def dressed(answer: Mapping[str, Any], fault: str) -> str:
@@ -86,6 +90,7 @@ def dressed(answer: Mapping[str, Any], fault: str) -> str:
         "two_answers": plain + plain.replace(str(next(iter(answer.values()))), "other", 1),
         "out_of_range": json.dumps(low),
         "empty": "",
+        "half_a_character": plain.replace("short", "\ud800"),
     }.get(fault, plain)
 
 
@@ -112,7 +117,8 @@ def serve() -> None:
         now.most_at_once = max(now.most_at_once, now.at_once)
         try:
             await asyncio.sleep(now.delay_s)
-            return await answer(request, now, body, now.fault if now.attempts[message] <= now.times else "")
+            misbehave = now.attempts[message] <= now.times and now.only in message
+            return await answer(request, now, body, now.fault if misbehave else "")
         finally:
             now.at_once -= 1
 

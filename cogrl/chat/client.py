@@ -175,4 +175,4 @@ def _kept(question: Question, kept: Kept | None) -> Answer | None:
 
 def _key(body: dict) -> str:
     """64 hex digits that identify a request."""
-    return hashlib.sha256(json.dumps(body, sort_keys=True, ensure_ascii=False).encode()).hexdigest()
+    return hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()

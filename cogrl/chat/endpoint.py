@@ -131,4 +131,4 @@ def _reply(content: str) -> Reply | Refused:
         return Refused(ValueError(f"the answer was cut off at max_tokens: {str(text)[-80:]!r}"), usage=usage)
     if not isinstance(text, str) or not text.strip():
         return Refused(ValueError(f"the answer is empty (finish_reason {finish!r}): {content[:200]!r}"), usage=usage)
-    return Reply(text, usage)
+    return Reply(text.encode("utf-8", "replace").decode("utf-8"), usage)

@@ -12,7 +12,7 @@ import time
 from dataclasses import replace
 
 import pytest
-from chat_server import ChatServer
+from chat_server import ChatServer, canned
 
 from cogrl.chat.client import ChatClient, Patience
 from cogrl.chat.endpoint import Endpoint, retry_after_s
@@ -47,7 +47,7 @@ def questions(n, tag="q"):
 
 
 def expected(question):
-    return 1 + sum(question.user.encode()) % 4
+    return canned(question.schema, question.user)["score"]
 
 
 def errors(replies):
@@ -207,6 +207,18 @@ def test_equal_questions_are_asked_once(server, client):
     replies = client.ask(asked)
     assert server.stats()["requests"] == 3 and replies.usage.answered == 6
     assert [entry.value for entry in replies.entries] == [expected(q) for q in asked]
+
+
+def test_any_text_can_be_asked_about(client, tmp_path):
+    kept = replace(client, cache=tmp_path / "answers.sqlite")
+    odd = [Question("s", text, score, SCHEMA) for text in ("\ud800 alone", "\x00", "😀", "x" * 100_000)]
+    assert kept.ask(odd).usage.answered == kept.ask(odd).usage.cached == 4
+
+
+def test_an_answer_with_half_a_character_is_read_and_kept(server, client, tmp_path):
+    kept = replace(client, cache=tmp_path / "answers.sqlite")
+    server.behave("half_a_character")
+    assert kept.ask(questions(2)).usage.failed == 0 and kept.ask(questions(2)).usage.cached == 2
 
 
 def test_no_questions_no_requests(server, client):
