@@ -1,6 +1,6 @@
 """A training pass on groups of completions of one audio prompt: shared prefix and one-pass head beside the plain pass.
 
-The model is of the real Qwen2-Audio class with its 30 s window, small and untrained. Both passes run forward, SAPO loss
+The model is of the real Qwen2-Audio class with its 30 s window, small and untrained. Every pass runs forward, SAPO loss
 (arXiv:2511.20347) and backward through everything, the audio tower included. All completions have the same length, so
 that nothing is won by leaving padding out. `python -m cogrl_bench.grouped --help`
 """
@@ -161,14 +161,16 @@ PASSES: dict[str, Callable[[Problem], tuple[Tensor, Tensor]]] = {
 OURS = "shared prefix"
 
 
-def train(given: Problem, name: str) -> tuple[float, float, Tensor]:
-    """Seconds of forward and backward, and the log-probabilities."""
+def train(given: Problem, name: str) -> tuple[dict[str, float], Tensor]:
+    """Seconds of forward, backward and both, those of the processors (all threads), and the log-probabilities."""
     given.policy.zero_grad()
-    start = time.perf_counter()
+    marks, busy = [time.perf_counter()], time.process_time()
     loss, logprobs = PASSES[name](given)
-    middle = time.perf_counter()
+    marks.append(time.perf_counter())
     loss.backward()
-    return middle - start, time.perf_counter() - middle, logprobs
+    marks.append(time.perf_counter())
+    seconds = {"forward": marks[1] - marks[0], "backward": marks[2] - marks[1], "full": marks[2] - marks[0]}
+    return seconds | {"cpu": time.process_time() - busy}, logprobs
 
 
 def gradients(given: Problem) -> dict[str, Tensor]:
@@ -184,32 +186,31 @@ def relative(found: dict[str, Tensor], true: dict[str, Tensor]) -> float:
 
 
 def measure(setting: Setting, rounds: int = 3, with_memory: bool = True) -> dict:
-    """Times of interleaved rounds, peak memory, ratios (of the medians of rounds) and differences, for JSON."""
+    """Medians of interleaved rounds and of their ratios, peak memory, and differences; ready for JSON."""
     given = problem(setting)
-    times = {name: [] for name in PASSES}
-    differences = {}
+    times: dict[str, list[dict[str, float]]] = {name: [] for name in PASSES}
+    found: dict[str, dict] = {name: {} for name in PASSES}
     with timing.quiet_collector():
         for number in range(rounds + 1):  # the first warms up, and is compared
             for name in PASSES:
-                forward, backward, logprobs = train(given, name)
+                seconds, logprobs = train(given, name)
                 if number:
-                    times[name].append((forward, backward))
+                    times[name].append(seconds)
                 elif name == "plain":
                     values, true = logprobs, gradients(given)
                 else:
                     apart = float((logprobs - values).abs().max())
-                    differences[name] = {"logprobs": apart, "gradients": relative(gradients(given), true)}
+                    found[name] = {"logprobs_apart": apart, "gradients_apart": relative(gradients(given), true)}
                 gc.collect(0)
     peaks = {name: peak_mb(setting, name) for name in PASSES} if with_memory else {}
-    full = {name: [sum(pair) for pair in pairs] for name, pairs in times.items()}
-    found = {}
-    for name, pairs in times.items():
-        forward, backward = (timing.quantiles(list(column)).p50 for column in zip(*pairs, strict=True))
-        found[name] = {"forward_s": forward, "backward_s": backward, "full_s": timing.quantiles(full[name]).p50}
-        found[name] |= {"times_slower": timing.ratio(full[OURS], full[name])}
-        found[name] |= {"difference": differences.get(name, {})}
+    for name, row in found.items():
+        for what in ("forward", "backward", "full", "cpu"):
+            row[f"{what}_s"] = timing.quantiles([seconds[what] for seconds in times[name]]).p50
+        for what in ("full", "cpu"):
+            own, theirs = ([seconds[what] for seconds in times[n]] for n in (OURS, name))
+            row[f"times_{what}"] = timing.ratio(own, theirs)
         if peaks:
-            found[name] |= {"peak_mb": peaks[name], "times_memory": peaks[name] / peaks[OURS]}
+            row |= {"peak_mb": peaks[name], "times_peak": peaks[name] / peaks[OURS]}
     sizes = asdict(setting) | {"prompt": setting.prompt, "rounds": rounds, "threads": torch.get_num_threads()}
     return {"setting": sizes, "parameters": parameters(given), "ideal": ideal(setting, given), "passes": found}
 
@@ -239,25 +240,25 @@ def peak_mb(setting: Setting, name: str) -> float:
 
 
 def markdown(results: list[dict]) -> str:
-    """One table for all completion lengths; times are medians."""
+    """One table for all completion lengths; brackets say how many times ours it is."""
     first, size = results[0]["setting"], results[0]["parameters"]
     lines = [
         f"Tower {size['tower'] / 1e6:.1f} M parameters ({FRAMES} frames), decoder {size['decoder'] / 1e6:.1f} M, "
         f"vocabulary {first['vocab']}; G = {first['group']}, P = {first['prompt']}; fp32, {first['threads']} CPU "
-        f"thread(s), torch {torch.__version__}, {first['rounds']} interleaved rounds.\n",
-        "| C | pass | forward, s | backward, s | full, s | ours is faster by | ideal by tokens / with tower "
-        "| peak, MB | of ours | largest difference: log-probs / gradients |",
-        "|---" * 10 + "|",
+        f"thread(s), torch {torch.__version__}; medians of {first['rounds']} interleaved rounds.\n",
+        "| C | pass | forward, s | backward, s | full, s | processor, s | ideal: tokens, with tower | peak, MB "
+        "| largest difference: log-probs, gradients |",
+        "|---" * 9 + "|",
     ]
     for result in results:
-        bounds = f"{result['ideal']['decoder']:.2f} / {result['ideal']['with_tower']:.2f}"
         for name, row in result["passes"].items():
-            apart = row["difference"]
-            differs = f"{apart['logprobs']:.0e} / {apart['gradients']:.0e}" if apart else "compared with"
-            peak = [f"{row['peak_mb']:.0f}", f"{row['times_memory']:.2f}"] if "peak_mb" in row else ["", ""]
-            seconds = [f"{row[key]:.2f}" for key in ("forward_s", "backward_s", "full_s")]
-            cells = [str(result["setting"]["completion"]), name, *seconds, f"{row['times_slower']:.2f}", bounds]
-            lines.append("| " + " | ".join([*cells, *peak, differs]) + " |")
+            cells = [str(result["setting"]["completion"]), name, f"{row['forward_s']:.2f}", f"{row['backward_s']:.2f}"]
+            cells += [f"{row[f'{what}_s']:.2f} ({row[f'times_{what}']:.2f}x)" for what in ("full", "cpu")]
+            cells.append(f"{result['ideal']['decoder']:.2f}x, {result['ideal']['with_tower']:.2f}x")
+            cells.append(f"{row['peak_mb']:.0f} ({row['times_peak']:.2f}x)" if "peak_mb" in row else "")
+            apart = (row["logprobs_apart"], row["gradients_apart"]) if name != "plain" else None
+            cells.append(f"{apart[0]:.0e}, {apart[1]:.0e}" if apart else "the measure")
+            lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines) + "\n"
 
 
