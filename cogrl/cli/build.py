@@ -1,10 +1,11 @@
-"""`cogrl build`: the embedded corpus and the embedded model, made here. Building twice does the work once."""
+"""`cogrl build`: the embedded corpora and model, made here once, and manifests of recorded corpora."""
 
 import argparse
 import json
 import shutil
 from pathlib import Path
 
+from cogrl.cli.build_corpora import CORPORA, add_corpora
 from cogrl.cli.digest import digest
 
 _SIZES = {
@@ -19,7 +20,7 @@ _SIZES = {
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    targets = parser.add_subparsers(metavar="{lime-mini,tiny-model}", required=True)
+    targets = parser.add_subparsers(metavar=f"{{lime-mini,tiny-model,{','.join(CORPORA)}}}", required=True)
     corpus = targets.add_parser("lime-mini", help="the spoken corpus: manifests, audio and a card")
     corpus.add_argument("--out", type=Path, default=Path("data/lime-mini"))
     corpus.add_argument("--tier", default="mini", help="mini (espeak-ng voices) or smoke (a numpy voice, for tests)")
@@ -35,6 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     for name, text in _SIZES.items():
         model.add_argument(f"--{name.replace('_', '-')}", type=int, default=argparse.SUPPRESS, help=text)
     model.set_defaults(build=tiny_model)
+    add_corpora(targets)
 
 
 def main(options: argparse.Namespace) -> int:

@@ -1,0 +1,1 @@
+"""Readers of recorded and published corpora in their official layouts: folder in, manifests out, audio in place."""

@@ -1,0 +1,184 @@
+"""What the corpus readers share: where a corpus comes from, what of it was kept and dropped, and how it is written.
+
+A reader is a function `read(raw, …, partial=False) -> Reading`. It never copies audio and never drops anything without
+a count. A folder or file that the layout promises and that is not there is an error; `partial=True` leaves it out
+instead, counted.
+"""
+
+import codecs
+import hashlib
+import re
+import unicodedata
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from tqdm import tqdm
+
+from cogrl.audio import audio_info
+from cogrl.data import build_folder
+from cogrl.data.manifest import check_splits, raise_all, read_manifest, write_manifest
+from cogrl.types import Example
+
+_CARD = "CORPUS.md"
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where a corpus comes from and on what terms."""
+
+    name: str
+    url: str
+    licence: str
+
+
+@dataclass
+class Reading:
+    """The examples of a corpus by split; `disjoint` is what its splits promise not to share (see `AudioData`).
+
+    `together` lists the splits that are used together, where that is not all of them.
+    """
+
+    source: Source
+    splits: dict[str, list[Example]]
+    disjoint: tuple[str, ...] = ()
+    together: tuple[tuple[str, ...], ...] = ()
+    dropped: Counter[str] = field(default_factory=Counter)
+    notes: list[str] = field(default_factory=list)
+
+
+def within(raw: Path, pattern: str, source: Source, expected: str) -> Path:
+    """`raw`, or its one sub-folder, that holds something matching `pattern`. Raises FileNotFoundError otherwise.
+
+    Archives often unpack into a folder of their own inside the one the user made for them.
+    """
+    raw = Path(raw).resolve()
+    if raw.is_dir():
+        inner = sorted(path for path in raw.iterdir() if path.is_dir())
+        for folder in (raw, *inner):
+            if any(folder.glob(pattern)):
+                return folder
+    problem = "has another layout" if raw.is_dir() else "does not exist"
+    raise FileNotFoundError(f"{source.name}: {raw} {problem}; expected {expected}. Get the corpus from {source.url}")
+
+
+def require(missing: Sequence[Path], source: Source, partial: bool, dropped: Counter[str]) -> None:
+    """Raises FileNotFoundError with the first five of `missing` unless `partial`, which counts them as dropped."""
+    if missing and not partial:
+        shown = ", ".join(map(str, missing[:5])) + (f" and {len(missing) - 5} more" if len(missing) > 5 else "")
+        raise FileNotFoundError(
+            f"{source.name}: expected {shown}; the download is incomplete. Get the corpus from {source.url}, or read "
+            "what is there with --partial"
+        )
+    if missing:
+        dropped["folder or list is missing"] += len(missing)
+
+
+def with_audio(examples: Iterable[Example], source: Source, partial: bool, dropped: Counter[str]) -> list[Example]:
+    """The examples with the durations that the files' headers give, theirs and their earlier turns'.
+
+    Raises ValueError for files that are missing, empty or no audio, naming ids and files, unless `partial`.
+    """
+    kept, errors = [], []
+    for example in tqdm(list(examples), f"{source.name}: audio headers", unit="clip"):
+        try:
+            turns = tuple(
+                replace(turn, duration_s=_duration(turn.audio, f"{example.id}, turn {number}"))
+                for number, turn in enumerate(example.turns, start=1)
+            )
+            kept.append(replace(example, duration_s=_duration(example.audio, example.id), turns=turns))
+        except (FileNotFoundError, ValueError) as error:
+            errors.append(str(error))
+    if errors and not partial:
+        raise_all([f"{source.name}: {len(errors)} clips can not be read; --partial leaves them out", *errors])
+    if errors:
+        dropped["audio is missing, empty or damaged"] += len(errors)
+    return kept
+
+
+def _duration(audio: Path, name: str) -> float:
+    header = audio_info(audio, name)
+    if header.frames == 0:
+        raise ValueError(f"{name}: {audio}: holds no samples")
+    return round(header.duration_s, 6)
+
+
+def same_words(text: str) -> str:
+    """A key that is equal for equal words, whatever their punctuation and case: 12 hex digits."""
+    return hashlib.sha256(words(text).encode()).hexdigest()[:12]
+
+
+def words(text: str) -> str:
+    """Lower-case words without punctuation, one space between them (none beside Chinese); inner apostrophes stay."""
+    plain = unicodedata.normalize("NFKC", text).lower().replace("’", "'")
+    spaced = " ".join(re.findall(r"\w+(?:'\w+)*", plain))
+    return re.sub(r"(?<=[\u2e80-\uffff]) | (?=[\u2e80-\uffff])", "", spaced)
+
+
+def decoded(content: bytes, legacy: str) -> str:
+    """UTF-16 where there is a byte order mark, else UTF-8, else the `legacy` encoding.
+
+    Control characters 80-9F become what cp1252 has there: they are quotes and dashes once read as Latin-1.
+    """
+    if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        text = content.decode("utf-16")
+    else:
+        try:
+            text = content.decode("utf-8-sig")
+        except UnicodeDecodeError:
+            text = content.decode(legacy, errors="replace")
+    return re.sub("[\x80-\x9f]", lambda match: bytes([ord(match[0])]).decode("cp1252", "replace"), text)
+
+
+def rescaled(value: str, low: int, high: int) -> float | None:
+    """`value` from [low, high] to [-1, 1]; None for what lies outside (an annotation error) or is no number."""
+    try:
+        number = float(value)
+    except ValueError:
+        return None
+    return round(2 * (number - low) / (high - low) - 1, 6) if low <= number <= high else None
+
+
+def write_corpus(reading: Reading, out: Path) -> str:
+    """Writes `<split>.jsonl` and a card into `out`, all or nothing; returns the card. Audio stays where it is.
+
+    The manifests are read back and held to what the reading promises before they take the place of an earlier build.
+    """
+    out = Path(out).resolve()
+    if not any(reading.splits.values()):
+        raise ValueError(f"{reading.source.name}: nothing is left to write; dropped: {dict(reading.dropped)}")
+    splits = {name: rows for name, rows in reading.splits.items() if rows}
+    names = (*(f"{name}.jsonl" for name in reading.splits), _CARD)
+    card = _card(reading, splits)
+    with build_folder.replacing(out, reading.source.name, names) as work:
+        for name, rows in splits.items():
+            write_manifest(work / f"{name}.jsonl", rows)
+        written = {name: read_manifest(work / f"{name}.jsonl") for name in splits}
+        for group in reading.together or (tuple(splits),):
+            check_splits({name: written[name] for name in group if name in written}, reading.disjoint)
+        (work / _CARD).write_text(card, encoding="utf-8")
+    return card
+
+
+def _card(reading: Reading, splits: dict[str, list[Example]]) -> str:
+    source = reading.source
+    shared = ", ".join(reading.disjoint) or "neither text_group nor speaker"
+    lines = [
+        f"# {source.name}",
+        "",
+        f"Source: {source.url}. Licence: {source.licence}. Audio is referenced where it lies.",
+        f"No two splits share: {shared}. Train with `data.disjoint: [{', '.join(reading.disjoint)}]`.",
+        "",
+        "| split | clips | hours | speakers | labels |",
+        "|---|---|---|---|---|",
+    ]
+    for name, rows in splits.items():
+        labels = Counter(row.emotion or "none" for row in rows)
+        counts = ", ".join(f"{label} {count}" for label, count in sorted(labels.items()))
+        hours = sum(row.duration_s or 0 for row in rows) / 3600
+        lines.append(f"| {name} | {len(rows)} | {hours:.2f} | {len({row.speaker for row in rows})} | {counts} |")
+    lines += ["", "Dropped:" if reading.dropped else "Nothing was dropped."]
+    lines += [f"- {reason}: {count}" for reason, count in sorted(reading.dropped.items())]
+    lines += [f"- note: {note}" for note in reading.notes]
+    return "\n".join(lines) + "\n"

@@ -1,0 +1,97 @@
+"""HumDial-EIBench: emotional intelligence asked as multiple choice and as open answers over recorded dialogues, zh, en.
+
+Source: https://huggingface.co/datasets/ASLP-lab/HumDial-EIBench (arXiv:2604.11594), code at
+https://github.com/ASLP-lab/HumDial-EIBench under Apache-2.0. A test set only: 1,077 items.
+Layout:
+
+    <raw>/{zh,en}/<list>.jsonl (or .json), the digit after "task" or "T" in its name is the task, audio beside it
+    {"dialogue_id": …, "turns": [{"input_emotion": …, "input_text": …, …}], "question": …, "options": …, "answer": …}
+
+The folders zh and en, the four tasks and the turn fields are from the official pages. The names of the lists and of the
+multiple-choice keys are not described there: `question` or `query`, `choices` or `options` (a list, or an object by
+letter) and `answer` or `correct_answer` (a letter, or the text) are read, and a list without them is refused with the
+keys that it does have.
+Tasks: 1 trajectory, 2 reasoning and 4 conflict (the words contradict the voice, one turn) are multiple choice, chance
+25 %; 3 empathy is open and is answered at the second turn that is not neutral.
+"""
+
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from cogrl.data.corpora.corpus import Reading, Source, require, with_audio, within
+from cogrl.data.corpora.dialogues import read_dialogues, turns_of
+from cogrl.data.corpora.humdial import target
+from cogrl.types import Example
+
+SOURCE = Source("HumDial-EIBench", "https://huggingface.co/datasets/ASLP-lab/HumDial-EIBench", "see the dataset's page")
+TASKS = {"1": "trajectory", "2": "reasoning", "3": "empathy", "4": "conflict"}
+_TASK = re.compile(r"(?:task|T)[-_]?([1-4])", re.I)
+_LETTERS = "ABCDEFGH"
+
+
+def read(raw: Path, partial: bool = False) -> Reading:
+    """The benchmark as one split, `test`.
+
+    Raises FileNotFoundError when a language is missing (unless `partial`), and ValueError, naming `file:line` and the
+    dialogue, for a broken line, a question without usable choices or clips that can not be read.
+    """
+    root = within(raw, "[ze][hn]/*.json*", SOURCE, "the folders zh and en with one .jsonl a task")
+    reading = Reading(SOURCE, {"test": []})
+    folders = [root / language for language in ("zh", "en")]
+    require([folder for folder in folders if not any(folder.glob("*.json*"))], SOURCE, partial, reading.dropped)
+    found = [example for folder in folders for example in _language(folder, reading)]
+    reading.splits["test"] = with_audio(found, SOURCE, partial, reading.dropped)
+    return reading
+
+
+def _language(folder: Path, reading: Reading) -> Iterator[Example]:
+    for path in sorted(folder.glob("*.json*")):
+        number = _TASK.search(path.stem)
+        if number is None:
+            reading.dropped[f"unknown task list {path.name}"] += 1
+            continue
+        task = TASKS[number[1]]
+        for where, dialogue in read_dialogues(path):
+            named = f"{where} ({dialogue['dialogue_id']})"
+            turns = turns_of(dialogue, where, (folder / path.stem, folder, folder.parent), reading.dropped)
+            place = target(turns, "second") if task == "empathy" else len(turns) - 1
+            if place is None:
+                reading.dropped["empathy: no second turn that is not neutral"] += 1
+                continue
+            last = turns[place]
+            yield Example(
+                id=f"eibench-{folder.name}-{path.stem}-{dialogue['dialogue_id']}",
+                audio=last.audio,
+                split="test",
+                text=last.text,
+                text_group=f"eibench-{folder.name}-{dialogue['dialogue_id']}",
+                speaker=f"eibench-{folder.name}-{dialogue['dialogue_id']}",
+                emotion=last.emotion,
+                turns=tuple(turns[:place]),
+                task=task,
+                language=folder.name,
+                source=f"HumDial-EIBench {SOURCE.url}",
+                licence=SOURCE.licence,
+                **({} if task == "empathy" else multiple_choice(dialogue, named)),
+            )
+
+
+def multiple_choice(record: Mapping[str, Any], where: str) -> dict[str, Any]:
+    """`question`, `choices` and `answer` (the text of the right choice). Raises ValueError naming what is missing."""
+    question = record.get("question") or record.get("query")
+    given = record.get("choices") or record.get("options")
+    if not question or not given:
+        raise ValueError(f"{where}: needs question and options (or query, choices); its keys: {', '.join(record)}")
+    by_letter = dict(given) if isinstance(given, dict) else dict(zip(_LETTERS, given, strict=False))
+    choices = tuple(re.sub(r"^\s*\(?[A-H][).:、]\s*", "", str(text)).strip() for text in by_letter.values())
+    answer = record.get("answer") or record.get("correct_answer")
+    if answer is None:
+        raise ValueError(f"{where}: needs answer or correct_answer; its keys: {', '.join(record)}")
+    letters = dict(zip((str(letter).strip().upper() for letter in by_letter), choices, strict=True))
+    answer = re.sub(r"^\s*\(?([A-H])[).:、]\s*(?=\S)", "", str(answer)).strip()
+    answer = letters.get(answer.strip("().").upper(), answer)
+    if answer not in choices:
+        raise ValueError(f"{where}: answer {answer!r} is none of {', '.join(map(repr, choices))}")
+    return {"question": str(question).strip(), "choices": choices, "answer": answer}

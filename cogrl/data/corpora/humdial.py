@@ -1,0 +1,105 @@
+"""HumDial 2026, track 1 (emotional intelligence): dialogues of 3 to 5 turns, each user turn recorded, zh and en.
+
+Source: https://aslp-lab.github.io/HumDial-Challenge/ and https://github.com/ASLP-lab/Hum-Dial (arXiv:2601.05564).
+Licence: for registered participants. Layouts, from the official pages (any of the three folders may be there alone):
+
+    <raw>/train/{zh,en}/task2_3.jsonl with the audio folder task2_3/, …      <raw>/dev/{zh,en}/task2.jsonl, …
+    <raw>/HD-Track1-Test/{zh,en}/HD-Track1-T1.jsonl with HD-Track1-T1/{dialogue_id}_{turn_id}.wav
+
+Task numbers changed between the releases: `task1` is recognition of one turn (unranked), `task2` and `HD-Track1-T1`
+the trajectory, `task3` and `T2` the reasoning, `task4` and `T3` the empathetic answer. `Example.task` says which.
+The turn to answer is the last one, where the user asks about the trajectory or its causes; for empathy it is the
+second turn that is not neutral, as in the official eval_task3.py, or the last such turn, as its readme says. Replies of
+earlier turns are part of the dialogue. Training lines have the reference response as target B.
+Splits: train, dev -> val, test; speakers are not published, so a dialogue counts as its own speaker. Dialogues the
+organisers withdrew from the test are dropped.
+"""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Literal
+
+from cogrl.data.corpora.corpus import Reading, Source, require, with_audio, within
+from cogrl.data.corpora.dialogues import read_dialogues, turns_of
+from cogrl.types import Example, Turn
+
+SOURCE = Source("HumDial track 1", "https://aslp-lab.github.io/HumDial-Challenge/", "registered participants")
+FOLDERS = {"train": "train", "dev": "val", "HD-Track1-Test": "test"}
+TASKS = {
+    "task1": "recognition",
+    "task2": "trajectory",
+    "task3": "reasoning",
+    "task4": "empathy",
+    "HD-Track1-T1": "trajectory",
+    "HD-Track1-T2": "reasoning",
+    "HD-Track1-T3": "empathy",
+}
+WITHDRAWN = re.compile(r"task2_4_en_0002_0014|task2_[345]_zh_0015.*")
+
+
+def read(raw: Path, empathy_turn: Literal["second", "last"] = "second", partial: bool = False) -> Reading:
+    """The dialogues whose folders are there, one example each.
+
+    Raises FileNotFoundError when there is none of the folders or, unless `partial`, when one of them lacks a language,
+    and ValueError, naming `file:line`, for a broken line or for clips that can not be read.
+    """
+    expected = "one of " + ", ".join(f"{folder}/{{zh,en}}/*.jsonl" for folder in FOLDERS)
+    root = within(raw, "*/[ze][hn]/*.jsonl", SOURCE, expected)
+    reading = Reading(SOURCE, {name: [] for name in FOLDERS.values()}, disjoint=("text_group", "speaker"))
+    lists = [root / folder / language for folder in FOLDERS if (root / folder).is_dir() for language in ("zh", "en")]
+    require([path for path in lists if not any(path.glob("*.jsonl"))], SOURCE, partial, reading.dropped)
+    found = [example for folder in lists for example in _language(folder, empathy_turn, reading)]
+    for example in with_audio(found, SOURCE, partial, reading.dropped):
+        reading.splits[example.split].append(example)
+    return reading
+
+
+def _language(folder: Path, empathy_turn: str, reading: Reading) -> Iterator[Example]:
+    split, language = FOLDERS[folder.parent.name], folder.name
+    for path in sorted(folder.glob("*.jsonl")):
+        task = next((task for prefix, task in TASKS.items() if path.stem.startswith(prefix)), None)
+        if task is None:
+            reading.dropped[f"unknown task list {path.name}"] += 1
+            continue
+        for where, dialogue in read_dialogues(path):
+            name = str(dialogue["dialogue_id"])
+            if split == "test" and WITHDRAWN.fullmatch(name):
+                reading.dropped["withdrawn by the organisers"] += 1
+                continue
+            turns = turns_of(dialogue, where, (folder / path.stem, folder, folder.parent), reading.dropped)
+            place = target(turns, empathy_turn) if task == "empathy" else len(turns) - 1
+            if place is None:
+                reading.dropped["empathy: no second turn that is not neutral"] += 1
+                continue
+            if place == 0 and turns[0].emotion is None:
+                reading.dropped["a single turn without a label"] += 1
+                continue
+            yield _example(f"{split}-{language}-{path.stem}-{name}", name, turns[: place + 1], split, task, language)
+
+
+def target(turns: list[Turn], empathy_turn: str) -> int | None:
+    """The place of the turn an empathetic answer is judged on; None when there is none."""
+    felt = [place for place, turn in enumerate(turns) if turn.emotion != "neutral"]
+    if empathy_turn == "last":
+        return felt[-1] if felt else None
+    return felt[1] if len(felt) > 1 else None
+
+
+def _example(name: str, dialogue: str, turns: list[Turn], split: str, task: str, language: str) -> Example:
+    last = turns[-1]
+    return Example(
+        id=f"humdial-{name}",
+        audio=last.audio,
+        split=split,
+        text=last.text,
+        text_group=f"humdial-{split}-{language}-{dialogue}",
+        speaker=f"humdial-{split}-{language}-{dialogue}",
+        emotion=last.emotion,
+        turns=tuple(turns[:-1]),
+        task=task,
+        language=language,
+        targets={"B": last.reply} if last.reply else {},
+        source=f"HumDial 2026 track 1 {SOURCE.url}",
+        licence=SOURCE.licence,
+    )

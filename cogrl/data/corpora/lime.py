@@ -1,0 +1,152 @@
+"""LIME-440K, the published core: one text spoken with several emotions at three intensities. (arXiv:2606.06940)
+
+Source: https://huggingface.co/datasets/zhaoxiaoxian/LIME-440K_CogAudio-LLM, described at
+https://github.com/zxzhao0/CogAudio-LLM. Licence: see the dataset's page. 22.05 kHz: train with `data.convert: true`.
+Layout, from a public script that read the release:
+
+    <raw>/PartA_json_CN/10.json, <raw>/PartB_json_EN/10.json: one object keyed by utterance id,
+        "10_1_surprise": {"text": …, "emotion": "SURPRISE", "scenario": …, "group": "10_g_0",
+                          "wav_path": "/10/medium/10_1_surprise.wav"}
+
+The folder in `wav_path` is the intensity (low, medium, high). Where the audio archives unpack to is not described:
+every folder PartA* (PartB*) of <raw> without json, and <raw> itself, is tried as the root of the paths. The leading
+number of an id is taken for the speaker; the publishers do not say what it is.
+Within a group the words are the same but the punctuation follows the emotion ("…!" for anger, "……" for sadness), so the
+text alone would give the label away: every text is reduced to its words and a full stop. Groups whose words differ are
+dropped, as are utterances without a transcript (Part B had some), each counted.
+Splits: by words, drawn with `seed`, so that no text is in two splits; speakers are shared.
+"""
+
+import json
+import random
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from cogrl.data.corpora.corpus import Reading, Source, require, same_words, with_audio, within, words
+from cogrl.types import Emotion, Example, Intensity
+
+SOURCE = Source(
+    "LIME-440K", "https://huggingface.co/datasets/zhaoxiaoxian/LIME-440K_CogAudio-LLM", "see the dataset's page"
+)
+LABELS: dict[str, Emotion] = {
+    "ANGER": "anger",
+    "ANGRY": "anger",
+    "HAPPY": "happy",
+    "SAD": "sad",
+    "SURPRISE": "surprise",
+    "FEAR": "fear",
+    "DISGUST": "disgust",
+    "NEUTRAL": "neutral",
+}
+INTENSITY: dict[str, Intensity] = {"low": "low", "medium": "mid", "high": "high"}
+PARTS = {"PartA": ("PartA_json_CN", "zh"), "PartB": ("PartB_json_EN", "en")}
+_KEYS = ("text", "emotion", "scenario", "group", "wav_path")
+
+
+def read(raw: Path, val_share: float = 0.05, test_share: float = 0.05, seed: int = 0, partial: bool = False) -> Reading:
+    """The corpus, split by words.
+
+    Raises FileNotFoundError for a missing part (unless `partial`: then one part is enough) or when no folder holds the
+    audio, and ValueError for a file that is no such object or for clips that can not be read.
+    """
+    if val_share < 0 or test_share < 0 or val_share + test_share >= 1:
+        raise ValueError(f"val_share={val_share} and test_share={test_share} must leave something for training")
+    root = within(raw, "Part[AB]_json_*/*.json", SOURCE, "PartA_json_CN/*.json, PartB_json_EN/*.json and the audio")
+    reading = Reading(SOURCE, {"train": [], "val": [], "test": []}, disjoint=("text_group",))
+    folders = [root / folder for folder, _ in PARTS.values()]
+    require([folder for folder in folders if not folder.is_dir()], SOURCE, partial, reading.dropped)
+    found = [example for part in PARTS if (root / PARTS[part][0]).is_dir() for example in _part(root, part, reading)]
+    for example in with_audio(found, SOURCE, partial, reading.dropped):
+        draw = random.Random(f"{seed}/{example.text_group}").random()
+        split = "test" if draw < test_share else "val" if draw < test_share + val_share else "train"
+        reading.splits[split].append(replace(example, split=split))
+    return reading
+
+
+def _part(root: Path, part: str, reading: Reading) -> Iterator[Example]:
+    folder, language = PARTS[part]
+    records = {}
+    for path in sorted((root / folder).glob("*.json")):
+        records |= {(path.stem, name): record for name, record in _records(path).items()}
+    leaks, different = _groups(records, reading, part)
+    reading.notes.append(f"{part}: punctuation differed by emotion within {leaks} groups; normalised in all")
+    audio = _audio_root(root, part, records)
+    for (file, name), record in records.items():
+        path = audio / str(record["wav_path"]).lstrip("/")
+        label, level = str(record["emotion"]).upper(), path.parent.name.lower()
+        reason = None
+        if not words(str(record["text"] or "")):
+            reason = "no transcript"
+        elif (file, record["group"]) in different:
+            reason = "group holds different words"
+        elif label not in LABELS:
+            reason = f"label {label}"
+        elif level not in INTENSITY:
+            reason = f"intensity folder {level}"
+        if reason is not None:
+            reading.dropped[reason] += 1
+            continue
+        text = plain(record["text"])
+        yield Example(
+            id=f"lime-{part[-1]}-{level}-{name}",
+            audio=path,
+            split="",
+            text=text,
+            text_group=same_words(text),
+            speaker=f"lime-{part[-1]}-{name.split('_')[0]}",
+            emotion=LABELS[label],
+            intensity=INTENSITY[level],
+            scenario=record["scenario"] or None,
+            language=language,
+            synthesis={"group": record["group"]},
+            source=f"LIME-440K {part} {SOURCE.url}",
+            licence=SOURCE.licence,
+        )
+
+
+def plain(text: str) -> str:
+    """The words and a full stop: what is left when punctuation may not tell the emotion."""
+    kept = words(text)
+    return kept + ("。" if kept and kept[-1] > "\u2e80" else ".")
+
+
+def _records(path: Path) -> dict[str, dict[str, Any]]:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except json.JSONDecodeError as error:
+        raise ValueError(f"{path}:{error.lineno}: not JSON: {error.msg}; download the file again") from error
+    if not isinstance(content, dict):
+        raise ValueError(f"{path}: must be an object keyed by utterance id, got {type(content).__name__}")
+    for name, record in content.items():
+        missing = [key for key in _KEYS if key not in record] if isinstance(record, dict) else _KEYS
+        if missing:
+            raise ValueError(f"{path}: {name}: missing {', '.join(missing)}; expected {', '.join(_KEYS)}")
+    return content
+
+
+def _groups(records: dict, reading: Reading, part: str) -> tuple[int, set[tuple[str, str]]]:
+    """How many groups leak through punctuation, and which hold different words."""
+    texts = defaultdict(set)
+    for (file, _), record in records.items():
+        if record["text"]:
+            texts[file, record["group"]].add(str(record["text"]).strip())
+    different = {group for group, found in texts.items() if len({words(text) for text in found}) > 1}
+    return sum(len(found) > 1 for group, found in texts.items() if group not in different), different
+
+
+def _audio_root(root: Path, part: str, records: dict) -> Path:
+    if not records:
+        raise ValueError(f"{SOURCE.name}: {root / PARTS[part][0]} holds no utterances")
+    first = str(next(iter(records.values()))["wav_path"]).lstrip("/")
+    folders = [path for path in sorted(root.glob(f"{part}*")) if path.is_dir() and "json" not in path.name]
+    for folder in (*folders, root):
+        if (folder / first).is_file():
+            return folder
+    tried = ", ".join(map(str, (*folders, root)))
+    raise FileNotFoundError(
+        f"{SOURCE.name}: {first} is in none of {tried}; unpack the audio archives of {part} into {root / part}_wav. "
+        f"Get them from {SOURCE.url}"
+    )
