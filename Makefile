@@ -21,7 +21,9 @@ demo: setup
 	@echo "Browse the runs, the answers and their audio: $(BIN)/cogrl ui"
 
 test: setup
-	@$(BIN)/python -m pytest -q -m "not slow" && $(BIN)/python -m pytest -q -m slow
+	@$(BIN)/python -m pytest -q -m "not slow"
+	@TRITON_INTERPRET=1 $(BIN)/python -m pytest -q tests/interpreter || [ $$? -eq 5 ]   # 5: no Triton, nothing to run
+	@$(BIN)/python -m pytest -q -m slow
 
 lint: setup
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check .

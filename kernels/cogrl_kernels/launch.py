@@ -30,6 +30,15 @@ class AotCase:
     tensor_cores: bool = False
 
 
+def signature(kernel: Any, **types: str) -> dict[str, str]:
+    """The type of every argument of `kernel`, in its order; those not named are constexpr. Raises TypeError on a name
+    the kernel does not have."""
+    unknown = types.keys() - set(kernel.arg_names)
+    if unknown:
+        raise TypeError(f"{kernel.__name__} has no argument {', '.join(sorted(unknown))}; it has {kernel.arg_names}")
+    return {name: types.get(name, "constexpr") for name in kernel.arg_names}
+
+
 def interpreted(kernel: Any) -> bool:
     """Whether `kernel` runs in Triton's interpreter (TRITON_INTERPRET=1 when Triton was imported)."""
     return type(kernel).__name__ == "InterpretedFunction"

@@ -5,17 +5,19 @@ and shifted by the running maximum before anything is summed (online softmax, ar
 A logit that is NaN or +inf makes the results of its row NaN, and of no other row.
 """
 
+import itertools
+
 import torch
 import triton
 import triton.language as tl
 from torch import Tensor
 
-from cogrl_kernels.launch import AotCase, require_launchable
+from cogrl_kernels.launch import AotCase, require_launchable, signature
 
 LOG2E = tl.constexpr(1.4426950408889634)
 LN2 = tl.constexpr(0.6931471805599453)
 NOTHING = tl.constexpr(-1e30)
-"""Where a running maximum starts and what a column outside the vocabulary holds: finite, so that no difference is NaN."""
+"""Where a running maximum starts, and a column outside the vocabulary: finite, so that no difference is NaN."""
 
 BLOCK = 4096
 WARPS = 8
@@ -170,7 +172,9 @@ def _stats(z, targets, temperature, softcap, finish):
     z = z if z.stride(1) == 1 else z.contiguous()
     n, v = z.shape
     out = z.new_empty(4, n)
-    if n:
+    if not n:
+        return out.unbind()
+    with torch.cuda.device_of(z):
         stats_kernel[(n,)](
             z,
             targets.contiguous(),
@@ -210,7 +214,9 @@ def row_grad_(
     n, v = z.shape
     out = z if out_dtype == torch.float32 else torch.empty_like(z, dtype=out_dtype)
     vectors = [None if x is None else x.float().contiguous() for x in (lse, entropy, grad_logprobs, grad_entropy)]
-    if n:
+    if not n:
+        return out
+    with torch.cuda.device_of(z):
         grad_kernel[(n,)](
             z,
             out,
@@ -230,7 +236,7 @@ def row_grad_(
 
 
 def per_row(temperature: Tensor | float, targets: Tensor) -> Tensor:
-    """The temperature of every target (c,), float32: one kernel for one number, a number in a tensor and one per row."""
+    """The temperature of every target (c,), float32, from a number, a number in a tensor, or one per target."""
     if isinstance(temperature, Tensor):
         return temperature.float().expand(len(targets)).contiguous()
     return torch.full((len(targets),), float(temperature), dtype=torch.float32, device=targets.device)
@@ -243,36 +249,36 @@ def _check(operation: str, z: Tensor, targets: Tensor) -> None:
 
 
 def aot_cases() -> list[AotCase]:
-    """What `row_stats` and `row_grad_` launch."""
-    stats = {"z": "*fp32", "targets": "*i64", "temperature": "*fp32", "out": "*fp32", "softcap": "fp32"}
-    stats |= {"n": "i32", "v": "i32", "stride": "i32", "CAPPED": "constexpr", "FINISH": "constexpr"}
-    stats |= {"BLOCK": "constexpr"}
+    """What `row_stats`, `row_partials` and `row_grad_` launch."""
+    pointers = dict.fromkeys(("z", "temperature"), "*fp32") | {"targets": "*i64"}
+    types = pointers | {"out": "*fp32", "softcap": "fp32"} | dict.fromkeys(("n", "v", "stride"), "i32")
     cases = [
         AotCase(
-            f"row_stats{' capped' * capped}{'' if finish else ' partials'}",
+            f"{'row_stats' if finish else 'row_partials'}{' capped' * capped}",
             stats_kernel,
-            stats,
+            signature(stats_kernel, **types),
             {"CAPPED": capped, "FINISH": finish, "BLOCK": BLOCK},
-            ("z", "targets", "temperature", "out", "v", "stride"),
+            (*pointers, "out", "v", "stride"),
             WARPS,
         )
-        for capped, finish in ((False, True), (True, True), (True, False))
+        for capped, finish in itertools.product((False, True), repeat=2)
     ]
-    vectors = ("lse", "entropy", "grad_logprobs", "grad_entropy", "temperature")
-    for dtype, capped, entropy in (("fp32", False, False), ("bf16", True, True), ("fp16", False, True)):
-        grad = {"z": "*fp32", "out": f"*{dtype}", "targets": "*i64"} | dict.fromkeys(vectors, "*fp32")
-        grad |= {"softcap": "fp32", "v": "i32", "z_stride": "i32", "out_stride": "i32"}
-        grad |= dict.fromkeys(("CAPPED", "ENTROPY", "BLOCK"), "constexpr")
-        constexprs = {"CAPPED": capped, "ENTROPY": entropy, "BLOCK": BLOCK}
-        if not entropy:
-            grad["grad_entropy"], constexprs["grad_entropy"] = "constexpr", None
+    pointers |= dict.fromkeys(("lse", "entropy", "grad_logprobs", "grad_entropy"), "*fp32")
+    types = {"softcap": "fp32"} | dict.fromkeys(("v", "z_stride", "out_stride"), "i32")
+    for out, capped, given in (
+        *itertools.product(("fp32", "bf16"), (False, True), (False, True)),
+        ("fp16", True, True),
+    ):
+        mine = pointers | {"out": f"*{out}"}
+        if not given:
+            del mine["grad_entropy"]
         cases.append(
             AotCase(
-                f"row_grad {dtype}{' capped' * capped}{' entropy' * entropy}",
+                f"row_grad {out}{' capped' * capped}{' entropy' * given}",
                 grad_kernel,
-                grad,
-                constexprs,
-                tuple(k for k, t in grad.items() if t.startswith("*")) + ("v", "z_stride", "out_stride"),
+                signature(grad_kernel, **mine, **types),
+                {"CAPPED": capped, "ENTROPY": given, "BLOCK": BLOCK} | ({} if given else {"grad_entropy": None}),
+                (*mine, "v", "z_stride", "out_stride"),
                 WARPS,
             )
         )
