@@ -128,7 +128,8 @@ class _Batch:
         """Asks until there is an answer, tries or time are used up, or asking again is pointless."""
         patience, start, tries = self.client.patience, time.monotonic(), 0
         if self.failed_in_a_row >= patience.failures_in_a_row:
-            return Failure(self.last_error)
+            reason = f"not asked, for {self.failed_in_a_row} questions in a row had failed, the last: {self.last_error}"
+            return Failure(ConnectionError(reason))
         ends = min(self.ends, start + patience.question_s)
         error: Exception = TimeoutError("the deadline of the batch passed before this question was asked")
         while tries < patience.attempts and time.monotonic() < ends:

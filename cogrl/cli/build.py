@@ -5,6 +5,7 @@ import json
 import shutil
 from pathlib import Path
 
+from cogrl.cli.build_annotate import add_annotate
 from cogrl.cli.build_corpora import CORPORA, add_corpora
 from cogrl.cli.digest import digest
 
@@ -20,7 +21,7 @@ _SIZES = {
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    targets = parser.add_subparsers(metavar=f"{{lime-mini,tiny-model,{','.join(CORPORA)}}}", required=True)
+    targets = parser.add_subparsers(metavar=f"{{lime-mini,tiny-model,annotate,{','.join(CORPORA)}}}", required=True)
     corpus = targets.add_parser("lime-mini", help="the spoken corpus: manifests, audio and a card")
     corpus.add_argument("--out", type=Path, default=Path("data/lime-mini"))
     corpus.add_argument("--tier", default="mini", help="mini (espeak-ng voices) or smoke (a numpy voice, for tests)")
@@ -37,6 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         model.add_argument(f"--{name.replace('_', '-')}", type=int, default=argparse.SUPPRESS, help=text)
     model.set_defaults(build=tiny_model)
     add_corpora(targets)
+    add_annotate(targets)
 
 
 def main(options: argparse.Namespace) -> int:

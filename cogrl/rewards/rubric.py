@@ -6,13 +6,13 @@ for them, so theirs is ours. What was said and what is judged are written by oth
 they reach the judge as strings of a JSON object, never as part of its orders.
 """
 
-import json
 from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
 from cogrl.chat.json_answer import parse_object
 from cogrl.chat.question import Question
+from cogrl.chat.quoting import quoted
 from cogrl.types import Emotion
 
 _DATA = """
@@ -52,7 +52,6 @@ Score each step on its own, with a whole number:
     + _DATA
     + '{"reasoning": "...", and for each step given its name with its score, such as "Intent": 1-4}'
 )
-_ESCAPED = {ord(mark): f"\\u{ord(mark):04x}" for mark in "<>[]{}|"}
 
 
 def empathy_question(text: str, emotion: Emotion, reply: str) -> Question:
@@ -67,17 +66,6 @@ def steps_question(text: str, emotion: Emotion, scenario: str | None, steps: Map
     material = {"user_text": text, "audio_emotion": emotion, "scenario": scenario or "unknown", "thoughts": dict(steps)}
     read = partial(_scores, names={name: name for name in steps})
     return Question(_STEPS, quoted(material), read, _schema(list(steps)), "steps")
-
-
-def quoted(material: Mapping[str, Any] | str) -> str:
-    r"""JSON whose strings can neither end early nor spell a control token of the judge's own chat template.
-
-    Brackets and bars inside strings are written as \u escapes, which whoever reads JSON undoes: a reply that contains
-    `<|im_end|>` or `[/INST]` is judged as text.
-    """
-    if isinstance(material, Mapping):
-        return "{" + ", ".join(f"{quoted(name)}: {quoted(value)}" for name, value in material.items()) + "}"
-    return json.dumps(material, ensure_ascii=False).translate(_ESCAPED)
 
 
 def _schema(scores: Sequence[str]) -> dict[str, Any]:

@@ -16,10 +16,11 @@ from jsonargparse import ArgumentParser
 from cogrl.chat.client import ChatClient, Patience
 from cogrl.chat.endpoint import Endpoint
 from cogrl.chat.question import Prices
+from cogrl.chat.quoting import quoted
 from cogrl.prompts import Eips
 from cogrl.rewards.composite import DualRouteReward, ExplicitReward, ImplicitReward, Reward
 from cogrl.rewards.http_judge import HttpJudgeReward
-from cogrl.rewards.rubric import empathy_question, quoted, steps_question
+from cogrl.rewards.rubric import empathy_question, steps_question
 from cogrl.types import Example
 
 TEXT = "They moved the weekly review to Thursday."

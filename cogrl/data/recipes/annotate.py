@@ -1,0 +1,89 @@
+"""Targets for spoken utterances: whoever writes them sees the words and the label, never hears the audio.
+
+That is how LIME-440K was annotated (arXiv:2606.06940, section 2). `TemplateAnnotator` composes LIME-mini's clauses on
+this machine; `annotate_chat.ChatAnnotator` asks a language model.
+"""
+
+import json
+import random
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Protocol, runtime_checkable
+
+from cogrl.data.manifest import read_manifest, write_manifest
+from cogrl.data.recipes import lime_text
+from cogrl.types import Emotion, Intensity, Route
+
+
+@dataclass(frozen=True)
+class Utterance:
+    """What an annotator knows. `id` decides what is random about its targets."""
+
+    id: str
+    text: str
+    emotion: Emotion
+    intensity: Intensity | None = None
+    scenario: str | None = None
+
+
+@dataclass(frozen=True)
+class Annotations:
+    """By utterance id: targets of both routes; why an utterance got none; and whose answer did not come.
+
+    `report` says what it took.
+    """
+
+    targets: Mapping[str, Mapping[Route, str]]
+    rejected: Mapping[str, str] = field(default_factory=dict)
+    unanswered: Mapping[str, str] = field(default_factory=dict)
+    report: str = "made on this machine"
+
+
+@runtime_checkable
+class Annotator(Protocol):
+    """Writes the thought and the reply that a good assistant would have had."""
+
+    def annotate(self, utterances: Sequence[Utterance]) -> Annotations: ...
+
+
+class TemplateAnnotator:
+    """LIME-mini's clauses, drawn by the utterance's id: English, offline, the scenarios of LIME-mini only."""
+
+    def annotate(self, utterances: Sequence[Utterance]) -> Annotations:
+        """An utterance of another scenario is rejected; one without intensity counts as mid."""
+        targets, rejected = {}, {}
+        for spoken in utterances:
+            scenario, intensity = spoken.scenario or "unknown", spoken.intensity or "mid"
+            try:
+                rng = random.Random(spoken.id)
+                targets[spoken.id] = lime_text.targets(spoken.emotion, intensity, scenario, spoken.text, rng)
+            except KeyError as error:
+                rejected[spoken.id] = str(error.args[0])
+        return Annotations(targets, rejected)
+
+
+def annotate_manifest(manifest: Path, out: Path, annotator: Annotator) -> Annotations:
+    """Writes `manifest` to `out` with new targets; other fields stay, audio stays where it is.
+
+    Rejected lines are left out and listed in `<out>.rejected.jsonl` with their reasons. Raises ConnectionError, and
+    writes nothing, when answers did not come: a corpus must not shrink because a server was down. Run again, then;
+    what was answered is not asked again. Raises ValueError when every line was rejected.
+    """
+    examples = read_manifest(manifest)
+    made = annotator.annotate([Utterance(e.id, e.text, e.emotion, e.intensity, e.scenario) for e in examples])
+    if made.unanswered:
+        first, reason = next(iter(made.unanswered.items()))
+        raise ConnectionError(
+            f"{len(made.unanswered)} of {len(examples)} utterances got no answer ({first}: {reason}); "
+            f"run the same command again, only these will be asked ({made.report})"
+        )
+    if not made.targets:
+        first, reason = next(iter(made.rejected.items()))
+        raise ValueError(f"{manifest}: every line was rejected, such as {first}: {reason}")
+    notes = out.with_name(f"{out.name}.rejected.jsonl")
+    lines = [{"id": e.id, "where": e.where, "reason": made.rejected[e.id]} for e in examples if e.id in made.rejected]
+    out.parent.mkdir(parents=True, exist_ok=True)
+    notes.write_text("".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines), encoding="utf-8")
+    write_manifest(out, [replace(e, targets=made.targets[e.id]) for e in examples if e.id in made.targets])
+    return made
