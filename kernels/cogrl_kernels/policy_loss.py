@@ -13,10 +13,11 @@ from typing import Literal
 
 from torch import Tensor
 
-from cogrl_kernels.dispatch import choose
+from cogrl_kernels.dispatch import choose, fastest
 from cogrl_kernels.policy_checks import check_policy_inputs
 from cogrl_kernels.policy_config import PolicyLossConfig
 from cogrl_kernels.policy_metrics import PolicyMetrics, policy_table
+from cogrl_kernels.policy_op import fused
 from cogrl_kernels.policy_tokens import Number, policy_tokens, token_terms
 
 __all__ = ["PolicyLossConfig", "PolicyLossOutput", "PolicyMetrics", "policy_loss"]
@@ -57,7 +58,8 @@ def policy_loss(
     entropy) has loss and gradient 0, stays in the denominator, and is counted in `metrics["bad"]`.
     Raises ValueError on inputs that do not fit (values on a GPU or while compiling: a device assertion).
     """
-    function = choose("policy_loss", impl, {"reference": reference}, auto="reference")
+    implementations = {"reference": reference, "triton": fused}
+    function = choose("policy_loss", impl, implementations, auto=fastest(logprobs, "reference"), like=logprobs)
     against = {"old_logprobs": old_logprobs, "ref_logprobs": ref_logprobs, "rollout_logprobs": rollout_logprobs}
     counts = {"num_tokens": num_tokens, "num_rollouts": num_rollouts}
     check_policy_inputs(
