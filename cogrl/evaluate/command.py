@@ -10,10 +10,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--policy", action="append", required=True, metavar="[NAME=]DIR", help="Hugging Face folder; repeat to compare"
     )
     parser.add_argument("--data", type=Path, required=True, help="JSONL manifest to test on")
-    parser.add_argument("--out", type=Path, required=True, help="folder for report.md, metrics.json, answers, figure")
+    parser.add_argument("--out", type=Path, required=True, help="folder for report.md, report.json, answers, figure")
     parser.add_argument("--max-new-tokens", type=int, default=128, help="longest answer (default: %(default)s)")
     parser.add_argument("--dtype", default="float32", help="of the weights (default: %(default)s)")
     parser.add_argument("--limit", type=int, help="only the first so many clips")
+    parser.add_argument(
+        "--draws", type=int, default=2, help="sampled replies a clip, for the response difference; 0: not measured"
+    )
+    parser.add_argument("--epitome", type=Path, help="folder of `cogrl epitome train`; adds ER, IP, EX levels")
     parser.add_argument("--store", help="MLflow store; logs the report, the figures and the metrics there when given")
     parser.add_argument("--parent-run", help="MLflow run to nest under")
 
@@ -25,6 +29,7 @@ def main(args: argparse.Namespace) -> None:
     from cogrl.audio import load_audio
     from cogrl.data.manifest import check_audio_files, read_manifest
     from cogrl.evaluate.emotion import evaluate_policy
+    from cogrl.evaluate.epitome import load_all
     from cogrl.evaluate.report import write
     from cogrl.models.qwen2_audio import Qwen2Audio
     from cogrl.rewards.composite import DualRouteReward, ExplicitReward, ImplicitReward
@@ -33,6 +38,7 @@ def main(args: argparse.Namespace) -> None:
     disable_progress_bar()
     args.out.mkdir(parents=True, exist_ok=True)  # refused now, not after all the answers
     examples = read_manifest(args.data)[: args.limit]
+    raters = {name: found.levels for name, found in load_all(args.epitome).items()} if args.epitome else {}
     reward = DualRouteReward(ExplicitReward(), ImplicitReward())
     evaluations = []
     for item in args.policy:
@@ -42,7 +48,10 @@ def main(args: argparse.Namespace) -> None:
         check_audio_files(examples, policy.sampling_rate, policy.max_audio_s)
         clips = [Clip(e, load_audio(e.audio, sampling_rate=policy.sampling_rate, name=e.id)) for e in examples]
         print(f"answering {len(clips)} clips with {path}", flush=True)
-        evaluations.append(evaluate_policy(name or Path(path).name, policy, clips, reward, args.max_new_tokens))
+        found = evaluate_policy(
+            name or Path(path).name, policy, clips, reward, args.max_new_tokens, draws=args.draws, raters=raters
+        )
+        evaluations.append(found)
     print("\n" + write(evaluations, args.out))
     if args.store:
         from cogrl.evaluate.tracking import log_report

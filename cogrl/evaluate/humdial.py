@@ -1,0 +1,139 @@
+"""HumDial track 1: dialogues, target turns, scales and the final score of the challenge.
+
+Source: https://github.com/ASLP-lab/Hum-Dial (Emotional_Intelligence/) and the published results,
+https://aslp-lab.github.io/HumDial-Challenge/track1/results. A line of a file to be judged is one dialogue with the
+responses filled in, in either of the published spellings:
+
+    {"dialogue_id": "task2_3_en_0001", "turns": [{"turn_id": 1, "emotion": "sad", "text": "…", "response_text": "…",
+     "response_audio": "a.wav"}, …]}                          (or `input_emotion` and `input_text`)
+
+Tasks 1 and 2 are judged at the last turn, where the user asks. Task 3 has two published target turns: the README says
+the *last* non-neutral one, `eval_task3.py`, which made the published scores, takes the *second*.
+"""
+
+import json
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+Language = Literal["zh", "en"]
+
+
+@dataclass(frozen=True)
+class Task:
+    """A ranked task. `scale` maps the whole points 1 to 5 of a judge to the scores that the task knows."""
+
+    number: int
+    dimensions: tuple[str, str, str]
+    scale: tuple[int, int, int, int, int]
+
+    def snapped(self, score: float) -> int:
+        """A judge's score on the task's scale. Raises ValueError outside 1 to 5 (the challenge would call 9 a 5)."""
+        if not 1 <= score <= 5:
+            raise ValueError(f"task {self.number} is scored from 1 to 5, got {score!r}")
+        return self.scale[int(score) - 1]
+
+
+ODD = (1, 1, 3, 3, 5)
+"""Scale of tasks 1 and 2: <= 2 is 1, <= 4 is 3, else 5."""
+TASKS = {
+    1: Task(1, ("Accuracy_Completeness", "Depth_Granularity", "Added_Value"), ODD),
+    2: Task(2, ("Information_Integration", "Insight_RootCause", "Clarity_Logic"), ODD),
+    3: Task(3, ("textual_empathy_insight", "vocal_empathy_congruence", "audio_quality_naturalness"), (1, 2, 3, 4, 5)),
+}
+
+
+@dataclass(frozen=True)
+class Turn:
+    """What the user said, with which emotion, and the response to be judged. No audio: the response is text."""
+
+    emotion: str
+    text: str
+    response: str
+    audio: Path | None = None
+
+
+@dataclass(frozen=True)
+class Dialogue:
+    id: str
+    turns: tuple[Turn, ...]
+
+
+def last_turn(turns: Sequence[Turn]) -> int:
+    """Where the user asks (tasks 1 and 2)."""
+    return len(turns) - 1
+
+
+def second_non_neutral(turns: Sequence[Turn]) -> int | None:
+    """Task 3 as `eval_task3.py` does it; None: the dialogue is skipped."""
+    feeling = _non_neutral(turns)
+    return feeling[1] if len(feeling) > 1 else None
+
+
+def last_non_neutral(turns: Sequence[Turn]) -> int | None:
+    """Task 3 as the README has it; None: the dialogue is skipped."""
+    feeling = _non_neutral(turns)
+    return feeling[-1] if feeling else None
+
+
+TARGETS: dict[str, Callable[[Sequence[Turn]], int | None]] = {"second": second_non_neutral, "last": last_non_neutral}
+
+
+def language_of(text: str) -> Language | None:
+    """zh where at least half of the units (Chinese characters, Latin words) are Chinese, else en; None without any."""
+    chinese, latin = len(re.findall(r"[\u3400-\u4dbf\u4e00-\u9fff]", text)), len(re.findall(r"[A-Za-z]+", text))
+    if not chinese + latin:
+        return None
+    return "zh" if chinese >= latin else "en"
+
+
+def final_language(task_1: float, task_2: float, d1: float, d2: float, d3: float) -> float:
+    """0.2 T1 + 0.2 T2 + 0.1 D1 + 0.25 D2 + 0.25 D3: task averages and the dimensions of task 3, of one language.
+
+    Officially D1 is a judge model's, D2 and D3 are those of 20 people (10 a language).
+    """
+    return 0.2 * task_1 + 0.2 * task_2 + 0.1 * d1 + 0.25 * d2 + 0.25 * d3
+
+
+def final(zh: float, en: float) -> float:
+    """The score that ranks: both languages count alike."""
+    return (zh + en) / 2
+
+
+def read_dialogues(path: Path) -> list[Dialogue]:
+    """The dialogues of a JSONL file; audio paths are relative to it. Raises ValueError naming line and dialogue."""
+    if not path.is_file():
+        raise FileNotFoundError(f"{path} is missing; it holds one dialogue a line, with `response_text` in each turn")
+    found = []
+    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
+        if line.strip():
+            try:
+                found.append(_dialogue(json.loads(line), path.parent))
+            except (ValueError, KeyError, TypeError, AttributeError) as error:
+                raise ValueError(f"{path}:{number}: no dialogue: {error!r}") from error
+    if not found:
+        raise ValueError(f"{path}: holds no dialogues")
+    return found
+
+
+def _dialogue(record: dict, folder: Path) -> Dialogue:
+    turns = tuple(_turn(turn, folder) for turn in record["turns"])
+    if not turns:
+        raise ValueError(f"{record['dialogue_id']} has no turns")
+    return Dialogue(record["dialogue_id"], turns)
+
+
+def _turn(record: dict, folder: Path) -> Turn:
+    emotion, text = (record.get(f"input_{key}") or record.get(key) for key in ("emotion", "text"))
+    if not emotion or not text:
+        raise ValueError(f"turn {record.get('turn_id')} needs `emotion` and `text` (or `input_emotion`, `input_text`)")
+    # some systems leave their chat template before the answer
+    response = (record.get("response_text") or "").rpartition("assistant\n")[2].strip()
+    audio = folder / record["response_audio"] if record.get("response_audio") else None
+    return Turn(emotion, text, response, audio)
+
+
+def _non_neutral(turns: Sequence[Turn]) -> list[int]:
+    return [i for i, turn in enumerate(turns) if turn.emotion.lower() != "neutral"]
