@@ -19,7 +19,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "operation",
         nargs="*",
         default=["all"],
-        help="policy_loss, linear_logprob, linear_policy_loss, or all (default)",
+        help="policy_loss, linear_logprob, linear_policy_loss, grouped, or all (default)",
     )
     parser.add_argument("--tokens", nargs="+", type=int, metavar="N", help="tokens in all (default: suits the device)")
     parser.add_argument("--heads", nargs="+", metavar="DxV[@CAP]", help="width x vocabulary, @ and a logit cap")
@@ -70,12 +70,13 @@ def main(options: argparse.Namespace) -> int:
 def plan_of(options: argparse.Namespace) -> Any:
     """The options, checked. Raises ValueError with the nearest name, or with what the option may be."""
     import torch
-    from cogrl_bench.operations import OPERATIONS, load
+    from cogrl_bench.operations import NAMES
     from cogrl_bench.plan import Plan
+    from cogrl_bench.run import providers
 
-    operations = tuple(OPERATIONS) if "all" in options.operation else tuple(dict.fromkeys(options.operation))
+    operations = NAMES if "all" in options.operation else tuple(dict.fromkeys(options.operation))
     for name in operations:
-        choose("operation", name, (*OPERATIONS, "all"))
+        choose("operation", name, (*NAMES, "all"))
     for option, names, known in (("mode", options.modes, _MODES), ("lengths", [options.lengths], _LENGTHS)):
         for name in names:
             choose(option, name, known)
@@ -87,7 +88,7 @@ def plan_of(options: argparse.Namespace) -> Any:
     if not 0 <= options.zero_advantages <= 1:
         raise ValueError(f"--zero-advantages {options.zero_advantages}: a share of the rollouts, between 0 and 1")
     if options.providers:
-        known = {name for operation in operations for name in load(operation).providers}
+        known = {name for operation in operations for name in providers(operation)}
         for name in options.providers:
             choose("provider", name, known)
     device = device_of(options.device)

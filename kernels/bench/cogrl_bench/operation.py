@@ -40,10 +40,14 @@ class Setting:
     zero_advantages: float = 0.0
     frozen_head: bool = False
     seed: int = 0
+    of: str = ""
+    """What else there is to say about the size."""
 
     @property
     def label(self) -> str:
-        return f"{self.tokens} tokens" + ("" if self.head is None else f", head {self.head}")
+        return (
+            f"{self.tokens} tokens" + (f", head {self.head}" if self.head else "") + (f", {self.of}" if self.of else "")
+        )
 
     @property
     def dtype_name(self) -> str:

@@ -9,6 +9,9 @@ OPERATIONS = {
     "linear_logprob": "cogrl_bench.linear_logprob",
     "linear_policy_loss": "cogrl_bench.linear_policy_loss",
 }
+GROUPED = "grouped"
+"""A training pass of a whole model, `cogrl_bench.grouped`: measured by its own rounds."""
+NAMES = (*OPERATIONS, GROUPED)
 
 
 def load(name: str) -> Operation:

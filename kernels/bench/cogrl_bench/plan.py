@@ -8,6 +8,7 @@ from cogrl_bench.operation import Head, Setting
 
 CPU_TOKENS, CPU_HEADS, CPU_REPEATS = (512,), (Head(256, 16384),), 5
 CPU_LOSS_TOKENS = (65536,)
+GROUPED_TOKENS, GROUPED_REPEATS = (512,), 2
 CUDA_TOKENS, CUDA_REPEATS = (2048, 8192, 32768), 20
 CUDA_LOSS_TOKENS = (65536, 262144, 1048576)
 CUDA_HEADS = (
@@ -44,6 +45,10 @@ class Plan:
     @property
     def rounds(self) -> int:
         return self.repeats or (CUDA_REPEATS if self.device.type == "cuda" else CPU_REPEATS)
+
+    @property
+    def grouped_rounds(self) -> int:
+        return self.repeats or GROUPED_REPEATS
 
     def settings(self, uses_head: bool) -> list[Setting]:
         """Every size, small ones first."""

@@ -14,15 +14,15 @@ def write_plots(report: Report, folder: Path) -> list[Path]:
     import matplotlib
 
     matplotlib.use("Agg")
-    written = []
+    written, mode = [], report.plan.modes[-1]
     for operation in report.plan.operations:
         sizes = {
-            label: [result for result in results if result.timed]
+            label: [result for result in results if mode in result.times]
             for (name, label), results in grouped(report.results).items()
             if name == operation
         }
         if any(sizes.values()):
-            written.append(draw(operation, sizes, report.plan.modes[-1], folder / f"{operation}.png"))
+            written.append(draw(operation, sizes, mode, folder / f"{operation}.png"))
     return written
 
 

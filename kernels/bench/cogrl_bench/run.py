@@ -1,14 +1,15 @@
 """Runs a plan: opens the providers, checks each against float64, then times those that are right, round by round."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 
 import torch
 from tqdm import tqdm
 
 from cogrl_bench import check, device, memory, timing
 from cogrl_bench.operation import Call, Operation, Problem, Setting
-from cogrl_bench.operations import load
+from cogrl_bench.operations import GROUPED, load
 from cogrl_bench.plan import Plan
 
 BASELINE = "reference"
@@ -41,6 +42,9 @@ class Result:
         return 100 * self.least_ms[mode] / timing.quantiles(self.times[mode]).p50
 
 
+Job = tuple[str, Callable[[], list[Result]]]
+
+
 @dataclass(frozen=True)
 class Report:
     plan: Plan
@@ -51,15 +55,35 @@ class Report:
 def run(plan: Plan) -> Report:
     """Everything in the plan. A provider that fails is reported and leaves the others alone."""
     roofline = device.measure(plan.device, plan.dtype)
-    operations = [load(name) for name in plan.operations]
-    work = [(operation, setting) for operation in operations for setting in plan.settings(operation.uses_head)]
+    jobs = [job for name in plan.operations for job in jobs_of(name, plan, roofline)]
     results: list[Result] = []
-    with tqdm(total=len(work), unit="size", disable=None) as bar:
-        for operation, setting in work:
-            bar.set_description(f"{operation.name}, {setting.label}")
-            results += run_one(operation, setting, plan, roofline)
-            bar.update()
+    with tqdm(jobs, unit="size", disable=None) as bar:
+        for label, job in bar:
+            bar.set_description(label)
+            results += job()
     return Report(plan, roofline, results)
+
+
+def jobs_of(name: str, plan: Plan, roofline: device.Roofline) -> list[Job]:
+    """One a size."""
+    if name == GROUPED:
+        from cogrl_bench.grouped_results import jobs
+
+        return jobs(plan)
+    operation = load(name)
+    return [
+        (f"{name}, {setting.label}", partial(run_one, operation, setting, plan, roofline))
+        for setting in plan.settings(operation.uses_head)
+    ]
+
+
+def providers(name: str) -> list[str]:
+    """Their names, whether they are installed or not."""
+    if name == GROUPED:
+        from cogrl_bench.grouped_results import PROVIDERS
+
+        return list(PROVIDERS.values())
+    return list(load(name).providers)
 
 
 def run_one(operation: Operation, setting: Setting, plan: Plan, roofline: device.Roofline) -> list[Result]:
@@ -95,6 +119,7 @@ def checked_calls(operation: Operation, problem: Problem, results: Mapping[str, 
             result.status = f"does not do this: {error}"
         except torch.OutOfMemoryError:
             result.status = "out of memory"
+            torch.cuda.empty_cache()
         except Exception as error:  # another library's failure must not take the comparison down
             result.status = f"failed: {type(error).__name__}: {str(error).splitlines()[0] if str(error) else ''}"
         else:

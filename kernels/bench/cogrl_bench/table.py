@@ -99,13 +99,14 @@ def described(result: Result, report: Report) -> dict:
     setting = result.setting
     extra = {
         "head": None if setting.head is None else str(setting.head),
+        "of": setting.of,
         "dtype": setting.dtype_name,
         "rollouts": setting.rollouts,
         "lengths": setting.lengths,
         "zero_advantages": setting.zero_advantages,
         "frozen_head": setting.frozen_head,
         "cold_cache": report.plan.cold_cache,
-        "repeats": report.plan.rounds,
+        "repeats": rounds_of([result]),
         "threads": torch.get_num_threads(),
     }
     return {
@@ -139,17 +140,21 @@ def commit() -> str:
 
 
 def markdown(report: Report) -> str:
-    """One table an operation and size. Times are medians; brackets hold the 20th and 80th percentile."""
+    """One table an operation and size; brackets hold the 20th and 80th percentile."""
     plan, lines = report.plan, []
     lines.append(
         f"{device.name(plan.device)}, {torch.get_num_threads()} CPU thread(s), torch {torch.__version__}, "
         f"commit {commit() or 'unknown'}; measured here: {report.roofline} "
-        f"({str(plan.dtype).removeprefix('torch.')}). {plan.rounds} interleaved rounds.\n"
+        f"({str(plan.dtype).removeprefix('torch.')}). Medians of interleaved rounds.\n"
     )
     titles = [f"{mode}, ms" for mode in plan.modes]
     header = ["provider", *titles, "faster than reference", "of the roofline", "peak memory, MB", "largest error"]
     for (operation, label), results in grouped(report.results).items():
-        lines += [f"\n**{operation}**, {label}\n", "| " + " | ".join(header) + " |", "|---" * len(header) + "|"]
+        lines += [
+            f"\n**{operation}**, {label}, {rounds_of(results)} rounds\n",
+            "| " + " | ".join(header) + " |",
+            "|---" * len(header) + "|",
+        ]
         lines += ["| " + " | ".join(cells(result, plan.modes)) + " |" for result in results if result.timed]
         lines += ["", *(f"- {result.provider}: {text}" for result in results for text in remarks(result))]
     return "\n".join(lines).rstrip() + "\n"
@@ -162,6 +167,10 @@ def grouped(results: list[Result]) -> dict[tuple[str, str], list[Result]]:
     return found
 
 
+def rounds_of(results: list[Result]) -> int:
+    return max((len(times) for result in results for times in result.times.values()), default=0)
+
+
 def remarks(result: Result) -> list[str]:
     return ([] if result.timed else [result.status]) + result.notes
 
@@ -169,8 +178,8 @@ def remarks(result: Result) -> list[str]:
 def cells(result: Result, modes: tuple[str, ...]) -> list[str]:
     times = []
     for mode in modes:
-        found = timing.quantiles(result.times[mode])
-        times.append(f"{found.p50:.3g} [{found.p20:.3g}, {found.p80:.3g}]")
+        found = timing.quantiles(result.times[mode]) if mode in result.times else None
+        times.append("" if found is None else f"{found.p50:.3g} [{found.p20:.3g}, {found.p80:.3g}]")
     last = modes[-1]
     of_roofline = result.roofline_percent(last)
     return [
