@@ -5,16 +5,18 @@ The idea of never holding the logits is that of Cut Cross-Entropy (arXiv 2411.09
 """
 
 from dataclasses import dataclass
-from types import ModuleType
+from functools import partial
 from typing import Literal
 
 import torch
 from torch import Tensor
 
-from cogrl_kernels import head_chunks, row_ops
 from cogrl_kernels.dispatch import choose, fastest
+from cogrl_kernels.head_backward import head_gradients
 from cogrl_kernels.head_checks import check_head, check_values, per_target
-from cogrl_kernels.head_chunks import accumulate_, compute_dtype, fill_logits, operand_dtype, parts
+from cogrl_kernels.head_chunks import compute_dtype
+from cogrl_kernels.head_modules import both_half, rows_of, scoring
+from cogrl_kernels.row_ops import finish
 from cogrl_kernels.vocab_shard import VocabShard, merge, sum_over_ranks_
 
 Impl = Literal["auto", "reference", "chunked", "triton"]
@@ -55,20 +57,17 @@ def linear_logprob(
     kernel. "reference" holds all of them. A bias may exclude an id with -1e4, not with -inf.
     Raises ValueError on shapes, dtypes or ids that do not fit (ids on a GPU: a device assertion, so as not to wait).
     """
-    implementations = {"triton": _fused, "chunked": _fused, "reference": reference}
-    # a kernel that multiplies float32 without rounding is slower than the library's product
-    auto = fastest(hidden, "chunked") if hidden.dtype == weight.dtype and hidden.dtype.itemsize == 2 else "chunked"
+    implementations = {name: partial(_fused, impl=name) for name in ("triton", "chunked")} | {"reference": reference}
+    auto = fastest(hidden, "chunked") if both_half(hidden, weight) else "chunked"
     function = choose("linear_logprob", impl, implementations, auto, like=hidden)
     check_head(hidden, weight, targets, rows, bias, temperature, softcap, shard)
     temperature = per_target(temperature, targets, compute_dtype(hidden, weight))
     rows = None if rows is None else rows.long()
-    logprobs, ent, lse, top1 = function(
-        hidden, weight, targets.long(), rows, bias, temperature, softcap, shard, auto if impl == "auto" else impl
-    )
+    logprobs, ent, lse, top1 = function(hidden, weight, targets.long(), rows, bias, temperature, softcap, shard)
     return LogProbs(logprobs, ent if entropy else None, lse.detach(), top1)
 
 
-def reference(hidden, weight, targets, rows, bias, temperature, softcap, shard, impl):
+def reference(hidden, weight, targets, rows, bias, temperature, softcap, shard):
     """The truth: every logit at once, gradients by autograd."""
     if shard is not None:
         raise ValueError(
@@ -90,7 +89,7 @@ def reference(hidden, weight, targets, rows, bias, temperature, softcap, shard, 
     return logprobs.gather(1, targets[:, None]).squeeze(1), ent, lse, top1
 
 
-def _fused(hidden, weight, targets, rows, bias, temperature, softcap, shard, impl):
+def _fused(hidden, weight, targets, rows, bias, temperature, softcap, shard, *, impl):
     group, start, vocabulary = (
         (None, 0, len(weight)) if shard is None else (shard.group_name, shard.start, shard.vocabulary)
     )
@@ -116,7 +115,7 @@ def _stats(
     weight, bias = _real(weight, bias, start, vocabulary)
     with torch.autocast(hidden.device.type, enabled=False):
         known = scoring(impl).score_partials(hidden, weight, targets - start, rows, bias, temperature, softcap)
-    return row_ops.finish(*(known if group is None else merge(known, group)))
+    return finish(*(known if group is None else merge(known, group)))
 
 
 @_stats.register_fake
@@ -144,54 +143,28 @@ def _grads(
     impl: str,
     wanted: list[bool],
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Gradients of hidden, weight and bias, empty where not wanted: blocks of logits made again, one after another."""
-    wants_hidden, wants_weight, wants_bias = wanted
-    dtype, multiplied = compute_dtype(hidden, weight), operand_dtype(hidden, weight)
-    grad_hidden = torch.zeros_like(hidden, dtype=dtype) if wants_hidden else hidden.new_empty(0)
-    grad_weight = torch.zeros_like(weight) if wants_weight else weight.new_empty(0)
-    grad_bias = torch.zeros_like(bias, dtype=dtype) if wants_bias else weight.new_empty(0)
-    valid, valid_bias = _real(weight, bias, start, vocabulary)
-    rows = torch.arange(len(hidden), device=hidden.device) if rows is None else rows
-    live = grad_logprobs != 0 if grad_entropy is None else (grad_logprobs != 0) | (grad_entropy != 0)
-    # rows without a gradient cost nothing, and whatever is in them (NaN) reaches no parameter
-    keep = live.nonzero().squeeze(1)
-    rows, targets, entropy, lse, temperature, grad_logprobs = (
-        x[keep] for x in (rows, targets - start, entropy, lse, temperature, grad_logprobs)
-    )
-    grad_entropy = None if grad_entropy is None else grad_entropy[keep]
-    step, columns = head_chunks.backward_block(hidden.is_cuda)
+    """Gradients of hidden, weight and bias, empty where not wanted."""
+    real, real_bias = _real(weight, bias, start, vocabulary)
     with torch.autocast(hidden.device.type, enabled=False):
-        states = hidden[rows].to(multiplied)
-        grad_states = torch.zeros_like(states, dtype=dtype) if wants_hidden else None
-        for block in parts(len(valid), columns):
-            head = valid[block].to(multiplied)
-            block_bias = None if bias is None else valid_bias[block]
-            block_grad = torch.zeros_like(head, dtype=dtype) if wants_weight else None
-            for p in parts(len(rows), step):
-                z = fill_logits(states[p], head, block_bias, dtype)
-                dz = rows_of(impl).row_grad_(
-                    z,
-                    targets[p] - block.start,
-                    lse[p],
-                    entropy[p],
-                    grad_logprobs[p],
-                    None if grad_entropy is None else grad_entropy[p],
-                    temperature[p],
-                    softcap,
-                    multiplied,
-                )
-                if wants_hidden:
-                    accumulate_(grad_states[p], dz, head)
-                if wants_weight:
-                    accumulate_(block_grad, dz.T, states[p])
-                if wants_bias:
-                    grad_bias[block] += dz.sum(0, dtype=dtype)
-            if wants_weight:
-                grad_weight[block] = block_grad
-        if wants_hidden:
-            grad_hidden.index_add_(0, rows, grad_states)
-            grad_hidden = grad_hidden if group is None else sum_over_ranks_(grad_hidden, group)
-    return grad_hidden.to(hidden.dtype), grad_weight, grad_bias.to(weight.dtype if bias is None else bias.dtype)
+        grad_hidden, grad_weight, grad_bias = head_gradients(
+            grad_logprobs,
+            grad_entropy,
+            entropy,
+            lse,
+            hidden,
+            real,
+            targets - start,
+            rows,
+            real_bias,
+            temperature,
+            softcap,
+            rows_of(impl).row_grad_,
+            wanted,
+        )
+    if grad_hidden is not None and group is not None:
+        sum_over_ranks_(grad_hidden, group)
+    found = zip((grad_hidden, grad_weight, grad_bias), (hidden, weight, bias), strict=True)
+    return tuple(hidden.new_empty(0) if grad is None else _with_padding(grad, like) for grad, like in found)
 
 
 @_grads.register_fake
@@ -199,8 +172,8 @@ def _(grad_logprobs, grad_entropy, entropy, lse, hidden, weight, targets, rows, 
     wants_hidden, wants_weight, wants_bias = rest[-1]
     return (
         torch.empty_like(hidden) if wants_hidden else hidden.new_empty(0),
-        torch.empty_like(weight) if wants_weight else weight.new_empty(0),
-        torch.empty_like(bias) if wants_bias else weight.new_empty(0),
+        torch.empty_like(weight) if wants_weight else hidden.new_empty(0),
+        torch.empty_like(bias) if wants_bias else hidden.new_empty(0),
     )
 
 
@@ -228,19 +201,6 @@ def _real(weight, bias, start, vocabulary):
     return weight[: vocabulary - start], None if bias is None else bias[: vocabulary - start]
 
 
-def scoring(impl: str) -> ModuleType:
-    """The module whose `score` and `score_partials` reduce a head to four numbers a row."""
-    if impl != "triton":
-        return head_chunks
-    from cogrl_kernels import linear_logprob_triton
-
-    return linear_logprob_triton
-
-
-def rows_of(impl: str) -> ModuleType:
-    """The module whose `row_stats`, `row_partials` and `row_grad_` work on logits."""
-    if impl != "triton":
-        return row_ops
-    from cogrl_kernels import row_ops_triton
-
-    return row_ops_triton
+def _with_padding(grad, like):
+    grad = grad.to(like.dtype)
+    return grad if len(grad) == len(like) else torch.cat([grad, grad.new_zeros(len(like) - len(grad), *grad.shape[1:])])

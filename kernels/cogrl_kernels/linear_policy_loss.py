@@ -7,6 +7,7 @@ backward takes four. Backward multiplies by the upstream gradient.
 """
 
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -23,7 +24,8 @@ from cogrl_kernels.head_chunks import (
     product,
     training_rows,
 )
-from cogrl_kernels.linear_logprob import Impl, linear_logprob, rows_of, scoring
+from cogrl_kernels.head_modules import best_scoring, rows_of
+from cogrl_kernels.linear_logprob import Impl, linear_logprob
 from cogrl_kernels.policy_checks import check_policy_inputs
 from cogrl_kernels.policy_loss import PolicyLossConfig, PolicyMetrics, policy_loss
 from cogrl_kernels.policy_tokens import Number, PolicyTokens, chunk_loss, policy_tokens
@@ -76,11 +78,12 @@ def linear_policy_loss(
     Can be backpropagated several times (`retain_graph`), not twice differentiated. Raises ValueError where
     `linear_logprob` and `policy_loss` do.
     """
-    one_pass = not config.of_sequences
-    auto = fastest(hidden, "chunked")
-    implementations = {"triton": _one_pass, "chunked": _one_pass, "reference": _two_pass}
-    function = choose("linear_policy_loss", impl, implementations, auto, like=hidden)
-    function = function if one_pass else _two_pass
+    widest = max(hidden, weight, key=lambda x: x.dtype.itemsize)
+    implementations = {name: partial(_one_pass, impl=name) for name in ("triton", "chunked")}
+    implementations["reference"] = partial(_two_pass, impl="reference")
+    function = choose("linear_policy_loss", impl, implementations, fastest(widest, "chunked"), like=widest)
+    if config.of_sequences:
+        function = partial(_two_pass, impl=impl)
     check_head(hidden, weight, targets, rows, bias, temperature, softcap, shard)
     temperature = per_target(temperature, targets, compute_dtype(hidden, weight))
     against = {"old_logprobs": old_logprobs, "ref_logprobs": ref_logprobs, "rollout_logprobs": rollout_logprobs}
@@ -98,12 +101,10 @@ def linear_policy_loss(
     )
     head = {"rows": rows, "bias": bias, "temperature": temperature, "softcap": softcap, "shard": shard}
     given = {"mask": mask, "routes": routes} | against | counts
-    return function(
-        hidden, weight, targets, advantages, cu_seqlens, config, head, given, auto if impl == "auto" else impl
-    )
+    return function(hidden, weight, targets, advantages, cu_seqlens, config, head, given)
 
 
-def _two_pass(hidden, weight, targets, advantages, cu_seqlens, config, head, given, impl) -> LinearPolicyLossOutput:
+def _two_pass(hidden, weight, targets, advantages, cu_seqlens, config, head, given, *, impl) -> LinearPolicyLossOutput:
     scored = linear_logprob(hidden, weight, targets, **head, impl=impl)
     loss_impl = "reference" if impl == "reference" else "auto"
     out = policy_loss(
@@ -112,7 +113,7 @@ def _two_pass(hidden, weight, targets, advantages, cu_seqlens, config, head, giv
     return LinearPolicyLossOutput(out.loss, out.metrics, scored.logprobs.detach(), scored.entropy.detach())
 
 
-def _one_pass(hidden, weight, targets, advantages, cu_seqlens, config, head, given, impl) -> LinearPolicyLossOutput:
+def _one_pass(hidden, weight, targets, advantages, cu_seqlens, config, head, given, *, impl) -> LinearPolicyLossOutput:
     shard = head["shard"]
     vocabulary = len(weight) if shard is None else shard.vocabulary
     check_values(hidden, targets, head["rows"], head["temperature"], vocabulary)
@@ -159,12 +160,9 @@ def _score_and_differentiate(
     trains = _trains(tokens, config) if any(wanted) else torch.zeros_like(tokens.mask)
     idle, active = (~trains).nonzero().squeeze(1), trains.nonzero().squeeze(1)
     if len(idle):
+        module = best_scoring(impl, hidden, weight)
         given = hidden, weight, targets[idle], rows[idle], bias, temperature[idle], softcap
-        scores = (
-            scoring(impl).score(*given)
-            if group is None
-            else finish(*merge(scoring(impl).score_partials(*given), group))
-        )
+        scores = module.score(*given) if group is None else finish(*merge(module.score_partials(*given), group))
         logprobs[idle], entropy[idle] = scores[:2]
     step = training_rows(len(weight), hidden.is_cuda)
     if len(active):

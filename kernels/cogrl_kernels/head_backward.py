@@ -1,0 +1,62 @@
+"""Gradients of a head whose logits are gone: blocks of them are made again, turned into their gradient, multiplied."""
+
+from collections.abc import Callable
+
+import torch
+from torch import Tensor
+
+from cogrl_kernels.head_chunks import accumulate_, backward_block, compute_dtype, fill_logits, operand_dtype, parts
+
+
+def head_gradients(
+    grad_logprobs: Tensor,
+    grad_entropy: Tensor | None,
+    entropy: Tensor,
+    lse: Tensor,
+    hidden: Tensor,
+    weight: Tensor,
+    targets: Tensor,
+    rows: Tensor | None,
+    bias: Tensor | None,
+    temperature: Tensor,
+    softcap: float | None,
+    row_grad_: Callable,
+    wanted: list[bool],
+) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
+    """Gradients of hidden (r, d), weight (v, d) and bias (v,), None where not wanted.
+
+    `wanted` says which, in that order; that of the weight is in the weight's dtype, the others in that of the
+    computation. Blocks are of the vocabulary, so that those of the weight are finished one after another and only the
+    smaller ones of the hidden states are summed up. Targets outside the vocabulary belong to another shard.
+    """
+    wants_hidden, wants_weight, wants_bias = wanted
+    dtype, multiplied = compute_dtype(hidden, weight), operand_dtype(hidden, weight)
+    grad_weight = torch.zeros_like(weight) if wants_weight else None
+    grad_bias = torch.zeros_like(bias, dtype=dtype) if wants_bias else None
+    rows = torch.arange(len(hidden), device=hidden.device) if rows is None else rows
+    live = grad_logprobs != 0 if grad_entropy is None else (grad_logprobs != 0) | (grad_entropy != 0)
+    # rows without a gradient cost nothing, and whatever is in them (NaN) reaches no parameter
+    keep = live.nonzero().squeeze(1)
+    rows, targets, *given = (x[keep] for x in (rows, targets, lse, entropy, grad_logprobs))
+    given += [None if grad_entropy is None else grad_entropy[keep], temperature[keep]]
+    step, columns = backward_block(hidden.is_cuda)
+    states = hidden[rows].to(multiplied)
+    grad_states = torch.zeros_like(states, dtype=dtype) if wants_hidden else None
+    for block in parts(len(weight), columns):
+        head = weight[block].to(multiplied)
+        block_bias = None if bias is None else bias[block]
+        block_grad = torch.zeros_like(head, dtype=dtype) if wants_weight else None
+        for p in parts(len(rows), step):
+            z = fill_logits(states[p], head, block_bias, dtype)
+            some = (None if x is None else x[p] for x in given)
+            dz = row_grad_(z, targets[p] - block.start, *some, softcap, multiplied)
+            if wants_hidden:
+                accumulate_(grad_states[p], dz, head)
+            if wants_weight:
+                accumulate_(block_grad, dz.T, states[p])
+            if wants_bias:
+                grad_bias[block] += dz.sum(0, dtype=dtype)
+        if wants_weight:
+            grad_weight[block] = block_grad
+    grad_hidden = torch.zeros_like(hidden, dtype=dtype).index_add_(0, rows, grad_states) if wants_hidden else None
+    return grad_hidden, grad_weight, grad_bias
