@@ -5,14 +5,20 @@ prompt and to itself, both causally: what every row would see in `[prompt][compl
 sharing as in arXiv 2506.05433). Torch only; FlashAttention is used where it is installed and fits.
 """
 
+import functools
 import importlib.util
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+
+from cogrl_kernels.dispatch import choose
+
+HALF = (torch.bfloat16, torch.float16)
 
 
 @dataclass(frozen=True)
@@ -162,13 +168,20 @@ def prefix_plan(
 
 
 def prefix_attention(
-    query: Tensor, key: Tensor, value: Tensor, plan: PrefixPlan, scaling: float | None = None, dropout: float = 0.0
+    query: Tensor,
+    key: Tensor,
+    value: Tensor,
+    plan: PrefixPlan,
+    scaling: float | None = None,
+    dropout: float = 0.0,
+    impl: Literal["auto", "sdpa", "flash"] = "auto",
 ) -> Tensor:
     """Softmax attention of `query` (1, heads, T, head_dim) under `plan`; same shape out.
 
     `key` and `value` are (1, kv_heads, T, head_dim), `heads` a multiple of `kv_heads`; `scaling` defaults to
-    1/sqrt(head_dim). Half precision on CUDA with flash-attn installed is one variable-length call, the rest two calls
-    of scaled_dot_product_attention a group. Raises ValueError when the tensors are not those of the plan.
+    1/sqrt(head_dim). "flash" is one variable-length call, of half precision on CUDA with flash-attn installed, and
+    "auto" where that is the case; "sdpa" one or two calls of scaled_dot_product_attention a group.
+    Raises ValueError when the tensors are not those of the plan.
     """
     total = len(plan.source)
     for name, x in (("query", query), ("key", key), ("value", value)):
@@ -176,10 +189,15 @@ def prefix_attention(
             raise ValueError(
                 f"{name} is {tuple(x.shape)}; a plan of {total} tokens needs (1, heads, {total}, head_dim)"
             )
+    auto = "flash" if query.is_cuda and query.dtype in HALF and _flash_installed() else "sdpa"
+    function = choose("prefix_attention", impl, {"sdpa": _sdpa, "flash": _flash}, auto)
     query, key, value = (x[0].transpose(0, 1) for x in (query, key, value))
-    half = query.dtype in (torch.bfloat16, torch.float16)
-    flash = query.is_cuda and half and importlib.util.find_spec("flash_attn")
-    return (_flash if flash else _sdpa)(query, key, value, plan, scaling, dropout).transpose(0, 1)[None]
+    return function(query, key, value, plan, scaling, dropout).transpose(0, 1)[None]
+
+
+@functools.cache
+def _flash_installed() -> bool:
+    return importlib.util.find_spec("flash_attn") is not None
 
 
 def _sdpa(query: Tensor, key: Tensor, value: Tensor, plan: PrefixPlan, scaling: float | None, dropout: float) -> Tensor:
@@ -197,7 +215,7 @@ def _sdpa(query: Tensor, key: Tensor, value: Tensor, plan: PrefixPlan, scaling: 
 
 def _trunk(q: Tensor, k: Tensor, v: Tensor, scaling: float | None, dropout: float) -> Tensor:
     repeats = q.shape[1] // k.shape[1]
-    if repeats > 1 and q.is_cuda and q.dtype not in (torch.bfloat16, torch.float16):
+    if repeats > 1 and q.is_cuda and q.dtype not in HALF:
         # without half precision, grouped heads on CUDA would fall back to materialised scores
         k, v, repeats = k.repeat_interleave(repeats, 1), v.repeat_interleave(repeats, 1), 1
     q, k, v = (x.transpose(0, 1)[None] for x in (q, k, v))

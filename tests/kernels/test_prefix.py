@@ -159,14 +159,11 @@ def varlen(q, k, v, cu_q, cu_k, longest_q, longest_k, dropout_p=0.0, softmax_sca
 
 @torch.no_grad()
 def test_the_flash_path_calls_the_kernel_as_it_is_meant(monkeypatch):
-    from cogrl_kernels import prefix
-
     monkeypatch.setitem(sys.modules, "flash_attn", types.SimpleNamespace(flash_attn_varlen_func=varlen))
     plan = prefix_plan([7, 3], [5, 2, 4, 1], 2)
     q, k, v = random_qkv(plan)
-    packed = (x[0].transpose(0, 1) for x in (q, k, v))
-    out = prefix._flash(*packed, plan, 0.3, 0.0).transpose(0, 1)[None]
-    torch.testing.assert_close(out, prefix_attention(q, k, v, plan, 0.3), rtol=0, atol=1e-13)
+    out = prefix_attention(q, k, v, plan, 0.3, impl="flash")
+    torch.testing.assert_close(out, prefix_attention(q, k, v, plan, 0.3, impl="sdpa"), rtol=0, atol=1e-13)
 
 
 @pytest.mark.gpu
@@ -202,10 +199,12 @@ def test_lengths_that_do_not_fit_are_refused(arguments, message):
         prefix_plan(*arguments)
 
 
-def test_tensors_of_another_plan_are_refused():
+def test_tensors_of_another_plan_and_unknown_implementations_are_refused():
     plan = prefix_plan([5], [3, 4], 2)
     q, k, v = random_qkv(plan)
     with pytest.raises(ValueError, match=r"key is \(1, 2, 9, 8\); a plan of 10 tokens"):
         prefix_attention(q, k[:, :, :9], v, plan)
     with pytest.raises(ValueError, match=r"query is \(2, 4, 10, 8\)"):
         prefix_attention(q.expand(2, -1, -1, -1), k, v, plan)
+    with pytest.raises(ValueError, match="unknown impl='eager'; pass one of 'auto', 'sdpa', 'flash'"):
+        prefix_attention(q, k, v, plan, impl="eager")
