@@ -16,7 +16,8 @@ import triton.language as tl
 from torch import Tensor
 
 from cogrl_kernels.launch import AotCase, interpreted, require_launchable, signature
-from cogrl_kernels.row_ops_triton import LOG2E, NOTHING, fold, per_row, store_stats, tanh_of
+from cogrl_kernels.row_ops import finish
+from cogrl_kernels.row_ops_triton import LOG2E, NOTHING, fold, per_row, store_partials, tanh_of
 
 SPLITS = 16
 """Parts of the vocabulary that are scored independently: enough programs to fill a GPU at 1024 rows."""
@@ -117,7 +118,7 @@ def score_kernel(
 
 
 @triton.jit
-def merge_kernel(parts, out, n, splits, FINISH: tl.constexpr, BLOCK: tl.constexpr):
+def merge_kernel(parts, out, n, splits, BLOCK: tl.constexpr):
     """parts (4, splits, n) of `score_kernel`, from the first split to the last, to out (4, n)."""
     index = tl.program_id(0) * BLOCK + tl.arange(0, BLOCK)
     inside = index < n
@@ -139,7 +140,7 @@ def merge_kernel(parts, out, n, splits, FINISH: tl.constexpr, BLOCK: tl.constexp
         first = decay * (first + shift * total) + its_decay * (its_first + its_shift * its_total)
         total = decay * total + its_decay * its_total
         peak = higher
-    store_stats(out, index, inside, n, peak, total, first, chosen, FINISH)
+    store_partials(out, index, inside, n, peak, total, first, chosen)
 
 
 def score(
@@ -158,8 +159,7 @@ def score(
     Raises ValueError for CPU tensors outside the interpreter, and for inputs of different or other dtypes than
     bfloat16, float16 and float32.
     """
-    logprobs, entropy, lse, top1 = _score(hidden, weight, targets, rows, bias, temperature, softcap, finish=True)
-    return logprobs, entropy, lse, top1 > 0
+    return finish(*score_partials(hidden, weight, targets, rows, bias, temperature, softcap))
 
 
 def score_partials(
@@ -171,14 +171,10 @@ def score_partials(
     temperature: Tensor | float,
     softcap: float | None,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """What a shard `weight` (v, d) of the vocabulary knows: (peak, total, first, chosen) as `row_partials` has them.
+    """(peak, total, first, chosen), each (m,), where `weight` is part of a vocabulary: see `row_ops.row_partials`.
 
-    A target outside [0, v) belongs to another shard.
+    A target outside [0, v) is in another part: its `chosen` lies below -1e29. So it does where v is 0.
     """
-    return _score(hidden, weight, targets, rows, bias, temperature, softcap, finish=False)
-
-
-def _score(hidden, weight, targets, rows, bias, temperature, softcap, finish):
     require_launchable("linear_logprob", score_kernel, hidden, weight, targets, rows, bias)
     if hidden.dtype != weight.dtype or hidden.dtype not in (torch.bfloat16, torch.float16, torch.float32):
         raise ValueError(
@@ -217,13 +213,14 @@ def _score(hidden, weight, targets, rows, bias, temperature, softcap, finish):
             num_warps=tile.warps,
             num_stages=tile.stages,
         )
-        merge_kernel[(triton.cdiv(n, MERGE_BLOCK),)](parts, out, n, splits, FINISH=finish, BLOCK=MERGE_BLOCK)
+        merge_kernel[(triton.cdiv(n, MERGE_BLOCK),)](parts, out, n, splits, BLOCK=MERGE_BLOCK)
     return out.unbind()
 
 
 def _aligned(x: Tensor) -> Tensor:
-    # a copy only where rows are not contiguous or the first does not begin at a 16-byte boundary
-    return x if x.stride(1) == 1 and x.data_ptr() % 16 == 0 else x.clone(memory_format=torch.contiguous_format)
+    # a copy where the loads would be narrower than the width allows: rows that are strided or begin at odd addresses
+    narrow = x.data_ptr() % 16 or (x.stride(0) % 16 and x.shape[1] % 16 == 0)
+    return x.clone(memory_format=torch.contiguous_format) if narrow or x.stride(1) != 1 else x
 
 
 def _blocks(tile: Tile) -> dict[str, int]:
@@ -231,20 +228,19 @@ def _blocks(tile: Tile) -> dict[str, int]:
 
 
 def tile_for(weight: Tensor) -> Tile:
-    """The block of a product with `weight` (v, d): by its dtype and rows alone, so no batch changes a result."""
-    wide = weight.dtype.itemsize == 2 and weight.shape[1] % 16 == 0 and weight.stride(0) % 16 == 0
-    return LARGE if wide else SMALL
+    """The block of a product with `weight` (v, d): by its dtype and width alone, so no batch changes a result."""
+    return LARGE if weight.dtype.itemsize == 2 and weight.shape[1] % 16 == 0 else SMALL
 
 
 def vocabulary_splits(v: int, block: int) -> tuple[int, int]:
     """(splits, tiles in each but the last): of the vocabulary alone, so no batch changes a result."""
-    tiles = triton.cdiv(v, block)
+    tiles = max(triton.cdiv(v, block), 1)
     each = triton.cdiv(tiles, SPLITS)
     return triton.cdiv(tiles, each), each
 
 
 def aot_cases() -> list[AotCase]:
-    """What `score` and `score_partials` launch: both tiles, with and without bias and cap."""
+    """What `score_partials` launches: both tiles, with and without bias and cap."""
     pointers = dict.fromkeys(("rows", "targets"), "*i64") | dict.fromkeys(("temperature", "parts"), "*fp32")
     sizes = ("v", "d", "hidden_stride", "weight_stride")
     types = {"softcap": "fp32"} | dict.fromkeys(("n", *sizes, "splits", "tiles_per_split"), "i32")
@@ -271,8 +267,4 @@ def aot_cases() -> list[AotCase]:
             )
         )
     merge = signature(merge_kernel, parts="*fp32", out="*fp32", n="i32", splits="i32")
-    for finish in (True, False):
-        constexprs = {"FINISH": finish, "BLOCK": MERGE_BLOCK}
-        name = f"score merge{'' if finish else ' partials'}"
-        cases.append(AotCase(name, merge_kernel, merge, constexprs, ("parts", "out")))
-    return cases
+    return [*cases, AotCase("score merge", merge_kernel, merge, {"BLOCK": MERGE_BLOCK}, ("parts", "out"))]

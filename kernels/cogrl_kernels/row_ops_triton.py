@@ -13,6 +13,7 @@ import triton.language as tl
 from torch import Tensor
 
 from cogrl_kernels.launch import AotCase, require_launchable, signature
+from cogrl_kernels.row_ops import finish
 
 LOG2E = tl.constexpr(1.4426950408889634)
 LN2 = tl.constexpr(0.6931471805599453)
@@ -44,32 +45,16 @@ def fold(x, peak, total, first):
 
 
 @triton.jit
-def store_stats(out, index, inside, n, peak, total, first, chosen, FINISH: tl.constexpr):
-    """Four rows of out (4, n), in nats: the statistics of `finish`, or what a shard of the vocabulary knows of them."""
-    if FINISH:
-        log_total = tl.log2(total)
-        logprobs = (chosen - peak - log_total) * LN2
-        entropy = (log_total - first / total) * LN2
-        # by comparison and not by minimum, which would turn NaN into 0
-        a = tl.where(logprobs > 0, 0.0, logprobs)
-        b = tl.where(entropy < 0, 0.0, entropy)
-        c = (peak + log_total) * LN2
-        d = tl.where(chosen >= peak, 1.0, 0.0)
-    else:
-        a = peak * LN2
-        b = total
-        c = first * LN2
-        d = chosen * LN2
-    tl.store(out + index, a, mask=inside)
-    tl.store(out + n + index, b, mask=inside)
-    tl.store(out + 2 * n + index, c, mask=inside)
-    tl.store(out + 3 * n + index, d, mask=inside)
+def store_partials(out, index, inside, n, peak, total, first, chosen):
+    """What is known of n rows, from base 2 to nats: the four rows of out (4, n)."""
+    tl.store(out + index, peak * LN2, mask=inside)
+    tl.store(out + n + index, total, mask=inside)
+    tl.store(out + 2 * n + index, first * LN2, mask=inside)
+    tl.store(out + 3 * n + index, chosen * LN2, mask=inside)
 
 
 @triton.jit
-def stats_kernel(
-    z, targets, temperature, out, softcap, n, v, stride, CAPPED: tl.constexpr, FINISH: tl.constexpr, BLOCK: tl.constexpr
-):
+def stats_kernel(z, targets, temperature, out, softcap, n, v, stride, CAPPED: tl.constexpr, BLOCK: tl.constexpr):
     """One program per row."""
     index = tl.program_id(0) + tl.arange(0, 1)
     row = z + index.to(tl.int64) * stride
@@ -91,7 +76,7 @@ def stats_kernel(
         # after the cap, which would make the sentinel an ordinary logit
         x = tl.where(column < v, x * scale[:, None], NOTHING)
         peak, total, first = fold(x, peak, total, first)
-    store_stats(out, index, index < n, n, peak, total, first, chosen, FINISH)
+    store_partials(out, index, index < n, n, peak, total, first, chosen)
 
 
 @triton.jit
@@ -152,22 +137,16 @@ def row_stats(
 
     Raises ValueError for CPU tensors outside the interpreter and for logits that are not float32.
     """
-    logprobs, entropy, lse, top1 = _stats(z, targets, temperature, softcap, finish=True)
-    return logprobs, entropy, lse, top1 > 0
+    return finish(*row_partials(z, targets, temperature, softcap))
 
 
 def row_partials(
     z: Tensor, targets: Tensor, temperature: Tensor | float, softcap: float | None
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """What one shard of the vocabulary knows of its rows, each (c,), in nats: (peak, total, first, chosen).
+    """(peak, total, first, chosen), each (c,), where z (c, v) is part of a vocabulary: see `row_ops.row_partials`.
 
-    `peak` = max x, `total` = sum exp(x - peak), `first` = sum exp(x - peak) * (x - peak), `chosen` = x at the target,
-    below -1e29 when the target is not in [0, v), where x are the capped logits over the temperature.
+    A target outside [0, v) is in another part: its `chosen` lies below -1e29. So it does where v is 0.
     """
-    return _stats(z, targets, temperature, softcap, finish=False)
-
-
-def _stats(z, targets, temperature, softcap, finish):
     _check("row_stats", z, targets)
     z = z if z.stride(1) == 1 else z.contiguous()
     n, v = z.shape
@@ -185,7 +164,6 @@ def _stats(z, targets, temperature, softcap, finish):
             v,
             z.stride(0),
             CAPPED=softcap is not None,
-            FINISH=finish,
             BLOCK=BLOCK,
             num_warps=WARPS,
         )
@@ -244,7 +222,7 @@ def per_row(temperature: Tensor | float, targets: Tensor) -> Tensor:
 
 def _check(operation: str, z: Tensor, targets: Tensor) -> None:
     require_launchable(operation, stats_kernel, z, targets)
-    if z.dtype != torch.float32 or z.ndim != 2 or not z.shape[1]:
+    if z.dtype != torch.float32 or z.ndim != 2:
         raise ValueError(f"{operation}: z is {tuple(z.shape)} {z.dtype}; the kernel reads float32 logits (rows, v)")
 
 
@@ -254,14 +232,14 @@ def aot_cases() -> list[AotCase]:
     types = pointers | {"out": "*fp32", "softcap": "fp32"} | dict.fromkeys(("n", "v", "stride"), "i32")
     cases = [
         AotCase(
-            f"{'row_stats' if finish else 'row_partials'}{' capped' * capped}",
+            f"row_stats{' capped' * capped}",
             stats_kernel,
             signature(stats_kernel, **types),
-            {"CAPPED": capped, "FINISH": finish, "BLOCK": BLOCK},
+            {"CAPPED": capped, "BLOCK": BLOCK},
             (*pointers, "out", "v", "stride"),
             WARPS,
         )
-        for capped, finish in itertools.product((False, True), repeat=2)
+        for capped in (False, True)
     ]
     pointers |= dict.fromkeys(("lse", "entropy", "grad_logprobs", "grad_entropy"), "*fp32")
     types = {"softcap": "fp32"} | dict.fromkeys(("v", "z_stride", "out_stride"), "i32")
