@@ -2,6 +2,8 @@
 
 from dataclasses import dataclass
 
+import torch
+from cogrl_kernels.linear_kl import Direction, LinearKlOutput, linear_kl
 from cogrl_kernels.linear_logprob import Impl, linear_logprob
 from cogrl_kernels.linear_policy_loss import LinearPolicyLossOutput, linear_policy_loss
 from cogrl_kernels.policy_loss import PolicyLossConfig, PolicyMetrics
@@ -10,12 +12,14 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 __all__ = [
+    "Direction",
     "LinearPolicyLossOutput",
     "PolicyLossConfig",
     "PolicyMetrics",
     "TokenLogprobs",
     "TokenStates",
     "policy_loss",
+    "sequence_kl",
     "token_logprobs",
 ]
 
@@ -110,4 +114,34 @@ def policy_loss(
         old_logprobs=old_logprobs.flatten()[where],
         routes=routes,
         impl=impl,
+    )
+
+
+def sequence_kl(
+    student: TokenStates,
+    weight: Float[Tensor, "v d"],
+    teacher: TokenStates,
+    teacher_weight: Float[Tensor, "v e"],
+    mask: Bool[Tensor, "b t"],
+    temperature: int | float = 1.0,
+    direction: Direction = "forward",
+    bias: Float[Tensor, " v"] | None = None,
+) -> LinearKlOutput:
+    """KL between the next-token distributions of student and teacher: mean over a row's tokens, then over the rows.
+
+    `mask` says which tokens of the student's `(b, t)` completions the states are of; the teacher's are of the same
+    tokens in the same order, in whatever context it read them. "forward" is KL(teacher || student). Both logits are
+    divided by `temperature`; no factor T^2. A row without tokens counts among the rows and adds nothing.
+    """
+    counts = mask.sum(1)
+    weights = torch.repeat_interleave(1.0 / (counts.clamp(min=1) * len(mask)), counts)
+    return linear_kl(
+        student.hidden[student.rows],
+        weight,
+        teacher.hidden[teacher.rows],
+        teacher_weight,
+        weights,
+        bias=bias,
+        temperature=temperature,
+        direction=direction,
     )

@@ -3,7 +3,7 @@
 import re
 from dataclasses import dataclass
 
-from cogrl.types import EMOTIONS, Emotion, Route
+from cogrl.types import EMOTIONS, Emotion, Example, Route
 
 STEPS = ("Perception", "Intent", "Psychology", "Strategy")
 INSTRUCTIONS: dict[Route, str] = {
@@ -18,6 +18,11 @@ _EIPS = re.compile(
 _PERCEPTION = re.compile(r"\[Perception\]\s*([^\[\n]*)")
 _RESPONSE = re.compile(r"<response>([^<>]*)(?:</response>|$)")
 _TAG = re.compile(r"</?(?:thought|response)>|\[(?:" + "|".join(STEPS) + r")\]")
+
+
+def told(example: Example) -> str:
+    """What a teacher reads in place of the audio: the words and how they are spoken. No student ever sees it."""
+    return f'The speaker says, with the voice of {example.emotion}: "{example.text}"'
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,8 @@ INTENSITIES: tuple[Intensity, ...] = ("low", "mid", "high")
 Sentiment = Literal["positive", "negative", "neutral"]
 """Of the words alone, whatever the voice says."""
 SENTIMENTS: tuple[Sentiment, ...] = ("positive", "negative", "neutral")
+DIMENSIONS = ("valence", "arousal", "dominance")
+"""The order of every vector of dimensions, all in [-1, 1]. An encoder with another order or range says so by name."""
 Route = Literal["A", "B"]
 """A = explicit (think aloud, then answer), B = implicit (answer directly)."""
 ROUTES: tuple[Route, ...] = ("A", "B")
@@ -69,6 +71,12 @@ class Example:
     source: str = ""
     licence: str = ""
     where: str = ""
+
+    @property
+    def dimensions(self) -> list[float] | None:
+        """Valence, arousal and dominance in this order; None when the line does not have all three."""
+        values = [getattr(self, name) for name in DIMENSIONS]
+        return None if None in values else values
 
     def target(self, route: Route) -> str:
         """The training target of a route; ValueError when the manifest has none."""

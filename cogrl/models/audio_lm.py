@@ -223,15 +223,22 @@ class AudioLM(nn.Module, ABC):
         where = (prompts.input_ids == self.audio_token_id)[..., None]
         return embeds.masked_scatter(where, frames[real].to(embeds.dtype))
 
-    def token_states(self, prompts: Prompts, completions: Completions, group_size: int = 1) -> TokenStates:
+    def token_states(
+        self,
+        prompts: Prompts,
+        completions: Completions,
+        group_size: int = 1,
+        embeds: Float[Tensor, "p s d"] | None = None,
+    ) -> TokenStates:
         """Hidden states and which of them predicts each masked-in completion token. No logits are made.
 
         The audio tower runs once per prompt, and so does the prompt itself unless `share_prompt` is off. What follows
-        the last masked-in token of a row is not looked at.
+        the last masked-in token of a row is not looked at. `embeds` are the `prompt_embeds`, where they are at hand.
         """
         run = packed_states if self.share_prompt else repeated_states
         embed, decoder = self.model.get_input_embeddings(), self.model.model.language_model
-        return run(embed, decoder, self.prompt_embeds(prompts), prompts.attention_mask, completions, group_size)
+        embeds = self.prompt_embeds(prompts) if embeds is None else embeds
+        return run(embed, decoder, embeds, prompts.attention_mask, completions, group_size)
 
     @staticmethod
     def next_token_logits(

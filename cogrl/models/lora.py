@@ -1,5 +1,7 @@
 """Low-rank adapters on the language model, injected in place and merged on export. (arXiv:2106.09685)"""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from torch import Tensor, nn
@@ -39,3 +41,18 @@ class Lora:
         for layer in layers:
             layer.unmerge()
         return state
+
+
+@contextmanager
+def adapters_off(model: nn.Module) -> Iterator[None]:
+    """The base model: inside, adapters take no part in the forward pass."""
+    from peft.tuners.lora import LoraLayer
+
+    layers = [module for module in model.modules() if isinstance(module, LoraLayer)]
+    for layer in layers:
+        layer.enable_adapters(False)
+    try:
+        yield
+    finally:
+        for layer in layers:
+            layer.enable_adapters(True)

@@ -1,9 +1,11 @@
 """Training stages as LightningModules; each reads like its paper's algorithm box."""
 
+from cogrl.stages.align import Align
+from cogrl.stages.distill import Distill
 from cogrl.stages.dr_sapo import DrSapo
 from cogrl.stages.grpo import Grpo
 from cogrl.stages.perceive import Perceive
 from cogrl.stages.sft import Sft
 from cogrl.stages.stage import Stage
 
-__all__ = ["DrSapo", "Grpo", "Perceive", "Sft", "Stage"]
+__all__ = ["Align", "Distill", "DrSapo", "Grpo", "Perceive", "Sft", "Stage"]

@@ -1,15 +1,16 @@
 """Explicit supervised fine-tuning: hear, write the four EIPS steps, reply. (arXiv:2606.06940, stage I)"""
 
 import random
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 
 from cogrl.models.audio_lm import AudioLM
 from cogrl.objectives.reduce import sequence_mean
-from cogrl.prompts import INSTRUCTIONS
+from cogrl.prompts import INSTRUCTIONS, told
 from cogrl.stages.stage import Stage
-from cogrl.types import ClipBatch, Example, Route
+from cogrl.types import ClipBatch, Example, Prompts, Route
 
 
 class Sft(Stage):
@@ -19,18 +20,22 @@ class Sft(Stage):
 
     Args:
         route_b_ratio: share of samples shown with prompt B and the direct reply; 0 is the paper's stage I.
+        reads: the policy reads words and emotion instead of hearing the clip (see `prompts.told`): how a random
+            language model becomes the text model that `Align` wants as a teacher. Not for a policy that has learnt
+            to listen.
     """
 
     def __init__(
         self,
         policy: AudioLM,
         route_b_ratio: float = 0.5,
+        reads: bool = False,
         **shared: Any,
     ) -> None:
         super().__init__(policy, **shared)
         if not 0 <= route_b_ratio <= 1:
             raise ValueError(f"route_b_ratio={route_b_ratio} must lie in [0, 1]")
-        self.route_b_ratio = route_b_ratio
+        self.route_b_ratio, self.reads = route_b_ratio, reads
 
     def refusal(self, example: Example) -> str | None:
         needed = [route for route, share in (("A", 1 - self.route_b_ratio), ("B", self.route_b_ratio)) if share > 0]
@@ -53,13 +58,16 @@ class Sft(Stage):
 
     def loss(self, batch: ClipBatch, routes: list[Route]) -> torch.Tensor:
         """Mean negative log-likelihood of the targets on these routes."""
-        prompts = self.policy.encode_prompts(
-            [INSTRUCTIONS[route] for route in routes],
-            [clip.waveform for clip in batch.clips],
-            [clip.example.id for clip in batch.clips],
+        prompts = self.encode(
+            batch, routes, [told(clip.example) if self.reads else clip.waveform for clip in batch.clips]
         )
         targets = self.policy.encode_targets(
             [clip.example.target(route) for clip, route in zip(batch.clips, routes, strict=True)]
         )
         tokens = self.policy.token_logprobs(prompts, targets)
         return sequence_mean(-tokens.logprobs, targets.mask, len(batch))
+
+    def encode(self, batch: ClipBatch, routes: Sequence[Route], heard: Sequence) -> Prompts:
+        """The prompts of these routes around what is heard (or read)."""
+        names = [clip.example.id for clip in batch.clips]
+        return self.policy.encode_prompts([INSTRUCTIONS[route] for route in routes], heard, names)

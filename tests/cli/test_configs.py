@@ -16,9 +16,13 @@ CONFIGS = Path(__file__).parents[2] / "configs"
 STAGES = sorted(file.stem for file in (CONFIGS / "stage").glob("*.yaml"))
 PARTS = sorted(
     (file.parent.name, file.stem)
-    for kind in ("stage", "policy", "data", "trainer")
+    for kind in ("stage", "policy", "data", "trainer", "kernels")
     for file in (CONFIGS / kind).glob("*.yaml")
 )
+
+
+NEEDS = {"align": {"policy": "tiny_ears"}}
+"""What a stage can not do without."""
 
 
 def printed(args: list[str]) -> dict:
@@ -32,7 +36,7 @@ def printed(args: list[str]) -> dict:
 
 @pytest.mark.parametrize("stage", STAGES)
 def test_print_config_shows_the_stage_and_every_default(command, stage):
-    shown = printed(command("fit", stage=stage))
+    shown = printed(command("fit", stage=stage, **NEEDS.get(stage, {})))
     assert shown["model"]["class_path"].lower().endswith(stage.replace("_", ""))
     assert shown["model"]["init_args"]["sampling"]["greedy"] is False
     assert shown["run_dir"] == "run"
@@ -40,7 +44,8 @@ def test_print_config_shows_the_stage_and_every_default(command, stage):
 
 @pytest.mark.parametrize(("kind", "choice"), PARTS, ids=lambda part: part)
 def test_every_file_starts_a_run_that_makes_a_step(command, workdir, kind, choice):
-    assert main(command("fit", "--model.policy.dtype=float32", **{kind: choice})) == 0
+    parts = {kind: choice} | NEEDS.get(choice, {})
+    assert main(command("fit", "--model.policy.dtype=float32", **parts)) == 0
     assert (workdir / "run" / "export" / "config.json").is_file()
     assert (workdir / "run" / "checkpoints" / "last.ckpt").is_file()
     (run,) = MlflowClient(f"sqlite:///{workdir}/mlflow.db").search_runs(["1"])

@@ -1,0 +1,168 @@
+"""Speech-text alignment: the student hears what its frozen teacher reads. (arXiv:2601.04960, stage 1; 2602.10716)"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
+
+from cogrl.lm_head import Direction, TokenStates, sequence_kl, token_logprobs
+from cogrl.models.audio_lm import AudioLM
+from cogrl.models.teacher import can_teach, teaching
+from cogrl.objectives.attributes import DIMENSION_LOSSES
+from cogrl.objectives.reduce import sequence_mean
+from cogrl.prompts import told
+from cogrl.rollout.sampling import Sampling
+from cogrl.stages.sft import Sft
+from cogrl.stages.stage import Stage
+from cogrl.types import EMOTIONS, ClipBatch, Completions, Example, Route
+
+
+@dataclass(frozen=True)
+class Weight:
+    """A loss weight that moves linearly from `start` to `end` over the first `steps` optimiser steps, then stays."""
+
+    start: float = 1.0
+    end: float | None = None
+    steps: int = 0
+
+    def at(self, step: int) -> float:
+        end = self.start if self.end is None else self.end
+        return end if step >= self.steps else self.start + (end - self.start) * step / self.steps
+
+    @property
+    def used(self) -> bool:
+        return self.start != 0 or bool(self.end)
+
+
+class Align(Sft):
+    """The same language model twice: the teacher reads words and emotion, the student hears the voice.
+
+    `ce * CE(response) + kd * KL(teacher, student; T) + emotion * CE(head) + dimensions * MSE(head)`, response terms as
+    mean over a sample's tokens, then over samples; heads on the mean of the audio frames, dropped at the end. The
+    published losses are not available for IEAT: this is the reconstruction its relatives suggest (BLSP-Emo). RE-LLM's
+    paper has KL + CE + MSE (T = 2, no T^2), its released script CE in place of KL: ce=1, kd=0.
+
+    Args:
+        ce, kd, emotion, dimensions: weights; see `Weight`.
+        kd_temperature, kd_direction: "forward" is KL(teacher || student).
+        dimension_loss: "mse" as in RE-LLM, or "ccc".
+        responses: what both speak: the "manifest" targets, or what the "teacher" answers greedily to what it reads.
+        teacher: a frozen policy of its own. By default the policy without its adapters, or, where the language model is
+            frozen, the policy itself.
+    """
+
+    def __init__(
+        self,
+        policy: AudioLM,
+        ce: Weight = Weight(),
+        kd: Weight = Weight(),
+        emotion: Weight = Weight(),
+        dimensions: Weight = Weight(),
+        kd_temperature: float = 2.0,
+        kd_direction: Direction = "forward",
+        dimension_loss: Literal["mse", "ccc"] = "mse",
+        responses: Literal["manifest", "teacher"] = "manifest",
+        teacher: AudioLM | None = None,
+        **shared: Any,
+    ) -> None:
+        super().__init__(policy, **shared)
+        needed = kd.used or responses == "teacher"
+        if needed and teacher is None and not can_teach(policy):
+            raise ValueError(
+                "the teacher would move with the student: train adapters (policy.lora), freeze the language model "
+                "(policy.train_language_model: false), give a teacher of its own, or set kd.start: 0"
+            )
+        self.ce, self.kd, self.emotion, self.dimensions = ce, kd, emotion, dimensions
+        self.kd_temperature, self.kd_direction = kd_temperature, kd_direction
+        self.dimension_loss, self.responses, self.teacher = dimension_loss, responses, teacher
+
+    def configure_model(self) -> None:
+        super().configure_model()
+        if self.teacher is not None:
+            self.teacher.load().requires_grad_(False)
+        width = self.policy.lm_head_weight.shape[1]
+        self.emotion_head = nn.Linear(width, len(EMOTIONS), bias=False)
+        self.dimension_head = nn.Linear(width, 3)
+
+    def refusal(self, example: Example) -> str | None:
+        if self.dimensions.used and example.dimensions is None:
+            return "no valence, arousal and dominance; add them to this line or set dimensions.start: 0"
+        if self.responses == "teacher":
+            return Stage.refusal(self, example)  # no target is needed
+        return super().refusal(example)
+
+    def loss(self, batch: ClipBatch, routes: Sequence[Route]) -> Tensor:
+        """All terms of these clips on these routes; each is logged under `align/`."""
+        examples = [clip.example for clip in batch.clips]
+        heard = self.encode(batch, routes, [clip.waveform for clip in batch.clips])
+        targets = self.targets(batch, routes)
+        embeds = self.policy.prompt_embeds(heard)
+        student = self.policy.token_states(heard, targets, embeds=embeds)
+        frames = mean_frames(embeds, heard.input_ids == self.policy.audio_token_id)
+        terms = {
+            "ce": (self.ce, lambda: self.response_loss(student, targets)),
+            "kd": (self.kd, lambda: self.distillation(student, targets, batch, routes)),
+            "emotion": (self.emotion, lambda: self.emotion_loss(frames, examples)),
+            "dimensions": (self.dimensions, lambda: self.dimension_error(frames, examples)),
+        }
+        total = embeds.sum() * 0.0
+        for name, (weight, term) in terms.items():
+            now = weight.at(self.global_step)
+            if now:
+                value = term()
+                self.log(f"align/{name}", value, batch_size=len(batch))
+                total = total + now * value
+        return total
+
+    def targets(self, batch: ClipBatch, routes: Sequence[Route]) -> Completions:
+        """What both are scored on: the manifest's targets, or the teacher's own answers."""
+        if self.responses == "manifest":
+            return self.policy.encode_targets(
+                [clip.example.target(route) for clip, route in zip(batch.clips, routes, strict=True)]
+            )
+        greedy = Sampling(max_new_tokens=self.sampling.max_new_tokens, greedy=True)
+        with teaching(self.teacher or self.policy) as teacher:
+            read = [told(clip.example) for clip in batch.clips]
+            return self.engine.sample(teacher, batch.clips, routes, greedy, heard=read).completions
+
+    def response_loss(self, student: TokenStates, targets: Completions) -> Tensor:
+        policy = self.policy
+        weight, bias = policy.lm_head_weight, policy.lm_head_bias
+        tokens = token_logprobs(student, weight, targets.ids, targets.mask, bias=bias, impl=policy.head)
+        return sequence_mean(-tokens.logprobs, targets.mask, len(targets.mask))
+
+    def distillation(
+        self, student: TokenStates, targets: Completions, batch: ClipBatch, routes: Sequence[Route]
+    ) -> Tensor:
+        """KL at the states that predict each response token, the first one and the end token included."""
+        with teaching(self.teacher or self.policy) as teacher:
+            read = self.encode(batch, routes, [told(clip.example) for clip in batch.clips])
+            states, head = teacher.token_states(read, targets), teacher.lm_head_weight
+        return sequence_kl(
+            student,
+            self.policy.lm_head_weight,
+            states,
+            head,
+            targets.mask,
+            self.kd_temperature,
+            self.kd_direction,
+            bias=self.policy.lm_head_bias,
+        ).loss
+
+    def emotion_loss(self, frames: Float[Tensor, "b d"], examples: Sequence[Example]) -> Tensor:
+        labels = torch.tensor([EMOTIONS.index(example.emotion) for example in examples], device=frames.device)
+        return cross_entropy(self.emotion_head(frames), labels)
+
+    def dimension_error(self, frames: Float[Tensor, "b d"], examples: Sequence[Example]) -> Tensor:
+        labels = torch.tensor([example.dimensions for example in examples], device=frames.device)
+        return DIMENSION_LOSSES[self.dimension_loss](self.dimension_head(frames), labels)
+
+
+def mean_frames(embeds: Float[Tensor, "p s d"], is_audio: Tensor) -> Float[Tensor, "p d"]:
+    """The mean over each prompt's audio frames, as the language model hears them."""
+    frames = (embeds * is_audio[..., None]).sum(1)
+    return frames / is_audio.sum(1, keepdim=True).clamp(min=1)

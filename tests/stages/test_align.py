@@ -1,0 +1,164 @@
+"""What the student learns from a teacher that reads."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from cogrl.models.lora import Lora
+from cogrl.models.qwen2_audio import Qwen2Audio
+from cogrl.prompts import told
+from cogrl.rollout.sampling import Sampling
+from cogrl.stages import Align, Sft
+from cogrl.stages.align import Weight, mean_frames
+from cogrl.types import EMOTIONS, Clip, ClipBatch, Completions
+
+OFF = Weight(0.0)
+ROUTES = ["A", "B", "A", "B"]
+
+
+def stage_of(policy, **settings):
+    defaults = {"ce": OFF, "kd": OFF, "emotion": OFF, "dimensions": OFF, "sampling": Sampling(max_new_tokens=6)}
+    stage = Align(policy, **(defaults | settings))
+    stage.configure_model()
+    stage.log = lambda *args, **kwargs: None
+    return stage
+
+
+@pytest.fixture
+def ears_only(tiny_policy_dir):
+    policy = Qwen2Audio(str(tiny_policy_dir), train_language_model=False, share_prompt=False).load()
+    policy.lm_head_weight.data.mul_(30)  # a random head is nearly uniform: nothing would differ
+    return policy
+
+
+def test_the_weight_moves_in_a_line_and_stays():
+    weight = Weight(1.0, 0.0, steps=4)
+    assert [weight.at(step) for step in (0, 1, 2, 4, 9)] == [1.0, 0.75, 0.5, 0.0, 0.0]
+    assert Weight(0.3).at(0) == Weight(0.3).at(7) == 0.3
+    assert weight.used and Weight(0.0, 1.0, 5).used and not Weight(0.0).used
+
+
+def test_cross_entropy_alone_is_supervised_fine_tuning(ears_only, clips):
+    batch = ClipBatch(clips)
+    sft = Sft(ears_only)
+    sft.configure_model()
+    loss = stage_of(ears_only, ce=Weight()).loss(batch, ROUTES)
+    assert loss.item() == pytest.approx(sft.loss(batch, ROUTES).item(), rel=1e-5)
+
+
+@pytest.mark.parametrize("direction", ["forward", "reverse"])
+def test_distillation_reacts_to_the_first_response_token_and_not_to_what_follows_the_end(ears_only, clips, direction):
+    """RE-LLM's released code takes the logits AT the response tokens, one too late at both ends."""
+    batch = ClipBatch(clips[:1])
+    stage = stage_of(ears_only, kd=Weight(), kd_direction=direction)
+    heard = stage.encode(batch, ["B"], [clips[0].waveform])
+    targets = stage.targets(batch, ["B"])
+    student = ears_only.token_states(heard, targets)
+    before = stage.distillation(student, targets, batch, ["B"]).item()
+
+    def disturbed(row):
+        hidden = student.hidden.clone()
+        hidden[row] += torch.randn(hidden.shape[1], generator=torch.Generator().manual_seed(0))
+        return stage.distillation(replace(student, hidden=hidden), targets, batch, ["B"]).item()
+
+    first, end = heard.input_ids.shape[1] - 1, heard.input_ids.shape[1] - 1 + int(targets.mask.sum())
+    assert student.rows[0] == first and end not in student.rows.tolist()
+    assert abs(disturbed(first) - before) > 1e-4
+    assert disturbed(end) == before
+
+
+def test_the_teacher_reads_the_emotion_and_the_student_does_not(ears_only, clips):
+    batch = ClipBatch(clips)
+    stage = stage_of(ears_only, kd=Weight())
+    read = stage.encode(batch, ROUTES, [told(clip.example) for clip in clips])
+    heard = stage.encode(batch, ROUTES, [clip.waveform for clip in clips])
+    decode = ears_only.tokenizer.batch_decode
+    for clip, teacher, student in zip(clips, decode(read.input_ids), decode(heard.input_ids), strict=True):
+        assert clip.example.emotion in teacher and clip.example.text in teacher
+        assert not any(emotion in student for emotion in EMOTIONS) and clip.example.text not in student
+
+
+def test_a_student_that_reads_what_the_teacher_reads_has_nothing_to_learn(ears_only, clips):
+    batch = ClipBatch(clips)
+    stage = stage_of(ears_only, kd=Weight())
+    targets = stage.targets(batch, ROUTES)
+    read = stage.encode(batch, ROUTES, [told(clip.example) for clip in clips])
+    assert stage.distillation(ears_only.token_states(read, targets), targets, batch, ROUTES).abs() < 1e-5
+    heard = stage.encode(batch, ROUTES, [clip.waveform for clip in clips])
+    assert stage.distillation(ears_only.token_states(heard, targets), targets, batch, ROUTES) > 1e-3
+
+
+def test_distillation_moves_the_ears_and_leaves_the_language_model(ears_only, clips):
+    loss = stage_of(ears_only, kd=Weight()).loss(ClipBatch(clips), ROUTES)
+    loss.backward()
+    assert all(p.grad is None for p in ears_only.model.model.language_model.parameters())
+    trained = [p for p in ears_only.audio_tower.parameters() if p.requires_grad]
+    assert trained and all(p.grad.abs().sum() > 0 for p in trained)
+
+
+def test_adapters_take_no_part_in_the_teachers_pass(tiny_policy_dir, clips):
+    pytest.importorskip("peft", reason="adapters need the extra cogrl[lora]")
+    policy = Qwen2Audio(str(tiny_policy_dir), lora=Lora(dropout=0.0)).load()
+    stage = stage_of(policy, kd=Weight())
+    batch = ClipBatch(clips)
+    targets = stage.targets(batch, ROUTES)
+    read = stage.encode(batch, ROUTES, [told(clip.example) for clip in clips])
+    with torch.no_grad():
+        for name, parameter in policy.named_parameters():
+            if "lora_B" in name:
+                parameter.normal_(0, 0.3)
+    student = policy.token_states(read, targets)  # the same text, but through the adapters
+    assert stage.distillation(student, targets, batch, ROUTES) > 1e-3
+    again = policy.token_states(read, targets)
+    assert torch.equal(student.hidden, again.hidden)  # they are on again afterwards
+
+
+def test_a_teacher_that_would_move_is_refused(tiny_policy_dir):
+    with pytest.raises(ValueError, match="the teacher would move with the student"):
+        Align(Qwen2Audio(str(tiny_policy_dir)))
+    Align(Qwen2Audio(str(tiny_policy_dir)), kd=OFF)
+    Align(Qwen2Audio(str(tiny_policy_dir)), teacher=Qwen2Audio(str(tiny_policy_dir)))
+
+
+def test_a_teacher_of_its_own_is_read_and_frozen(tiny_policy_dir, clips):
+    policy = Qwen2Audio(str(tiny_policy_dir)).load()
+    stage = stage_of(policy, kd=Weight(), teacher=Qwen2Audio(str(tiny_policy_dir)))
+    loss = stage.loss(ClipBatch(clips), ROUTES)
+    loss.backward()
+    assert all(p.grad is None for p in stage.teacher.parameters())
+    assert policy.lm_head_weight.grad.abs().sum() > 0
+    frozen = Qwen2Audio(str(tiny_policy_dir), train_language_model=False).load()
+    alone = stage_of(frozen, kd=Weight()).loss(ClipBatch(clips), ROUTES)
+    assert loss.item() == pytest.approx(alone.item(), rel=1e-4)
+
+
+def test_the_teacher_can_give_the_responses(ears_only, clips):
+    stage = stage_of(ears_only, ce=Weight(), kd=Weight(), responses="teacher")
+    targets = stage.targets(ClipBatch(clips), ROUTES)
+    assert isinstance(targets, Completions) and targets.ids.shape[1] <= 6
+    assert stage.loss(ClipBatch(clips), ROUTES).isfinite()
+    bare = [Clip(replace(clip.example, targets={}), clip.waveform) for clip in clips]
+    assert stage.refusal(bare[0].example) is None and stage.loss(ClipBatch(bare), ROUTES).isfinite()
+
+
+def test_the_heads_see_the_audio_frames_only(policy, clips):
+    stage = stage_of(policy, emotion=Weight(), dimensions=Weight())
+    batch = ClipBatch(clips)
+    heard = stage.encode(batch, ROUTES, [clip.waveform for clip in clips])
+    embeds = policy.prompt_embeds(heard)
+    audio = heard.input_ids == policy.audio_token_id
+    frames = mean_frames(embeds, audio)
+    disturbed = embeds + torch.randn_like(embeds) * ~audio[..., None]
+    assert torch.allclose(mean_frames(disturbed, audio), frames)
+    expected = torch.stack([embeds[i][audio[i]].mean(0) for i in range(len(clips))])
+    assert torch.allclose(frames, expected, atol=1e-6)
+    loss = stage.loss(batch, ROUTES)
+    loss.backward()
+    assert stage.emotion_head.weight.grad.abs().sum() > 0 and stage.dimension_head.weight.grad.abs().sum() > 0
+
+
+def test_a_clip_without_dimensions_is_refused_while_they_are_learnt(policy, clips):
+    bare = replace(clips[0].example, valence=None)
+    assert "valence, arousal and dominance" in stage_of(policy, ce=Weight(), dimensions=Weight()).refusal(bare)
+    assert stage_of(policy, ce=Weight()).refusal(bare) is None
