@@ -6,7 +6,8 @@ import shutil
 from pathlib import Path
 
 from cogrl.cli.build_annotate import add_annotate
-from cogrl.cli.build_corpora import CORPORA, add_corpora
+from cogrl.cli.build_corpora import add_corpora
+from cogrl.cli.build_ieat import add_ieat
 from cogrl.cli.digest import digest
 
 _SIZES = {
@@ -21,7 +22,7 @@ _SIZES = {
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    targets = parser.add_subparsers(metavar=f"{{lime-mini,tiny-model,annotate,{','.join(CORPORA)}}}", required=True)
+    targets = parser.add_subparsers(required=True)
     corpus = targets.add_parser("lime-mini", help="the spoken corpus: manifests, audio and a card")
     corpus.add_argument("--out", type=Path, default=Path("data/lime-mini"))
     corpus.add_argument("--tier", default="mini", help="mini (espeak-ng voices) or smoke (a numpy voice, for tests)")
@@ -39,6 +40,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     model.set_defaults(build=tiny_model)
     add_corpora(targets)
     add_annotate(targets)
+    add_ieat(targets)
 
 
 def main(options: argparse.Namespace) -> int:

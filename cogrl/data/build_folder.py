@@ -22,8 +22,10 @@ def holds(out: Path, recipe: str, names: Sequence[str]) -> bool:
 
 
 @contextlib.contextmanager
-def replacing(out: Path, recipe: str, names: Sequence[str]) -> Iterator[Path]:
+def replacing(out: Path, recipe: str, names: Sequence[str], resume: bool = False) -> Iterator[Path]:
     """Yields an empty folder beside `out` that takes its place when the block ends, and vanishes if the block raises.
+
+    With `resume` the folder stays if the block raises, and the next build of the same recipe goes on in it.
 
     Raises FileExistsError, before any work, if `out` is neither absent, empty, nor an earlier build without files of
     somebody else, and OSError if nothing can be written there.
@@ -31,7 +33,11 @@ def replacing(out: Path, recipe: str, names: Sequence[str]) -> Iterator[Path]:
     _refuse_foreign(out, names)
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
-        work = Path(tempfile.mkdtemp(prefix=f".{out.name}.building-", dir=out.parent))
+        if resume:
+            work = out.with_name(f".{out.name}.unfinished-{recipe[:16]}")
+            work.mkdir(exist_ok=True)
+        else:
+            work = Path(tempfile.mkdtemp(prefix=f".{out.name}.building-", dir=out.parent))
     except OSError as error:
         raise OSError(error.errno, f"cannot write {out} ({error.strerror}); choose another output folder") from error
     try:
@@ -45,7 +51,8 @@ def replacing(out: Path, recipe: str, names: Sequence[str]) -> Iterator[Path]:
                 os.replace(out, Path(old) / out.name)
             os.replace(work, out)
     except BaseException:
-        shutil.rmtree(work, ignore_errors=True)
+        if not resume:
+            shutil.rmtree(work, ignore_errors=True)
         raise
 
 
