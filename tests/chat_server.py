@@ -137,7 +137,7 @@ def serve() -> None:
         schema = body.get("response_format", {}).get("json_schema", {}).get("schema", {"properties": {}})
         text = dressed(canned(schema, body["messages"][-1]["content"]), fault)
         choice = {"message": {"role": "assistant", "content": text}, "finish_reason": "stop"}
-        choice |= {"finish_reason": "length"} if fault == "cut" else {}
+        choice |= {"finish_reason": "length"} if fault in ("cut", "length") else {}
         counts = {"prompt_tokens": len(json.dumps(body["messages"])) // 4, "completion_tokens": len(text) // 4}
         reply = json.dumps({"choices": [choice]} | ({} if fault == "unmetered" else {"usage": counts})).encode()
         if fault == "half_a_body":

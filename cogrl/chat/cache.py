@@ -2,12 +2,14 @@
 
 import logging
 import sqlite3
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 log = logging.getLogger(__name__)
-_WAIT_MS = 1_000  # for another process that is writing; an answer is never held up longer
+_OPEN_S = 5.0  # how long other processes that make the file are waited for
+_WAIT_S = 1.0  # and one that is writing to it: an answer is never held up longer
 
 
 @dataclass(frozen=True)
@@ -23,7 +25,8 @@ class AnswerCache:
     """A context manager around `file` (made with its folder when absent). None as file: nothing is kept or found.
 
     The file must lie on a local disk: SQLite's write-ahead log does not work over a network. Raises OSError for a file
-    that is no cache. One that fails later is reported once and left alone: answers are still given, but not kept.
+    that is no cache. One that another process blocks, or that fails later, is reported once and left alone: answers
+    are still given, but not kept.
     """
 
     def __init__(self, file: Path | None) -> None:
@@ -34,18 +37,18 @@ class AnswerCache:
         if self.file is None:
             return self
         self.file.parent.mkdir(parents=True, exist_ok=True)
-        try:
-            self._db = sqlite3.connect(self.file, timeout=30, isolation_level=None)
-            self._db.execute("PRAGMA journal_mode=WAL")
-            self._db.execute("PRAGMA synchronous=NORMAL")
-            self._db.execute(
-                "CREATE TABLE IF NOT EXISTS answers "
-                "(key TEXT PRIMARY KEY, text TEXT NOT NULL, tokens_in INTEGER, tokens_out INTEGER) WITHOUT ROWID"
-            )
-            self._db.execute(f"PRAGMA busy_timeout={_WAIT_MS}")
-        except sqlite3.Error as error:
-            self._close()
-            raise OSError(f"{self.file} can not be used as a cache of answers ({error}); name another file") from error
+        ends = time.monotonic() + _OPEN_S
+        while self._db is None:
+            try:
+                self._db = _opened(self.file)
+            except sqlite3.Error as error:
+                if getattr(error, "sqlite_errorcode", 0) & 0xFF != sqlite3.SQLITE_BUSY:  # any kind of busy
+                    refusal = f"{self.file} can not be used as a cache of answers ({error}); name another file"
+                    raise OSError(refusal) from error
+                if time.monotonic() > ends:
+                    self._give_up(error)
+                    break
+                time.sleep(0.01)  # several processes that make the file at once get into each other's way
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -67,11 +70,30 @@ class AnswerCache:
         try:
             return self._db.execute(statement, values).fetchall()
         except sqlite3.Error as error:
-            log.warning("%s: answers are no longer kept (%s)", self.file, error)
-            self._close()
+            self._give_up(error)
             return []
+
+    def _give_up(self, error: sqlite3.Error) -> None:
+        log.warning("%s: answers are not kept (%s)", self.file, error)
+        self._close()
 
     def _close(self) -> None:
         if self._db is not None:
             self._db.close()
             self._db = None
+
+
+def _opened(file: Path) -> sqlite3.Connection:
+    """A connection to the table of answers, which is made when absent. Raises sqlite3.Error."""
+    db = sqlite3.connect(file, timeout=_WAIT_S, isolation_level=None)
+    try:
+        db.execute("PRAGMA journal_mode=WAL")
+        db.execute("PRAGMA synchronous=NORMAL")
+        db.execute(
+            "CREATE TABLE IF NOT EXISTS answers "
+            "(key TEXT PRIMARY KEY, text TEXT NOT NULL, tokens_in INTEGER, tokens_out INTEGER) WITHOUT ROWID"
+        )
+    except sqlite3.Error:
+        db.close()
+        raise
+    return db

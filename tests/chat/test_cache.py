@@ -39,10 +39,10 @@ def test_without_a_file_nothing_is_kept(tmp_path, monkeypatch):
 
 def test_several_processes_write_to_one_file(tmp_path):
     file = tmp_path / "answers.sqlite"
-    writers = [subprocess.Popen([sys.executable, "-c", WRITER, file, str(n)]) for n in range(4)]
-    assert [writer.wait() for writer in writers] == [0] * 4
+    writers = [subprocess.Popen([sys.executable, "-c", WRITER, file, str(n)]) for n in range(8)]
+    assert [writer.wait() for writer in writers] == [0] * 8
     with AnswerCache(file) as cache:
-        assert all(cache.get(f"{n}-{i}") == Kept("x" * 500, i, 1) for n in range(4) for i in range(200))
+        assert all(cache.get(f"{n}-{i}") == Kept("x" * 500, i, 1) for n in range(8) for i in range(200))
         assert cache.get("shared") == Kept("the same", 1, 1)
 
 
@@ -55,7 +55,7 @@ def test_a_file_that_is_no_cache_is_refused_by_name(tmp_path):
 
 
 def test_a_cache_that_another_process_blocks_is_reported_once_and_left_alone(tmp_path, caplog, monkeypatch):
-    monkeypatch.setattr("cogrl.chat.cache._WAIT_MS", 20)
+    monkeypatch.setattr("cogrl.chat.cache._WAIT_S", 0.02)
     file = tmp_path / "answers.sqlite"
     with AnswerCache(file) as cache:
         cache.put("a", Kept("x", 1, 1))
@@ -65,3 +65,23 @@ def test_a_cache_that_another_process_blocks_is_reported_once_and_left_alone(tmp
             cache.put("c", Kept("x", 1, 1))
         assert cache.get("a") is None
     assert ["locked" in record.getMessage() for record in caplog.records] == [True]
+
+
+def test_a_cache_that_is_blocked_from_the_start_holds_nobody_up(tmp_path, caplog, monkeypatch):
+    monkeypatch.setattr("cogrl.chat.cache._OPEN_S", 0.05)
+    monkeypatch.setattr("cogrl.chat.cache._WAIT_S", 0.02)
+    file = tmp_path / "answers.sqlite"
+    with contextlib.closing(sqlite3.connect(file)) as other:
+        other.execute("BEGIN EXCLUSIVE")
+        with AnswerCache(file) as cache:
+            cache.put("a", Kept("x", 1, 1))
+            assert cache.get("a") is None
+    assert ["locked" in record.getMessage() for record in caplog.records] == [True]
+
+
+def test_a_folder_that_can_not_be_written_is_refused(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(OSError), AnswerCache(tmp_path / "file" / "answers.sqlite"):
+        pass
+    with pytest.raises(OSError, match="name another file"), AnswerCache(tmp_path):
+        pass
