@@ -3,6 +3,7 @@
 import pytest
 import torch
 from cogrl_kernels import linear_policy_loss as module
+from cogrl_kernels.head_chunks import CHUNK_ROWS
 from cogrl_kernels.linear_logprob import linear_logprob
 from cogrl_kernels.linear_policy_loss import linear_policy_loss
 from cogrl_kernels.policy_loss import PolicyLossConfig, policy_loss
@@ -202,3 +203,19 @@ def test_what_does_not_fit_is_refused(change, message, kind):
     } | change
     with pytest.raises(ValueError, match=message):
         linear_policy_loss(**arguments)
+
+
+def test_one_chunk_of_logits_is_all_that_is_ever_held():
+    hidden, weight, *rest = inputs(n=4 * CHUNK_ROWS)
+    made = []
+
+    class Watch(torch.utils._python_dispatch.TorchDispatchMode):
+        def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+            out = func(*args, **(kwargs or {}))
+            made.extend(x for x in (out if isinstance(out, tuple) else (out,)) if isinstance(x, torch.Tensor))
+            return out
+
+    with Watch():
+        linear_policy_loss(hidden, weight, *rest, config=CONFIG).loss.backward()
+    big = {x.untyped_storage().data_ptr() for x in made if x.untyped_storage().nbytes() >= 4 * CHUNK_ROWS * 1300}
+    assert len(big) == 1
