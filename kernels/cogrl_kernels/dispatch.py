@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 log = logging.getLogger("cogrl_kernels")
+INSTALLED = importlib.util.find_spec("triton") is not None  # asked here, since a compiled graph cannot
 
 
 def choose(
@@ -23,8 +24,8 @@ def choose(
     if impl == "auto":
         announce(operation, auto)
         return implementations[auto]
-    if impl == "triton" and impl in implementations and like is not None:
-        _require_triton(operation, like)
+    if impl == "triton" and impl in implementations and like is not None and not torch.compiler.is_compiling():
+        _require_triton(operation, like)  # inside a compiled graph the launch itself refuses
     if impl in implementations:
         return implementations[impl]
     names = ", ".join(repr(name) for name in ("auto", *implementations))
@@ -42,10 +43,9 @@ def fastest(like: Tensor, otherwise: str) -> str:
     return "triton" if like.is_cuda and like.dtype != torch.float64 and installed() else otherwise
 
 
-@functools.cache
 def installed() -> bool:
     """Whether Triton can be imported; it is an optional dependency."""
-    return importlib.util.find_spec("triton") is not None
+    return INSTALLED
 
 
 def _require_triton(operation: str, like: Tensor) -> None:

@@ -95,11 +95,16 @@ class PolicyMetrics(Mapping[str, Tensor]):
 
     def of(self, route: int | None = None, sign: str | None = None) -> "PolicyMetrics":
         """The same of one route, or of tokens whose advantage has one sign of `SIGNS`."""
-        table = self.table if route is None else self.table[route : route + 1]
+        chosen = torch.ones(self.table.shape[:2], dtype=torch.bool, device=self.table.device)
+        if route is not None:
+            if not 0 <= route < len(chosen):
+                raise IndexError(f"route={route}: the telemetry tells {len(chosen)} apart; see config.n_routes")
+            chosen &= torch.arange(len(chosen), device=chosen.device)[:, None] == route
         if sign is not None:
-            column = SIGNS.index(sign)
-            table = table[:, column : column + 1]
-        return PolicyMetrics(table, self.kl_estimator)
+            chosen &= torch.arange(len(SIGNS), device=chosen.device) == SIGNS.index(sign)
+        nothing = torch.zeros_like(self.table)
+        nothing[..., RATIO_MAX], nothing[..., RATIO_MIN] = NO_MAX, NO_MIN
+        return PolicyMetrics(torch.where(chosen[..., None], self.table, nothing), self.kl_estimator)
 
     def gate_histogram(self) -> Tensor:
         """How many tokens have a gate in each of the BINS equal parts of [0, 1]: (BINS,)."""

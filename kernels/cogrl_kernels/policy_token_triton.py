@@ -37,7 +37,7 @@ def expm1_less(y):
 def read(values, i, row, inside, EACH: tl.constexpr):
     """Of a temperature or the advantages, at tokens i of a rollout."""
     if EACH == EACH_TOKEN:
-        value = tl.load(values + i, mask=inside, other=0.0).to(tl.float32)
+        value = tl.load(values + i, mask=inside, other=1.0).to(tl.float32)
     elif EACH == EACH_ROLLOUT:
         value = tl.load(values + row).to(tl.float32) + tl.zeros(i.shape, tl.float32)
     else:

@@ -80,9 +80,8 @@ def policy_tokens(
     """
     dtype = torch.promote_types(like.dtype, torch.float32)
     n, s = len(like), len(cu_seqlens) - 1
-    segment = torch.searchsorted(
-        cu_seqlens[1:], torch.arange(n, device=like.device, dtype=cu_seqlens.dtype), right=True
-    )
+    positions = torch.arange(n, device=like.device, dtype=cu_seqlens.dtype)
+    segment = torch.searchsorted(cu_seqlens[1:].contiguous(), positions, right=True)
     mask = torch.ones(n, dtype=torch.bool, device=like.device) if mask is None else mask.bool()
 
     def each(x: float | Tensor) -> Tensor:

@@ -1,278 +1,232 @@
-"""The packed policy loss against the padded objectives, which are the truth, over its whole argument space."""
+"""The reference of the packed policy loss against loops over floats, and against the padded objectives."""
 
 import itertools
 import math
 
 import pytest
 import torch
-from cogrl_kernels.policy_loss import PolicyLossConfig, policy_loss
+from cogrl_kernels.policy_loss import policy_loss
+from policy_cases import EVERYTHING, KINDS, UPSTREAM, bare, batch, check_against_truth, config, solve
+from policy_oracle import truth
 
-from cogrl.objectives.grpo import clip_fraction, grpo
+from cogrl.objectives.cispo import cispo
+from cogrl.objectives.grpo import grpo
+from cogrl.objectives.gspo import gspo
 from cogrl.objectives.kl import k1, k2, k3
 from cogrl.objectives.reduce import fixed_length, sequence_mean, token_mean
 from cogrl.objectives.reinforce import reinforce
-from cogrl.objectives.sapo import sapo, sapo_gate
+from cogrl.objectives.sapo import sapo
 
-LENGTHS = (63, 1, 0, 40, 17, 8)
-STEPS = 63
-
-
-def batch(dtype=torch.float64, seed=0):
-    """Ragged rollouts, padded: (logprobs, old, ref, advantages, mask). Inside a rollout some tokens are masked too."""
-    g = torch.Generator().manual_seed(seed)
-    old, step, ref = (torch.randn(len(LENGTHS), STEPS, generator=g, dtype=torch.float64) for _ in range(3))
-    old = old.abs().neg() - 0.1
-    inside = torch.arange(STEPS)[None] < torch.tensor(LENGTHS)[:, None]
-    mask = inside & (torch.rand(inside.shape, generator=g) > 0.2)
-    advantages = torch.tensor([1.5, -0.5, 1.0, -2.0, 0.0, 0.7])
-    return (
-        *((old + 0.5 * step).to(dtype), old.to(dtype), (old + 0.3 * ref).to(dtype)),
-        advantages.to(dtype),
-        mask,
-        inside,
-    )
-
-
-def pack(*tensors, inside):
-    cu_seqlens = torch.tensor([0, *itertools.accumulate(inside.sum(1).tolist())], dtype=torch.int32)
-    return [x[inside] for x in tensors], cu_seqlens
-
-
-def objective(config, logprobs, old, ref, advantages, mask, rollouts, tokens):
-    loss = {
-        "sapo": lambda: sapo(logprobs, old, advantages, mask, config.tau_pos, config.tau_neg),
-        "grpo": lambda: grpo(logprobs, old, advantages, mask, config.clip_low, config.clip_high),
-        "reinforce": lambda: reinforce(logprobs, advantages, mask),
-    }[config.kind]()
-    if config.kl_coef:
-        loss = loss + config.kl_coef * {"k1": k1, "k2": k2, "k3": k3}[config.kl_estimator](logprobs, ref, mask)
-    return {
-        "sequence_mean": lambda: sequence_mean(loss, mask, rollouts),
-        "token_mean": lambda: token_mean(loss, mask, tokens),
-        "fixed_length": lambda: fixed_length(loss, mask, rollouts, config.length or 1),
-    }[config.reduction]()
-
-
-CONFIGS = [
-    PolicyLossConfig(kind=kind, reduction=reduction, length=50 if reduction == "fixed_length" else None, **extra)
-    for kind, reduction in itertools.product(
-        ["sapo", "grpo", "reinforce"], ["sequence_mean", "token_mean", "fixed_length"]
-    )
-    for extra in (
-        {},
-        {"tau_pos": 10.0, "tau_neg": 12.0, "clip_low": 0.1, "clip_high": 0.28},
-        {"kl_coef": 0.1},
-        {"kl_coef": 0.1, "kl_estimator": "k2"},
-        {"kl_coef": 0.1, "kl_estimator": "k1"},
-    )
+TAUS = [(1.0, 1.05), (0.3, 12.0), (12.0, 0.3)]
+CASES = [(config(kind, reduction), bare) for kind, reduction in itertools.product(KINDS, [None, "token_mean"])]
+CASES += [(config(kind, r, **EVERYTHING), batch) for kind in KINDS for r in ("sequence_mean", "fixed_length")]
+CASES += [(config("sapo", tau_pos=p, tau_neg=n), bare) for p, n in TAUS]
+CASES += [(config("sapo", "token_mean", **EVERYTHING, kl_estimator=k), batch) for k in ("k1", "k2", "k3")]
+CASES += [(config(kind, clip_low=0.05, clip_high=0.4), bare) for kind in ("grpo", "dapo", "dr_grpo", "gspo")]
+CASES += [
+    (config("cispo", clip_high=0.1), bare),
+    (config("gspo", clip_low=0.01, clip_high=0.02, is_cap=math.inf, n_routes=2), batch),
 ]
 
 
 @pytest.mark.parametrize("per_token", [False, True])
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
-@pytest.mark.parametrize("config", CONFIGS, ids=lambda c: f"{c.kind}-{c.reduction}-{c.kl_coef}-{c.kl_estimator}")
-def test_packed_equals_the_padded_objective(config, dtype, per_token):
-    logprobs, old, ref, advantages, mask, inside = batch(dtype)
-    padded = logprobs.clone().requires_grad_()
-    expected = objective(config, padded, old, ref, advantages, mask, rollouts=24, tokens=900)
-    expected.backward(torch.tensor(3.7, dtype=dtype))
-    packed = logprobs.clone().requires_grad_()
-    (lp, o, r, m, each), cu = pack(packed, old, ref, mask, advantages[:, None].expand_as(mask), inside=inside)
-    out = policy_loss(
-        lp,
-        each if per_token else advantages,
-        cu,
-        config=config,
-        old_logprobs=o,
-        ref_logprobs=r,
-        mask=m,
-        num_tokens=torch.tensor(900),
-        num_rollouts=24,
-    )
-    out.loss.backward(torch.tensor(3.7, dtype=dtype))
-    tolerance = 1e-12 if dtype == torch.float64 else 1e-5
-    torch.testing.assert_close(out.loss, expected, rtol=tolerance, atol=tolerance)
-    torch.testing.assert_close(packed.grad, padded.grad, rtol=tolerance, atol=tolerance)
+@pytest.mark.parametrize("settings, call", CASES)
+def test_the_reference_equals_loops_over_floats(settings, call, dtype, per_token):
+    check_against_truth(call(per_token=per_token), settings, dtype)
 
 
-def test_padded_tensors_are_the_case_of_equal_steps_and_a_mask():
-    logprobs, old, _, advantages, mask, _ = batch()
-    config = PolicyLossConfig()
-    cu = torch.arange(len(LENGTHS) + 1) * STEPS
-    out = policy_loss(
-        logprobs.flatten(), advantages, cu, config=config, old_logprobs=old.flatten(), mask=mask.flatten()
-    )
-    torch.testing.assert_close(out.loss, objective(config, logprobs, old, None, advantages, mask, len(LENGTHS), 1))
+@pytest.mark.parametrize("kind", KINDS)
+def test_given_counts_are_the_denominators(kind):
+    counts = {"num_tokens": 5000, "num_rollouts": 24}
+    check_against_truth(batch(), config(kind, **EVERYTHING), torch.float64, **counts)
+    by_number = solve(batch(), config(kind, **EVERYTHING), **counts)
+    by_tensor = solve(batch(), config(kind, **EVERYTHING), **{k: torch.tensor(x) for k, x in counts.items()})
+    torch.testing.assert_close(by_tensor[1], by_number[1], rtol=1e-14, atol=0)
 
 
-@pytest.mark.parametrize("reduction", ["sequence_mean", "token_mean"])
-def test_without_counts_it_counts_what_it_was_given(reduction):
-    logprobs, old, _, advantages, mask, inside = batch()
-    (lp, o, m), cu = pack(logprobs, old, mask, inside=inside)
-    config = PolicyLossConfig(reduction=reduction)
-    out = policy_loss(lp, advantages, cu, config=config, old_logprobs=o, mask=m)
-    torch.testing.assert_close(out.loss, objective(config, logprobs, old, None, advantages, mask, 6, int(mask.sum())))
+@pytest.mark.parametrize("shape", ["rollout", "token", "scalar"])
+@pytest.mark.parametrize("per_token", [False, True])
+def test_temperatures_may_differ_by_rollout_and_by_token(shape, per_token):
+    call = bare(per_token=per_token)
+    size = {"rollout": (6,), "token": call["logprobs"].shape, "scalar": ()}[shape]
+    g = torch.Generator().manual_seed(3)
+    pos, neg = (torch.rand(size, generator=g).double() * 11.7 + 0.3 for _ in range(2))
+    check_against_truth(call, config(tau_pos=pos, tau_neg=neg), torch.float64)
+    check_against_truth(call, config(tau_pos=pos, tau_neg=1.7), torch.float32)
 
 
-def test_without_old_logprobs_the_gradient_is_reinforce():
-    logprobs, _, _, advantages, mask, inside = batch()
-    (lp, m), cu = pack(logprobs, mask, inside=inside)
-    grads = []
-    for kind in ("sapo", "grpo", "reinforce"):
-        leaf = lp.clone().requires_grad_()
-        out = policy_loss(leaf, advantages, cu, config=PolicyLossConfig(kind=kind), mask=m)
-        out.loss.backward()
-        grads.append(leaf.grad)
-        assert out.metrics["ratio_max"] == 1 and out.metrics["gate_pos"] == 1 and out.metrics["effective"] == 1
-    torch.testing.assert_close(grads[0], grads[2])
-    torch.testing.assert_close(grads[1], grads[2])
+@pytest.mark.parametrize("kind", KINDS)
+def test_without_old_logprobs_the_gradient_is_reinforce(kind):
+    call = bare() | {"old_logprobs": None}
+    out, _ = check_against_truth(call, config(kind), torch.float64)
+    plain = solve(call, config("reinforce", config(kind).denominator))[1]
+    torch.testing.assert_close(solve(call, config(kind))[1], plain, rtol=1e-12, atol=0)
+    for name in ("ratio_max", "ratio_min", "gate_pos", "gate_neg", "effective"):
+        assert out.metrics[name] == 1, name
 
 
-def test_telemetry_of_sapo_is_that_of_its_gate():
-    logprobs, old, ref, advantages, mask, inside = batch()
-    (lp, o, r, m), cu = pack(logprobs, old, ref, mask, inside=inside)
-    config = PolicyLossConfig(tau_pos=2.0, tau_neg=5.0)
-    metrics = policy_loss(lp, advantages, cu, config=config, old_logprobs=o, ref_logprobs=r, mask=m).metrics
-    gate = sapo_gate(logprobs, old, advantages, mask, 2.0, 5.0)
-    ratio = (logprobs - old).exp()
-    assert metrics["gate_pos"].item() == pytest.approx(gate[mask & (advantages > 0)[:, None]].mean().item())
-    assert metrics["gate_neg"].item() == pytest.approx(gate[mask & (advantages < 0)[:, None]].mean().item())
-    assert metrics["effective"].item() == pytest.approx((gate[mask] >= 0.5).double().mean().item())
-    assert 0.2 < metrics["effective"] < 0.95
-    assert metrics["ratio_mean"].item() == pytest.approx(ratio[mask].mean().item())
-    assert metrics["ratio_max"].item() == pytest.approx(ratio[mask].max().item())
-    assert metrics["kl"].item() == pytest.approx(k3(logprobs, ref, mask)[mask].mean().item())
-    assert metrics["tokens"] == mask.sum() and metrics["bad"] == 0
-    assert not any(value.requires_grad for value in metrics.values())
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("sizes", [[1, 5], [2, 2, 2], [3, 0, 3]])
+def test_a_split_with_global_counts_is_the_full_batch(kind, sizes):
+    call, settings = batch(), config(kind, **EVERYTHING)
+    counts = {"num_tokens": int(call["mask"].sum()), "num_rollouts": 6}
+    whole, whole_grad, whole_entropy = solve(call, settings)
+    cu, losses, grads, first = call["cu_seqlens"].tolist(), [], [], 0
+    for size in sizes:
+        rows, start, stop = slice(first, first + size), cu[first], cu[first + size]
+        part = {k: x[rows] if k in ("advantages", "routes") else x[start:stop] for k, x in call.items()}
+        part["cu_seqlens"] = call["cu_seqlens"][first : first + size + 1] - start
+        out, *both = solve(part, settings, **counts)
+        losses.append(out.loss.detach())
+        grads.append(both)
+        first += size
+    torch.testing.assert_close(sum(losses), whole.loss.detach(), rtol=1e-12, atol=1e-12)
+    torch.testing.assert_close(torch.cat([g for g, _ in grads]), whole_grad, rtol=1e-12, atol=0)
+    torch.testing.assert_close(torch.cat([g for _, g in grads]), whole_entropy, rtol=1e-12, atol=0)
 
 
-def test_telemetry_of_grpo_is_one_minus_its_clip_fraction():
-    logprobs, old, _, advantages, mask, inside = batch()
-    (lp, o, m), cu = pack(logprobs, old, mask, inside=inside)
-    out = policy_loss(lp, advantages, cu, config=PolicyLossConfig(kind="grpo"), old_logprobs=o, mask=m)
-    clipped = clip_fraction(logprobs, old, advantages, mask).item()
-    assert 0.1 < clipped < 0.9 and out.metrics["effective"].item() == pytest.approx(1 - clipped)
-    assert out.metrics["kl"].isnan()
+@pytest.mark.parametrize("kind", KINDS)
+def test_permuting_rollouts_permutes_gradients(kind):
+    lengths, order = (5, 3, 0, 7), [2, 0, 3, 1]
+    call = batch(lengths, poison=False)
+    starts = [0, 5, 8, 8]
+    index = torch.cat([torch.arange(starts[i], starts[i] + lengths[i]) for i in order])
+    moved = {k: x[order] if k in ("advantages", "routes") else x[index] for k, x in call.items() if k != "cu_seqlens"}
+    moved["cu_seqlens"] = torch.tensor([0, *itertools.accumulate(lengths[i] for i in order)])
+    settings = config(kind, **EVERYTHING)
+    out, grad, _ = solve(call, settings)
+    moved_out, moved_grad, _ = solve(moved, settings)
+    torch.testing.assert_close(moved_grad, grad[index], rtol=1e-12, atol=0)
+    torch.testing.assert_close(moved_out.loss, out.loss, rtol=1e-12, atol=0)
 
 
-@pytest.mark.parametrize("kind", ["sapo", "grpo", "reinforce"])
+@pytest.mark.parametrize("kind", KINDS)
+def test_no_advantage_is_no_signal(kind):
+    call = bare() | {"advantages": torch.zeros(6, dtype=torch.float64)}
+    out, grad, _ = solve(call, config(kind))
+    assert out.loss == 0 and torch.equal(grad, torch.zeros_like(grad))
+
+
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind != "cispo"])  # whose gradient is not of its value
+@pytest.mark.parametrize("per_token", [False, True])
+def test_gradcheck(kind, per_token):
+    call = batch((5, 0, 7, 3), per_token=per_token, poison=False, seed=5)
+    leaves = [call.pop(name).requires_grad_() for name in ("logprobs", "entropy")]
+    # wide bounds for gspo: inside its own every sequence here is clipped
+    clips = {"clip_low": 0.4, "clip_high": 0.4} if kind == "gspo" else {}
+    settings = config(kind, **EVERYTHING, **clips)
+    assert torch.autograd.gradcheck(lambda lp, h: policy_loss(lp, entropy=h, **call, config=settings).loss, leaves)
+
+
+@pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("poison", [199.0, math.nan, math.inf, -math.inf])
 def test_a_masked_token_is_harmless_whatever_it_holds(kind, poison):
-    logprobs = torch.tensor([-1.0, poison, -1.0, -2.0], requires_grad=True)
-    mask = torch.tensor([1, 0, 1, 1], dtype=torch.uint8)
-    out = policy_loss(
-        logprobs,
-        torch.tensor([1.0, -1.0]),
-        torch.tensor([0, 2, 4]),
-        config=PolicyLossConfig(kind=kind, kl_coef=0.1),
-        old_logprobs=torch.tensor([-1.2, -1.0, -1.2, -1.0]),
-        ref_logprobs=torch.tensor([-1.2, -1.0, -1.2, -1.0]),
-        mask=mask,
-    )
-    out.loss.backward()
-    assert out.loss.isfinite() and logprobs.grad.isfinite().all() and logprobs.grad[1] == 0
-    assert (logprobs.grad[[0, 2, 3]] != 0).all()
-    assert out.metrics["bad"] == 0 and all(value.isfinite() for value in out.metrics.values())
+    call = batch((9, 14), poison=False)
+    call["mask"] = torch.arange(23) != 4
+    clean = solve(call, config(kind, **EVERYTHING))
+    for name in ("logprobs", "old_logprobs", "ref_logprobs", "rollout_logprobs", "entropy"):
+        call[name] = call[name].clone()
+        call[name][4] = poison
+    dirty = solve(call, config(kind, **EVERYTHING))
+    assert dirty[0].loss.item() == clean[0].loss.item() and dirty[0].metrics["bad"] == 0
+    assert torch.equal(dirty[1], clean[1]) and torch.equal(dirty[2], clean[2])
+    assert torch.equal(dirty[0].metrics.table, clean[0].metrics.table)
 
 
-@pytest.mark.parametrize("kind", ["sapo", "grpo"])
-@pytest.mark.parametrize("log_ratio", [90.0, -90.0, math.inf, -math.inf])
-def test_a_clamped_token_has_zero_gradient_and_the_loss_of_the_objective(kind, log_ratio):
-    logprobs = torch.tensor([-1.0 + log_ratio, -0.9], requires_grad=True)
-    old, mask, config = torch.full((2,), -1.0), torch.ones(1, 2).bool(), PolicyLossConfig(kind=kind)
-    for advantages in (torch.ones(1), -torch.ones(1)):
-        out = policy_loss(logprobs, advantages, torch.tensor([0, 2]), config=config, old_logprobs=old)
-        (grad,) = torch.autograd.grad(out.loss, logprobs)
-        assert out.loss.isfinite() and grad[0] == 0 and grad[1] != 0
-        expected = objective(config, logprobs[None], old[None], None, advantages, mask, 1, 2)
-        torch.testing.assert_close(out.loss, expected)
-
-
-def test_bad_tokens_are_counted_and_never_hidden():
-    old = torch.tensor([-1.0, -1.0, -1.0, -1.0])
-    out = policy_loss(
-        torch.tensor([-0.9, math.nan, -math.inf, -1.0]),
-        torch.ones(1),
-        torch.tensor([0, 4]),
-        config=PolicyLossConfig(),
-        old_logprobs=old,
-    )
-    assert out.loss.isnan() and out.metrics["bad"] == 2
-    assert out.metrics["ratio_mean"].item() == pytest.approx((math.exp(0.1) + 1) / 2)
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("bad", [math.nan, math.inf, -math.inf])
+@pytest.mark.parametrize("where", ["logprobs", "old_logprobs", "ref_logprobs", "rollout_logprobs", "entropy"])
+def test_a_bad_token_gives_finite_loss_and_zero_gradient_and_is_counted(kind, bad, where):
+    call = batch((9, 14), poison=False) | {"mask": None}
+    call[where][4] = bad
+    out, grad, entropy_grad = solve(call, config(kind, **EVERYTHING, **({"clip_low": 1.0} if kind == "gspo" else {})))
+    assert out.loss.isfinite() and out.metrics["bad"] == 1 and out.metrics["tokens"] == 23
+    assert grad.isfinite().all() and grad[4] == 0 and entropy_grad[4] == 0
+    assert (entropy_grad != 0).sum() == 22 and (grad != 0).sum() == 22
+    assert all(value.isfinite() for value in out.metrics.values())
 
 
 def test_nothing_to_train_is_zero_and_still_in_the_graph():
-    for n, cu in ((0, [0]), (0, [0, 0, 0]), (3, [0, 3])):
+    for (n, cu), kind, r in itertools.product(((0, [0]), (0, [0, 0, 0]), (3, [0, 3])), KINDS, (None, "token_mean")):
         logprobs = torch.randn(n, requires_grad=True)
-        for reduction in ("sequence_mean", "token_mean"):
-            out = policy_loss(
-                logprobs,
-                torch.ones(len(cu) - 1),
-                torch.tensor(cu),
-                config=PolicyLossConfig(reduction=reduction),
-                mask=torch.zeros(n).bool(),
-            )
-            out.loss.backward()
-            assert out.loss == 0 and torch.equal(logprobs.grad, torch.zeros(n))
-            assert out.metrics["ratio_max"] == 0 and out.metrics["tokens"] == 0
+        mask = torch.zeros(n).bool()
+        out = policy_loss(logprobs, torch.ones(len(cu) - 1), torch.tensor(cu), config=config(kind, r), mask=mask)
+        out.loss.backward()
+        assert out.loss == 0 and torch.equal(logprobs.grad, torch.zeros(n))
+        assert out.metrics["tokens"] == 0 and out.metrics["gate"].isnan() and out.metrics["ratio_max"].isnan()
 
 
-def test_bfloat16_logprobs_are_computed_in_float32():
-    logprobs, old, _, advantages, _, inside = batch(torch.bfloat16)
-    (lp, o), cu = pack(logprobs, old, inside=inside)
-    out = policy_loss(lp, advantages, cu, config=PolicyLossConfig(), old_logprobs=o)
-    exact = policy_loss(lp.double(), advantages.double(), cu, config=PolicyLossConfig(), old_logprobs=o.double())
-    assert out.loss.dtype == torch.float32
-    torch.testing.assert_close(out.loss.double(), exact.loss, rtol=1e-5, atol=1e-6)
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_half_precision_is_computed_in_float32(dtype):
+    call = {k: x.to(dtype) if x.is_floating_point() else x for k, x in batch((40, 9), poison=False).items()}
+    settings = config(**EVERYTHING)
+    expected = truth(call, settings)
+    out, grad, _ = solve(call, settings, dtype)
+    assert out.loss.dtype == torch.float32 and grad.dtype == dtype
+    assert out.loss.item() == pytest.approx(expected.loss, rel=1e-5)
+    wanted = UPSTREAM * torch.tensor(expected.logprob_grad)
+    assert (grad.float() - wanted).norm() <= torch.finfo(dtype).eps * wanted.norm()
 
 
-REFUSED = [
-    ({"logprobs": torch.zeros(2, 2)}, "logprobs is"),
-    ({"logprobs": torch.zeros(4, dtype=torch.long)}, "logprobs is"),
-    ({"cu_seqlens": torch.tensor([0.0, 2.0, 4.0])}, "cu_seqlens is"),
-    ({"cu_seqlens": torch.tensor([0, 2, 3])}, r"must rise from 0 to 4.*\[0, 2, 3\]"),
-    ({"cu_seqlens": torch.tensor([0, 5, 4])}, "must rise"),
-    ({"advantages": torch.zeros(3)}, r"advantages are \(3,\)"),
-    ({"advantages": torch.zeros(2, 1)}, r"advantages are \(2, 1\)"),
-    ({"old_logprobs": torch.zeros(3)}, "old_logprobs"),
-    ({"mask": torch.ones(4)}, "mask is torch.float32"),
-    ({"mask": torch.ones(3).bool()}, r"mask is \(3,\)"),
-    ({"config": PolicyLossConfig(kl_coef=0.1)}, "needs ref_logprobs"),
-    ({"num_rollouts": -1}, "num_rollouts=-1"),
-    ({"impl": "chunked"}, "unknown impl='chunked'"),
-]
+@pytest.mark.parametrize("kind", KINDS)
+def test_strided_tensors_give_the_same(kind):
+    call = batch((9, 34))
+    strided = {k: torch.stack([x, x], -1)[..., 0] for k, x in call.items()}
+    assert not strided["logprobs"].is_contiguous()
+    (out, grad, _), (other, other_grad, _) = (solve(x, config(kind, **EVERYTHING)) for x in (call, strided))
+    assert torch.equal(grad, other_grad) and torch.equal(out.loss, other.loss)
 
 
-@pytest.mark.parametrize("change, message", REFUSED, ids=[m for _, m in REFUSED])
-def test_what_does_not_fit_is_refused(change, message):
-    arguments = {
-        "logprobs": torch.zeros(4),
-        "advantages": torch.zeros(2),
-        "cu_seqlens": torch.tensor([0, 2, 4]),
-        "config": PolicyLossConfig(),
-    } | change
-    with pytest.raises(ValueError, match=message):
-        policy_loss(**arguments)
+def test_the_old_reference_and_rollout_policies_get_no_gradient():
+    call = batch((9, 14), poison=False)
+    others = ("old_logprobs", "ref_logprobs", "rollout_logprobs", "advantages")
+    leaves = {name: call[name].clone().requires_grad_() for name in (*others, "logprobs")}
+    policy_loss(**(call | leaves), config=config(**EVERYTHING)).loss.backward()
+    assert leaves["logprobs"].grad is not None and all(leaves[name].grad is None for name in others)
 
 
-@pytest.mark.parametrize(
-    "options, message",
-    [
-        ({"kind": "gspo"}, "kind='gspo' is unknown; pass one of sapo, grpo, reinforce"),
-        ({"reduction": "mean"}, "reduction='mean'"),
-        ({"kl_estimator": "k4"}, "kl_estimator='k4'"),
-        ({"tau_pos": 0.0}, "tau_pos=0.0"),
-        ({"clip_low": -0.1}, "clip_low=-0.1"),
-        ({"reduction": "fixed_length"}, "length=None"),
-        ({"length": 8}, "length=8"),
-        ({"reduction": "fixed_length", "length": 0}, "length=0"),
-    ],
-)
-def test_a_config_that_makes_no_sense_is_refused(options, message):
-    with pytest.raises(ValueError, match=message):
-        PolicyLossConfig(**options)
+def padded(kind, reduction, call, steps, settings, rollouts, tokens):
+    """The same loss from the padded per-token objectives of `cogrl`."""
+    lengths = call["cu_seqlens"].diff().tolist()
+
+    def pad(x, fill=0):
+        return torch.stack(
+            [torch.nn.functional.pad(row, (0, steps - len(row)), value=fill) for row in x.split(lengths)]
+        )
+
+    lp, old, ref, mask = (pad(call[k]) for k in ("logprobs", "old_logprobs", "ref_logprobs", "mask"))
+    a = call["advantages"]
+    per_token = {
+        "sapo": lambda: sapo(lp, old, a, mask, 2.0, 5.0),
+        "grpo": lambda: grpo(lp, old, a, mask),
+        "dapo": lambda: grpo(lp, old, a, mask, clip_high=0.28),
+        "dr_grpo": lambda: grpo(lp, old, a, mask),
+        "gspo": lambda: gspo(lp, old, a, mask),
+        "cispo": lambda: cispo(lp, old, a, mask),
+        "reinforce": lambda: reinforce(lp, a, mask),
+    }[kind]() + settings.kl_coef * {"k1": k1, "k2": k2, "k3": k3}[settings.kl_estimator](lp, ref, mask)
+    return {
+        "sequence_mean": lambda: sequence_mean(per_token, mask, rollouts),
+        "token_mean": lambda: token_mean(per_token, mask, tokens),
+        "fixed_length": lambda: fixed_length(per_token, mask, rollouts, 300),
+    }[reduction]()
 
 
-def test_triton_says_that_it_is_not_there_yet():
-    with pytest.raises(NotImplementedError, match="policy_loss has no Triton kernel in this version"):
-        policy_loss(torch.zeros(1), torch.zeros(1), torch.tensor([0, 1]), config=PolicyLossConfig(), impl="triton")
+@pytest.mark.parametrize("reduction", ["sequence_mean", "token_mean", "fixed_length"])
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("estimator", ["k1", "k2", "k3"])
+def test_packed_equals_the_padded_objective(kind, reduction, estimator):
+    call = batch((63, 1, 0, 40, 17, 8), poison=False)
+    for at, bad in ((70, math.nan), (75, math.inf), (80, 199.0)):
+        call["logprobs"][at] += bad
+    taus = {"tau_pos": 2.0, "tau_neg": 5.0} if kind == "sapo" else {}
+    settings = config(kind, reduction, kl_coef=0.1, kl_estimator=estimator, **taus)
+    call |= {"entropy": None, "rollout_logprobs": None, "routes": None}
+    _, grad, _ = solve(call, settings, num_tokens=900, num_rollouts=24)
+    leaf = call["logprobs"].clone().requires_grad_()
+    loss = padded(kind, reduction, call | {"logprobs": leaf}, 63, settings, 24, 900)
+    loss.backward(torch.tensor(UPSTREAM, dtype=torch.float64))
+    out = policy_loss(**call, config=settings, num_tokens=900, num_rollouts=24)
+    torch.testing.assert_close(out.loss, loss.detach(), rtol=1e-12, atol=1e-12)
+    torch.testing.assert_close(grad, leaf.grad, rtol=1e-12, atol=1e-15)
