@@ -48,8 +48,9 @@ def lengths(setting: Setting, random: Random) -> Tensor:
 
 
 def rollout_inputs(setting: Setting, random: Random) -> dict[str, Tensor]:
-    """`advantages` (rollouts,) float32, a share of them 0 when asked for, and `cu_seqlens` (rollouts + 1,) int32."""
-    advantages = random.normal(setting.rollouts)
+    """`advantages` (rollouts,) float32, signs in turn, a share of them 0, and `cu_seqlens` (rollouts + 1,) int32."""
+    advantages = random.normal(setting.rollouts).abs()
+    advantages[::2] *= -1
     advantages[: round(setting.zero_advantages * setting.rollouts)] = 0.0
     ends = lengths(setting, random).cumsum(0)
     return {"advantages": advantages, "cu_seqlens": torch.cat([ends.new_zeros(1), ends]).int()}
