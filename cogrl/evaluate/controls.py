@@ -33,23 +33,34 @@ def silence(clips: Sequence[Clip], sampling_rate: int) -> list[np.ndarray | str]
 def shuffled(clips: Sequence[Clip], sampling_rate: int) -> list[np.ndarray | str]:
     """Shuffled-audio control: every clip keeps its label and gets the audio of another clip of the manifest.
 
-    Real speech with the same sounds and lengths, so it also shows what guessing by the manifest's label counts earns.
+    Real speech with the same sounds and lengths. The other clips' emotions are spread evenly over the labels, so that
+    a listener is at chance whatever it hears well.
     """
-    return [clips[i].waveform for i in derangement(len(clips))]
+    return [clips[i].waveform for i in derangement([clip.example.emotion for clip in clips])]
 
 
 CONTROLS: dict[str, Hearing] = {"transcript": transcript, "silence": silence, "shuffled": shuffled}
 
 
-def derangement(n: int, seed: int = 0) -> list[int]:
-    """A permutation of `range(n)` that leaves nothing in place: one random cycle (Sattolo 1986), fixed by `seed`.
+def derangement(labels: Sequence[str], seed: int = 0) -> list[int]:
+    """For every item the index of another one, each used once; items of one label get all labels in proportion.
 
-    Raises ValueError for n = 1, which has none.
+    Random but for that, and fixed by `seed`. Raises ValueError for a single item, which has no other.
     """
-    if n == 1:
-        raise ValueError("the shuffled-audio control needs at least 2 clips, got 1; test on more clips")
-    order, rng = list(range(n)), random.Random(seed)
-    for last in range(n - 1, 0, -1):
-        other = rng.randrange(last)
-        order[last], order[other] = order[other], order[last]
-    return order
+    if len(labels) < 2:
+        raise ValueError(f"the shuffled-audio control needs at least 2 clips, got {len(labels)}; test on more clips")
+    rng, members = random.Random(seed), {label: [] for label in labels}
+    for i in rng.sample(range(len(labels)), len(labels)):
+        members[labels[i]].append(i)
+    order = [i for rows in members.values() for i in rows]  # label by label
+    spread = {  # every label evenly from 0 to 1, by other members than those in `order`
+        i: (rank + rng.random()) / len(rows)
+        for rows in members.values()
+        for rank, i in enumerate(rng.sample(rows, len(rows)))
+    }
+    other = dict(zip(order, sorted(order, key=spread.__getitem__), strict=True))
+    for place, i in enumerate(order):
+        if other[i] == i:  # swapped with a neighbour, where there is one of the same label
+            j = order[place - 1] if place and labels[order[place - 1]] == labels[i] else order[(place + 1) % len(order)]
+            other[i], other[j] = other[j], other[i]
+    return [other[i] for i in range(len(labels))]

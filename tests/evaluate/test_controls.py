@@ -1,26 +1,42 @@
 """The controls take the voice away and nothing else."""
 
+from collections import Counter
+
 import numpy as np
 import pytest
 from made_answers import clips
 
 from cogrl.evaluate.controls import derangement, shuffled, silence, transcript, voice
+from cogrl.types import EMOTIONS
+
+LABELS = [EMOTIONS[:1] * 50, EMOTIONS * 9, (*EMOTIONS[:6] * 3, "neutral"), EMOTIONS[:2], ("sad", "sad", "fear")]
 
 
-@pytest.mark.parametrize("n", [2, 3, 7, 100, 673])
-def test_a_derangement_moves_everything_and_loses_nothing(n):
-    order = derangement(n)
-    assert sorted(order) == list(range(n))
+@pytest.mark.parametrize("labels", LABELS)
+@pytest.mark.parametrize("seed", range(20))
+def test_a_derangement_moves_everything_and_loses_nothing(labels, seed):
+    order = derangement(labels, seed)
+    assert sorted(order) == list(range(len(labels)))
     assert all(i != j for i, j in enumerate(order))
 
 
 def test_a_derangement_is_fixed_by_its_seed():
-    assert derangement(50) == derangement(50) != derangement(50, seed=1)
+    labels = EMOTIONS * 10
+    assert derangement(labels) == derangement(labels) != derangement(labels, seed=1)
 
 
-def test_one_clip_has_no_other_clip():
-    with pytest.raises(ValueError, match="at least 2 clips, got 1"):
-        derangement(1)
+def test_the_labels_of_the_others_are_spread_in_proportion():
+    """Common and rare labels: who gets the audio of whom is as even as whole numbers allow."""
+    labels = ["sad"] * 120 + ["happy"] * 60 + ["fear"] * 20
+    given = Counter((labels[i], labels[j]) for i, j in enumerate(derangement(labels)))
+    for (own, other), n in given.items():
+        assert n == pytest.approx(labels.count(own) * labels.count(other) / 200, abs=4), (own, other)
+
+
+@pytest.mark.parametrize("labels", [["sad"], []])
+def test_one_clip_has_no_other_clip(labels):
+    with pytest.raises(ValueError, match=r"at least 2 clips, got [01]"):
+        derangement(labels)
 
 
 def test_shuffled_gives_every_clip_the_audio_of_another():
@@ -30,12 +46,11 @@ def test_shuffled_gives_every_clip_the_audio_of_another():
     assert sorted(audio[0] for audio in heard) == sorted(clip.waveform[0] for clip in found)
 
 
-def test_shuffled_audio_says_nothing_about_the_label():
-    """The other clip has the same emotion about one time in seven: neither always nor never."""
-    found = clips(speakers=20, sentences=20)
-    same = [found[int(audio[0])].example.emotion == clip.example.emotion
-            for clip, audio in zip(found, shuffled(found, 16_000), strict=True)]  # fmt: skip
-    assert np.mean(same) == pytest.approx(1 / 7, abs=0.03)
+def test_a_perfect_listener_is_at_chance_on_shuffled_audio():
+    found = clips(speakers=8, sentences=12)
+    heard = [found[int(audio[0])].example.emotion for audio in shuffled(found, 16_000)]
+    same = [emotion == clip.example.emotion for emotion, clip in zip(heard, found, strict=True)]
+    assert np.mean(same) == pytest.approx(1 / 7, abs=0.01)
 
 
 def test_the_voice_is_the_clip_itself_and_never_its_words():

@@ -71,7 +71,7 @@ def base(tmp_path_factory):
     return folder
 
 
-FAST = Recipe(lr=2e-3, batch_size=16, epochs=12, dropout=0.0)
+FAST = Recipe(lr=3e-3, batch_size=16, epochs=16, dropout=0.0)
 
 
 @pytest.fixture(scope="module")
