@@ -87,6 +87,10 @@ def batch(lengths=(63, 0, 401, 1, 17, 1271), seed=0, per_token=False, poison=Tru
         last = cu[-2]
         for at, value in enumerate((199.0, -199.0, math.nan, math.inf, -math.inf)):
             call["logprobs"][last + 3 * at] += value
+            # a ratio or KL of exp(20) would drown the rest of the loss; see test_a_clamped_token
+            call["ref_logprobs"][last + 3 * at] += value
+        positive = slice(last, None) if per_token else slice(-1, None)
+        call["advantages"][positive] = call["advantages"][positive].abs()
         call["old_logprobs"][last + 20] = -math.inf
         call["ref_logprobs"][last + 24] = math.nan
         call["rollout_logprobs"][last + 28] = math.inf
@@ -94,3 +98,15 @@ def batch(lengths=(63, 0, 401, 1, 17, 1271), seed=0, per_token=False, poison=Tru
         mask[last : last + 33] = True
         call["logprobs"][1], call["old_logprobs"][2], mask[1:3] = math.nan, -math.inf, False
     return call
+
+
+def clamped(kind, sign, log_ratio, kl_coef=0.1):
+    """(call, config) of one rollout of five tokens; the third is `log_ratio` away from the old policy and reference.
+
+    In gspo all are, since its ratio is that of the mean.
+    """
+    lp = torch.tensor([-1.0, -2.0, -1.5, -0.5, -3.0], dtype=torch.float64)
+    far = torch.full((5,), log_ratio) if kind == "gspo" else torch.tensor([0.1, -0.1, log_ratio, 0.0, 0.2])
+    call = {"logprobs": lp, "advantages": torch.tensor([sign]), "cu_seqlens": torch.tensor([0, 5])}
+    call |= {"old_logprobs": lp - far, "ref_logprobs": lp - far.double()}
+    return call, config(kind, "sequence_mean", kl_coef=kl_coef)

@@ -5,7 +5,7 @@ import torch
 from cogrl_kernels import policy_kernel_triton, policy_loss_triton
 from cogrl_kernels.policy_loss import policy_loss
 from cogrl_kernels.policy_op import policy_loss_op
-from policy_cases import EVERYTHING, KINDS, bare, batch, check_against_truth, config, solve
+from policy_cases import EVERYTHING, KINDS, bare, batch, check_against_truth, clamped, config, solve
 
 LENGTHS = (63, 0, 90, 1, 17, 33)
 FP32 = torch.float32
@@ -46,6 +46,12 @@ CASES += [
 @pytest.mark.parametrize("settings, call, per_token", CASES)
 def test_it_equals_loops_over_floats(settings, call, per_token):
     check_against_truth(call(per_token=per_token), settings, FP32, "triton")
+
+
+@pytest.mark.parametrize("kind, sign", [("sapo", 1.0), ("grpo", -1.0), ("gspo", 1.0), ("cispo", -1.0)])
+def test_a_clamped_token_has_the_loss_of_the_limit_and_no_gradient(kind, sign):
+    for log_ratio in (199.0, -199.0):
+        check_against_truth(*clamped(kind, sign, log_ratio), FP32, "triton")
 
 
 def test_long_rollouts_side_by_side_as_on_a_gpu(monkeypatch):

@@ -6,7 +6,7 @@ import math
 import pytest
 import torch
 from cogrl_kernels.policy_loss import policy_loss
-from policy_cases import EVERYTHING, KINDS, UPSTREAM, bare, batch, check_against_truth, config, solve
+from policy_cases import EVERYTHING, KINDS, UPSTREAM, bare, batch, check_against_truth, clamped, config, solve
 from policy_oracle import truth
 
 from cogrl.objectives.cispo import cispo
@@ -132,6 +132,15 @@ def test_a_masked_token_is_harmless_whatever_it_holds(kind, poison):
     assert dirty[0].loss.item() == clean[0].loss.item() and dirty[0].metrics["bad"] == 0
     assert torch.equal(dirty[1], clean[1]) and torch.equal(dirty[2], clean[2])
     assert torch.equal(dirty[0].metrics.table, clean[0].metrics.table)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("sign", [1.0, -1.0])
+@pytest.mark.parametrize("log_ratio", [20.5, 199.0, -199.0])
+def test_a_clamped_token_has_the_loss_of_the_limit_and_no_gradient(kind, sign, log_ratio):
+    check_against_truth(*clamped(kind, sign, log_ratio), torch.float64)
+    call, settings = clamped(kind, sign, log_ratio, kl_coef=0.0)
+    assert solve(call, settings)[1][2] == (0 if kind != "reinforce" else -sign / 5 * UPSTREAM)
 
 
 @pytest.mark.parametrize("kind", KINDS)
