@@ -25,8 +25,9 @@ class AudioData(pl.LightningDataModule):
         max_s: the longest clip the policy hears, in seconds; a longer one is refused, never cut.
         disjoint: what no two splits may share, of `text_group` and `speaker`; recorded corpora promise less than the
             embedded one (`cogrl build <corpus>` prints what).
-        history: the earlier turns of dialogues: `heard` loads them into `Clip.history`, `left_out` gives the last turn
-            alone. Unset, lines with turns are refused: they are never dropped silently.
+        history: the earlier turns of dialogues: `heard` loads them into `Clip.history`, for a policy whose
+            `hears_history` is True; `left_out` gives the last turn alone. Unset, lines with turns are refused: they
+            are never dropped silently.
         seed: shuffles the training clips; the order depends on seed and epoch only.
         keep_in_memory: decode each file once and keep it (small corpora).
     """
@@ -68,11 +69,22 @@ class AudioData(pl.LightningDataModule):
             if path is not None and name not in self.examples:
                 self.examples[name] = read_manifest(Path(path))
                 check_turns(self.examples[name], self.history)
+                self._check_policy(self.examples[name])
                 check_audio_files(self.examples[name], self.sampling_rate, self.max_s, self.convert)
         if "train" in self.examples:
             given = {name: Path(path) for name, path in self.manifests.items() if path is not None}
             splits = {name: self.examples.get(name) or read_manifest(path) for name, path in given.items()}
             check_splits(splits, self.disjoint)
+
+    def _check_policy(self, examples: Sequence[Example]) -> None:
+        """Raises ValueError when the policy in training would not hear what `history` promises."""
+        policy = getattr(self.trainer and self.trainer.lightning_module, "policy", None)
+        deaf = policy is not None and not getattr(policy, "hears_history", False)
+        if deaf and self.history == "heard" and any(example.turns for example in examples):
+            raise ValueError(
+                f"data.history: heard, but {type(policy).__name__} hears the last turn of a dialogue only; "
+                "set data.history to left_out or use a policy that takes Clip.history"
+            )
 
     def train_dataloader(self) -> DataLoader:
         clips = self._clips("train")

@@ -52,6 +52,14 @@ CHEATS = {
         ),
         "does not quote an earlier turn",
     ),
+    "two shared words in a longer one": (
+        Thought(
+            'Fear, because "the exam moved and burning papers flew across town".',
+            '"the exam moved and burning papers flew across town"',
+            "Oh.",
+        ),
+        "does not quote an earlier turn",
+    ),
     "the last turn as its own cause": (
         Thought('The user feels fear, because "I will see the clinic".', '"I will see the clinic"', "Oh."),
         "does not quote an earlier turn",
