@@ -35,11 +35,11 @@ def results(size: grouped.Setting, plan: Plan) -> list[Result]:
     names = [name for name in grouped.PASSES if plan.providers is None or PROVIDERS[name] in plan.providers]
     found = {name: Result(GROUPED, PROVIDERS[name], described(size)) for name in names}
     with timing.quiet_collector():
-        values, true = plain_pass(given)
+        plain = values, true = one_pass(given, "plain")
         for name, result in found.items():
-            _, logprobs = grouped.train(given, name)
+            logprobs, gradients = plain if name == "plain" else one_pass(given, name)
             apart = float((logprobs - values).abs().max())
-            result.errors = {"logprobs": apart, "grad all": grouped.relative(grouped.gradients(given), true)}
+            result.errors = {"logprobs": apart, "grad all": grouped.relative(gradients, true)}
             result.status = timed_or_wrong(result)
         right = [name for name in names if found[name].timed]
         times = {name: {mode: [] for mode in MODES.values()} for name in right}
@@ -62,9 +62,9 @@ def results(size: grouped.Setting, plan: Plan) -> list[Result]:
     return list(found.values())
 
 
-def plain_pass(given: grouped.Problem) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
+def one_pass(given: grouped.Problem, name: str) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
     """Log-probabilities and gradients."""
-    _, logprobs = grouped.train(given, "plain")
+    _, logprobs = grouped.train(given, name)
     return logprobs, grouped.gradients(given)
 
 
