@@ -142,7 +142,7 @@ def aot_cases() -> list[AotCase]:
     floats = dict.fromkeys((*vectors, "partials"), "*fp32")
     full = floats | {"cu_seqlens": "*i32", "mask": "*u8", "scalars": "*fp32", "count": "*fp32"}
     cases = []
-    for name, kind in {"sapo": t.SAPO, "clipped": t.CLIPPED, "gspo": t.SEQUENCE, "cispo": t.CISPO}.items():
+    for name, kind in {"clipped" if kind == t.CLIPPED else name: kind for name, kind in KINDS.items()}.items():
         for each in (t.EACH_ROLLOUT, t.EACH_TOKEN):
             cases.append(_case(f"policy {name} {('', 'rollout', 'token')[each.value]}", full, kind, 3, each))
     optional = ("entropy", "old", "ref", "rollout", "mask", "grad_entropy")
