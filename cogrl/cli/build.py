@@ -8,6 +8,7 @@ from pathlib import Path
 from cogrl.cli.build_annotate import add_annotate
 from cogrl.cli.build_corpora import add_corpora
 from cogrl.cli.build_ieat import add_ieat
+from cogrl.cli.build_lime import add_lime
 from cogrl.cli.digest import digest
 
 _SIZES = {
@@ -41,6 +42,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_corpora(targets)
     add_annotate(targets)
     add_ieat(targets)
+    add_lime(targets)
 
 
 def main(options: argparse.Namespace) -> int:

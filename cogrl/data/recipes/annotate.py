@@ -42,13 +42,20 @@ class Annotations:
 
 @runtime_checkable
 class Annotator(Protocol):
-    """Writes the thought and the reply that a good assistant would have had."""
+    """Writes the thought and the reply that a good assistant would have had.
+
+    `version` names all that decides what it writes.
+    """
+
+    version: str
 
     def annotate(self, utterances: Sequence[Utterance]) -> Annotations: ...
 
 
-class TemplateAnnotator:
-    """LIME-mini's clauses, drawn by the utterance's id: English, offline, the scenarios of LIME-mini only."""
+class TemplateAnnotator(Annotator):
+    """LIME-mini's clauses, drawn by the utterance's id: English, offline, the scenarios of LIME-mini and LIME only."""
+
+    version = "templates 1"
 
     def annotate(self, utterances: Sequence[Utterance]) -> Annotations:
         """An utterance of another scenario is rejected; one without intensity counts as mid."""

@@ -10,7 +10,7 @@ from cogrl.chat.client import ChatClient
 from cogrl.chat.json_answer import parse_object
 from cogrl.chat.question import Answer, Question
 from cogrl.chat.quoting import quoted
-from cogrl.data.recipes.annotate import Annotations, Utterance
+from cogrl.data.recipes.annotate import Annotations, Annotator, Utterance
 from cogrl.prompts import Eips, parse_eips, perceived_emotion
 
 _FIELDS = ("perception", "intent", "psychology", "strategy", "response")
@@ -38,7 +38,7 @@ about voices, labels or analysis.
 _WORD = re.compile(r"[\u3040-\u30ff\u3400-\u9fff]|[^\W\u3040-\u30ff\u3400-\u9fff]+")  # a Han or Kana sign is a word
 
 
-class ChatAnnotator:
+class ChatAnnotator(Annotator):
     """Asks `client` for the four steps and the reply, one question an utterance, all at once.
 
     An answer that fails a check (see `checked`) is asked for again as often as the client is patient, then rejected; a
@@ -50,6 +50,8 @@ class ChatAnnotator:
         if client.cache is None:
             raise ValueError("annotation is paid for by the answer: name a file in client.cache that keeps them")
         self.client, self.max_step_words, self.max_reply_words = client, max_step_words, max_reply_words
+        settings = (client.endpoint.model, client.endpoint.temperature, client.endpoint.extra)
+        self.version = f"{settings}, {max_step_words}, {max_reply_words}\n{_ORDERS}"
 
     def annotate(self, utterances: Sequence[Utterance]) -> Annotations:
         """Targets by id; `report` has the counts, the tokens and the cost."""

@@ -1,0 +1,127 @@
+"""Expressive synthesis behind one interface: a line to say, in; samples, out.
+
+Three voices stand behind it: `embedded` (this package's own), `command` (any program) and `service` (any HTTP server).
+"""
+
+import io
+import re
+from collections.abc import Mapping, Sequence
+from concurrent.futures import Executor
+from dataclasses import asdict, dataclass, field
+from typing import Any, Protocol, runtime_checkable
+
+import numpy as np
+import soundfile
+
+from cogrl.types import Emotion, Intensity, Waveform
+
+
+@dataclass(frozen=True)
+class Line:
+    """What is to be said, and how. `seed` differs from take to take; a voice without chance in it may ignore it."""
+
+    text: str
+    emotion: Emotion
+    intensity: Intensity
+    speaker: str
+    language: str = "en"
+    seed: int = 0
+
+
+@dataclass(frozen=True)
+class Speech:
+    """Mono samples as they were made, at their own rate, and what a synthesiser knows about them, for the manifest."""
+
+    waveform: Waveform
+    sampling_rate: int
+    facts: Mapping[str, Any] = field(default_factory=dict)
+
+
+@runtime_checkable
+class Synthesiser(Protocol):
+    """Says lines. It is copied to where it works: it holds settings, neither connections nor processes.
+
+    `version` names all that decides how it sounds, `origin` is how a card calls it, `licence` the terms of its audio.
+    """
+
+    version: str
+    origin: str
+    licence: str
+    speakers: Sequence[str]
+
+    def check(self, language: str) -> None:
+        """Raises, before any work, what would keep it from speaking: ImportError, FileNotFoundError, ValueError."""
+        ...
+
+    def pool(self, workers: int | None) -> Executor:
+        """Where `say` is to run; `workers` overrides how many at once."""
+        ...
+
+    def say(self, line: Line) -> Speech:
+        """The line, spoken. Raises ValueError when this line can not be had, OSError when nobody is there to say it."""
+        ...
+
+
+FIELDS = ("text", "emotion", "intensity", "speaker", "language", "seed")
+"""Placeholders that stand for a field of a line: `{text}` and so on."""
+_PLACE = re.compile(r"\{([a-z_]+)\}")
+
+
+def filled(template: Any, values: Mapping[str, Any]) -> Any:
+    """`template`, a string or lists and objects of them, with each `{name}` replaced; values are never looked into.
+
+    A string that is nothing but one placeholder becomes the value itself, numbers included.
+    """
+    if isinstance(template, str):
+        whole = _PLACE.fullmatch(template)
+        if whole:
+            return values[whole[1]]
+        return _PLACE.sub(lambda match: str(values[match[1]]), template)
+    if isinstance(template, Mapping):
+        return {name: filled(part, values) for name, part in template.items()}
+    if isinstance(template, list | tuple):
+        return [filled(part, values) for part in template]
+    return template
+
+
+def check_places(template: Any, known: Sequence[str], needed: Sequence[str], name: str) -> None:
+    """Raises ValueError for an unknown placeholder in `template` and for a needed one that is not there."""
+    found = _places(template)
+    for place in found:
+        if place not in known:
+            raise ValueError(f"{name} holds the unknown placeholder {{{place}}}; known: {', '.join(known)}")
+    missing = [f"{{{place}}}" for place in needed if place not in found]
+    if missing:
+        raise ValueError(f"{name} has no place for {', '.join(missing)}: {template!r}")
+
+
+def values_of(line: Line) -> dict[str, Any]:
+    return asdict(line)
+
+
+def decoded(content: bytes, name: str) -> Speech:
+    """Mono samples of an audio file's bytes, in any format libsndfile reads; channels are averaged.
+
+    Raises ValueError, naming `name`, for what is no audio, is cut off, empty, or holds NaN or infinity.
+    """
+    if content[:4] == b"RIFF":
+        declared = int.from_bytes(content[4:8], "little") + 8
+        # a program that writes to a pipe does not know the size and puts 0 or the largest number
+        if len(content) < declared < 2**32 - 2**16:
+            raise ValueError(f"{name}: the file is cut off, {len(content)} of {declared} bytes")
+    try:
+        samples, rate = soundfile.read(io.BytesIO(content), dtype="float32", always_2d=True)
+    except soundfile.LibsndfileError as error:
+        raise ValueError(f"{name}: no audio ({len(content)} bytes: {content[:40]!r}; {error})") from error
+    if len(samples) == 0:
+        raise ValueError(f"{name}: the file holds no samples")
+    if not np.isfinite(samples).all():
+        raise ValueError(f"{name}: the file holds NaN or infinite samples")
+    return Speech(samples.mean(axis=1), rate)
+
+
+def _places(template: Any) -> set[str]:
+    if isinstance(template, str):
+        return set(_PLACE.findall(template))
+    parts = template.values() if isinstance(template, Mapping) else template
+    return set().union(*map(_places, parts)) if isinstance(template, Mapping | list | tuple) else set()
