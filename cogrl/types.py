@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
+from torch.nn.functional import pad
 
 Emotion = Literal["anger", "happy", "sad", "surprise", "fear", "disgust", "neutral"]
 EMOTIONS: tuple[Emotion, ...] = ("anger", "happy", "sad", "surprise", "fear", "disgust", "neutral")
@@ -172,8 +173,7 @@ class Rollouts:
 
     def groups(self, index: Sequence[int]) -> "Rollouts":
         """The groups at `index` (whole groups only: a group is never split)."""
-        p = torch.as_tensor(index)
-        rows = (p[:, None] * self.group_size + torch.arange(self.group_size)).flatten()
+        p, rows = torch.as_tensor(index), self.rows_of(index)
         return replace(
             self,
             clips=[self.clips[i] for i in index],
@@ -187,6 +187,34 @@ class Rollouts:
             advantages=None if self.advantages is None else self.advantages[rows],
         )
 
+    def rows_of(self, index: Sequence[int]) -> Int[Tensor, " rows"]:
+        """The rows of the groups at `index`, in that order."""
+        groups = torch.as_tensor(index, dtype=torch.long)
+        return (groups[:, None] * self.group_size + torch.arange(self.group_size)).flatten()
+
+    def with_groups(self, index: Sequence[int], other: "Rollouts") -> "Rollouts":
+        """These rollouts, the groups at `index` replaced by those of `other`: new completions of the same prompts."""
+        rows = self.rows_of(index)
+        width = max(self.completions.ids.shape[1], other.completions.ids.shape[1])
+
+        def put(mine: Tensor, theirs: Tensor) -> Tensor:
+            merged = pad(mine, (0, width - mine.shape[1]))
+            merged[rows] = pad(theirs, (0, width - theirs.shape[1]))
+            return merged
+
+        texts, finished = list(self.texts), self.finished.clone()
+        for row, text in zip(rows.tolist(), other.texts, strict=True):
+            texts[row] = text
+        finished[rows] = other.finished
+        mine, theirs = self.completions, other.completions
+        return replace(
+            self,
+            completions=Completions(put(mine.ids, theirs.ids), put(mine.mask, theirs.mask)),
+            sampling_logprobs=put(self.sampling_logprobs, other.sampling_logprobs),
+            texts=texts,
+            finished=finished,
+        )
+
 
 @dataclass(frozen=True)
 class Scores:
@@ -198,3 +226,13 @@ class Scores:
     total: Float[Tensor, " b"]
     terms: Mapping[str, Float[Tensor, " b"]]
     metrics: Mapping[str, float] = field(default_factory=dict)
+
+    def with_rows(self, rows: Int[Tensor, " rows"], other: "Scores") -> "Scores":
+        """These scores, those at `rows` replaced by `other`; the metrics stay those of the first scoring."""
+        missing = torch.full_like(other.total, torch.nan)
+        terms = {name: value.clone() for name, value in self.terms.items()}
+        total = self.total.clone()
+        total[rows] = other.total
+        for name, values in terms.items():
+            values[rows] = other.terms.get(name, missing)
+        return replace(self, total=total, terms=terms)

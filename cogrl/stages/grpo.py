@@ -5,6 +5,7 @@ from typing import Any
 from cogrl.lm_head import PolicyLossConfig
 from cogrl.models.audio_lm import AudioLM
 from cogrl.stages.rl import RLStage
+from cogrl.types import Rollouts
 
 
 class Grpo(RLStage):
@@ -22,8 +23,7 @@ class Grpo(RLStage):
         **shared: Any,
     ) -> None:
         super().__init__(policy, **shared)
-        self.clip_low, self.clip_high = clip_low, clip_high
-        self.objective()  # bad bounds are refused before anything is loaded
+        self.bounds = PolicyLossConfig("grpo", clip_low=clip_low, clip_high=clip_high)
 
-    def objective(self) -> PolicyLossConfig:
-        return PolicyLossConfig("grpo", clip_low=self.clip_low, clip_high=self.clip_high)
+    def objective(self, rollouts: Rollouts) -> PolicyLossConfig:
+        return self.bounds

@@ -2,6 +2,7 @@
 
 import warnings
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -13,7 +14,7 @@ from cogrl.lm_head import PolicyLossConfig, PolicyMetrics
 from cogrl.models.audio_lm import AudioLM
 from cogrl.objectives.advantages import group_normalised
 from cogrl.stages.stage import Stage
-from cogrl.types import ClipBatch, Rollouts, Route, Scores
+from cogrl.types import Clip, ClipBatch, Rollouts, Route, Scores
 
 
 class RLStage(Stage, ABC):
@@ -28,6 +29,10 @@ class RLStage(Stage, ABC):
         routes: prompt kinds; clips take them in turn, so their shares are equal. A group never mixes routes.
         updates_per_rollout: optimiser steps fed by one rollout. With 1 the ratio is 1 and any gate or clip is inert.
         passes: how many times each completion is used; each pass is split into `updates_per_rollout / passes` parts.
+        route_weights: factor on the advantages of a route, after they were normalised within their groups.
+        variance_tolerance: a group whose rewards vary no more than this has nothing to compare: advantage 0.
+        resamples: how often such groups are drawn again before they are kept as they are. All ranks go the same number
+            of rounds.
     """
 
     def __init__(
@@ -37,6 +42,9 @@ class RLStage(Stage, ABC):
         routes: tuple[Route, ...] = ("A", "B"),
         updates_per_rollout: int = 2,
         passes: int = 1,
+        route_weights: dict[Route, float] | None = None,
+        variance_tolerance: float = 1e-8,
+        resamples: int = 0,
         **shared: Any,
     ) -> None:
         super().__init__(policy, **shared)
@@ -48,12 +56,14 @@ class RLStage(Stage, ABC):
             warnings.warn("updates_per_rollout=1: every ratio is 1, so the gate (or clip) is inert", stacklevel=2)
         self.group_size, self.routes = group_size, tuple(routes)
         self.updates_per_rollout, self.passes = updates_per_rollout, passes
+        self.route_weights = {route: 1.0 for route in self.routes} | (route_weights or {})
+        self.variance_tolerance, self.resamples = variance_tolerance, resamples
         self.buffer: list[Rollouts] = []
         self.rollouts: Rollouts | None = None
         self.scores: Scores | None = None
 
     @abstractmethod
-    def objective(self) -> PolicyLossConfig:
+    def objective(self, rollouts: Rollouts) -> PolicyLossConfig:
         """Which loss, with which bounds and denominator: the one thing that differs between objectives."""
 
     @property
@@ -66,51 +76,67 @@ class RLStage(Stage, ABC):
 
     def training_step(self, batch: ClipBatch, batch_idx: int) -> Tensor:
         if batch_idx % self.steps_per_batch == 0 or not self.buffer:
-            self.rollouts = self.sample(batch)
-            self.scores = self.score(self.rollouts)
-            self.rollouts = self.credit(self.rollouts, self.scores)
+            rollouts = self.sample(batch.clips, self.routes_of(batch))
+            rollouts, self.scores = self.again(rollouts, self.score(rollouts))
+            self.rollouts = self.credit(rollouts, self.scores)
             self.buffer = self.split(self.rollouts)
+            self.log_rollouts(self.rollouts, self.scores)
         part = self.buffer.pop(0)
         loss = self.update(part)
         self.log("train/loss", loss, batch_size=len(part), prog_bar=True)
         return loss
 
-    def sample(self, batch: ClipBatch) -> Rollouts:
-        """`group_size` completions for each clip, routes in turn."""
+    def routes_of(self, batch: ClipBatch) -> list[Route]:
+        """One route a clip, in turn, so that each clip meets each route over the epochs."""
         first = self.global_step // self.updates_per_rollout
-        routes = [self.routes[(first + i) % len(self.routes)] for i in range(len(batch))]
+        return [self.routes[(first + i) % len(self.routes)] for i in range(len(batch))]
+
+    def sample(self, clips: Sequence[Clip], routes: Sequence[Route], attempt: int = 0) -> Rollouts:
+        """`group_size` completions for each clip on its route."""
+        dice = self.dice(attempt)
         return self.engine.sample(
-            self.policy, batch.clips, routes, self.sampling, self.group_size, self.global_step, generator=self.dice()
+            self.policy, clips, routes, self.sampling, self.group_size, self.global_step, generator=dice
         )
 
-    def dice(self) -> torch.Generator:
-        """Randomness of one rollout, fixed by (run seed, optimiser step, rank): ranks differ, a resumed run repeats."""
-        seed = torch.initial_seed() * 1_000_003 + self.global_step * 65_537 + self.global_rank
+    def dice(self, attempt: int = 0) -> torch.Generator:
+        """Randomness fixed by (run seed, optimiser step, attempt, rank): ranks differ, a resumed run repeats."""
+        seed = torch.initial_seed() * 1_000_003 + self.global_step * 65_537 + attempt * 8_191 + self.global_rank
         return torch.Generator(self.device).manual_seed(seed % 2**63)
 
-    def score(self, rollouts: Rollouts) -> Scores:
-        """Rewards on the CPU; logs each term for each route."""
-        scores = super().score(rollouts)
-        for route in self.routes:
-            mine = torch.tensor([r == route for r in rollouts.row_routes])
-            for name, value in {"total": scores.total, **scores.terms}.items():
-                self.log_finite(f"reward/{route}/{name}", value[mine])
-            self.log_finite(f"rollout/{route}/length", rollouts.completions.mask.sum(1).cpu()[mine].float())
-        self.log_finite("rollout/truncated", (~rollouts.finished).float())
-        for name, value in scores.metrics.items():
-            self.log_finite(name, torch.tensor([value]))
-        return scores
+    def again(self, rollouts: Rollouts, scores: Scores) -> tuple[Rollouts, Scores]:
+        """Groups without signal drawn anew, up to `resamples` times; what is still flat then stays."""
+        for attempt in range(1, self.resamples + 1):
+            flat = self.flat_groups(scores)
+            if not self.trainer.strategy.reduce_boolean_decision(bool(flat), all=False):
+                break
+            if flat:
+                clips, routes = ([items[i] for i in flat] for items in (rollouts.clips, rollouts.routes))
+                fresh = self.sample(clips, routes, attempt)
+                scores = scores.with_rows(rollouts.rows_of(flat), self.score(fresh))
+                rollouts = rollouts.with_groups(flat, fresh)
+            self.log("rollout/resampled", float(len(flat)), batch_size=len(rollouts.clips))
+        return rollouts, scores
+
+    def flat_groups(self, scores: Scores) -> list[int]:
+        """Groups whose rewards do not vary."""
+        variance = self.grouped(scores).var(1, unbiased=False)
+        return (variance <= self.variance_tolerance).nonzero().flatten().tolist()
+
+    def grouped(self, scores: Scores) -> Float[Tensor, "p g"]:
+        """Rewards by group; a failed one (NaN) stands at its group's mean, where it has no influence."""
+        grouped = scores.total.view(-1, self.group_size)
+        return torch.where(grouped.isnan(), grouped.nanmean(1, keepdim=True).nan_to_num(), grouped)
 
     def credit(self, rollouts: Rollouts, scores: Scores) -> Rollouts:
-        """Group-normalised advantages. A failed reward (NaN) stands at its group's mean: no advantage, no influence."""
-        grouped = scores.total.view(-1, self.group_size)
-        filled = torch.where(grouped.isnan(), grouped.nanmean(1, keepdim=True).nan_to_num(), grouped)
-        scored = grouped.isfinite().float().mean(1, keepdim=True)  # the filled ones must not shrink the deviation
-        advantages = (group_normalised(filled.flatten(), self.group_size).view_as(grouped) * scored.sqrt()).flatten()
-        advantages = advantages.masked_fill(scores.total.isnan(), 0.0).to(self.device)
-        flat = (advantages.view(-1, self.group_size) == 0).all(1)
-        self.log_finite("rollout/groups_without_signal", flat.float())
-        return replace(rollouts, rewards=scores.total, advantages=advantages)
+        """Group-normalised advantages, times the weight of their route; 0 for a failed reward."""
+        failed = scores.total.isnan()
+        # those at the mean must not shrink the deviation of the others
+        scored = (~failed).view(-1, self.group_size).float().mean(1).sqrt().repeat_interleave(self.group_size)
+        rewards, tolerance = self.grouped(scores).flatten(), self.variance_tolerance
+        advantages = group_normalised(rewards, self.group_size, variance_tolerance=tolerance) * scored
+        weights = torch.tensor([self.route_weights[route] for route in rollouts.row_routes])
+        advantages = (advantages * weights).masked_fill(failed, 0.0)
+        return replace(rollouts, rewards=scores.total, advantages=advantages.to(self.device))
 
     def split(self, rollouts: Rollouts) -> list[Rollouts]:
         """Micro-batches of whole groups in the order they will be used, freshly shuffled on each pass.
@@ -131,10 +157,23 @@ class RLStage(Stage, ABC):
     def update(self, rollouts: Rollouts) -> Float[Tensor, ""]:
         """The loss of one micro-batch. A new idea for it can be tried here with the functions of `cogrl.objectives`."""
         routes = torch.tensor([self.routes.index(route) for route in rollouts.row_routes], device=self.device)
-        objective = replace(self.objective(), n_routes=len(self.routes))
+        objective = replace(self.objective(rollouts), n_routes=len(self.routes))
         out = self.policy.policy_loss(rollouts, objective, routes, self.sampling.temperature)
         self.log_update(PolicyMetrics(out.metrics.table.cpu()))  # one wait for the device
         return out.loss
+
+    def log_rollouts(self, rollouts: Rollouts, scores: Scores) -> None:
+        """Each reward term and the length by route, what was cut short, and how many groups say nothing."""
+        for route in self.routes:
+            mine = torch.tensor([r == route for r in rollouts.row_routes])
+            for name, value in {"total": scores.total, **scores.terms}.items():
+                self.log_finite(f"reward/{route}/{name}", value[mine])
+            self.log_finite(f"rollout/{route}/length", rollouts.completions.mask.sum(1).cpu()[mine].float())
+        self.log_finite("rollout/truncated", (~rollouts.finished).float())
+        flat = (rollouts.advantages.view(-1, self.group_size) == 0).all(1)
+        self.log_finite("rollout/groups_without_signal", flat.float())
+        for name, value in scores.metrics.items():
+            self.log_finite(name, torch.tensor([value]))
 
     def log_update(self, metrics: PolicyMetrics) -> None:
         """What every policy-gradient objective reports about an update; the gate by route and advantage sign.

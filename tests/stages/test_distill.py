@@ -117,5 +117,5 @@ def test_a_real_step_samples_both_routes(policy, clips):
 
 
 def test_a_negative_weight_is_refused(policy):
-    with pytest.raises(ValueError, match="on_policy=-1.0"):
+    with pytest.raises(ValueError, match="must not be negative"):
         Distill(policy, on_policy=-1.0)

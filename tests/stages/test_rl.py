@@ -80,7 +80,7 @@ def test_rollouts_are_drawn_once_for_every_so_many_updates_and_each_completion_i
     stage = stage_of(kind, policy, CountsTokens(), updates_per_rollout=2)
     seen, used = [], []
     sample, update = stage.sample, stage.update
-    stage.sample = lambda batch: seen.append(stage.global_step) or sample(batch)
+    stage.sample = lambda *args: seen.append(stage.global_step) or sample(*args)
     stage.update = lambda part: used.append((stage.global_step, part.policy_version, len(part))) or update(part)
     fit(stage, clips, steps=6)
     assert seen == [0, 2, 4]
@@ -191,3 +191,83 @@ def test_an_inert_gate_is_said_aloud(policy):
 def test_impossible_loops_are_refused(policy, bad, message):
     with pytest.raises(ValueError, match=message):
         stage_of(DrSapo, policy, CountsTokens(), **bad)
+
+
+class FlatAtFirst:
+    """Every group is flat on its first scoring; later ones are not. Counts what it is asked."""
+
+    def __init__(self, rounds: int) -> None:
+        self.rounds, self.asked = rounds, []
+
+    def score(self, completions, routes, examples) -> Scores:
+        self.asked.append([example.id for example in examples])
+        values = torch.linspace(0, 1, len(completions))
+        groups = values.view(-1, 4).clone()
+        if len(self.asked) <= self.rounds:
+            groups[1 if len(self.asked) == 1 else 0 :] = 0.5  # the first group varies from the start
+        return Scores(groups.flatten(), {"term": groups.flatten()})
+
+
+def test_groups_without_signal_are_drawn_again_and_the_others_kept(policy, clips):
+    reward = FlatAtFirst(rounds=1)
+    stage = stage_of(DrSapo, policy, reward, resamples=3, optim=Optim(lr=0.0))
+    fit(stage, clips, steps=1)
+    first, second = reward.asked
+    assert len(first) == 16 and second == first[4:]
+    assert (stage.rollouts.advantages.view(4, 4) != 0).any(1).all()
+    assert torch.equal(stage.scores.total[4:], torch.linspace(0, 1, 12))
+    assert torch.equal(stage.scores.terms["term"], stage.scores.total)
+    part = stage.rollouts
+    scored = policy.token_logprobs(part.prompts, part.completions, stage.sampling.temperature, 4)
+    mask = part.completions.mask
+    assert (scored.logprobs - part.sampling_logprobs)[mask].abs().max() < 1e-4
+    assert part.texts == [policy.tokenizer.decode(i[m][: len(i[m]) - int(f)]) for i, m, f in rows_of(part)]
+
+
+def rows_of(rollouts):
+    return zip(rollouts.completions.ids, rollouts.completions.mask, rollouts.finished, strict=True)
+
+
+def test_drawing_again_ends_after_its_bound(policy, clips):
+    reward = FlatAtFirst(rounds=99)
+    stage = stage_of(DrSapo, policy, reward, resamples=2)
+    fit(stage, clips, steps=1)
+    assert len(reward.asked) == 3
+    assert (stage.rollouts.advantages.view(4, 4)[1:] == 0).all()
+
+
+def test_a_second_draw_uses_other_dice(policy):
+    stage = stage_of(DrSapo, policy, Constant())
+    draws = [torch.rand(4, generator=stage.dice(attempt)).tolist() for attempt in (0, 1, 0)]
+    assert draws[0] == draws[2] != draws[1]
+
+
+def test_a_route_can_weigh_less_and_keeps_its_own_scale_otherwise(policy, clips):
+    found = []
+    for weights in (None, {"B": 0.25}):
+        torch.manual_seed(0)
+        stage = stage_of(DrSapo, copy.deepcopy(policy), CountsTokens(), route_weights=weights, optim=Optim(lr=0.0))
+        fit(stage, clips, steps=1)
+        found.append(stage.rollouts.advantages.view(-1, 4))
+    assert torch.equal(found[0][0::2], found[1][0::2])
+    assert torch.allclose(found[0][1::2] * 0.25, found[1][1::2]) and found[0][1::2].any()
+
+
+def test_variance_below_the_tolerance_is_no_signal(policy, clips):
+    stage = stage_of(DrSapo, policy, FlatAtFirst(rounds=0), variance_tolerance=1.0)
+    fit(stage, clips, steps=1)
+    assert (stage.rollouts.advantages == 0).all()
+
+
+def test_each_route_can_have_its_own_temperatures(policy, clips):
+    stage = stage_of(DrSapo, policy, CountsTokens(), tau_pos={"A": 1.0, "B": 10.0}, tau_neg=1.05)
+    fit(stage, clips, steps=1)
+    config = stage.objective(stage.rollouts)
+    assert config.tau_pos.tolist() == [1.0] * 4 + [10.0] * 4 + [1.0] * 4 + [10.0] * 4
+    assert torch.equal(config.tau_neg, torch.full((16,), 1.05))
+
+
+@pytest.mark.parametrize("bad", [{"A": 1.0}, {"A": 1.0, "B": -1.0}, 0.0])
+def test_temperatures_that_miss_a_route_or_are_not_positive_are_refused(policy, bad):
+    with pytest.raises(ValueError, match="tau_pos"):
+        stage_of(DrSapo, policy, Constant(), tau_pos=bad)
