@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from cogrl_kernels.dispatch import choose
+from cogrl_kernels.forward_gradients import multiply_in_backward, takes_gradient, zero_gradients
 from cogrl_kernels.head_chunks import (
     accumulate_,
     compute_dtype,
@@ -21,7 +22,6 @@ from cogrl_kernels.head_chunks import (
     product,
     training_rows,
 )
-from cogrl_kernels.with_gradients import with_gradients
 
 Direction = Literal["forward", "reverse"]
 
@@ -34,7 +34,6 @@ class LinearKlOutput:
     kl: Tensor
 
 
-@torch.compiler.disable
 def linear_kl(
     student: Tensor,
     weight: Tensor,
@@ -78,30 +77,55 @@ def reference(student, weight, teacher, teacher_weight, weights, bias, temperatu
 
 def chunked(student, weight, teacher, teacher_weight, weights, bias, temperature, direction):
     """Rows of both distributions at a time, overwritten by the gradient of the student's logits."""
-    dtype, weights = compute_dtype(student, weight), weights.to(compute_dtype(student, weight))
-    grad_student, grad_weight = (
-        torch.zeros_like(x, dtype=dtype) if x.requires_grad and torch.is_grad_enabled() else None
-        for x in (student, weight)
-    )
-    kl = weights.new_zeros(len(student))
-    bias = None if bias is None else bias.detach()
-    with torch.no_grad():
-        head = weight.to(operand_dtype(student, weight))
-        teacher_head = teacher_weight.to(operand_dtype(teacher, teacher_weight))
+    given = student, weight, teacher, teacher_weight, weights.detach(), None if bias is None else bias.detach()
+    loss, kl, *_ = linear_kl_op(*given, temperature, direction, takes_gradient(student, weight))
+    return loss, kl
+
+
+@torch.library.custom_op("cogrl_kernels::linear_kl", mutates_args=())
+def linear_kl_op(
+    student: Tensor,
+    weight: Tensor,
+    teacher: Tensor,
+    teacher_weight: Tensor,
+    weights: Tensor,
+    bias: Tensor | None,
+    temperature: float,
+    direction: str,
+    wanted: list[bool],
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """(loss, kl, gradients of student and weight), all in the dtype of the computation."""
+    dtype = compute_dtype(student, weight)
+    weights, kl = weights.to(dtype), student.new_zeros(len(student), dtype=dtype)
+    grads = grad_student, grad_weight = zero_gradients((student, weight), wanted, dtype)
+    wants_student, wants_weight = wanted
+    head = weight.to(operand_dtype(student, weight))
+    teacher_head = teacher_weight.to(operand_dtype(teacher, teacher_weight))
+    with torch.autocast(student.device.type, enabled=False):
         for part in parts(len(student), training_rows(len(weight), student.is_cuda)):
             h = student[part].to(head.dtype)
             log_q = _log_softmax_(fill_logits(h, head, bias, dtype), temperature)
             states = teacher[part].to(teacher_head.dtype)
             log_p = _log_softmax_(fill_logits(states, teacher_head, bias, dtype), temperature)
             kl[part], dz = DIRECTIONS[direction](log_q, log_p)
-            if grad_student is None and grad_weight is None:
+            if not any(wanted):
                 continue
             dz = dz.mul_(weights[part, None] / temperature).to(head.dtype)
-            if grad_student is not None:
+            if wants_student:
                 grad_student[part] = product(dz, head, dtype)
-            if grad_weight is not None:
+            if wants_weight:
                 accumulate_(grad_weight, dz.T, h)
-    return with_gradients((weights * kl).sum(), (grad_student, grad_weight), (student, weight)), kl
+    return (weights * kl).sum(), kl, *grads
+
+
+@linear_kl_op.register_fake
+def _(student, weight, *given):
+    dtype = compute_dtype(student, weight)
+    kl = student.new_empty(student.shape[0], dtype=dtype)  # `len` would fix the size for ever
+    return kl.new_empty(()), kl, *zero_gradients((student, weight), given[-1], dtype)
+
+
+multiply_in_backward(linear_kl_op, leaves=2)
 
 
 def _log_softmax_(z: Tensor, temperature: float) -> Tensor:

@@ -17,7 +17,7 @@ from cogrl_kernels.head_checks import check_head, check_values, per_target
 from cogrl_kernels.head_chunks import compute_dtype
 from cogrl_kernels.head_modules import both_half, rows_of, scoring
 from cogrl_kernels.row_ops import finish
-from cogrl_kernels.vocab_shard import VocabShard, merge, sum_over_ranks_
+from cogrl_kernels.vocab_shard import VocabShard, merge, real_rows, span, sum_over_ranks_
 
 Impl = Literal["auto", "reference", "chunked", "triton"]
 
@@ -90,10 +90,7 @@ def reference(hidden, weight, targets, rows, bias, temperature, softcap, shard):
 
 
 def _fused(hidden, weight, targets, rows, bias, temperature, softcap, shard, *, impl):
-    group, start, vocabulary = (
-        (None, 0, len(weight)) if shard is None else (shard.group_name, shard.start, shard.vocabulary)
-    )
-    return _stats(hidden, weight, targets, rows, bias, temperature, softcap, group, start, vocabulary, impl)
+    return _stats(hidden, weight, targets, rows, bias, temperature, softcap, *span(shard, weight), impl)
 
 
 @torch.library.custom_op("cogrl::linear_logprob", mutates_args=())
@@ -112,7 +109,7 @@ def _stats(
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """(logprobs, entropy, lse, top1): an operator, so that compilers see one node and not its loops."""
     check_values(hidden, targets, rows, temperature, vocabulary)
-    weight, bias = _real(weight, bias, start, vocabulary)
+    weight, bias = real_rows(weight, bias, start, vocabulary)
     with torch.autocast(hidden.device.type, enabled=False):
         known = scoring(impl).score_partials(hidden, weight, targets - start, rows, bias, temperature, softcap)
     return finish(*(known if group is None else merge(known, group)))
@@ -120,7 +117,7 @@ def _stats(
 
 @_stats.register_fake
 def _(hidden, weight, targets, rows, bias, temperature, softcap, group, start, vocabulary, impl):
-    vector = temperature.new_empty(len(targets))
+    vector = torch.empty_like(temperature)
     return vector, torch.empty_like(vector), torch.empty_like(vector), torch.empty_like(vector, dtype=torch.bool)
 
 
@@ -144,7 +141,7 @@ def _grads(
     wanted: list[bool],
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Gradients of hidden, weight and bias, empty where not wanted."""
-    real, real_bias = _real(weight, bias, start, vocabulary)
+    real, real_bias = real_rows(weight, bias, start, vocabulary)
     with torch.autocast(hidden.device.type, enabled=False):
         grad_hidden, grad_weight, grad_bias = head_gradients(
             grad_logprobs,
@@ -194,11 +191,6 @@ def _backward(ctx, grad_logprobs, grad_entropy, _lse, _top1):
 
 
 _stats.register_autograd(_backward, setup_context=_save)
-
-
-def _real(weight, bias, start, vocabulary):
-    # the last shard may be padded to a multiple of the number of ranks
-    return weight[: vocabulary - start], None if bias is None else bias[: vocabulary - start]
 
 
 def _with_padding(grad, like):

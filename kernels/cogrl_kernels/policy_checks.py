@@ -52,10 +52,10 @@ def check_policy_inputs(
         if isinstance(x, Tensor) and x.device != logprobs.device:
             raise ValueError(f"{name} lies on {x.device} and logprobs on {logprobs.device}; move one of them")
     rises = (cu_seqlens[0] == 0) & (cu_seqlens[-1] == n) & (cu_seqlens.diff() >= 0).all()
-    _must(rises, f"cu_seqlens must rise from 0 to {n}, the number of logprobs", cu_seqlens)
+    _must(rises, f"cu_seqlens must rise from 0 to len(logprobs){_shown(n)}", cu_seqlens)
     if routes is not None:
         inside = ((routes >= 0) & (routes < config.n_routes)).all()
-        _must(inside, f"routes must lie in [0, config.n_routes={config.n_routes})", routes)
+        _must(inside, f"routes must lie in [0, config.n_routes{_shown(config.n_routes)})", routes)
 
 
 def _check_terms(config: PolicyLossConfig, given: dict[str, Tensor | None]) -> None:
@@ -69,6 +69,11 @@ def _check_terms(config: PolicyLossConfig, given: dict[str, Tensor | None]) -> N
             raise ValueError(f"{setting}={value} needs {name}")
     if given.get("rollout_logprobs") is not None and config.is_cap is None:
         raise ValueError("rollout_logprobs were given but is_cap is None; set it (inf: no cap), or leave them out")
+
+
+def _shown(number: int) -> str:
+    # nothing while compiling: a number that is written into a message holds the graph to this number
+    return "" if torch.compiler.is_compiling() else f"={number}"
 
 
 def _must(holds: Tensor, message: str, found: Tensor) -> None:

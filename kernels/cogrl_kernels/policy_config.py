@@ -1,5 +1,6 @@
 """Which policy loss, with which bounds and which denominator. Values only; the formulas are in `policy_kinds`."""
 
+import math
 from dataclasses import dataclass
 from typing import Literal
 
@@ -79,6 +80,10 @@ class PolicyLossConfig:
             # a tensor is not read: that would wait for the device
             if value is not None and not isinstance(value, Tensor) and not value > 0:
                 raise ValueError(f"{name}={value} must be positive")
+        for name in ("kl_coef", "entropy_coef"):
+            value = getattr(self, name)
+            if not abs(value) < math.inf:
+                raise ValueError(f"{name}={value} must be finite")
         low, high = self.clips
         if not 0 <= (low or 0) <= 1 or not (high or 0) >= 0:
             raise ValueError(f"clip_low={low}, clip_high={high}: need 0 <= clip_low <= 1 and clip_high >= 0")

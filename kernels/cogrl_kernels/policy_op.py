@@ -5,11 +5,12 @@ float settings travel in one tensor: a new value compiles nothing.
 """
 
 import math
-from typing import Any
 
 import torch
 from torch import Tensor
 
+from cogrl_kernels.forward_gradients import multiply_in_backward
+from cogrl_kernels.policy_arguments import apart
 from cogrl_kernels.policy_config import PolicyLossConfig
 from cogrl_kernels.policy_metrics import COLUMNS, SIGNS
 from cogrl_kernels.policy_tokens import Number
@@ -49,26 +50,10 @@ def _(logprobs, *given) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     bonus, n_routes = given[-2:]
     grad = torch.empty_like(logprobs, dtype=torch.float32, memory_format=torch.contiguous_format)
     table = grad.new_empty(n_routes, len(SIGNS), COLUMNS)
-    return grad.new_empty(()), table, grad, grad.new_empty(len(logprobs) if bonus else 0)
+    return grad.new_empty(()), table, grad, grad.new_empty(logprobs.shape if bonus else 0)
 
 
-def _save(ctx: Any, inputs: tuple, output: tuple) -> None:
-    logprobs, entropy = inputs[:2]
-    _, table, *grads = output
-    ctx.mark_non_differentiable(table, *grads)
-    ctx.save_for_backward(*grads)
-    ctx.dtypes = logprobs.dtype, entropy.dtype if inputs[-2] else None
-
-
-def _backward(ctx: Any, upstream: Tensor, *_) -> tuple[Tensor | None, ...]:
-    grads = [
-        None if dtype is None else (grad * upstream).to(dtype)
-        for grad, dtype in zip(ctx.saved_tensors, ctx.dtypes, strict=True)
-    ]
-    return *grads, *[None] * 16
-
-
-policy_loss_op.register_autograd(_backward, setup_context=_save)
+multiply_in_backward(policy_loss_op, leaves=2)
 
 
 def fused(
@@ -93,16 +78,15 @@ def fused(
     if count is None:
         count = len(cu_seqlens) - 1
     low, high = config.clips
-    taus = [tau if isinstance(tau, Tensor) else None for tau in config.taus or (1.0, 1.0)]
-    numbers = [
+    tensors, numbers = apart(*(config.taus or (1.0, 1.0)), count)
+    scalars = [
         1 - (low or 0.0),
         1 + (high or 0.0),
         config.kl_coef,
         config.entropy_coef,
         math.inf if config.is_cap is None else config.is_cap,
         config.length or 1,
-        *(1.0 if isinstance(tau, Tensor) else tau for tau in config.taus or (1.0, 1.0)),
-        0.0 if isinstance(count, Tensor) else count,
+        *numbers,
     ]
     loss, table, _, _ = policy_loss_op(
         logprobs,
@@ -114,9 +98,8 @@ def fused(
         rollout_logprobs,
         mask,
         routes,
-        *taus,
-        count if isinstance(count, Tensor) else None,
-        torch.tensor(numbers, dtype=torch.float32, device=logprobs.device),
+        *tensors,
+        torch.tensor(scalars, dtype=torch.float32, device=logprobs.device),
         config.kind,
         config.denominator,
         config.kl_estimator if config.kl_coef else "",

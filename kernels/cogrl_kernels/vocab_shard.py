@@ -29,6 +29,16 @@ class VocabShard:
         return (dist.group.WORLD if self.group is None else self.group).group_name
 
 
+def span(shard: VocabShard | None, weight: Tensor) -> tuple[str | None, int, int]:
+    """(group name, start, vocabulary), as an operator takes it; a head without a shard is all of the vocabulary."""
+    return (None, 0, len(weight)) if shard is None else (shard.group_name, shard.start, shard.vocabulary)
+
+
+def real_rows(weight: Tensor, bias: Tensor | None, start: int, vocabulary: int) -> tuple[Tensor, Tensor | None]:
+    """Both without the rows beyond the vocabulary: the last shard may be padded to a multiple of the ranks."""
+    return weight[: vocabulary - start], None if bias is None else bias[: vocabulary - start]
+
+
 def merge(partials: tuple[Tensor, ...], group_name: str) -> tuple[Tensor, ...]:
     """(peak, total, first, chosen) of the whole vocabulary from those of this rank's part of it, (m,) each."""
     mine = torch.stack(partials)

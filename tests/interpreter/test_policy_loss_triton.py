@@ -166,3 +166,12 @@ def test_it_compiles_into_one_graph():
     compiled = torch.compile(function, fullgraph=True, backend="aot_eager")
     (got,), (wanted,) = (torch.autograd.grad(f(leaf), leaf) for f in (compiled, function))
     assert torch.equal(got, wanted)
+
+
+def test_it_is_not_differentiated_twice():
+    tensors = {name: x.float() if x is not None and x.is_floating_point() else x for name, x in bare().items()}
+    logprobs = tensors.pop("logprobs").requires_grad_()
+    loss = policy_loss(logprobs, **tensors, config=config(), impl="triton").loss
+    slope = torch.autograd.grad(loss.square(), logprobs, create_graph=True)[0]
+    with pytest.raises(RuntimeError, match="once_differentiable"):
+        slope.sum().backward()

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 import torch
-from cogrl_kernels import linear_policy_loss as module
+from cogrl_kernels import linear_policy_pass as module
 from cogrl_kernels.head_chunks import CHUNK_ROWS
 from cogrl_kernels.linear_policy_loss import linear_policy_loss
 from cogrl_kernels.policy_loss import PolicyLossConfig, policy_loss

@@ -2,7 +2,8 @@
 
 import pytest
 import torch
-from cogrl_kernels import linear_policy_loss as module
+from cogrl_kernels import linear_policy_op as operator
+from cogrl_kernels import linear_policy_pass as module
 from cogrl_kernels.head_chunks import CHUNK_ROWS
 from cogrl_kernels.linear_logprob import linear_logprob
 from cogrl_kernels.linear_policy_loss import linear_policy_loss
@@ -137,35 +138,12 @@ def test_ratios_far_from_one_stay_finite(shift):
     assert (grads[1] == 0).all() == (abs(shift) > 20)
 
 
-def test_the_graph_can_be_used_twice_and_not_differentiated_twice():
-    hidden, weight, *rest = inputs()
-    out = linear_policy_loss(hidden, weight, *rest, config=CONFIG)
-    once = torch.autograd.grad(out.loss, (hidden, weight), retain_graph=True)
-    again = torch.autograd.grad(3.7 * out.loss, (hidden, weight))
-    for a, b in zip(once, again, strict=True):
-        torch.testing.assert_close(3.7 * a, b)
-    out = linear_policy_loss(hidden, weight, *rest, config=CONFIG)
-    slope = torch.autograd.grad((2 * out.loss).square(), hidden, create_graph=True)[0]
-    with pytest.raises(RuntimeError, match="once_differentiable"):
-        slope.sum().backward()
-
-
 def test_gradients_add_to_those_of_another_loss_on_the_same_head():
     hidden, weight, *rest = inputs()
     alone = gradients(linear_policy_loss(hidden, weight, *rest, config=CONFIG), weight)[0]
     out = linear_policy_loss(hidden, weight, *rest, config=CONFIG)
     (3.0 * out.loss + weight.square().sum()).backward()
     torch.testing.assert_close(weight.grad, 3.0 * alone + 2 * weight.detach())
-
-
-def test_a_compiled_caller_gets_the_same_loss():
-    hidden, weight, *rest = inputs(n=40, vocabulary=63)
-
-    def objective(h):
-        return linear_policy_loss(h * 2, weight, *rest, config=CONFIG).loss * 2
-
-    loss = torch.compile(objective, backend="aot_eager")(hidden)
-    torch.testing.assert_close(loss, objective(hidden))
 
 
 REFUSED = [
@@ -175,7 +153,7 @@ REFUSED = [
     ({"weight": torch.zeros(11, 5)}, "hidden has width 4 but weight has width 5"),
     ({"weight": torch.zeros(11, 4, device="meta")}, "different devices"),
     ({"advantages": torch.zeros(3)}, "advantages is"),
-    ({"cu_seqlens": torch.tensor([0, 1])}, "cu_seqlens must rise from 0 to 2"),
+    ({"cu_seqlens": torch.tensor([0, 1])}, r"cu_seqlens must rise from 0 to len\(logprobs\)=2"),
     ({"old_logprobs": torch.zeros(3)}, "old_logprobs is"),
     ({"mask": torch.ones(2)}, "mask is"),
     ({"config": PolicyLossConfig(kl_coef=0.1)}, "kl_coef=0.1 needs ref_logprobs"),
@@ -205,7 +183,7 @@ def test_what_does_not_fit_is_refused(change, message, kind):
         linear_policy_loss(**arguments)
 
 
-def test_one_chunk_of_logits_is_all_that_is_ever_held():
+def test_one_chunk_of_logits_is_all_that_is_ever_held(monkeypatch):
     hidden, weight, *rest = inputs(n=4 * CHUNK_ROWS)
     made = []
 
@@ -215,7 +193,12 @@ def test_one_chunk_of_logits_is_all_that_is_ever_held():
             made.extend(x for x in (out if isinstance(out, tuple) else (out,)) if isinstance(x, torch.Tensor))
             return out
 
-    with Watch():
-        linear_policy_loss(hidden, weight, *rest, config=CONFIG).loss.backward()
+    def watched(*args):
+        with Watch():
+            return honest(*args)
+
+    honest = operator.score_and_differentiate
+    monkeypatch.setattr(operator, "score_and_differentiate", watched)
+    linear_policy_loss(hidden, weight, *rest, config=CONFIG)
     big = {x.untyped_storage().data_ptr() for x in made if x.untyped_storage().nbytes() >= 4 * CHUNK_ROWS * 1300}
     assert len(big) == 1

@@ -57,7 +57,7 @@ def test_values_are_still_checked_inside_a_graph():
     function = lambda cu: policy_loss(torch.zeros(4), torch.zeros(2), cu, config=PolicyLossConfig()).loss
     compiled = torch.compile(function, fullgraph=True, backend="aot_eager")
     compiled(torch.tensor([0, 2, 4]))
-    with pytest.raises(RuntimeError, match="cu_seqlens must rise from 0 to 4"):
+    with pytest.raises(RuntimeError, match=r"cu_seqlens must rise from 0 to len\(logprobs\)"):
         compiled(torch.tensor([0, 2, 3]))
 
 

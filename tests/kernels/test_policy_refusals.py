@@ -10,7 +10,7 @@ REFUSED = [
     ({"logprobs": torch.zeros(4, dtype=torch.long)}, "logprobs is"),
     ({"cu_seqlens": torch.tensor([0.0, 2.0, 4.0])}, "cu_seqlens is"),
     ({"cu_seqlens": torch.tensor([], dtype=torch.long)}, "cu_seqlens is"),
-    ({"cu_seqlens": torch.tensor([0, 2, 3])}, r"must rise from 0 to 4.*\[0, 2, 3\]"),
+    ({"cu_seqlens": torch.tensor([0, 2, 3])}, r"must rise from 0 to len\(logprobs\)=4.*\[0, 2, 3\]"),
     ({"cu_seqlens": torch.tensor([0, 5, 4])}, "must rise"),
     ({"cu_seqlens": torch.tensor([1, 2, 4])}, "must rise"),
     ({"advantages": torch.zeros(3)}, r"advantages is \(3,\).*\(2,\) or \(4,\)"),

@@ -1,0 +1,120 @@
+"""Scores and gradients of a policy loss in one pass over the logits, chunk of tokens by chunk.
+
+While a chunk of logits is there, the loss of its tokens is differentiated (by autograd, on vectors of the chunk's
+length), the logits are overwritten with their gradient and multiplied into those of hidden states and weight.
+"""
+
+import torch
+from torch import Tensor
+
+from cogrl_kernels.forward_gradients import zero_gradients
+from cogrl_kernels.head_chunks import (
+    accumulate_,
+    compute_dtype,
+    fill_logits,
+    operand_dtype,
+    padded,
+    parts,
+    product,
+    training_rows,
+)
+from cogrl_kernels.head_modules import best_scoring, rows_of
+from cogrl_kernels.policy_config import PolicyLossConfig
+from cogrl_kernels.policy_tokens import PolicyTokens, chunk_loss
+from cogrl_kernels.row_ops import finish
+from cogrl_kernels.vocab_shard import merge, real_rows, sum_over_ranks_
+
+
+def score_and_differentiate(
+    hidden: Tensor,
+    weight: Tensor,
+    bias: Tensor | None,
+    targets: Tensor,
+    rows: Tensor | None,
+    temperature: Tensor,
+    softcap: float | None,
+    group: str | None,
+    start: int,
+    vocabulary: int,
+    tokens: PolicyTokens,
+    config: PolicyLossConfig,
+    impl: str,
+    wanted: list[bool],
+) -> tuple[Tensor, Tensor, list[Tensor]]:
+    """(logprobs, entropy, gradients of hidden, weight and bias): those `wanted`, in the dtype of the computation.
+
+    `temperature` is (n,); `group`, `start` and `vocabulary` are those of a `VocabShard`.
+    """
+    dtype, multiplied = compute_dtype(hidden, weight), operand_dtype(hidden, weight)
+    rows = torch.arange(len(targets), device=hidden.device) if rows is None else rows
+    grads = zero_gradients((hidden, weight, bias), wanted, dtype)
+    wants_hidden, wants_weight, wants_bias = wanted
+    grad_hidden, *of_head = grads
+    grad_weight, grad_bias = real_rows(*of_head, start, vocabulary)
+    weight, bias = real_rows(weight, bias, start, vocabulary)
+    targets = targets - start
+    logprobs, entropy = torch.zeros_like(temperature), torch.zeros_like(temperature)
+    trains = _trains(tokens, config) if any(wanted) else torch.zeros_like(tokens.mask)
+    idle, active = (~trains).nonzero().squeeze(1), trains.nonzero().squeeze(1)
+    if len(idle):
+        module = best_scoring(impl, hidden, weight)
+        given = hidden, weight, targets[idle], rows[idle], bias, temperature[idle], softcap
+        scores = module.score(*given) if group is None else finish(*merge(module.score_partials(*given), group))
+        logprobs[idle], entropy[idle] = scores[:2]
+    step = training_rows(len(weight), hidden.is_cuda)
+    if len(active):
+        weight = weight.to(multiplied)
+        buffer = None if hidden.is_cuda else weight.new_empty(step, len(weight), dtype=dtype)
+    for p in parts(len(active), step):
+        index = active[p]
+        count, row_ops = len(index), rows_of(impl)
+        h = padded(hidden[rows[index]].to(multiplied), step)
+        target, heat = padded(targets[index], step), padded(temperature[index], step, 1)
+        z = fill_logits(h, weight, bias, dtype, out=buffer)
+        stats = (
+            row_ops.row_stats(z, target, heat, softcap)
+            if group is None
+            else finish(*merge(row_ops.row_partials(z, target, heat, softcap), group))
+        )
+        logprobs[index], entropy[index], lse = (x[:count] for x in stats[:3])
+        by_logprob, by_entropy = _coefficients(logprobs[index], entropy[index], tokens.part(index), config)
+        dz = row_ops.row_grad_(
+            z[:count],
+            target[:count],
+            lse,
+            entropy[index],
+            by_logprob,
+            by_entropy,
+            heat[:count],
+            softcap,
+            multiplied,
+        )
+        if wants_hidden:
+            grad_hidden.index_add_(0, rows[index], product(dz, weight, dtype))
+        if wants_weight:
+            # a row without a gradient may hold NaN, which zero does not silence
+            dead = (by_logprob == 0) & (by_entropy == 0 if by_entropy is not None else True)
+            accumulate_(grad_weight, dz.T, h[:count].masked_fill(dead[:, None], 0))
+        if wants_bias:
+            grad_bias += dz.sum(0, dtype=dtype)
+    if wants_hidden and group is not None:
+        sum_over_ranks_(grad_hidden, group)
+    return logprobs, entropy, grads
+
+
+def _trains(tokens: PolicyTokens, config: PolicyLossConfig) -> Tensor:
+    """Which tokens can have a gradient, as far as is known before their log-probabilities are."""
+    trains = tokens.mask & (tokens.weights != 0)
+    return trains if config.kl_coef or config.entropy_coef else trains & (tokens.advantages != 0)
+
+
+def _coefficients(
+    logprobs: Tensor, entropy: Tensor, tokens: PolicyTokens, config: PolicyLossConfig
+) -> tuple[Tensor, Tensor | None]:
+    """d loss / d logprobs and d loss / d entropy of these tokens; None where the loss has no entropy term."""
+    inputs = [x.detach().requires_grad_() for x in ((logprobs, entropy) if config.entropy_coef else (logprobs,))]
+    # an operator runs below autograd; leaving inference mode, on or not, is the public way to have it back
+    with torch.inference_mode(False):
+        loss = chunk_loss(inputs[0], inputs[1] if config.entropy_coef else entropy, tokens, config)
+        grads = torch.autograd.grad(loss, inputs)
+    return grads[0], grads[1] if config.entropy_coef else None
