@@ -130,6 +130,7 @@ multiply_in_backward(linear_kl_op, leaves=2)
 
 def _log_softmax_(z: Tensor, temperature: float) -> Tensor:
     z.div_(temperature)
+    z.sub_(z.amax(-1, keepdim=True))  # so that the likely tokens, which carry the divergence, are small exact numbers
     return z.sub_(z.logsumexp(-1, keepdim=True))
 
 
