@@ -41,6 +41,20 @@ def tiny_policy_dir(tmp_path_factory: pytest.TempPathFactory, smoke_corpus: Path
 
 
 @pytest.fixture(scope="session")
+def emotion_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The embedded emotion encoder, random and very small."""
+    import torch
+
+    from cogrl.models.emotion_mel import MelEmotion
+
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        folder = tmp_path_factory.mktemp("encoder") / "emotion"
+        MelEmotion(mel_bins=16, channels=8, width=12).save(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
 def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A SQLite file MLflow has set up: seconds of migrations, done once."""
     from mlflow import MlflowClient

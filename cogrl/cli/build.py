@@ -7,6 +7,7 @@ from pathlib import Path
 
 from cogrl.cli.build_annotate import add_annotate
 from cogrl.cli.build_corpora import add_corpora
+from cogrl.cli.build_emotion import add_emotion
 from cogrl.cli.build_ieat import add_ieat
 from cogrl.cli.build_lime import add_lime
 from cogrl.cli.digest import digest
@@ -43,6 +44,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_annotate(targets)
     add_ieat(targets)
     add_lime(targets)
+    add_emotion(targets)
 
 
 def main(options: argparse.Namespace) -> int:

@@ -17,13 +17,13 @@ def main(options: argparse.Namespace) -> int:
     import torch
 
     from cogrl.audio import load_audio
-    from cogrl.models.qwen2_audio import Qwen2Audio
+    from cogrl.models.qwen2_audio import saved_policy
     from cogrl.prompts import perceived_emotion, reply
     from cogrl.rollout.hf import HFEngine
     from cogrl.rollout.sampling import Sampling
     from cogrl.types import ROUTES, Clip, Example
 
-    policy = Qwen2Audio(options.policy, dtype=options.dtype).load()
+    policy = saved_policy(options.policy, options.dtype)
     policy.to("cuda" if torch.cuda.is_available() else "cpu")
     waveform = load_audio(options.audio, policy.sampling_rate, max_s=policy.max_audio_s, convert=True)
     name = options.audio.name

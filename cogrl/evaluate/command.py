@@ -31,7 +31,7 @@ def main(args: argparse.Namespace) -> None:
     from cogrl.evaluate.emotion import evaluate_policy
     from cogrl.evaluate.epitome import load_all
     from cogrl.evaluate.report import write
-    from cogrl.models.qwen2_audio import Qwen2Audio
+    from cogrl.models.qwen2_audio import saved_policy
     from cogrl.rewards.composite import DualRouteReward, ExplicitReward, ImplicitReward
     from cogrl.types import Clip
 
@@ -43,7 +43,7 @@ def main(args: argparse.Namespace) -> None:
     evaluations = []
     for item in args.policy:
         name, _, path = item.rpartition("=")
-        policy = Qwen2Audio(path, dtype=args.dtype).load()
+        policy = saved_policy(path, args.dtype)
         policy.to("cuda" if torch.cuda.is_available() else "cpu")
         check_audio_files(examples, policy.sampling_rate, policy.max_audio_s)
         clips = [Clip(e, load_audio(e.audio, sampling_rate=policy.sampling_rate, name=e.id)) for e in examples]

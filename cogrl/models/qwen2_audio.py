@@ -1,7 +1,7 @@
 """Qwen2-Audio: log-mel frames -> Whisper-style encoder (one token per 40 ms) -> Qwen2. (arXiv:2407.10759)"""
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -12,29 +12,38 @@ from transformers.masking_utils import create_bidirectional_mask
 from transformers.utils import is_flash_attn_2_available
 
 from cogrl.models.audio_lm import AudioLM
+from cogrl.models.emotion import EmotionModule, EmotionSettings, holds_module, refuse_silent_loss
+from cogrl.models.signals import float32_signals
 from cogrl.types import Waveform
 
 
-@contextmanager
-def float32_signals() -> Iterator[None]:
-    """Signal processing in float32 whatever the precision of training: half a mel is another sound."""
-    default = torch.get_default_dtype()
-    torch.set_default_dtype(torch.float32)
-    try:
-        with torch.autocast("cpu", enabled=False):
-            yield
-    finally:
-        torch.set_default_dtype(default)
-
-
 class Qwen2Audio(AudioLM):
-    """`Qwen2AudioForConditionalGeneration` of any size, from a local folder."""
+    """`Qwen2AudioForConditionalGeneration` of any size, from a local folder.
+
+    Args:
+        emotion: hears a dimensional emotion of each clip besides its frames; see `cogrl.models.emotion`.
+    """
+
+    def __init__(self, path: str, emotion: EmotionSettings | None = None, **shared: Any) -> None:
+        super().__init__(path, **shared)
+        self.emotion = None if emotion is None else EmotionModule(emotion)
 
     def read_folder(self, path: str, dtype: torch.dtype) -> tuple[nn.Module, Any]:
+        if self.emotion is None:
+            refuse_silent_loss(path)
         attention = "flash_attention_2" if is_flash_attn_2_available() else "sdpa"
         model = Qwen2AudioForConditionalGeneration.from_pretrained(path, dtype=dtype, attn_implementation=attention)
         model.model.audio_tower.embed_positions.requires_grad_(False)  # sinusoids, never trained
-        return model, Qwen2AudioProcessor.from_pretrained(path)
+        processor = Qwen2AudioProcessor.from_pretrained(path)
+        if self.emotion is not None:
+            width, sampling_rate = model.config.text_config.hidden_size, processor.feature_extractor.sampling_rate
+            self.emotion.load(path, width, sampling_rate, dtype)
+        return model, processor
+
+    def save(self, path: str | Path) -> None:
+        super().save(path)
+        if self.emotion is not None:
+            self.emotion.save(path)
 
     def audio_tensors(self, waveforms: Sequence[Waveform]) -> Mapping[str, Tensor]:
         with float32_signals():
@@ -46,7 +55,8 @@ class Qwen2Audio(AudioLM):
                 return_attention_mask=True,
                 return_tensors="pt",
             )
-        return {"input_features": features.input_features, "feature_attention_mask": features.attention_mask}
+        tensors = {"input_features": features.input_features, "feature_attention_mask": features.attention_mask}
+        return tensors if self.emotion is None else tensors | {"emotion": self.emotion.embedding(waveforms)}
 
     def audio_token_counts(self, audio: Mapping[str, Tensor]) -> Int[Tensor, " c"]:
         frames = audio["feature_attention_mask"].sum(-1)
@@ -63,4 +73,11 @@ class Qwen2Audio(AudioLM):
             attention_mask=(positions < encoder_frames[:, None]).long(),
         )
         frames = tower(features, attention_mask=mask).last_hidden_state
-        return self.model.model.multi_modal_projector(frames), token_counts
+        heard = self.model.model.multi_modal_projector(frames)
+        return heard if self.emotion is None else heard + self.emotion(audio["emotion"]), token_counts
+
+
+def saved_policy(path: str, dtype: str = "float32") -> Qwen2Audio:
+    """The policy of a folder as a stage has left it: with the emotion module where it has one. Weights are read."""
+    emotion = EmotionSettings() if holds_module(path) else None
+    return Qwen2Audio(path, emotion, dtype=dtype).load()

@@ -18,7 +18,7 @@ def small_model() -> list[str]:
 
 
 @pytest.fixture
-def command(smoke_corpus: Path, tiny_policy_dir: Path, workdir: Path) -> Callable[..., list[str]]:
+def command(smoke_corpus: Path, tiny_policy_dir: Path, emotion_dir: Path, workdir: Path) -> Callable[..., list[str]]:
     """`command("fit", "--x=1", stage="grpo")`: the arguments of `main` for one step on the small corpus and policy."""
 
     def build(name: str, *flags: str, **parts: str) -> list[str]:
@@ -33,6 +33,7 @@ def command(smoke_corpus: Path, tiny_policy_dir: Path, workdir: Path) -> Callabl
             f"--data.test={smoke_corpus / 'test.jsonl'}",
             *("--data.batch_size=4", "--data.workers=0", "--trainer.max_steps=1", "--trainer.limit_val_batches=1"),
             *("--trainer.accelerator=cpu", "--trainer.log_every_n_steps=1", "--run_dir=run"),
+            *([f"--model.policy.emotion.encoder={emotion_dir}"] if "emotion" in chosen["policy"] else []),
             *(RL_FLAGS if chosen["stage"] in ("grpo", "dr_sapo") else []),
             *flags,
         ]
