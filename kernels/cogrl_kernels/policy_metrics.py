@@ -101,6 +101,8 @@ class PolicyMetrics(Mapping[str, Tensor]):
                 raise IndexError(f"route={route}: the telemetry tells {len(chosen)} apart; see config.n_routes")
             chosen &= torch.arange(len(chosen), device=chosen.device)[:, None] == route
         if sign is not None:
+            if sign not in SIGNS:
+                raise KeyError(f"sign={sign!r}: the telemetry tells {', '.join(SIGNS)} apart")
             chosen &= torch.arange(len(SIGNS), device=chosen.device) == SIGNS.index(sign)
         nothing = torch.zeros_like(self.table)
         nothing[..., RATIO_MAX], nothing[..., RATIO_MIN] = NO_MAX, NO_MIN
@@ -115,7 +117,9 @@ class PolicyMetrics(Mapping[str, Tensor]):
         counts = self.gate_histogram()
         below = torch.cat([counts.new_zeros(1), counts.cumsum(0)])
         wanted = q * below[-1]
-        index = (torch.searchsorted(below, wanted) - 1).clamp(0, BINS - 1)
+        # empty bins before the first token hold no quantile
+        first = (below == 0).sum() - 1
+        index = torch.maximum(torch.searchsorted(below, wanted) - 1, first).clamp(max=BINS - 1)
         return (index + (wanted - below[index]) / counts[index]) / BINS
 
     def _sum(self, column: str) -> Tensor:

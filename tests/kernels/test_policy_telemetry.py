@@ -104,6 +104,8 @@ def test_quantiles_come_from_the_histogram():
     table[0, 0, -BINS:] = torch.histc(gates, BINS, 0, 1)
     for q in (0.0, 0.1, 0.5, 0.9, 1.0):
         assert metrics.gate_quantile(q).item() == pytest.approx(gates.quantile(q).item(), abs=1 / BINS)
+    table[0, 0, -BINS:-2] = 0  # all tokens in the last two bins
+    assert metrics.gate_quantile(0.0) == 1 - 2 / BINS and metrics.gate_quantile(1.0) == 1
 
 
 def test_telemetry_of_sapo_sees_swapped_temperatures():
