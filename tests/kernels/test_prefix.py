@@ -85,6 +85,16 @@ def test_the_default_scaling_is_one_over_the_root_of_the_head_width():
 
 
 @torch.no_grad()
+@pytest.mark.parametrize("completions", [[8, 8, 8], [8, 3, 5]])
+def test_dropout_reaches_prompts_and_completions(completions):
+    plan = prefix_plan([8], completions, 3)
+    q, k, v = random_qkv(plan)
+    torch.manual_seed(0)
+    moved = (prefix_attention(q, k, v, plan, dropout=0.5) - prefix_attention(q, k, v, plan)).abs().amax((0, 1, 3))
+    assert (moved > 0).float()[:8].mean() > 0.5 and (moved > 0).float()[8:].mean() > 0.5
+
+
+@torch.no_grad()
 def test_a_completion_sees_neither_its_siblings_nor_the_other_groups():
     plan = prefix_plan([6, 4], [5, 3, 5, 7], 2)
     q, k, v = random_qkv(plan)

@@ -55,6 +55,15 @@ def test_an_update_has_the_loss_and_gradient_of_the_written_objective(tiny_polic
     assert (ours - truth).norm() < 1e-5 * truth.norm()
 
 
+def test_the_head_of_the_policy_computes_its_updates_and_its_scores(policy, rollouts):
+    stage = DrSapo(policy, sampling=SAMPLING, group_size=3)
+    policy.head = "triton"  # which a CPU can not
+    with pytest.raises((ValueError, NotImplementedError), match="linear_policy_loss: impl='triton'"):
+        stage.update(rollouts)
+    with pytest.raises((ValueError, NotImplementedError), match="linear_logprob: impl='triton'"):
+        policy.token_logprobs(rollouts.prompts, rollouts.completions, group_size=3)
+
+
 def test_telemetry_tells_routes_and_signs_apart(policy, rollouts):
     routes = torch.tensor([route == "A" for route in rollouts.row_routes])
     advantages = torch.where(routes, 1.0, -1.0)  # A is only praised, B only blamed
