@@ -108,6 +108,14 @@ def test_quantiles_come_from_the_histogram():
     assert metrics.gate_quantile(0.0) == 1 - 2 / BINS and metrics.gate_quantile(1.0) == 1
 
 
+def test_routes_and_signs_that_are_not_told_apart_are_refused():
+    metrics = run(batch(), PolicyLossConfig(**ALL))
+    with pytest.raises(IndexError, match="route=-1"):
+        metrics.of(-1)
+    with pytest.raises(KeyError, match="sign='both'"):
+        metrics.of(sign="both")
+
+
 def test_telemetry_of_sapo_sees_swapped_temperatures():
     call = batch()
     right, swapped = (run(call, PolicyLossConfig(tau_pos=p, tau_neg=n, **ALL)) for p, n in ((1.0, 12.0), (12.0, 1.0)))

@@ -76,6 +76,16 @@ def test_rows_that_go_on_keep_their_prompt_and_tokens_when_others_leave(policy, 
     assert torch.equal(mask, torch.arange(mask.shape[1]) < mask.sum(1, keepdim=True))
 
 
+def test_the_given_dice_alone_decide_what_is_drawn(policy, clips):
+    def drawn(seed, elsewhere):
+        torch.manual_seed(elsewhere)
+        dice = torch.Generator().manual_seed(seed)
+        sampling = Sampling(max_new_tokens=6)
+        return HFEngine().sample(policy, clips, ROUTES, sampling, group_size=2, generator=dice).completions.ids
+
+    assert torch.equal(drawn(1, 2), drawn(1, 3)) and not torch.equal(drawn(1, 2), drawn(2, 2))
+
+
 @torch.no_grad()
 def test_a_truncated_completion_is_not_finished(policy, clips):
     policy.lm_head_weight[policy.tokenizer.eos_token_id] = 0
