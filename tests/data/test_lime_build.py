@@ -35,7 +35,7 @@ class Tones(Synthesiser):
     version, origin, licence, speakers = "tones", "tones", "CC0", ("ann", "bob", "cat", "dan")
 
     def __init__(self, fault=lambda line, times, samples: samples):
-        self.fault, self.said, self.lock = fault, [], threading.Lock()
+        self.fault, self.said, self.seeds, self.lock = fault, [], [], threading.Lock()
 
     def check(self, language):
         pass
@@ -47,6 +47,7 @@ class Tones(Synthesiser):
         key = (line.text, line.emotion, line.intensity, line.speaker)
         with self.lock:
             self.said.append(key)
+            self.seeds.append(line.seed)
             times = self.said.count(key)
         speech = decoded(tone_speaker.spoken(*key, line.seed), "tones")
         return Speech(self.fault(line, times, speech.waveform), speech.sampling_rate, {"pitch": line.seed % 7})
@@ -172,7 +173,7 @@ def test_a_refused_clip_is_made_again_as_often_as_the_gates_say(tmp_path):
     made = build(tmp_path / "lime", voice)
     assert made.clips == {"sft": 42, "test": 21} and made.rejected == {("take", "loudness"): 9}
     taken = [e.synthesis["take"] for split in PLAN for e in read_manifest(tmp_path / "lime" / f"{split}.jsonl")]
-    assert Counter(taken) == {1: 54, 2: 9}
+    assert Counter(taken) == {1: 54, 2: 9} and len(set(voice.seeds)) == 72  # another draw, not the same once more
     with pytest.raises(ValueError, match=r"no reading is left for sft, test \(takes refused: 9 by loudness\)"):
         build(tmp_path / "one", Tones(voice.fault), gates=Gates(takes=1))
 

@@ -30,9 +30,16 @@ def file_of(samples, rate=16000, kind="WAV", subtype="FLOAT"):
 
 def test_placeholders_are_filled_once_and_what_a_text_holds_stays_text():
     evil = replace(LINE, text='{speaker} "$(rm -rf /)" {nobody}')
-    body = {"input": "{text}", "style": ["{intensity} {emotion}", {"voice": "{speaker}"}], "seed": "{seed}", "n": 3}
+    body = {
+        "input": "say {text}",
+        "all": "{text}",
+        "style": ["{intensity} {emotion}", {"voice": "{speaker}"}],
+        "seed": "{seed}",
+        "n": 3,
+    }
     made = filled(body, values_of(evil))
-    assert made == {"input": evil.text, "style": ["high sad", {"voice": "spk02"}], "seed": 7, "n": 3}
+    style = ["high sad", {"voice": "spk02"}]
+    assert made == {"input": f"say {evil.text}", "all": evil.text, "style": style, "seed": 7, "n": 3}
 
 
 def test_a_template_that_can_not_work_is_refused_before_it_is_used():
