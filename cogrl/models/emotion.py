@@ -35,12 +35,12 @@ class EmotionSettings:
     """Which encoder a policy hears with, and whether its projection learns.
 
     Args:
-        encoder: folder of `cogrl build emotion-encoder` or of a wav2vec2 dimensional model; None takes the one that
+        encoder: folder of `cogrl build emotion-encoder` or of a wav2vec2 dimensional model; empty takes the one that
             the policy's folder holds.
         train: False freezes the projection; the encoder is always frozen.
     """
 
-    encoder: str | None = None
+    encoder: str = ""
     train: bool = True
 
 
