@@ -91,13 +91,15 @@ def policy_loss(
     temperature: int | float | Float[Tensor, ""] = 1.0,
     bias: Float[Tensor, " v"] | None = None,
     softcap: float | None = None,
+    num_tokens: int | float | None = None,
     impl: Impl = "auto",
 ) -> LinearPolicyLossOutput:
     """The objective of `b` rollouts straight from the hidden states, without log-probabilities in the graph.
 
     Arguments as in `token_logprobs`; `old_logprobs` are those of the policy that sampled, `advantages` one a rollout,
-    `routes` the row of each rollout in the telemetry. The denominator counts these `b` rollouts (or their tokens):
-    Lightning averages over micro-batches and ranks, which have to be of one size. Tokens come out packed, (m,).
+    `routes` the row of each rollout in the telemetry. The denominator counts these `b` rollouts: Lightning averages
+    over micro-batches and ranks, which have to be of one size. Tokens differ from one to the next, so an objective that
+    averages over them takes `num_tokens`, the mean of a micro-batch. Tokens come out packed, (m,).
     """
     where = mask.flatten().nonzero().squeeze(1)
     return linear_policy_loss(
@@ -113,6 +115,7 @@ def policy_loss(
         softcap=softcap,
         old_logprobs=old_logprobs.flatten()[where],
         routes=routes,
+        num_tokens=num_tokens if objective.denominator == "token_mean" else None,
         impl=impl,
     )
 
@@ -126,12 +129,14 @@ def sequence_kl(
     temperature: int | float = 1.0,
     direction: Direction = "forward",
     bias: Float[Tensor, " v"] | None = None,
+    impl: Impl = "auto",
 ) -> LinearKlOutput:
     """KL between the next-token distributions of student and teacher: mean over a row's tokens, then over the rows.
 
     `mask` says which tokens of the student's `(b, t)` completions the states are of; the teacher's are of the same
     tokens in the same order, in whatever context it read them. "forward" is KL(teacher || student). Both logits are
-    divided by `temperature`; no factor T^2. A row without tokens counts among the rows and adds nothing.
+    divided by `temperature`; no factor T^2. A row without tokens counts among the rows and adds nothing. There is no
+    Triton form: `impl` "reference" makes all logits, any other a chunk of them at a time.
     """
     counts = mask.sum(1)
     weights = torch.repeat_interleave(1.0 / (counts.clamp(min=1) * len(mask)), counts)
@@ -144,4 +149,5 @@ def sequence_kl(
         bias=bias,
         temperature=temperature,
         direction=direction,
+        impl="reference" if impl == "reference" else "auto",
     )

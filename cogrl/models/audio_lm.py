@@ -259,9 +259,9 @@ class AudioLM(nn.Module, ABC):
         )
 
     def policy_loss(
-        self, rollouts: Rollouts, objective: PolicyLossConfig, routes: Int[Tensor, " b"], temperature: float
+        self, rollouts: Rollouts, objective: PolicyLossConfig, routes: Int[Tensor, " b"], **settings: Any
     ) -> LinearPolicyLossOutput:
-        """The objective of these rollouts and its telemetry by `routes`, one pass from hidden states to gradient."""
+        """The objective of these rollouts, one pass from hidden states to gradient; see `lm_head.policy_loss`."""
         completions = rollouts.completions
         return policy_loss(
             self.token_states(rollouts.prompts, completions, rollouts.group_size),
@@ -272,9 +272,9 @@ class AudioLM(nn.Module, ABC):
             rollouts.advantages,
             objective,
             routes,
-            temperature,
             bias=self.lm_head_bias,
             impl=self.head,
+            **settings,
         )
 
     def save(self, path: str | Path) -> None:

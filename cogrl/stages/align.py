@@ -151,6 +151,7 @@ class Align(Sft):
             self.kd_temperature,
             self.kd_direction,
             bias=self.policy.lm_head_bias,
+            impl=self.policy.head,
         ).loss
 
     def emotion_loss(self, frames: Float[Tensor, "b d"], examples: Sequence[Example]) -> Tensor:

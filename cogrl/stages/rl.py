@@ -61,6 +61,7 @@ class RLStage(Stage, ABC):
         self.buffer: list[Rollouts] = []
         self.rollouts: Rollouts | None = None
         self.scores: Scores | None = None
+        self.tokens_a_part: float | None = None
 
     @abstractmethod
     def objective(self, rollouts: Rollouts) -> PolicyLossConfig:
@@ -80,6 +81,8 @@ class RLStage(Stage, ABC):
             rollouts, self.scores = self.again(rollouts, self.score(rollouts))
             self.rollouts = self.credit(rollouts, self.scores)
             self.buffer = self.split(self.rollouts)
+            tokens = self.trainer.strategy.reduce(self.rollouts.completions.mask.sum().float(), reduce_op="mean")
+            self.tokens_a_part = tokens.item() / (self.steps_per_batch // self.passes)
             self.log_rollouts(self.rollouts, self.scores)
         part = self.buffer.pop(0)
         loss = self.update(part)
@@ -99,7 +102,7 @@ class RLStage(Stage, ABC):
         )
 
     def dice(self, attempt: int = 0) -> torch.Generator:
-        """Randomness fixed by (run seed, optimiser step, attempt, rank): ranks differ, a resumed run repeats."""
+        """Randomness fixed by (run seed, optimiser step, attempt, rank): ranks differ, a step drawn again repeats."""
         seed = torch.initial_seed() * 1_000_003 + self.global_step * 65_537 + attempt * 8_191 + self.global_rank
         return torch.Generator(self.device).manual_seed(seed % 2**63)
 
@@ -158,7 +161,9 @@ class RLStage(Stage, ABC):
         """The loss of one micro-batch. A new idea for it can be tried here with the functions of `cogrl.objectives`."""
         routes = torch.tensor([self.routes.index(route) for route in rollouts.row_routes], device=self.device)
         objective = replace(self.objective(rollouts), n_routes=len(self.routes))
-        out = self.policy.policy_loss(rollouts, objective, routes, self.sampling.temperature)
+        out = self.policy.policy_loss(
+            rollouts, objective, routes, temperature=self.sampling.temperature, num_tokens=self.tokens_a_part
+        )
         self.log_update(PolicyMetrics(out.metrics.table.cpu()))  # one wait for the device
         return out.loss
 

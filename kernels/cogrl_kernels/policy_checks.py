@@ -51,11 +51,22 @@ def check_policy_inputs(
     for name, x in everything.items():
         if isinstance(x, Tensor) and x.device != logprobs.device:
             raise ValueError(f"{name} lies on {x.device} and logprobs on {logprobs.device}; move one of them")
+    _check_counts(config, counts)
     rises = (cu_seqlens[0] == 0) & (cu_seqlens[-1] == n) & (cu_seqlens.diff() >= 0).all()
     _must(rises, f"cu_seqlens must rise from 0 to len(logprobs){_shown(n)}", cu_seqlens)
     if routes is not None:
         inside = ((routes >= 0) & (routes < config.n_routes)).all()
         _must(inside, f"routes must lie in [0, config.n_routes{_shown(config.n_routes)})", routes)
+
+
+def _check_counts(config: PolicyLossConfig, counts: dict[str, int | float | Tensor | None]) -> None:
+    used, unused = "num_rollouts", "num_tokens"
+    if config.denominator == "token_mean":
+        used, unused = unused, used
+    if counts.get(unused) is not None and counts.get(used) is None:
+        raise ValueError(
+            f"{unused} was given, but {config.denominator} divides by {used}; give that one, or change the reduction"
+        )
 
 
 def _check_terms(config: PolicyLossConfig, given: dict[str, Tensor | None]) -> None:

@@ -86,3 +86,13 @@ def test_a_chunk_of_gspo_is_refused():
     tokens = policy_tokens(logprobs, torch.ones(1), torch.tensor([0, 4]), config)
     with pytest.raises(ValueError, match="kind='gspo' needs whole rollouts"):
         chunk_loss(logprobs[:2], None, tokens.part(slice(0, 2)), config)
+
+
+@pytest.mark.parametrize(
+    ("kind", "count", "needed"), [("sapo", "num_tokens", "num_rollouts"), ("dapo", "num_rollouts", "num_tokens")]
+)
+def test_a_count_that_the_denominator_does_not_use_is_not_ignored(kind, count, needed):
+    inputs = torch.zeros(4), torch.ones(2), torch.tensor([0, 2, 4])
+    with pytest.raises(ValueError, match=needed):
+        policy_loss(*inputs, config=PolicyLossConfig(kind), **{count: 8})
+    policy_loss(*inputs, config=PolicyLossConfig(kind), **{count: 8, needed: 2})

@@ -8,6 +8,7 @@ import pytorch_lightning as pl
 import torch
 from torch.utils.data import DataLoader
 
+from cogrl.lm_head import PolicyLossConfig
 from cogrl.models.lora import Lora
 from cogrl.models.qwen2_audio import Qwen2Audio
 from cogrl.rollout.sampling import Sampling
@@ -271,3 +272,22 @@ def test_each_route_can_have_its_own_temperatures(policy, clips):
 def test_temperatures_that_miss_a_route_or_are_not_positive_are_refused(policy, bad):
     with pytest.raises(ValueError, match="tau_pos"):
         stage_of(DrSapo, policy, Constant(), tau_pos=bad)
+
+
+class Dapo(DrSapo):
+    def objective(self, rollouts):
+        return PolicyLossConfig("dapo")
+
+
+def test_a_mean_over_tokens_counts_those_of_the_whole_rollout(policy, clips, monkeypatch):
+    """Micro-batches of short and of long completions: dividing each by its own count would weigh short ones more."""
+    stage = stage_of(Dapo, policy, CountsTokens(), updates_per_rollout=1, optim=Optim(lr=0.0))
+    counts, policy_loss = [], policy.policy_loss
+    monkeypatch.setattr(
+        policy,
+        "policy_loss",
+        lambda *args, **kwargs: counts.append(kwargs["num_tokens"]) or policy_loss(*args, **kwargs),
+    )
+    fit(stage, clips, steps=1, accumulate=2)
+    tokens = stage.rollouts.completions.mask.sum().item()
+    assert counts == [tokens / 2, tokens / 2]
