@@ -5,10 +5,10 @@ from collections.abc import Sequence
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
+from transformers import DynamicCache
 
 from cogrl.models.audio_lm import AudioLM
 from cogrl.prompts import INSTRUCTIONS
-from cogrl.rollout.cache import decoding_cache
 from cogrl.rollout.sampling import Sampling
 from cogrl.types import Clip, Completions, Prompts, Rollouts, Route
 
@@ -58,7 +58,7 @@ class HFEngine:
         decoder, head, bias = policy.model.model.language_model, policy.lm_head_weight.float(), policy.lm_head_bias
         was_training = policy.training
         policy.eval()
-        cache = decoding_cache()
+        cache = DynamicCache()
         mask = prompts.attention_mask
         prefix = decoder(
             inputs_embeds=policy.prompt_embeds(prompts),
