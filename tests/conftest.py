@@ -18,7 +18,7 @@ def one_thread():
 
 @pytest.fixture(scope="session")
 def smoke_corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with `sft|rl|val|test.jsonl` and their clips, read by the numpy voice."""
+    """A folder with `sft|rl|val|test|conflict.jsonl` and their clips, read by the numpy voice."""
     from cogrl.data.recipes.lime_mini import build_lime_mini
     from cogrl.data.recipes.lime_plan import Split
 

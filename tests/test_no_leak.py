@@ -6,6 +6,7 @@ import pytest
 
 from cogrl.audio import load_audio
 from cogrl.data.manifest import read_manifest
+from cogrl.data.recipes.lime_conflict import PAIRS
 from cogrl.data.recipes.lime_sentences import SENTENCES
 from cogrl.prompts import INSTRUCTIONS
 from cogrl.types import EMOTIONS, INTENSITIES
@@ -20,7 +21,8 @@ def test_the_scan_finds_a_planted_label():
 
 @pytest.mark.parametrize("route", ["A", "B"])
 def test_prompts_name_no_emotion(policy, smoke_corpus, route):
-    examples = [e for split in ("sft", "rl", "test") for e in read_manifest(smoke_corpus / f"{split}.jsonl")]
+    manifests = [smoke_corpus / f"{split}.jsonl" for split in ("sft", "rl", "test", "conflict")]
+    examples = [e for manifest in manifests for e in read_manifest(manifest)]
     heard = [load_audio(e.audio, name=e.id) for e in examples]
     names = [e.id for e in examples]
     for given in (heard, [e.text for e in examples]):
@@ -31,11 +33,12 @@ def test_prompts_name_no_emotion(policy, smoke_corpus, route):
 
 
 def test_no_sentence_of_the_corpus_names_an_emotion():
-    assert [s for sentences in SENTENCES.values() for s in sentences if TELLING.search(s)] == []
+    texts = [s for listing in (SENTENCES, PAIRS) for sentences in listing.values() for s in sentences]
+    assert len(texts) == 50 and [s for s in texts if TELLING.search(s)] == []
 
 
 def test_ids_and_file_names_are_opaque(smoke_corpus):
-    for split in ("sft", "rl", "val", "test"):
+    for split in ("sft", "rl", "val", "test", "conflict"):
         for e in read_manifest(smoke_corpus / f"{split}.jsonl"):
             name = str(e.audio.relative_to(smoke_corpus)).lower()
             assert not any(word in name or word in e.id for word in (*EMOTIONS, *INTENSITIES, e.speaker, e.text_group))

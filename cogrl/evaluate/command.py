@@ -1,6 +1,7 @@
 """`cogrl evaluate`: policies on a manifest, side by side."""
 
 import argparse
+from dataclasses import replace
 from pathlib import Path
 
 
@@ -10,6 +11,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--policy", action="append", required=True, metavar="[NAME=]DIR", help="Hugging Face folder; repeat to compare"
     )
     parser.add_argument("--data", type=Path, required=True, help="JSONL manifest to test on")
+    parser.add_argument(
+        "--conflict",
+        type=Path,
+        help="JSONL manifest with polar words, for the accuracy on conflict and consistent clips",
+    )
     parser.add_argument("--out", type=Path, required=True, help="folder for report.md, report.json, answers, figure")
     parser.add_argument("--max-new-tokens", type=int, default=128, help="longest answer (default: %(default)s)")
     parser.add_argument("--dtype", default="float32", help="of the weights (default: %(default)s)")
@@ -30,6 +36,7 @@ def main(args: argparse.Namespace) -> None:
     from cogrl.data.manifest import check_audio_files, read_manifest
     from cogrl.evaluate.emotion import evaluate_policy
     from cogrl.evaluate.epitome import load_all
+    from cogrl.evaluate.polarity import polar_examples
     from cogrl.evaluate.report import write
     from cogrl.models.qwen2_audio import saved_policy
     from cogrl.rewards.composite import DualRouteReward, ExplicitReward, ImplicitReward
@@ -38,6 +45,7 @@ def main(args: argparse.Namespace) -> None:
     disable_progress_bar()
     args.out.mkdir(parents=True, exist_ok=True)  # refused now, not after all the answers
     examples = read_manifest(args.data)[: args.limit]
+    polar = polar_examples(args.conflict)[: args.limit] if args.conflict else []
     raters = {name: found.levels for name, found in load_all(args.epitome).items()} if args.epitome else {}
     reward = DualRouteReward(ExplicitReward(), ImplicitReward())
     evaluations = []
@@ -45,12 +53,17 @@ def main(args: argparse.Namespace) -> None:
         name, _, path = item.rpartition("=")
         policy = saved_policy(path, args.dtype)
         policy.to("cuda" if torch.cuda.is_available() else "cpu")
-        check_audio_files(examples, policy.sampling_rate, policy.max_audio_s)
-        clips = [Clip(e, load_audio(e.audio, sampling_rate=policy.sampling_rate, name=e.id)) for e in examples]
-        print(f"answering {len(clips)} clips with {path}", flush=True)
-        found = evaluate_policy(
-            name or Path(path).name, policy, clips, reward, args.max_new_tokens, draws=args.draws, raters=raters
+        check_audio_files([*examples, *polar], policy.sampling_rate, policy.max_audio_s)
+        clips, polar_clips = (
+            [Clip(e, load_audio(e.audio, sampling_rate=policy.sampling_rate, name=e.id)) for e in rows]
+            for rows in (examples, polar)
         )
+        print(f"answering {len(clips) + len(polar_clips)} clips with {path}", flush=True)
+        of_policy = (name or Path(path).name, policy)
+        found = evaluate_policy(*of_policy, clips, reward, args.max_new_tokens, draws=args.draws, raters=raters)
+        if polar_clips:
+            words = evaluate_policy(*of_policy, polar_clips, reward, args.max_new_tokens, draws=0)
+            found = replace(found, polar=words)
         evaluations.append(found)
     print("\n" + write(evaluations, args.out))
     if args.store:

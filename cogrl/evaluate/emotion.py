@@ -121,7 +121,8 @@ class Evaluation:
     """One policy on one manifest: both routes on the voice, route A on each control.
 
     `samples` holds sampled route-B replies of each clip (None: none were drawn), `levels[mechanism][route]` the
-    EPITOME level of each reply.
+    EPITOME level of each reply. `polar` is the same policy on other clips, with polar words: accuracy by part (see
+    `polarity.part`) is measured there and nothing else is. None: on the manifest itself.
     """
 
     name: str
@@ -130,6 +131,7 @@ class Evaluation:
     controls: dict[str, Answers]
     samples: Sequence[Sequence[str]] | None = None
     levels: Mapping[str, Mapping[Route, np.ndarray]] = field(default_factory=dict)
+    polar: "Evaluation | None" = None
 
     @cached_property
     def examples(self) -> list[Example]:

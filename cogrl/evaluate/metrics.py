@@ -28,19 +28,13 @@ def metrics(evaluation: Evaluation) -> dict[str, Figure]:
     `emotion_accuracy` (the label of route A; WA), `ua`, `accuracy_<part>`, `follow`, `stay`, `semantic_dominance_gap`;
     the same with `_<control>` for the controls; `reply_accuracy_<route>` and `gap_reply_<route>` for what the reply
     answers; `reward`, `empathy` (in [0, 1]), `tokens`, `format` by route; `response_*`; `<mechanism>_<route>`.
+    Whatever has a part in its name is measured on `evaluation.polar` where there is one.
     """
     e = evaluation
-    parts = [part(example) for example in e.examples]
     found = _hearing(e, e.routes["A"].perceived, "")
     for name, answers in e.controls.items():
         found |= _hearing(e, answers.perceived, f"_{name}")
-    correct = e.correct(e.routes["A"])
-    for name in PARTS:
-        rows = [i for i, value in enumerate(parts) if value == name]
-        found[f"accuracy_{name}"] = _mean(correct[rows], [e.cells[i] for i in rows])
-        for route in ROUTES:
-            hits = e.answered(e.routes[route])[rows]
-            found[f"reply_accuracy_{name}_{route}"] = _mean(hits, [e.cells[i] for i in rows])
+    found |= _parts(e.polar or e)
     for route in ROUTES:
         answers = e.routes[route]
         found[f"reply_accuracy_{route}"] = _mean(e.answered(answers), e.cells)
@@ -98,6 +92,18 @@ def _hearing(e: Evaluation, perceived: Sequence[Emotion | None], suffix: str) ->
     ua = bootstrap_unweighted_accuracy(e.labels, perceived, e.cells)
     found = {"emotion_accuracy": _mean(hits, e.cells), "ua": figure(ua, len(hits))} | _gap(e, perceived)
     return {name + suffix: value for name, value in found.items()}
+
+
+def _parts(e: Evaluation) -> dict[str, Figure]:
+    """Accuracy where words and voice conflict, agree, or one has no sentiment: of label, of controls and of replies."""
+    hits = {"accuracy_{}": e.correct(e.routes["A"])}
+    hits |= {f"accuracy_{{}}_{control}": e.correct(answers) for control, answers in e.controls.items()}
+    hits |= {f"reply_accuracy_{{}}_{route}": e.answered(e.routes[route]) for route in ROUTES}
+    found, parts = {}, [part(example) for example in e.examples]
+    for name in PARTS:
+        rows = [i for i, value in enumerate(parts) if value == name]
+        found |= {key.format(name): _mean(values[rows], [e.cells[i] for i in rows]) for key, values in hits.items()}
+    return found
 
 
 def _gap(e: Evaluation, perceived: Sequence[Emotion | None]) -> dict[str, Figure]:

@@ -1,7 +1,11 @@
 """Do the words contradict the voice? The sentiment of a sentence, and the part of the test set it puts a clip in."""
 
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Literal
 
+from cogrl.data.manifest import read_manifest
 from cogrl.rewards.grammar import word_set
 from cogrl.rewards.wording import sentences
 from cogrl.types import Emotion, Example, Sentiment
@@ -63,3 +67,27 @@ def part(example: Example) -> Part:
     if words == "neutral" or sounds is None:
         return "neither"
     return "consistent" if words == sounds else "conflict"
+
+
+def best_by_words(examples: Sequence[Example]) -> float:
+    """The highest accuracy on conflict and consistent clips together that answers to the words alone can reach.
+
+    What such answers gain on one of the two they lose on the other. NaN where there is no such clip.
+    """
+    voices: dict[str, Counter[Emotion | None]] = {}
+    for example in examples:
+        if part(example) != "neither":
+            voices.setdefault(example.text, Counter())[example.emotion] += 1
+    clips = sum(counts.total() for counts in voices.values())
+    return sum(max(counts.values()) for counts in voices.values()) / clips if clips else float("nan")
+
+
+def polar_examples(path: Path) -> list[Example]:
+    """The examples of a manifest with polar words. Raises ValueError where none of them conflicts."""
+    examples = read_manifest(path)
+    if not any(part(example) == "conflict" for example in examples):
+        raise ValueError(
+            f"{path}: in none of its {len(examples)} clips do words and voice conflict; name a manifest with polar "
+            "words (`text_sentiment`), such as data/lime-mini/conflict.jsonl"
+        )
+    return examples

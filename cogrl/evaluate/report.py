@@ -3,22 +3,26 @@
 import json
 import math
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
 
 from cogrl.evaluate.emotion import Evaluation
 from cogrl.evaluate.figures import draw_confusion
 from cogrl.evaluate.metrics import Figure, differences, metrics
-from cogrl.evaluate.polarity import PARTS, part
+from cogrl.evaluate.polarity import PARTS, best_by_words, part
 from cogrl.evaluate.tables import answered, examples, heard, number, percent
 from cogrl.types import EMOTIONS, ROUTES
 
 FILES = ("report.md", "report.json", "answers.jsonl", "confusion.png")
+POLAR_ANSWERS = "answers_conflict.jsonl"
 
 
 def write(evaluations: Sequence[Evaluation], out: Path) -> str:
-    """`report.md`, `report.json`, `answers.jsonl` and `confusion.png` in `out`; returns the Markdown."""
+    """`report.md`, `report.json`, `answers.jsonl` and `confusion.png` in `out`; returns the Markdown.
+
+    The answers to polar clips, where there are any, are in a file of their own, `answers_conflict.jsonl`.
+    """
     out.mkdir(parents=True, exist_ok=True)
     last = evaluations[-1]
     figures = {e.name: metrics(e) for e in evaluations}
@@ -39,15 +43,17 @@ def write(evaluations: Sequence[Evaluation], out: Path) -> str:
     (out / "report.md").write_text(text)
     report = {"n": sizes(last), "policies": figures, "differences": gains}
     (out / "report.json").write_text(json.dumps(report, indent=1, allow_nan=False))
-    with open(out / "answers.jsonl", "w") as file:
-        file.writelines(json.dumps(record) + "\n" for e in evaluations for record in records(e))
+    _write_answers(out / "answers.jsonl", evaluations)
+    (out / POLAR_ANSWERS).unlink(missing_ok=True)  # of an earlier report
+    if last.polar:
+        _write_answers(out / POLAR_ANSWERS, [e.polar for e in evaluations if e.polar])
     draw_confusion(evaluations, out / "confusion.png")
     return text
 
 
 def sizes(evaluation: Evaluation) -> dict[str, int]:
     """How much there was to test on: clips, cells, pairs of the gap, and the clips of each part."""
-    parts = Counter(part(example) for example in evaluation.examples)
+    parts = Counter(part(example) for example in (evaluation.polar or evaluation).examples)
     sizes = {"clips": len(evaluation.clips), "cells": len(set(evaluation.cells))}
     return sizes | {"contrasts": len(evaluation.contrasts)} | {name: parts[name] for name in PARTS}
 
@@ -56,29 +62,36 @@ def counts(evaluation: Evaluation) -> str:
     """What was tested on."""
     found, n = evaluation.examples, sizes(evaluation)
     speakers, sentences = len({e.speaker for e in found}), len({e.text_group for e in found})
+    where = f", on {len(evaluation.polar.clips)} other clips with polar words" if evaluation.polar else ""
     text = (
         f"Test: {len(found)} clips, {speakers} speakers and {sentences} sentences, "
-        f"{len({e.emotion for e in found})} emotions. Words against voice: {n['conflict']} clips conflict, "
+        f"{len({e.emotion for e in found})} emotions. Words against voice{where}: {n['conflict']} clips conflict, "
         f"{n['consistent']} are consistent, in {n['neither']} the words or the voice have no sentiment.\n"
     )
     if n["conflict"]:
         return text
     return text + (
         "No sentence of this manifest contradicts its voice, so there is no conflict accuracy; it needs sentences with "
-        "a polarity (or `text_sentiment` in the manifest).\n"
+        "a polarity (or `text_sentiment` in the manifest), such as LIME-mini's `conflict.jsonl` with `--conflict`.\n"
     )
 
 
 def hearing_notes(evaluation: Evaluation) -> str:
     """How to read the first table."""
-    chance = 100 / len(set(evaluation.labels))
+    chance, n, polar = 100 / len(set(evaluation.labels)), sizes(evaluation), evaluation.polar or evaluation
     text = (
         "Intervals: 95 %, bootstrap over (speaker, sentence) cells. WA is plain accuracy, UA the mean recall of the "
-        f"emotions; chance is {chance:.1f} %. Follows and stays: of {sizes(evaluation)['contrasts']} pairs of clips "
+        f"emotions; chance is {chance:.1f} %. Follows and stays: of {n['contrasts']} pairs of clips "
         "with the same words, speaker and different emotions, the share where both labels are their own voice's, and "
         "where they are the same. The gap is stays minus follows: +100 when words alone decide, -100 when the voice "
         "does.\n"
     )
+    if n["conflict"]:
+        text += (
+            "Answers from the words alone lose on conflict what they gain on consistent: on the "
+            f"{n['conflict'] + n['consistent']} clips of both they reach at most "
+            f"{100 * best_by_words(polar.examples):.1f} %.\n"
+        )
     if len(set(evaluation.labels)) == len(EMOTIONS):
         text += "In text only and silence all emotions of a cell sound the same; shuffled audio is another clip's.\n"
     return text
@@ -138,6 +151,11 @@ def records(evaluation: Evaluation) -> Iterator[dict]:
             "reward": {route: _rounded(answers.reward[i]) for route, answers in evaluation.routes.items()},
             "empathy": {route: _rounded(evaluation.routes[route].terms["empathy"][i]) for route in ROUTES},
         }
+
+
+def _write_answers(path: Path, evaluations: Iterable[Evaluation]) -> None:
+    with open(path, "w") as file:
+        file.writelines(json.dumps(record) + "\n" for e in evaluations for record in records(e))
 
 
 def _rounded(grade: float) -> float | None:

@@ -8,6 +8,8 @@ from cogrl.types import EMOTIONS, INTENSITIES, ROUTES
 
 CONTROL_NAMES = {"transcript": "text only", "silence": "silence", "shuffled": "shuffled audio"}
 _NO_LABEL = "no label given"
+_HEARD = ("emotion_accuracy", "ua", "accuracy_conflict", "accuracy_consistent")
+_HEARD += ("follow", "stay", "semantic_dominance_gap")
 
 
 def percent(figure: Figure) -> str:
@@ -32,12 +34,10 @@ def heard(evaluations: Sequence[Evaluation], figures: Mapping[str, Mapping[str, 
     rows = []
     for evaluation in evaluations:
         m = figures[evaluation.name]
-        own = [percent(m[name]) for name in ("emotion_accuracy", "ua", "accuracy_conflict", "accuracy_consistent")]
-        rows.append([evaluation.name, "the voice", *own, *_pairs(m, "")])
+        rows.append([evaluation.name, "the voice", *_heard(m, "")])
         for control, title in CONTROL_NAMES.items():
             if any(evaluation.controls[control].perceived):
-                shown = [percent(m[f"{name}_{control}"]) for name in ("emotion_accuracy", "ua")]
-                rows.append([evaluation.name, title, *shown, "", "", *_pairs(m, f"_{control}")])
+                rows.append([evaluation.name, title, *_heard(m, f"_{control}")])
             else:
                 rows.append([evaluation.name, title, _NO_LABEL, _NO_LABEL, "", "", "", "", ""])
     return grid([*head, "semantic-dominance gap, %"], rows)
@@ -90,8 +90,8 @@ def grid(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return lines[0] + "|---" * len(head) + "|\n" + "".join(lines[1:])
 
 
-def _pairs(m: Mapping[str, Figure], suffix: str) -> list[str]:
-    return [percent(m[f"{name}{suffix}"]) for name in ("follow", "stay", "semantic_dominance_gap")]
+def _heard(m: Mapping[str, Figure], suffix: str) -> list[str]:
+    return [percent(m[f"{name}{suffix}"]) for name in _HEARD]
 
 
 def _shown(figure: Figure, scale: float, digits: int) -> str:

@@ -29,6 +29,7 @@ def test_the_demo_pipeline_goes_from_corpus_to_report(smoke_corpus, small_model,
     (workdir / "demo.yaml").write_text(yaml.safe_dump(pipeline))
     assert main(["run", "demo.yaml"]) == 0, capfd.readouterr()
     assert "| dr_sapo |" in (workdir / "runs/demo/report/report.md").read_text()
+    assert "on 14 other clips with polar words" in (workdir / "runs/demo/report/report.md").read_text()
     client = MlflowClient(f"sqlite:///{workdir}/mlflow.db")
     runs = client.search_runs([client.get_experiment_by_name("cogrl").experiment_id])
     (parent,) = [run for run in runs if "mlflow.parentRunId" not in run.data.tags]

@@ -117,6 +117,24 @@ def test_evaluate_compares_policies_and_keeps_the_report_under_the_parent(
     assert names == {"report.md", "report.json", "answers.jsonl", "confusion.png"}
 
 
+def test_conflict_is_measured_on_a_manifest_of_its_own(smoke_corpus, tiny_policy_dir, workdir, capsys):
+    args = ["evaluate", "--policy", f"one={tiny_policy_dir}", "--data", str(smoke_corpus / "test.jsonl")]
+    args += ["--out", "report", "--max-new-tokens", "4", "--draws", "0", "--conflict"]
+    assert main([*args, str(smoke_corpus / "val.jsonl")]) == 2
+    assert "in none of its 7 clips do words and voice conflict" in capsys.readouterr().err
+    (workdir / "gone.jsonl").write_text((smoke_corpus / "conflict.jsonl").read_text())  # its clips are elsewhere
+    assert main([*args, "gone.jsonl"]) == 2
+    printed = capsys.readouterr()
+    assert "gone.jsonl:1 (" in printed.err and "answering" not in printed.out
+    assert main([*args, str(smoke_corpus / "conflict.jsonl")]) == 0
+    report = json.loads((workdir / "report" / "report.json").read_text())
+    assert report["n"]["clips"] == report["policies"]["one"]["emotion_accuracy"]["n"] == 7
+    assert [report["policies"]["one"][f"accuracy_{part}"]["n"] for part in ("conflict", "consistent")] == [5, 5]
+    assert report["policies"]["one"]["accuracy_conflict_transcript"]["n"] == 5
+    assert len((workdir / "report" / "answers.jsonl").read_text().splitlines()) == 7
+    assert len((workdir / "report" / "answers_conflict.jsonl").read_text().splitlines()) == 14
+
+
 def test_a_failed_training_reaches_the_tracker_and_leaves_a_checkpoint(command, store, workdir):
     with pytest.raises(RuntimeError, match="the second step"):
         main(command("fit", "--trainer.max_steps=5", f"--trainer.callbacks+={HERE}.FailsAtStepTwo"))

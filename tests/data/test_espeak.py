@@ -45,7 +45,7 @@ def test_an_unknown_voice_is_an_error_not_a_default_voice():
 def test_the_default_tier_renders_emotions_that_can_be_measured(tmp_path):
     plan = tuple(Split(name, 1, 1, 1) for name in ("sft", "rl", "val", "test"))
     summary = build_lime_mini(tmp_path / "lime", "mini", workers=2, plan=plan)
-    assert summary.clips == {"sft": 7, "rl": 7, "val": 7, "test": 7}
+    assert summary.clips == {"sft": 7, "rl": 7, "val": 7, "test": 7, "conflict": 14}
     from cogrl.data.manifest import read_manifest
 
     by_emotion: dict[str, list[float]] = {}

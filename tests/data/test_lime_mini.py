@@ -29,7 +29,7 @@ def files(folder):
 def corpus(tmp_path_factory):
     out = tmp_path_factory.mktemp("lime") / "corpus"
     summary = build_lime_mini(out, "smoke", workers=2)
-    assert summary.clips == {"sft": 84, "rl": 42, "val": 14, "test": 42} and not summary.cached
+    assert summary.clips == {"sft": 84, "rl": 42, "val": 14, "test": 42, "conflict": 28} and not summary.cached
     return {split: read_manifest(out / f"{split}.jsonl") for split in SPLITS}
 
 
@@ -143,7 +143,7 @@ def test_unknown_and_planned_tiers_say_what_there_is(tmp_path):
 def test_the_card_counts_what_is_there(corpus):
     folder = corpus["sft"][0].audio.parents[2]
     card = (folder / "CARD.md").read_text()
-    assert "182 clips" in card and "| sft | 84 |" in card and (folder / "CARD.png").stat().st_size > 10_000
+    assert "210 clips" in card and "| sft | 84 |" in card and (folder / "CARD.png").stat().st_size > 10_000
     assert all(re.search(rf"\| {emotion} \| [+-]\d", card) for emotion in EMOTIONS)
 
 

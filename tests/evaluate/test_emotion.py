@@ -144,6 +144,22 @@ def test_the_report_holds_every_answer_and_figure(policy, test_clips, reward, tm
         assert f"| {emotion} |" in text
 
 
+def test_answers_to_polar_clips_stand_in_a_file_of_their_own(test_clips, tmp_path):
+    """Whoever averages over `answers.jsonl` averages over the manifest, with and without polar clips."""
+    heard = lambda clip: clip.example.emotion
+    plain = fixed(test_clips, heard)
+    polar = fixed([replace(c, example=replace(c.example, text_sentiment="positive")) for c in test_clips], heard)
+    write([plain], tmp_path)
+    before = (tmp_path / "answers.jsonl").read_text()
+    text = write([replace(plain, polar=polar)], tmp_path)
+    assert "n = 0" not in text and (tmp_path / "answers.jsonl").read_text() == before
+    records = [json.loads(line) for line in (tmp_path / "answers_conflict.jsonl").read_text().splitlines()]
+    assert [r["id"] for r in records] == [c.example.id for c in test_clips]
+    assert {r["part"] for r in records} == {"conflict", "consistent", "neither"}
+    write([plain], tmp_path)
+    assert {path.name for path in tmp_path.iterdir()} == set(FILES)
+
+
 def test_a_good_answer_is_graded_as_in_training(test_clips, reward):
     clip = next(c for c in test_clips if c.example.emotion == "sad")
     good = clip.example.targets["A"]

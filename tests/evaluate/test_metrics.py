@@ -7,7 +7,7 @@ import pytest
 from made_answers import answers, clips, fixed
 
 from cogrl.evaluate.metrics import differences, metrics
-from cogrl.evaluate.report import counts, routes, sizes
+from cogrl.evaluate.report import counts, hearing_notes, routes, sizes
 from cogrl.evaluate.tables import answered, heard, percent, rubric
 from cogrl.types import Clip
 
@@ -43,6 +43,43 @@ def test_conflict_and_consistent_clips_are_scored_apart():
     assert m["accuracy_conflict"]["mean"] == 0 and m["accuracy_consistent"]["mean"] == 1
     assert [m[f"accuracy_{part}"]["n"] for part in ("conflict", "consistent", "neither")] == [12, 12, 12]
     assert m["reply_accuracy_conflict_B"]["mean"] == 0 and m["reply_accuracy_consistent_B"]["mean"] == 1
+
+
+def test_polar_clips_measure_conflict_and_nothing_else():
+    """Words decide on the polar clips, in every control too; the voice does on the manifest."""
+    polar = fixed(clips(2, 1, text="What a wonderful day!"), lambda clip: "happy")
+    plain = fixed(clips(), HEARD, control=SAD)
+    alone, both = metrics(plain), metrics(replace(plain, polar=polar))
+    changed = {name for name in both if both[name] != alone[name]}
+    assert changed == {name for name in both if any(part in name for part in ("conflict", "consistent", "neither"))}
+    for of in ("", "_transcript", "_silence", "_shuffled"):
+        assert both[f"accuracy_conflict{of}"] == {"mean": 0, "low": 0, "high": 0, "n": 8}
+        assert both[f"accuracy_consistent{of}"] == {"mean": 1, "low": 1, "high": 1, "n": 2}
+    assert both["reply_accuracy_conflict_B"]["mean"] == 0 and both["reply_accuracy_consistent_A"]["mean"] == 1
+    assert differences(plain, plain) == differences(plain, replace(plain, polar=polar))
+
+
+def test_the_table_shows_the_polar_clips_beside_the_controls_that_read_them():
+    polar = fixed(clips(2, 1, text="What a wonderful day!"), HEARD, control=lambda clip: "happy")
+    evaluation = replace(fixed(clips(), HEARD, control=SAD), polar=polar)
+    table = heard([evaluation], {"fixed": metrics(evaluation)})
+    row = lambda *shares: " | ".join(f"{share} [{share}, {share}]" for share in shares)
+    assert f"| fixed | the voice | {row('100.0', '100.0', '100.0', '100.0')} |" in table
+    assert f"| fixed | text only | {row('14.3', '14.3', '0.0', '100.0')} |" in table
+    assert sizes(evaluation) == {
+        "clips": 84,
+        "cells": 12,
+        "contrasts": 252,
+        "conflict": 8,
+        "consistent": 2,
+        "neither": 4,
+    }
+    assert "84 clips" in counts(evaluation) and "on 14 other clips with polar words: 8 clips conflict" in counts(
+        evaluation
+    )
+    assert "no conflict accuracy" not in counts(evaluation)
+    assert "on the 10 clips of both they reach at most 20.0 %" in hearing_notes(evaluation)
+    assert "words alone lose" not in hearing_notes(replace(evaluation, polar=None))
 
 
 def test_a_part_without_clips_says_so():

@@ -1,12 +1,13 @@
 """Words against voice: which clips conflict."""
 
+from math import isnan
 from pathlib import Path
 
 import pytest
 
 from cogrl.data.manifest import read_manifest, write_manifest
 from cogrl.data.recipes.lime_sentences import SENTENCES
-from cogrl.evaluate.polarity import part, text_sentiment
+from cogrl.evaluate.polarity import best_by_words, part, polar_examples, text_sentiment
 from cogrl.types import EMOTIONS, SENTIMENTS, Example
 
 
@@ -71,3 +72,20 @@ def test_the_manifest_field_is_read_written_and_checked(tmp_path):
     path.write_text(path.read_text().replace('"negative"', '"bad"'))
     with pytest.raises(ValueError, match=r"unknown text_sentiment 'bad'; allowed: positive, negative"):
         read_manifest(path)
+
+
+def test_what_the_words_alone_reach_is_a_vote_of_the_voices_of_each_sentence():
+    good, bad = "What a wonderful day!", "I lost everything."
+    voices = [(good, "happy"), (good, "sad"), (good, "sad"), (bad, "fear"), (bad, "happy")]
+    ignored = [(bad, "neutral")] * 9 + [("The report is on the desk.", "sad")] * 9
+    assert best_by_words([spoken(*voice) for voice in (*voices, *ignored)]) == (2 + 1) / 5
+    assert isnan(best_by_words([spoken(*voice) for voice in ignored]))
+
+
+def test_a_manifest_without_conflict_is_refused_by_name(tmp_path):
+    path = tmp_path / "some.jsonl"
+    write_manifest(path, [spoken("What a wonderful day!", "happy")])
+    with pytest.raises(ValueError, match=r"some\.jsonl: in none of its 1 clips .* such as data/lime-mini/conflict"):
+        polar_examples(path)
+    write_manifest(path, [spoken("What a wonderful day!", "sad")])
+    assert [example.emotion for example in polar_examples(path)] == ["sad"]

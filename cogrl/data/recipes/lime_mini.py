@@ -5,7 +5,8 @@ and coloured by the prosody of seven emotions at three intensities. Licence: gen
 
 Every (speaker, sentence) pair is read with all seven emotions equally often and at the same intensities, so words,
 speaker and intensity carry no information about the emotion: only the voice does. Splits share neither speakers nor
-sentences. File names and ids are hashes. One line of a manifest:
+sentences. File names and ids are hashes. `conflict.jsonl` is a second test: sentences with a sentiment, read by the
+test speakers in the same seven ways (see `lime_conflict`). One line of a manifest:
 
     {"id": "3f…", "audio": "audio/3f/3f….flac", "split": "sft", "text": "The meeting starts at ten.",
      "text_group": "t01", "speaker": "spk01", "emotion": "sad", "intensity": "mid", "scenario": "workplace", …}
@@ -20,7 +21,7 @@ import multiprocessing
 import os
 import random
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
 from importlib.metadata import version
@@ -31,7 +32,15 @@ from tqdm import tqdm
 
 from cogrl import audio
 from cogrl.data import build_folder, line, manifest, markup
-from cogrl.data.recipes import lime_card, lime_lexicon, lime_plan, lime_replies, lime_sentences, lime_text
+from cogrl.data.recipes import (
+    lime_card,
+    lime_conflict,
+    lime_lexicon,
+    lime_plan,
+    lime_replies,
+    lime_sentences,
+    lime_text,
+)
 from cogrl.data.recipes.lime_plan import Cell, Plan, cells
 from cogrl.data.synthesis import acoustics, emotions, espeak, filters, source_filter, voices
 from cogrl.data.synthesis.voices import Voice
@@ -39,10 +48,10 @@ from cogrl.types import Example
 
 SAMPLING_RATE = 16000
 MAX_S = 4.0
-_SPLITS = ("sft", "rl", "val", "test")
+_SPLITS = ("sft", "rl", "val", "test", lime_conflict.NAME)
 _NAMES = ("audio", *(f"{split}.jsonl" for split in _SPLITS), "CARD.md", "CARD.png")
 _CODE = (acoustics, emotions, espeak, filters, source_filter, voices, audio, line, manifest, markup)
-_CODE += (lime_card, lime_lexicon, lime_plan, lime_replies, lime_sentences, lime_text)
+_CODE += (lime_card, lime_conflict, lime_lexicon, lime_plan, lime_replies, lime_sentences, lime_text)
 
 
 @dataclass(frozen=True)
@@ -82,7 +91,7 @@ class Summary:
 def build_lime_mini(
     out: Path, tier: str = "mini", seed: int = 0, workers: int | None = None, plan: Plan | None = None
 ) -> Summary:
-    """Renders the corpus into `out`: `sft|rl|val|test.jsonl`, `audio/`, `CARD.md`, `CARD.png`, `build.json`.
+    """Renders the corpus into `out`: `sft|rl|val|test|conflict.jsonl`, `audio/`, `CARD.md`, `CARD.png`, `build.json`.
 
     The result depends on tier, plan, seed and this package's code alone, not on `workers` (default: all cores). A
     folder that holds exactly this build is left as it is; any other build in `out` is replaced, in one rename at the
@@ -91,7 +100,8 @@ def build_lime_mini(
     """
     out, start, kind = Path(out).absolute(), time.monotonic(), tier_named(tier)
     kind.engine()  # fails here, before any work, if the engine is not installed
-    chosen = cells(plan or kind.plan)
+    plan = plan or kind.plan
+    chosen = [*cells(plan), *lime_conflict.conflict_cells(plan)]
     recipe = _recipe(tier, seed, chosen)
     if build_folder.holds(out, recipe, _NAMES):
         print(f"LIME-mini (tier {tier}, seed {seed}) is already in {out}: nothing to do")
@@ -102,11 +112,18 @@ def build_lime_mini(
         render = functools.partial(_render, work=work, tier=tier, seed=seed)
         examples = sorted(_map(render, chosen, workers or os.cpu_count() or 1), key=lambda example: example.id)
         splits = {name: [example for example in examples if example.split == name] for name in _SPLITS}
-        manifest.check_splits(splits)
+        check_disjoint(splits)
         for name, rows in splits.items():
             manifest.write_manifest(work / f"{name}.jsonl", rows)
         lime_card.write_card(work, tier, seed, splits)
     return _summary(out, tier, False, start)
+
+
+def check_disjoint(splits: Mapping[str, Sequence[Example]]) -> None:
+    """Raises ValueError where manifests share a sentence or a clip, or a speaker; the two tests may share speakers."""
+    manifest.check_splits(splits, disjoint=["text_group"])
+    tests = [*splits["test"], *splits[lime_conflict.NAME]]
+    manifest.check_splits({name: splits[name] for name in ("sft", "rl", "val")} | {"test": tests})
 
 
 def tier_named(name: str) -> Tier:
@@ -145,6 +162,7 @@ def _render(cell: Cell, work: Path, tier: str, seed: int) -> Example:
         arousal=arousal,
         dominance=dominance,
         duration_s=measured.duration_s,
+        text_sentiment=lime_conflict.SENTIMENT.get(cell.text),
         targets=lime_text.targets(cell.emotion, cell.intensity, cell.scenario, cell.text, random.Random(digest)),
         synthesis={**asdict(prosody), "measured": {name: round(value, 3) for name, value in asdict(measured).items()}},
         source=f"LIME-mini {tier}, seed {seed}",
