@@ -30,8 +30,9 @@ def spoken(*names: str) -> dict[str, str]:
 
 @installed
 def test_a_voice_sounds_the_same_whatever_was_said_before():
-    forward, backward = spoken("en-us+f2", "en+m3", "en-us+Annie"), spoken("en-us+Annie", "en+m3", "en-us+f2")
-    assert forward == backward and len(set(forward.values())) == 3
+    names = ["en-us+f2", "en+m3", "en-us+Reed", "en-us+Annie"]  # Reed is a klatt voice: its noise is of another source
+    forward, backward = spoken(*names), spoken(*reversed(names))
+    assert forward == backward and len(set(forward.values())) == 4
 
 
 @installed

@@ -66,6 +66,7 @@ class Espeak:
         callback = _CALLBACK(collect)
         rate = library.espeak_Initialize(_RETRIEVAL, 0, self._data, 0)
         library.espeak_ng_SetRandSeed(1)
+        ctypes.CDLL(None).srand(1)  # the noise of the klatt voices is libc's, which outlives the library
         library.espeak_SetSynthCallback(callback)
         if library.espeak_SetVoiceByName(voice.encode()) != 0:
             raise ValueError(f"espeak-ng has no voice {voice!r}")
