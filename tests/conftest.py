@@ -1,10 +1,14 @@
 """A small spoken corpus, a very small policy and an empty MLflow store: made once, shared by all tests."""
 
 import shutil
+import signal
 from pathlib import Path
 
 import pytest
 import torch
+
+# a shell's background job ignores Ctrl-C and its children inherit that; the tests that send it mean to be heard
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True)
