@@ -76,12 +76,8 @@ FAST = Recipe(lr=3e-3, batch_size=16, epochs=16, dropout=0.0)
 
 @pytest.fixture(scope="module")
 def trained(base, tmp_path_factory) -> Epitome:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
     posts = read_posts(write(tmp_path_factory.mktemp("csv") / "er.csv", rows(240)))
-    found = train("ER", posts, base, FAST, note=lambda line: None)
-    torch.set_num_threads(threads)
-    return found
+    return train("ER", posts, base, FAST, note=lambda line: None)
 
 
 @pytest.fixture
