@@ -2,6 +2,7 @@
 
 import json
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 
@@ -16,8 +17,8 @@ class ParentRun:
     Without a working store `run_id` is None, after one warning, and the pipeline runs all the same.
     """
 
-    def __init__(self, name: str, run_dir: Path, tracking_uri: str, file: Path) -> None:
-        self.name, self.note, self.uri, self.file = name, run_dir / "mlflow_run.json", tracking_uri, file
+    def __init__(self, name: str, run_dir: Path, tracking_uri: str, files: Sequence[Path]) -> None:
+        self.name, self.note, self.uri, self.files = name, run_dir / "mlflow_run.json", tracking_uri, files
         self.run_id: str | None = None
         self.status = "FINISHED"
 
@@ -36,7 +37,8 @@ class ParentRun:
         self.client = MlflowClient(self.uri)
         self.run_id = self.earlier() or self.new()
         self.client.update_run(self.run_id, status="RUNNING")
-        self.client.log_artifact(self.run_id, str(self.file))
+        for file in self.files:
+            self.client.log_artifact(self.run_id, str(file))
 
     def earlier(self) -> str | None:
         """The run of an earlier attempt, when the store still has it."""

@@ -12,12 +12,12 @@ from omegaconf.errors import OmegaConfBaseException
 
 from cogrl.callbacks.mlflow_store import DEFAULT_STORE, absolute_uri
 from cogrl.cli.nearest import nearest
+from cogrl.cli.overlay import FIT_KEYS, overlaid
 
 PARENT_RUN = "{parent_run}"
 """Stands in a command for the id of the pipeline's MLflow run, which is known only when it runs."""
 _PIPELINE_KEYS = ("name", "run_dir", "seed", "tracking_uri", "parent_run", "vars", "steps")
 _STEP_KEYS = ("name", "command", "fit")
-_FIT_KEYS = ("config", "overrides")
 
 
 @dataclass(frozen=True)
@@ -57,8 +57,8 @@ class Pipeline:
     steps: tuple[Step, ...]
 
 
-def read_pipeline(file: Path, changes: Sequence[str] = ()) -> Pipeline:
-    """The pipeline in a YAML file, `changes` (`key=value`, dotted keys) applied, `${…}` filled in.
+def read_pipeline(file: Path, changes: Sequence[str] = (), overlays: Sequence[Path] = ()) -> Pipeline:
+    """The pipeline in a YAML file, `overlays` and then `changes` (`key=value`, dotted keys) applied, `${…}` filled in.
 
     Besides the file's own keys, commands may use `${tracking_uri}` and `${parent_run}`, the MLflow run of the pipeline.
 
@@ -66,28 +66,30 @@ def read_pipeline(file: Path, changes: Sequence[str] = ()) -> Pipeline:
     """
     if not file.is_file():
         raise FileNotFoundError(f"{file}: no such pipeline file")
-    config = OmegaConf.load(file)
+    config, where = OmegaConf.load(file), " + ".join(map(str, (file, *overlays)))
+    check_keys(config, _PIPELINE_KEYS, ("name", "run_dir", "steps"), str(file))
+    for overlay in overlays:
+        config = overlaid(config, overlay, _PIPELINE_KEYS)
     for change in changes:
         key, equals, _ = change.partition("=")
         if not equals or OmegaConf.select(config, key) is None:
-            raise ValueError(f"--set {change}: {file} has no value at {key!r}")
+            raise ValueError(f"--set {change}: {where} has no value at {key!r}")
         config = OmegaConf.merge(config, OmegaConf.from_dotlist([change]))
     known = {"parent_run": PARENT_RUN, "tracking_uri": absolute_uri(config.get("tracking_uri") or DEFAULT_STORE)}
     config = OmegaConf.merge(config, known)
     try:
         values = OmegaConf.to_container(config, resolve=True)
     except OmegaConfBaseException as error:
-        raise ValueError(f"{file}: {str(error).splitlines()[0]}") from error
-    check_keys(values, _PIPELINE_KEYS, ("name", "run_dir", "steps"), str(file))
+        raise ValueError(f"{where}: {str(error).splitlines()[0]}") from error
     run_dir = Path(values["run_dir"])
     uri = values["tracking_uri"]
     shared = [f"--mlflow.tracking_uri={uri}"]
     if "seed" in values:
         shared.append(f"--seed_everything={values['seed']}")
-    steps = tuple(read_step(step, run_dir, shared, str(file)) for step in values["steps"])
+    steps = tuple(read_step(step, run_dir, shared, where) for step in values["steps"])
     names = [step.name for step in steps]
     if len(set(names)) < len(names):
-        raise ValueError(f"{file}: every step needs its own name, got {', '.join(names)}")
+        raise ValueError(f"{where}: every step needs its own name, got {', '.join(names)}")
     return Pipeline(values["name"], run_dir, uri, steps)
 
 
@@ -102,7 +104,7 @@ def read_step(values: Mapping[str, Any], run_dir: Path, shared: Sequence[str], f
         named = [word.partition("=")[2] for word in args]  # --policy NAME=DIR
         return Step(values["name"], args, notes, None, (*args, *named))
     fit, folder = values["fit"], run_dir / values["name"]
-    check_keys(fit, _FIT_KEYS, ("config",), f"{where}: fit")
+    check_keys(fit, FIT_KEYS, ("config",), f"{where}: fit")
     for config in fit["config"]:
         if not Path(config).is_file():
             raise FileNotFoundError(f"{where}: fit.config: {config} does not exist")

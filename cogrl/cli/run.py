@@ -8,6 +8,13 @@ from pathlib import Path
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("pipeline", type=Path, help="YAML, see configs/pipelines/demo.yaml")
     parser.add_argument(
+        "overlays",
+        type=Path,
+        nargs="*",
+        metavar="OVERLAY",
+        help="YAML laid over the pipeline, one after another; of the steps, those that an overlay names run",
+    )
+    parser.add_argument(
         "--set", action="append", default=[], metavar="KEY=VALUE", help="change a value of the pipeline"
     )
 
@@ -17,10 +24,11 @@ def main(options: argparse.Namespace) -> int:
     from cogrl.cli.pipeline import read_pipeline
     from cogrl.cli.steps import Runner
 
-    pipeline = read_pipeline(options.pipeline, options.set)
+    pipeline = read_pipeline(options.pipeline, options.set, options.overlays)
     pipeline.run_dir.mkdir(parents=True, exist_ok=True)
     start = time.monotonic()
-    with ParentRun(pipeline.name, pipeline.run_dir, pipeline.tracking_uri, options.pipeline) as parent:
+    files = (options.pipeline, *options.overlays)
+    with ParentRun(pipeline.name, pipeline.run_dir, pipeline.tracking_uri, files) as parent:
         runner = Runner(pipeline, parent.run_id)
         for number in range(len(pipeline.steps)):
             status = runner.run(number)

@@ -1,0 +1,71 @@
+"""Overlays: a few lines of YAML that make another pipeline of one that is there."""
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+from omegaconf import DictConfig, OmegaConf
+
+from cogrl.cli.nearest import nearest
+
+FIT_KEYS = ("config", "overrides")
+
+
+def overlaid(base: DictConfig, file: Path, keys: Iterable[str]) -> DictConfig:
+    """The values of a pipeline, `${…}` not filled in yet, with those of an overlay file laid over them.
+
+    Mappings are merged, all else is replaced, lists too; a dotted key such as `model.tau_pos` is one key. `steps` maps
+    the name of a step to its changes (`{}`: as it is). Only the steps it names are left, in the order of the base;
+    without `steps` all are. `keys` are those a pipeline knows. Vars must exist in the base; the overrides of a fit may
+    be new, `cogrl fit` knows which there are.
+
+    Raises FileNotFoundError, or ValueError naming the file, the key and the nearest valid one.
+    """
+    changes = read_overlay(file)
+    check(changes, keys, "", file)
+    check(changes.get("vars", {}), base.get("vars", {}), "vars.", file)
+    merged = OmegaConf.merge(base, {key: value for key, value in changes.items() if key != "steps"})
+    if "steps" in changes:
+        named = changes_of_steps(changes["steps"], base, file)
+        merged.steps = [OmegaConf.merge(step, named[step.name]) for step in base.steps if step.name in named]
+    return merged
+
+
+def read_overlay(file: Path) -> dict[str, Any]:
+    if not file.is_file():
+        raise FileNotFoundError(f"{file}: no such overlay file")
+    try:
+        values = OmegaConf.to_container(OmegaConf.load(file))
+    except (yaml.YAMLError, OSError) as error:
+        raise ValueError(f"{file}: can not be read as YAML: {error}") from error
+    if not isinstance(values, dict):
+        raise ValueError(f"{file}: must hold keys and values, got a {type(values).__name__}")
+    return values
+
+
+def changes_of_steps(values: Any, base: DictConfig, file: Path) -> dict[str, dict[str, Any]]:
+    """What an overlay's `steps` says, checked against the steps of the base."""
+    if not isinstance(values, Mapping) or not values:
+        raise ValueError(
+            f"{file}: `steps` of an overlay maps names of steps to their changes, such as `report: {{}}`, got "
+            f"{values!r}; leave it out to run every step"
+        )
+    steps = {step.name: step for step in base.steps}
+    check(values, steps, "steps.", file)
+    named = {name: {} if change is None else change for name, change in values.items()}
+    for name, change in named.items():
+        check(change, [key for key in steps[name] if key != "name"], f"steps.{name}.", file)
+        fit = change.get("fit", {})
+        check(fit, FIT_KEYS, f"steps.{name}.fit.", file)
+        check(fit.get("overrides", {}), None, f"steps.{name}.fit.overrides.", file)
+    return named
+
+
+def check(values: Any, known: Iterable[str] | None, where: str, file: Path) -> None:
+    """Refuse what is no mapping, and a key that is not among `known` (None: any may be new)."""
+    if not isinstance(values, Mapping):
+        raise ValueError(f"{file}: {where.rstrip('.')} holds keys and values, got {values!r}")
+    for key in values:
+        if known is not None and key not in known:
+            raise ValueError(f"{file}: unknown key {f'{where}{key}'!r}; {nearest(str(key), known)}")
