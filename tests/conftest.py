@@ -27,17 +27,36 @@ def smoke_corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return build_lime_mini(tmp_path_factory.mktemp("corpus") / "lime", "smoke", seed=0, workers=1, plan=plan).out
 
 
+SIZES = {"mel_bins": 16, "tower_width": 16, "tower_layers": 1, "width": 32, "layers": 1, "vocab_size": 400}
+
+
 @pytest.fixture(scope="session")
-def tiny_policy_dir(tmp_path_factory: pytest.TempPathFactory, smoke_corpus: Path) -> Path:
-    """A Hugging Face folder: one layer, 50 thousand parameters, random weights."""
+def smoke_texts(smoke_corpus: Path) -> list[str]:
+    """All that a policy of the corpus reads and writes."""
     from cogrl.data.manifest import read_manifest
-    from cogrl.models.tiny import build_tiny_model
     from cogrl.prompts import INSTRUCTIONS
 
     examples = read_manifest(smoke_corpus / "sft.jsonl")
-    corpus = [*INSTRUCTIONS.values(), *(text for e in examples for text in (e.text, *e.targets.values()))]
+    return [*INSTRUCTIONS.values(), *(text for e in examples for text in (e.text, *e.targets.values()))]
+
+
+@pytest.fixture(scope="session")
+def tiny_policy_dir(tmp_path_factory: pytest.TempPathFactory, smoke_texts: list[str]) -> Path:
+    """A Hugging Face folder: one layer, 50 thousand parameters, random weights."""
+    from cogrl.models.tiny import build_tiny_model
+
     folder = tmp_path_factory.mktemp("policy") / "tiny"
-    build_tiny_model(folder, corpus, mel_bins=16, tower_width=16, tower_layers=1, width=32, layers=1, vocab_size=400)
+    build_tiny_model(folder, smoke_texts, **SIZES)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def tiny_omni_dir(tmp_path_factory: pytest.TempPathFactory, smoke_texts: list[str]) -> Path:
+    """The same for the thinker of Qwen2.5-Omni."""
+    from cogrl.models.tiny_omni import build_tiny_omni
+
+    folder = tmp_path_factory.mktemp("policy") / "tiny-omni"
+    build_tiny_omni(folder, smoke_texts, **SIZES)
     return folder
 
 
@@ -79,6 +98,19 @@ def policy(tiny_policy_dir: Path):
     from cogrl.models.qwen2_audio import Qwen2Audio
 
     return Qwen2Audio(str(tiny_policy_dir)).load()
+
+
+@pytest.fixture(params=["Qwen2Audio", "Qwen25Omni"])
+def make(request: pytest.FixtureRequest):
+    """`make(**settings)`: a tiny policy of each family, or the one at `path`, with its weights read."""
+    from cogrl.models.qwen2_audio import Qwen2Audio
+    from cogrl.models.qwen25_omni import Qwen25Omni
+
+    family, fixture = {"Qwen2Audio": (Qwen2Audio, "tiny_policy_dir"), "Qwen25Omni": (Qwen25Omni, "tiny_omni_dir")}[
+        request.param
+    ]
+    folder = str(request.getfixturevalue(fixture))
+    return lambda path=folder, **settings: family(path, **settings).load()
 
 
 @pytest.fixture

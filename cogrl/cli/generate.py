@@ -17,7 +17,7 @@ def main(options: argparse.Namespace) -> int:
     import torch
 
     from cogrl.audio import load_audio
-    from cogrl.models.qwen2_audio import saved_policy
+    from cogrl.models.saved import saved_policy
     from cogrl.prompts import perceived_emotion, reply
     from cogrl.rollout.hf import HFEngine
     from cogrl.rollout.sampling import Sampling

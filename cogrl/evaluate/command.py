@@ -38,7 +38,7 @@ def main(args: argparse.Namespace) -> None:
     from cogrl.evaluate.epitome import load_all
     from cogrl.evaluate.polarity import polar_examples
     from cogrl.evaluate.report import write
-    from cogrl.models.qwen2_audio import saved_policy
+    from cogrl.models.saved import saved_policy
     from cogrl.rewards.composite import DualRouteReward, ExplicitReward, ImplicitReward
     from cogrl.types import Clip
 

@@ -12,9 +12,12 @@ from transformers.masking_utils import create_bidirectional_mask
 from transformers.utils import is_flash_attn_2_available
 
 from cogrl.models.audio_lm import AudioLM
-from cogrl.models.emotion import EmotionModule, EmotionSettings, holds_module, refuse_silent_loss
+from cogrl.models.emotion import EmotionModule, EmotionSettings, refuse_silent_loss
+from cogrl.models.folder import refuse_another_family
 from cogrl.models.signals import float32_signals
 from cogrl.types import Waveform
+
+MODEL_TYPES = ("qwen2_audio",)
 
 
 class Qwen2Audio(AudioLM):
@@ -29,6 +32,7 @@ class Qwen2Audio(AudioLM):
         self.emotion = None if emotion is None else EmotionModule(emotion)
 
     def read_folder(self, path: str, dtype: torch.dtype) -> tuple[nn.Module, Any]:
+        refuse_another_family(path, MODEL_TYPES)
         if self.emotion is None:
             refuse_silent_loss(path)
         attention = "flash_attention_2" if is_flash_attn_2_available() else "sdpa"
@@ -75,9 +79,3 @@ class Qwen2Audio(AudioLM):
         frames = tower(features, attention_mask=mask).last_hidden_state
         heard = self.model.model.multi_modal_projector(frames)
         return heard if self.emotion is None else heard + self.emotion(audio["emotion"]), token_counts
-
-
-def saved_policy(path: str, dtype: str = "float32") -> Qwen2Audio:
-    """The policy of a folder as a stage has left it: with the emotion module where it has one. Weights are read."""
-    emotion = EmotionSettings() if holds_module(path) else None
-    return Qwen2Audio(path, emotion, dtype=dtype).load()

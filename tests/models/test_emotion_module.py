@@ -12,7 +12,8 @@ from transformers import Qwen2AudioForConditionalGeneration
 from cogrl.models.emotion import EmotionSettings, read_encoder
 from cogrl.models.emotion_mel import MelEmotion
 from cogrl.models.lora import Lora
-from cogrl.models.qwen2_audio import Qwen2Audio, saved_policy
+from cogrl.models.qwen2_audio import Qwen2Audio
+from cogrl.models.saved import saved_policy
 from cogrl.models.teacher import teaching
 from cogrl.prompts import INSTRUCTIONS
 from cogrl.rollout.hf import HFEngine

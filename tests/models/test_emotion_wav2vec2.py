@@ -10,7 +10,8 @@ from transformers import Wav2Vec2Config, Wav2Vec2FeatureExtractor, Wav2Vec2Model
 from cogrl.models.emotion import EmotionSettings, read_encoder
 from cogrl.models.emotion_encoder import AUDEERING, RE_LLM, DimensionLayout
 from cogrl.models.emotion_wav2vec2 import Wav2Vec2Emotion
-from cogrl.models.qwen2_audio import Qwen2Audio, saved_policy
+from cogrl.models.qwen2_audio import Qwen2Audio
+from cogrl.models.saved import saved_policy
 
 SIZES = {
     "hidden_size": 24,

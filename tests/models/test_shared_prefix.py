@@ -4,7 +4,6 @@ import pytest
 import torch
 
 from cogrl.models.lora import Lora
-from cogrl.models.qwen2_audio import Qwen2Audio
 from cogrl.prompts import INSTRUCTIONS
 from cogrl.rollout.hf import HFEngine
 from cogrl.rollout.sampling import Sampling
@@ -18,8 +17,8 @@ IGNORED = 99
 
 
 @pytest.fixture
-def policy(tiny_policy_dir):
-    return sharpened(Qwen2Audio(str(tiny_policy_dir)).load())
+def policy(make):
+    return sharpened(make())
 
 
 def sharpened(policy):
@@ -69,11 +68,11 @@ def worst(ours, theirs):
 
 
 @pytest.mark.parametrize("settings", [{}, {"gradient_checkpointing": True}, {"lora": True}, {"share_prompt": False}])
-def test_log_probs_and_all_gradients_are_those_of_repeated_prompts(tiny_policy_dir, clips, settings):
+def test_log_probs_and_all_gradients_are_those_of_repeated_prompts(make, clips, settings):
     if settings.pop("lora", False):
         pytest.importorskip("peft", reason="adapters need the extra cogrl[lora]")
         settings = {"lora": Lora(dropout=0.0)}
-    policy = sharpened(Qwen2Audio(str(tiny_policy_dir), **settings).load().train())
+    policy = sharpened(make(**settings).train())
     for name, parameter in policy.named_parameters():
         if "lora_B" in name:
             torch.nn.init.normal_(parameter, std=0.1)
@@ -154,13 +153,14 @@ def test_a_gap_in_the_mask_is_read_but_does_not_train(policy, clips):
 def test_no_padding_and_no_repeated_prompt_reaches_the_model(policy, clips):
     prompts, completions = batch(policy, clips)
     heard, read = [], []
-    policy.audio_tower.register_forward_hook(lambda module, args, out: heard.append(len(args[0])))
+    policy.audio_tower.register_forward_hook(lambda module, args, out: heard.append(out[0].shape))
+    policy.audio_embeds(prompts.audio)
     policy.model.model.language_model.layers[0].mlp.register_forward_hook(
         lambda _, args, out: read.append(args[0].shape)
     )
     states = policy.token_states(prompts, completions, GROUP)
     tokens = int(prompts.attention_mask.sum()) + sum(max(0, n - 1) for n in LENGTHS)
-    assert heard == [len(clips)] and read[0][:2] == (1, tokens)
+    assert heard == [heard[0]] * 2 and read[0][:2] == (1, tokens)
     assert states.hidden.shape[0] == tokens and len(states.rows) == sum(LENGTHS)
 
 

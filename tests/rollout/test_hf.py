@@ -9,6 +9,11 @@ from cogrl.rollout.sampling import Sampling
 ROUTES = ["A", "B", "A", "B"]
 
 
+@pytest.fixture
+def policy(make):
+    return make()
+
+
 @torch.no_grad()
 @pytest.mark.parametrize("temperature", [1.0, 0.7])
 def test_sampled_log_probs_equal_teacher_forced_ones(policy, clips, temperature):
@@ -105,11 +110,10 @@ def test_greedy_answers_are_the_arg_max_and_do_not_depend_on_the_batch(policy, c
 
 def test_the_audio_tower_runs_once_a_group(policy, clips):
     seen = []
-    policy.audio_tower.register_forward_hook(
-        lambda module, args, kwargs, out: seen.append(len(args[0])), with_kwargs=True
-    )
+    policy.audio_tower.register_forward_hook(lambda module, args, out: seen.append(out[0].shape))
+    policy.audio_embeds(policy.audio_tensors([clip.waveform for clip in clips]))
     HFEngine().sample(policy, clips, ROUTES, Sampling(max_new_tokens=3), group_size=8)
-    assert seen == [len(clips)]
+    assert seen == [seen[0]] * 2
 
 
 @pytest.mark.parametrize("bad", [{"temperature": 0.0}, {"temperature": -1.0}, {"max_new_tokens": 0}])
