@@ -1,9 +1,10 @@
-"""The EIPS thought format and the two instructions, rendered and parsed from one schema. (arXiv:2606.06940)"""
+"""What a policy is asked and given; and the EIPS thought format, rendered and parsed. (arXiv:2606.06940)"""
 
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from cogrl.types import EMOTIONS, Emotion, Example, Route
+from cogrl.types import EMOTIONS, Clip, Conversation, Emotion, Example, Heard, Route, Turn, Waveform
 
 STEPS = ("Perception", "Intent", "Psychology", "Strategy")
 INSTRUCTIONS: dict[Route, str] = {
@@ -20,9 +21,34 @@ _RESPONSE = re.compile(r"<response>([^<>]*)(?:</response>|$)")
 _TAG = re.compile(r"</?(?:thought|response)>|\[(?:" + "|".join(STEPS) + r")\]")
 
 
-def told(example: Example) -> str:
+def heard(clip: Clip) -> Heard:
+    """What a policy hears of a clip: its voice, after those of the earlier turns where they are loaded."""
+    voices = zip(clip.example.turns, clip.history, strict=False)
+    return _after(clip, [turn.text if voice is None else voice for turn, voice in voices], clip.waveform)
+
+
+def transcribed(clip: Clip) -> Heard:
+    """The text-only control of `heard`: the words of every turn, no audio."""
+    return _after(clip, [turn.text for turn in clip.example.turns], clip.example.text)
+
+
+def read(clip: Clip) -> Heard:
+    """What a teacher reads where the policy hears: every turn as it is `told`. A typed turn has no voice to tell of."""
+    turns = [told(turn) if turn.audio else turn.text for turn in clip.example.turns]
+    return _after(clip, turns, told(clip.example))
+
+
+def told(spoken: Example | Turn) -> str:
     """What a teacher reads in place of the audio: the words and how they are spoken. No student ever sees it."""
-    return f'The speaker says, with the voice of {example.emotion}: "{example.text}"'
+    voice = "" if spoken.emotion is None else f", with the voice of {spoken.emotion}"
+    return f'The speaker says{voice}: "{spoken.text}"'
+
+
+def _after(clip: Clip, earlier: Sequence[Waveform | str], last: Waveform | str) -> Heard:
+    """The turn to answer after the earlier ones and their replies; by itself where the clip was loaded without them."""
+    if not clip.history:
+        return last
+    return Conversation((*earlier, last), tuple(turn.reply for turn in clip.example.turns))
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from itertools import accumulate
 from pathlib import Path
 from typing import Any, Literal
 
@@ -29,10 +30,13 @@ Waveform = np.ndarray
 
 @dataclass(frozen=True)
 class Turn:
-    """An earlier user turn of a dialogue. The student hears `audio` and reads `reply`; text and emotion are gold."""
+    """An earlier user turn of a dialogue. The student hears `audio` and reads `reply`; text and emotion are gold.
+
+    A turn whose audio is None was typed: its text is what the student reads.
+    """
 
     text: str
-    audio: Path
+    audio: Path | None
     emotion: Emotion | None = None
     reply: str | None = None
     duration_s: float | None = None
@@ -88,11 +92,47 @@ class Example:
 
 @dataclass(frozen=True)
 class Clip:
-    """An example together with what the model will hear; `history` holds the waveforms of `example.turns`."""
+    """An example together with what the model will hear.
+
+    `history` holds the waveforms of `example.turns`, None for a typed one; it is empty where no turn is heard. Raises
+    ValueError when it holds more or fewer than there are turns.
+    """
 
     example: Example
     waveform: Waveform
-    history: tuple[Waveform, ...] = ()
+    history: tuple[Waveform | None, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.history and len(self.history) != len(self.example.turns):
+            raise ValueError(
+                f"{self.example.id}: {len(self.history)} waveforms of earlier turns, {len(self.example.turns)} turns; "
+                "give one for each, None for a typed turn"
+            )
+
+
+@dataclass(frozen=True, eq=False)
+class Conversation:
+    """What a policy is given: the user's turns, oldest first, each heard (a waveform) or read (a text).
+
+    The last turn is the one to answer. `replies` are the policy's own to the others, None where it said nothing. Raises
+    ValueError when they are not one fewer than the turns.
+    """
+
+    turns: tuple[Waveform | str, ...]
+    replies: tuple[str | None, ...] = ()
+
+    def __post_init__(self) -> None:
+        if len(self.replies) != len(self.turns) - 1:
+            raise ValueError(f"{len(self.replies)} replies for {len(self.turns)} turns; there is one between two turns")
+
+    @property
+    def waveforms(self) -> list[Waveform]:
+        """The turns that are heard."""
+        return [turn for turn in self.turns if not isinstance(turn, str)]
+
+
+Heard = Waveform | str | Conversation
+"""A bare waveform or text is a conversation of one turn."""
 
 
 class ClipBatch:
@@ -109,21 +149,33 @@ class ClipBatch:
 class Prompts:
     """Left-padded prompts of `p` conversations, ready for an `AudioLM`.
 
-    `audio` holds the family's own tensors (first axis = clips, in prompt order); it is empty for text-only prompts.
+    `audio` holds the family's own tensors: first axis = clips, prompt by prompt and in each from the oldest turn on; it
+    is empty where nothing is heard. `clip_counts` says how many of them each prompt has; None: one each, or none.
+    Raises ValueError when they are not as many as `audio` has.
     """
 
     input_ids: Int[Tensor, "p s"]
     attention_mask: Int[Tensor, "p s"]
     audio: Mapping[str, Tensor]
+    clip_counts: tuple[int, ...] | None = None
+
+    def __post_init__(self) -> None:
+        if self.clip_counts is None:
+            object.__setattr__(self, "clip_counts", (1 if self.audio else 0,) * len(self))
+        clips = {name: len(value) for name, value in self.audio.items()} or {"audio": 0}
+        if len(self.clip_counts) != len(self) or set(clips.values()) != {sum(self.clip_counts)}:
+            raise ValueError(f"{len(self)} prompts with {self.clip_counts} clips, but the tensors hold {clips}")
 
     def __len__(self) -> int:
         return self.input_ids.shape[0]
 
     def select(self, rows: Int[Tensor, " k"]) -> "Prompts":
         """The prompts at `rows`, in that order, with their audio."""
-        return Prompts(
-            self.input_ids[rows], self.attention_mask[rows], {name: value[rows] for name, value in self.audio.items()}
-        )
+        index, counts = rows.tolist(), self.clip_counts
+        ends = list(accumulate(counts))
+        clips = [clip for row in index for clip in range(ends[row] - counts[row], ends[row])]
+        audio = {name: value[torch.tensor(clips)] for name, value in self.audio.items()} if clips else {}
+        return Prompts(self.input_ids[rows], self.attention_mask[rows], audio, tuple(counts[row] for row in index))
 
 
 @dataclass(frozen=True)

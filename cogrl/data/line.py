@@ -75,7 +75,8 @@ def line_of(example: Example, folder: Path) -> str:
 
 def _plain(record: Mapping[str, Any], folder: Path) -> dict[str, Any]:
     kept = {key: value for key, value in record.items() if key == "where" or value not in (None, "", {}, ())}
-    kept["audio"] = Path(os.path.relpath(kept["audio"], folder)).as_posix()
+    audio = record["audio"]
+    kept["audio"] = None if audio is None else Path(os.path.relpath(audio, folder)).as_posix()
     kept |= {key: unescape_markup(kept[key]) for key in _TEXTS if key in kept}
     if "targets" in kept:
         kept["targets"] = {route: unescape_markup(text) for route, text in kept["targets"].items()}
@@ -87,7 +88,8 @@ def _plain(record: Mapping[str, Any], folder: Path) -> dict[str, Any]:
 def _typed(record: Mapping[str, Any], root: Path) -> dict[str, Any]:
     numbers = {key: float(record[key]) for key in _NUMBERS if key in record}
     texts = {key: escape_markup(record[key]) for key in _TEXTS if key in record}
-    return {**record, **numbers, **texts, "audio": root / record["audio"]}
+    audio = None if record["audio"] is None else root / record["audio"]
+    return {**record, **numbers, **texts, "audio": audio}
 
 
 def _turn(record: Any, number: int, root: Path) -> Turn:
@@ -95,7 +97,8 @@ def _turn(record: Any, number: int, root: Path) -> Turn:
         if not isinstance(record, dict):
             raise ValueError(f"must be an object, got {record!r}")
         _check_keys(record, _TURN_KEYS, _TURN_REQUIRED)
-        _check_values(record, _TURN_REQUIRED)
+        given = tuple(key for key in _TURN_REQUIRED if record[key] is not None or key != "audio")  # null: it was typed
+        _check_values({key: value for key, value in record.items() if key in given or key not in _TURN_REQUIRED}, given)
     except ValueError as error:
         raise ValueError(f"turn {number}: {error}") from error
     return Turn(**_typed(record, root))

@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -78,19 +79,22 @@ def _values(examples: Sequence[Example], field: str) -> Iterator[tuple[Any, Exam
     for example in examples:
         yield getattr(example, field), example
         if field == "audio":
-            yield from ((turn.audio, example) for turn in example.turns)
+            yield from ((turn.audio, example) for turn in example.turns if turn.audio)
 
 
-def check_turns(examples: Sequence[Example], history: str | None) -> None:
-    """Raises ValueError, naming the first line, for dialogues whose `history` (see `AudioData`) nobody has decided."""
+def heard_turns(examples: Sequence[Example], history: str | None) -> list[Example]:
+    """The examples with their earlier turns where `history` is "heard", without any where it is "left_out".
+
+    Raises ValueError, naming the first line, for dialogues whose history nobody has decided.
+    """
     dialogues = [example for example in examples if example.turns]
     if dialogues and history is None:
         first = dialogues[0]
         raise ValueError(
             f"{first.where} ({first.id}): has {len(first.turns)} earlier turns, as {len(dialogues)} of {len(examples)} "
-            "lines do; set data.history to 'heard' (the policy must take Clip.history) or 'left_out' (the last turn "
-            "alone)"
+            "lines do; set data.history to 'heard' (all turns) or 'left_out' (the last turn alone)"
         )
+    return list(examples) if history == "heard" else [replace(example, turns=()) for example in examples]
 
 
 def check_audio_files(
@@ -104,7 +108,8 @@ def check_audio_files(
     errors = []
     for example in examples:
         clips = [("", example.audio, example.duration_s)]
-        clips += [(f", turn {n}", turn.audio, turn.duration_s) for n, turn in enumerate(example.turns, start=1)]
+        turns = [(n, turn) for n, turn in enumerate(example.turns, start=1) if turn.audio]
+        clips += [(f", turn {n}", turn.audio, turn.duration_s) for n, turn in turns]
         for turn_name, audio, duration_s in clips:
             try:
                 key = (*_stamp(audio), duration_s, sampling_rate, max_s, convert)

@@ -9,7 +9,7 @@ import pytorch_lightning as pl
 from torch.utils.data import DataLoader, Dataset, DistributedSampler
 
 from cogrl.audio import load_audio
-from cogrl.data.manifest import check_audio_files, check_splits, check_turns, read_manifest
+from cogrl.data.manifest import check_audio_files, check_splits, heard_turns, read_manifest
 from cogrl.types import Clip, ClipBatch, Example, Turn, Waveform
 
 
@@ -25,9 +25,8 @@ class AudioData(pl.LightningDataModule):
         max_s: the longest clip the policy hears, in seconds; a longer one is refused, never cut.
         disjoint: what no two splits may share, of `text_group` and `speaker`; recorded corpora promise less than the
             embedded one (`cogrl build <corpus>` prints what).
-        history: the earlier turns of dialogues: `heard` loads them into `Clip.history`, for a policy whose
-            `hears_history` is True; `left_out` gives the last turn alone. Unset, lines with turns are refused: they
-            are never dropped silently.
+        history: the earlier turns of dialogues: with `heard` the policy hears them, with `left_out` the last turn
+            alone. Unset, lines with turns are refused: they are never dropped silently.
         seed: shuffles the training clips; the order depends on seed and epoch only.
         keep_in_memory: decode each file once and keep it (small corpora).
     """
@@ -67,24 +66,12 @@ class AudioData(pl.LightningDataModule):
         for name in needed:
             path = self.manifests[name]
             if path is not None and name not in self.examples:
-                self.examples[name] = read_manifest(Path(path))
-                check_turns(self.examples[name], self.history)
-                self._check_policy(self.examples[name])
+                self.examples[name] = heard_turns(read_manifest(Path(path)), self.history)
                 check_audio_files(self.examples[name], self.sampling_rate, self.max_s, self.convert)
         if "train" in self.examples:
             given = {name: Path(path) for name, path in self.manifests.items() if path is not None}
             splits = {name: self.examples.get(name) or read_manifest(path) for name, path in given.items()}
             check_splits(splits, self.disjoint)
-
-    def _check_policy(self, examples: Sequence[Example]) -> None:
-        """Raises ValueError when the policy in training would not hear what `history` promises."""
-        policy = getattr(self.trainer and self.trainer.lightning_module, "policy", None)
-        deaf = policy is not None and not getattr(policy, "hears_history", False)
-        if deaf and self.history == "heard" and any(example.turns for example in examples):
-            raise ValueError(
-                f"data.history: heard, but {type(policy).__name__} hears the last turn of a dialogue only; "
-                "set data.history to left_out or use a policy that takes Clip.history"
-            )
 
     def train_dataloader(self) -> DataLoader:
         clips = self._clips("train")
@@ -110,17 +97,14 @@ class AudioData(pl.LightningDataModule):
     predict_dataloader = test_dataloader
 
     def _clips(self, name: str) -> "Clips":
-        heard = self.history == "heard"
-        return Clips(
-            self.examples[name], self.sampling_rate, self.max_s, self.keep_in_memory, convert=self.convert, heard=heard
-        )
+        return Clips(self.examples[name], self.sampling_rate, self.max_s, self.keep_in_memory, self.convert)
 
     def _loader(self, dataset: Dataset, **kwargs) -> DataLoader:
         return DataLoader(dataset, num_workers=self.workers, persistent_workers=self.workers > 0, **kwargs)
 
 
 class Clips(Dataset):
-    """Examples with their audio, and that of their earlier turns if it is `heard`, decoded on access."""
+    """Examples with their audio and that of their earlier turns, decoded on access."""
 
     def __init__(
         self,
@@ -129,10 +113,8 @@ class Clips(Dataset):
         max_s: float,
         keep_in_memory: bool,
         convert: bool = False,
-        heard: bool = False,
     ) -> None:
-        self.examples, self.sampling_rate, self.max_s = examples, sampling_rate, max_s
-        self.convert, self.heard = convert, heard
+        self.examples, self.sampling_rate, self.max_s, self.convert = examples, sampling_rate, max_s, convert
         self.kept: dict[int, Clip] | None = {} if keep_in_memory else None
 
     def __len__(self) -> int:
@@ -142,13 +124,15 @@ class Clips(Dataset):
         if self.kept is not None and index in self.kept:
             return self.kept[index]
         e = self.examples[index]
-        turns = e.turns if self.heard else ()
-        clip = Clip(e, self._load(e, e.id), tuple(self._load(turn, e.id) for turn in turns))
+        history = (self._load(turn, f"{e.id}, turn {n}") for n, turn in enumerate(e.turns, start=1))
+        clip = Clip(e, self._load(e, e.id), tuple(history))
         if self.kept is not None:
             self.kept[index] = clip
         return clip
 
-    def _load(self, spoken: Example | Turn, name: str) -> Waveform:
+    def _load(self, spoken: Example | Turn, name: str) -> Waveform | None:
+        if spoken.audio is None:
+            return None
         return load_audio(spoken.audio, self.sampling_rate, self.max_s, spoken.duration_s, name, self.convert)
 
 

@@ -1,42 +1,56 @@
 """What a policy hears: the clip itself, or a control that takes the emotion away and keeps the label.
 
-A hearing maps the clips of a manifest to what is given to the model, one waveform (or transcript) for each clip.
+A hearing maps the clips of a manifest to what is given to the model, one waveform (or transcript) for each clip; of a
+dialogue, one for each of its turns.
 """
 
 import random
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import numpy as np
 
 from cogrl.audio import to_samples
-from cogrl.types import Clip
+from cogrl.prompts import heard, transcribed
+from cogrl.types import Clip, Conversation, Heard
 
-Hearing = Callable[[Sequence[Clip], int], list[np.ndarray | str]]
+Hearing = Callable[[Sequence[Clip], int], list[Heard]]
 """The clips and the sampling rate in Hz -> what the model hears in place of each."""
 
 
-def voice(clips: Sequence[Clip], sampling_rate: int) -> list[np.ndarray | str]:
+def voice(clips: Sequence[Clip], sampling_rate: int) -> list[Heard]:
     """The clips themselves."""
-    return [clip.waveform for clip in clips]
+    return [heard(clip) for clip in clips]
 
 
-def transcript(clips: Sequence[Clip], sampling_rate: int) -> list[np.ndarray | str]:
+def transcript(clips: Sequence[Clip], sampling_rate: int) -> list[Heard]:
     """Text-only control: the words in the prompt, no audio. Same words for all emotions, so chance by construction."""
-    return [clip.example.text for clip in clips]
+    return [transcribed(clip) for clip in clips]
 
 
-def silence(clips: Sequence[Clip], sampling_rate: int) -> list[np.ndarray | str]:
-    """Silence control: two seconds of zeros for every clip, so that not even the duration tells."""
-    return [np.zeros(to_samples(2.0, sampling_rate), dtype=np.float32) for _ in clips]
+def silence(clips: Sequence[Clip], sampling_rate: int) -> list[Heard]:
+    """Silence control: two seconds of zeros for every turn that is heard, so that not even the duration tells."""
+    nothing = np.zeros(to_samples(2.0, sampling_rate), dtype=np.float32)
+
+    def hushed(clip: Clip) -> Clip:
+        return replace(clip, waveform=nothing, history=tuple(None if h is None else nothing for h in clip.history))
+
+    return [heard(hushed(clip)) for clip in clips]
 
 
-def shuffled(clips: Sequence[Clip], sampling_rate: int) -> list[np.ndarray | str]:
+def shuffled(clips: Sequence[Clip], sampling_rate: int) -> list[Heard]:
     """Shuffled-audio control: every clip keeps its label and gets the audio of another clip of the manifest.
 
-    Real speech with the same sounds and lengths. The other clips' emotions are spread evenly over the labels, so that
-    a listener is at chance whatever it hears well.
+    Real speech with the same sounds and lengths, of a dialogue all of it: an earlier turn may tell the emotion too. The
+    other clips' emotions are spread evenly over the labels, so that a listener is at chance whatever it hears well.
     """
-    return [clips[i].waveform for i in derangement([clip.example.emotion for clip in clips])]
+    return [heard(clips[i]) for i in derangement([clip.example.emotion for clip in clips])]
+
+
+def sound(given: Heard) -> tuple[str | bytes | None, ...]:
+    """The same for what is the same to the model."""
+    parts = (*given.turns, *given.replies) if isinstance(given, Conversation) else (given,)
+    return tuple(part.tobytes() if isinstance(part, np.ndarray) else part for part in parts)
 
 
 CONTROLS: dict[str, Hearing] = {"transcript": transcript, "silence": silence, "shuffled": shuffled}

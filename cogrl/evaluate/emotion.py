@@ -7,7 +7,7 @@ from functools import cached_property
 import numpy as np
 import torch
 
-from cogrl.evaluate.controls import CONTROLS, Hearing, voice
+from cogrl.evaluate.controls import CONTROLS, Hearing, sound, voice
 from cogrl.evaluate.groups import Pair, cell, contrasts
 from cogrl.evaluate.replied import replied_emotions
 from cogrl.models.audio_lm import AudioLM
@@ -56,8 +56,8 @@ def answer(
     judge: Judge | None = None,
 ) -> Answers:
     """One greedy completion a clip. Clips that sound the same to the model (a control) are answered once."""
-    heard = hearing(clips, policy.sampling_rate)
-    keys = [h if isinstance(h, str) else h.tobytes() for h in heard]
+    given = hearing(clips, policy.sampling_rate)
+    keys = [sound(heard) for heard in given]
     first = {key: i for i, key in reversed(list(enumerate(keys)))}
     unique = sorted(first.values())
     sampling, engine = Sampling(max_new_tokens=max_new_tokens, greedy=True), HFEngine()
@@ -65,7 +65,7 @@ def answer(
     for start in range(0, len(unique), batch_size):
         rows = unique[start : start + batch_size]
         rollouts = engine.sample(
-            policy, [clips[i] for i in rows], [route] * len(rows), sampling, heard=[heard[i] for i in rows]
+            policy, [clips[i] for i in rows], [route] * len(rows), sampling, given=[given[i] for i in rows]
         )
         lengths = rollouts.completions.mask.sum(1).tolist()
         texts |= {i: (t, n) for i, t, n in zip(rows, rollouts.texts, lengths, strict=True)}

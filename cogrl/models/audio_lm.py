@@ -18,9 +18,10 @@ from cogrl.lm_head import (
     policy_loss,
     token_logprobs,
 )
+from cogrl.models.chat_prompts import as_conversation, chat_prompts
 from cogrl.models.lora import Lora
 from cogrl.models.token_states import packed_states, repeated_states
-from cogrl.types import Completions, Prompts, Rollouts, Waveform
+from cogrl.types import Completions, Conversation, Heard, Prompts, Rollouts, Waveform
 
 _DROPOUT_RATES = ("dropout", "attention_dropout", "activation_dropout", "layerdrop")
 
@@ -177,35 +178,28 @@ class AudioLM(nn.Module, ABC):
         """The same for an audio file, by its header."""
         return self.unhearable(audio_info(path).duration_s)
 
-    def encode_prompts(
-        self, instructions: Sequence[str], heard: Sequence[Waveform | str], names: Sequence[str]
-    ) -> Prompts:
-        """Chat prompts, left-padded, on the model's device.
+    def encode_prompts(self, instructions: Sequence[str], heard: Sequence[Heard], names: Sequence[str]) -> Prompts:
+        """Chat prompts, left-padded, on the model's device; the instruction stands in the turn to answer.
 
-        `heard` holds a waveform each; strings instead (for all) put the transcript where the audio would stand: the
-        text-only control. `names` label the samples in errors.
+        `heard` holds a waveform each, or a conversation. A text instead of a waveform is read where the audio would
+        stand: the text-only control. `names` label the samples in errors.
 
         Raises:
             ValueError: a clip is longer than `max_audio_s` or shorter than two audio tokens, or placeholders and
                 encoder frames disagree. Nothing is cut, nothing is dropped.
         """
-        texts_only = all(isinstance(item, str) for item in heard)
-        audio = {} if texts_only else self.audio_tensors(self._checked(heard, names))
-        counts = [0] * len(heard) if texts_only else self.audio_token_counts(audio).tolist()
-        texts = [self._chat(i, h if texts_only else None) for i, h in zip(instructions, heard, strict=True)]
-        placeholder = self.processor.audio_token
-        texts = [t.replace(placeholder, placeholder * n) for t, n in zip(texts, counts, strict=True)]
-        tokens = self.tokenizer(
-            texts, padding=True, padding_side="left", add_special_tokens=False, return_tensors="pt"
-        ).to(self.device)
-        found = (tokens.input_ids == self.audio_token_id).sum(1).tolist()
-        if found != counts:
-            wrong = next(i for i, (a, b) in enumerate(zip(found, counts, strict=True)) if a != b)
-            raise ValueError(
-                f"{names[wrong]}: {found[wrong]} audio placeholders for {counts[wrong]} encoder frames; "
-                "the instruction or transcript must not contain the audio token"
-            )
-        return Prompts(tokens.input_ids, tokens.attention_mask, {k: v.to(self.device) for k, v in audio.items()})
+        conversations = [as_conversation(item) for item in heard]
+        for conversation, name in zip(conversations, names, strict=True):
+            self._check_hearable(conversation, name)
+        waveforms = [waveform for conversation in conversations for waveform in conversation.waveforms]
+        audio = self.audio_tensors(waveforms) if waveforms else {}
+        counts = iter(self.audio_token_counts(audio).tolist() if waveforms else [])
+        clip_tokens = [[next(counts) for _ in conversation.waveforms] for conversation in conversations]
+        tokens = chat_prompts(self.processor, self.audio_token_id, instructions, conversations, clip_tokens, names).to(
+            self.device
+        )
+        audio = {name: value.to(self.device) for name, value in audio.items()}
+        return Prompts(tokens.input_ids, tokens.attention_mask, audio, tuple(len(clips) for clips in clip_tokens))
 
     def encode_targets(self, texts: Sequence[str]) -> Completions:
         """Given completions with the end token, right-padded; the mask covers text and end token."""
@@ -214,14 +208,22 @@ class AudioLM(nn.Module, ABC):
         return Completions(tokens.input_ids.to(self.device), tokens.attention_mask.bool().to(self.device))
 
     def prompt_embeds(self, prompts: Prompts) -> Float[Tensor, "p s d"]:
-        """Token embeddings with the audio frames in place of the placeholders; each clip is encoded once."""
+        """Token embeddings with the audio frames in place of the placeholders; each clip is encoded once.
+
+        Raises ValueError when a prompt has not as many placeholders as its clips have frames.
+        """
         embeds = self.model.get_input_embeddings()(prompts.input_ids)
         if not prompts.audio:
             return embeds
         frames, lengths = self.audio_embeds(prompts.audio)
-        real = torch.arange(frames.shape[1], device=frames.device) < lengths[:, None]
-        where = (prompts.input_ids == self.audio_token_id)[..., None]
-        return embeds.masked_scatter(where, frames[real].to(embeds.dtype))
+        heard = frames[torch.arange(frames.shape[1], device=frames.device) < lengths[:, None]]
+        where = prompts.input_ids == self.audio_token_id
+        own = torch.stack([clips.sum() for clips in lengths.split(list(prompts.clip_counts))])
+        if (where.sum(1) != own).any():
+            raise ValueError(
+                f"{own.tolist()} audio frames for {where.sum(1).tolist()} placeholders: these are other prompts' clips"
+            )
+        return embeds.masked_scatter(where[..., None], heard.to(embeds.dtype))
 
     def token_states(
         self,
@@ -283,18 +285,9 @@ class AudioLM(nn.Module, ABC):
         self.model.save_pretrained(path, state_dict=state)
         self.processor.save_pretrained(path)
 
-    def _chat(self, instruction: str, transcript: str | None) -> str:
-        first = (
-            {"type": "audio", "audio_url": ""} if transcript is None else {"type": "text", "text": transcript + "\n"}
-        )
-        turn = {"role": "user", "content": [first, {"type": "text", "text": instruction}]}
-        return self.tokenizer.apply_chat_template(
-            [turn], chat_template=self.processor.chat_template, tokenize=False, add_generation_prompt=True
-        )
-
-    def _checked(self, waveforms: Sequence[Waveform], names: Sequence[str]) -> Sequence[Waveform]:
-        for waveform, name in zip(waveforms, names, strict=True):
-            reason = self.unhearable(to_seconds(len(waveform), self.sampling_rate))
+    def _check_hearable(self, conversation: Conversation, name: str) -> None:
+        for number, turn in enumerate(conversation.turns, start=1):
+            reason = None if isinstance(turn, str) else self.unhearable(to_seconds(len(turn), self.sampling_rate))
             if reason:
-                raise ValueError(f"{name}: {reason}")
-        return waveforms
+                earlier = f", turn {number}" if number < len(conversation.turns) else ""
+                raise ValueError(f"{name}{earlier}: {reason}")

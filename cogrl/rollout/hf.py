@@ -8,9 +8,9 @@ from torch import Tensor
 from transformers import DynamicCache
 
 from cogrl.models.audio_lm import AudioLM
-from cogrl.prompts import INSTRUCTIONS
+from cogrl.prompts import INSTRUCTIONS, heard
 from cogrl.rollout.sampling import Sampling
-from cogrl.types import Clip, Completions, Prompts, Rollouts, Route
+from cogrl.types import Clip, Completions, Heard, Prompts, Rollouts, Route
 
 
 class HFEngine:
@@ -24,17 +24,17 @@ class HFEngine:
         sampling: Sampling,
         group_size: int = 1,
         policy_version: int = 0,
-        heard: Sequence | None = None,
+        given: Sequence[Heard] | None = None,
         generator: torch.Generator | None = None,
     ) -> Rollouts:
         """Rollouts of `p` clips, one route each; rows of a group are adjacent.
 
-        `heard` replaces what the model hears (a control: silence, another clip, or the transcript); the labels of
+        `given` replaces what the model hears (a control: silence, another clip, or the transcript); the labels of
         `clips` stay.
         """
         prompts = policy.encode_prompts(
             [INSTRUCTIONS[route] for route in routes],
-            [clip.waveform for clip in clips] if heard is None else heard,
+            [heard(clip) for clip in clips] if given is None else given,
             [clip.example.id for clip in clips],
         )
         completions, logprobs, finished = self.complete(policy, prompts, sampling, group_size, generator)

@@ -5,16 +5,16 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Bool, Float
 from torch import Tensor, nn
-from torch.nn.functional import cross_entropy
+from torch.nn.functional import cross_entropy, pad
 
 from cogrl.lm_head import Direction, TokenStates, sequence_kl, token_logprobs
 from cogrl.models.audio_lm import AudioLM
 from cogrl.models.teacher import can_teach, teaching
 from cogrl.objectives.attributes import DIMENSION_LOSSES
 from cogrl.objectives.reduce import sequence_mean
-from cogrl.prompts import told
+from cogrl.prompts import heard, read
 from cogrl.rollout.sampling import Sampling
 from cogrl.stages.sft import Sft
 from cogrl.stages.stage import Stage
@@ -42,7 +42,7 @@ class Align(Sft):
     """The same language model twice: the teacher reads words and emotion, the student hears the voice.
 
     `ce * CE(response) + kd * KL(teacher, student; T) + emotion * CE(head) + dimensions * MSE(head)`, response terms as
-    mean over a sample's tokens, then over samples; heads on the mean of the audio frames, dropped at the end. The
+    mean over a sample's tokens, then over samples; heads on the mean of the last clip's frames, dropped at the end. The
     published losses are not available for IEAT: this is the reconstruction its relatives suggest (BLSP-Emo). RE-LLM's
     paper has KL + CE + MSE (T = 2, no T^2), its released script CE in place of KL: ce=1, kd=0.
 
@@ -98,11 +98,11 @@ class Align(Sft):
     def loss(self, batch: ClipBatch, routes: Sequence[Route]) -> Tensor:
         """All terms of these clips on these routes; each is logged under `align/`."""
         examples = [clip.example for clip in batch.clips]
-        heard = self.encode(batch, routes, [clip.waveform for clip in batch.clips])
+        prompts = self.encode(batch, routes, [heard(clip) for clip in batch.clips])
         targets = self.targets(batch, routes)
-        embeds = self.policy.prompt_embeds(heard)
-        student = self.policy.token_states(heard, targets, embeds=embeds)
-        frames = mean_frames(embeds, heard.input_ids == self.policy.audio_token_id)
+        embeds = self.policy.prompt_embeds(prompts)
+        student = self.policy.token_states(prompts, targets, embeds=embeds)
+        frames = mean_frames(embeds, last_clip(prompts.input_ids == self.policy.audio_token_id))
         terms = {
             "ce": (self.ce, lambda: self.response_loss(student, targets)),
             "kd": (self.kd, lambda: self.distillation(student, targets, batch, routes)),
@@ -126,8 +126,8 @@ class Align(Sft):
             )
         greedy = Sampling(max_new_tokens=self.sampling.max_new_tokens, greedy=True)
         with teaching(self.teacher or self.policy) as teacher:
-            read = [told(clip.example) for clip in batch.clips]
-            return self.engine.sample(teacher, batch.clips, routes, greedy, heard=read).completions
+            given = [read(clip) for clip in batch.clips]
+            return self.engine.sample(teacher, batch.clips, routes, greedy, given=given).completions
 
     def response_loss(self, student: TokenStates, targets: Completions) -> Tensor:
         policy = self.policy
@@ -140,8 +140,8 @@ class Align(Sft):
     ) -> Tensor:
         """KL at the states that predict each response token, the first one and the end token included."""
         with teaching(self.teacher or self.policy) as teacher:
-            read = self.encode(batch, routes, [told(clip.example) for clip in batch.clips])
-            states, head = teacher.token_states(read, targets), teacher.lm_head_weight
+            prompts = self.encode(batch, routes, [read(clip) for clip in batch.clips])
+            states, head = teacher.token_states(prompts, targets), teacher.lm_head_weight
         return sequence_kl(
             student,
             self.policy.lm_head_weight,
@@ -163,7 +163,14 @@ class Align(Sft):
         return DIMENSION_LOSSES[self.dimension_loss](self.dimension_head(frames), labels)
 
 
-def mean_frames(embeds: Float[Tensor, "p s d"], is_audio: Tensor) -> Float[Tensor, "p d"]:
+def last_clip(is_audio: Bool[Tensor, "p s"]) -> Bool[Tensor, "p s"]:
+    """The frames of the turn to answer: the last run of each prompt, since text stands between two clips."""
+    begins = is_audio & ~pad(is_audio, (1, -1))
+    number = begins.cumsum(1)
+    return is_audio & (number == number[:, -1:])
+
+
+def mean_frames(embeds: Float[Tensor, "p s d"], is_audio: Bool[Tensor, "p s"]) -> Float[Tensor, "p d"]:
     """The mean over each prompt's audio frames, as the language model hears them."""
     frames = (embeds * is_audio[..., None]).sum(1)
     return frames / is_audio.sum(1, keepdim=True).clamp(min=1)

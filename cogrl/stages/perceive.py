@@ -37,6 +37,8 @@ class Perceive(Stage):
         self.head = nn.Linear(2 * self.policy.lm_head_weight.shape[1], len(EMOTIONS) + 3)
 
     def refusal(self, example: Example) -> str | None:
+        if example.turns:
+            return "hears single clips and no earlier turns; set data.history: left_out"
         missing = [name for name in ("valence", "arousal", "dominance") if getattr(example, name) is None]
         if missing and self.vad_coef:
             return f"no {missing[0]}; add it to this line or train with vad_coef: 0"

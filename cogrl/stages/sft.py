@@ -8,9 +8,9 @@ import torch
 
 from cogrl.models.audio_lm import AudioLM
 from cogrl.objectives.reduce import sequence_mean
-from cogrl.prompts import INSTRUCTIONS, told
+from cogrl.prompts import INSTRUCTIONS, heard, read
 from cogrl.stages.stage import Stage
-from cogrl.types import ClipBatch, Example, Prompts, Route
+from cogrl.types import ClipBatch, Example, Heard, Prompts, Route
 
 
 class Sft(Stage):
@@ -20,7 +20,7 @@ class Sft(Stage):
 
     Args:
         route_b_ratio: share of samples shown with prompt B and the direct reply; 0 is the paper's stage I.
-        reads: the policy reads words and emotion instead of hearing the clip (see `prompts.told`): how a random
+        reads: the policy reads words and emotion instead of hearing the clip (see `prompts.read`): how a random
             language model becomes the text model that `Align` wants as a teacher. Not for a policy that has learnt
             to listen.
     """
@@ -58,16 +58,14 @@ class Sft(Stage):
 
     def loss(self, batch: ClipBatch, routes: list[Route]) -> torch.Tensor:
         """Mean negative log-likelihood of the targets on these routes."""
-        prompts = self.encode(
-            batch, routes, [told(clip.example) if self.reads else clip.waveform for clip in batch.clips]
-        )
+        prompts = self.encode(batch, routes, [read(clip) if self.reads else heard(clip) for clip in batch.clips])
         targets = self.policy.encode_targets(
             [clip.example.target(route) for clip, route in zip(batch.clips, routes, strict=True)]
         )
         tokens = self.policy.token_logprobs(prompts, targets)
         return sequence_mean(-tokens.logprobs, targets.mask, len(batch))
 
-    def encode(self, batch: ClipBatch, routes: Sequence[Route], heard: Sequence) -> Prompts:
+    def encode(self, batch: ClipBatch, routes: Sequence[Route], given: Sequence[Heard]) -> Prompts:
         """The prompts of these routes around what is heard (or read)."""
         names = [clip.example.id for clip in batch.clips]
-        return self.policy.encode_prompts([INSTRUCTIONS[route] for route in routes], heard, names)
+        return self.policy.encode_prompts([INSTRUCTIONS[route] for route in routes], given, names)

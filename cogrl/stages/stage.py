@@ -83,7 +83,11 @@ class Stage(pl.LightningModule):
 
     def refusal(self, example: Example) -> str | None:
         """Why this stage can not use an example; None when it can."""
-        return self.policy.unhearable_file(example.audio)
+        reason = self.policy.unhearable_file(example.audio)
+        for number, turn in enumerate(example.turns, start=1):
+            earlier = self.policy.unhearable_file(turn.audio) if turn.audio else None
+            reason = reason or (earlier and f"turn {number}: {earlier}")
+        return reason
 
     def configure_optimizers(self):
         trained = [p for p in self.parameters() if p.requires_grad]

@@ -2,10 +2,16 @@
 
 import json
 import shutil
+from pathlib import Path
 
+import numpy as np
 import pytest
 
+from cogrl.audio import write_flac
 from cogrl.cli.main import main
+from cogrl.data.recipes.ieat import build_ieat
+from cogrl.data.recipes.ieat_plan import Split
+from cogrl.models.qwen2_audio import Qwen2Audio
 
 
 @pytest.fixture
@@ -18,16 +24,48 @@ def dialogues(smoke_corpus, tmp_path):
     return str(corpus / "sft.jsonl")
 
 
-@pytest.mark.parametrize(
-    ("flags", "reason"),
-    [
-        ([], "has 1 earlier turns, as 28 of 28 lines do; set data.history"),
-        (["--data.history=heard"], "Qwen2Audio hears the last turn of a dialogue only; set data.history to left_out"),
-    ],
-)
-def test_turns_a_policy_would_not_hear_are_refused_before_training(command, dialogues, workdir, capsys, flags, reason):
-    assert main(command("fit", f"--data.train={dialogues}", *flags)) == 2
-    assert reason in capsys.readouterr().err and not (workdir / "run" / "checkpoints").exists()
+def refused(command, dialogues, workdir, capsys, *flags, **parts):
+    assert main(command("fit", f"--data.train={dialogues}", *flags, **parts)) == 2
+    assert not (workdir / "run" / "checkpoints").exists()
+    return capsys.readouterr().err
+
+
+def test_turns_nobody_has_decided_about_are_refused_before_training(command, dialogues, workdir, capsys):
+    reason = "has 1 earlier turns, as 28 of 28 lines do; set data.history"
+    assert reason in refused(command, dialogues, workdir, capsys)
+
+
+def test_a_stage_that_hears_single_clips_refuses_them(command, dialogues, workdir, capsys):
+    said = refused(command, dialogues, workdir, capsys, "--data.history=heard", stage="perceive")
+    assert f"{dialogues}:1 (" in said and "no earlier turns; set data.history: left_out" in said
+
+
+def test_an_earlier_turn_too_long_for_the_policy_is_refused_before_training(command, dialogues, workdir, capsys):
+    lines = Path(dialogues).read_text().splitlines()
+    third = json.loads(lines[2])
+    third["turns"][0]["audio"] = "long.flac"
+    write_flac(Path(dialogues).with_name("long.flac"), np.zeros(5 * 16_000, dtype=np.float32), 16_000)
+    Path(dialogues).write_text("\n".join([*lines[:2], json.dumps(third), *lines[3:]]))
+    flags = ("--data.history=heard", "--data.max_s=30")
+    said = refused(command, dialogues, workdir, capsys, *flags)
+    assert f"{dialogues}:3 ({third['id']}): turn 1: 5.00 s of audio; this model hears 0.1 to 4 s" in said
+    assert main(command("fit", f"--data.train={dialogues}", "--data.history=left_out", "--data.max_s=30")) == 0
+
+
+@pytest.fixture(scope="module")
+def ieat(tmp_path_factory):
+    plan = (Split("train", (0, 0), (0, 0)), Split("val", (18, 18), (7, 7)), Split("test", (20, 20), (9, 9)))
+    return build_ieat(tmp_path_factory.mktemp("ieat") / "corpus", "smoke", workers=1, plan=plan).out
+
+
+@pytest.mark.parametrize("stage", ["sft", "distill", "dr_sapo"])
+def test_dialogues_with_thoughts_train_with_their_history_heard(command, ieat, workdir, monkeypatch, stage):
+    heard = []
+    encode = Qwen2Audio.audio_tensors
+    monkeypatch.setattr(Qwen2Audio, "audio_tensors", lambda self, w: heard.append(len(w)) or encode(self, w))
+    splits = [f"--data.{split}={ieat / split}.jsonl" for split in ("train", "val", "test")]
+    assert main(command("fit", *splits, stage=stage, data="ieat_mini")) == 0
+    assert heard and all(count % 3 == 0 for count in heard) and heard[0] == 12  # 4 dialogues of three turns
 
 
 def test_turns_left_out_on_purpose_train_the_last_one(command, dialogues, workdir):

@@ -61,6 +61,20 @@ def test_a_dialogue_is_written_and_read_back_field_by_field(tmp_path):
     assert replace(copy, **here) == replace(example, **here)
 
 
+def test_a_typed_turn_says_that_it_has_no_audio(tmp_path, spoken):
+    typed = {"text": "I go to the clinic.", "audio": None}
+    (example,) = read_manifest(manifest(tmp_path, {"turns": [TURN, typed]}))
+    assert [turn.audio is None for turn in example.turns] == [False, True]
+    write_manifest(tmp_path / "copy.jsonl", [example])
+    assert json.loads((tmp_path / "copy.jsonl").read_text())["turns"][1] == typed
+    assert read_manifest(tmp_path / "copy.jsonl")[0].turns == example.turns
+    check_audio_files([example])
+    check_splits({"train": [example], "test": [replace(example, id="x", audio=tmp_path / "x.flac", turns=())]}, ())
+    data = AudioData(test=str(tmp_path / "copy.jsonl"), history="heard")
+    data.setup("test")
+    assert [voice is None for voice in data._clips("test")[0].history] == [False, True]
+
+
 def test_a_line_without_the_new_fields_has_none_of_them(tmp_path):
     plain = {key: None for key in ("turns", "question", "choices", "answer", "task", "language")}
     (example,) = read_manifest(manifest(tmp_path, plain))
@@ -88,7 +102,11 @@ def test_only_a_dialogue_or_a_question_may_leave_the_emotion_open(tmp_path):
         ({"turns": [TURN | {"emotion": "joy"}]}, "turn 1: unknown emotion 'joy'; allowed: anger"),
         ({"turns": [TURN | {"reply": 3}]}, "turn 1: reply must be a string"),
         ({"turns": [{"text": "Hello."}]}, "turn 1: missing key 'audio'"),
+        ({"turns": [TURN | {"audio": ""}]}, "turn 1: audio is empty"),
+        ({"turns": [TURN | {"audio": 3}]}, "turn 1: audio must be a string"),
+        ({"audio": None}, "missing key 'audio'"),
         ({"turns": [TURN | {"text": " "}]}, "turn 1: text is empty"),
+        ({"turns": [TURN | {"text": None}]}, "turn 1: text must be a string"),
         ({"turns": [TURN | {"duration_s": 0}]}, "turn 1: duration_s must be positive"),
         ({"choices": ["a"]}, "choices must be two or more different texts"),
         ({"choices": ["a", "a"]}, "choices must be two or more different texts"),
@@ -141,5 +159,5 @@ def test_earlier_turns_are_never_dropped_silently(spoken):
         data = AudioData(test=str(spoken), history=history)
         data.setup("test")
         (clip,) = (data._clips("test")[i] for i in range(1))
-        assert len(clip.history) == count and len(clip.waveform) == 16_000
+        assert len(clip.history) == len(clip.example.turns) == count and len(clip.waveform) == 16_000
         assert all(len(waveform) == 16_000 for waveform in clip.history)

@@ -166,16 +166,18 @@ def test_lines_that_are_no_dialogues_are_counted_and_a_leaking_history_is_reject
     lines = [json.loads(line) for line in (folder / "val.jsonl").read_text().splitlines()]
     lines[0]["turns"][1]["reply"] = "You sound furious."
     lines[1]["language"] = "zh"
+    lines[2]["turns"][0] |= {"text": "I was so glad of the meeting.", "audio": None}
     source = folder.parent / "leaky.jsonl"
     for line in lines:
         line["audio"] = f"corpus/{line['audio']}"
         for turn in line["turns"]:
-            turn["audio"] = f"corpus/{turn['audio']}"
+            turn["audio"] = turn["audio"] and f"corpus/{turn['audio']}"
     source.write_text("".join(json.dumps(line) + "\n" for line in lines))
     made = think_manifest(source, tmp_path / "x.jsonl", TemplateThinker())
-    assert made.dialogues == {"x": 12}
+    assert made.dialogues == {"x": 11}
     assert made.rejected == {
         "a text the student reads names anger": 1,
+        "a text the student reads names happy": 1,
         "the templates are English, the dialogue is zh": 1,
     }
 

@@ -1,13 +1,15 @@
 """The controls take the voice away and nothing else."""
 
 from collections import Counter
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 from made_answers import clips
 
-from cogrl.evaluate.controls import derangement, shuffled, silence, transcript, voice
-from cogrl.types import EMOTIONS
+from cogrl.evaluate.controls import derangement, shuffled, silence, sound, transcript, voice
+from cogrl.types import EMOTIONS, Clip, Conversation, Turn
 
 LABELS = [EMOTIONS[:1] * 50, EMOTIONS * 9, (*EMOTIONS[:6] * 3, "neutral"), EMOTIONS[:2], ("sad", "sad", "fear")]
 
@@ -67,3 +69,31 @@ def test_transcript_and_silence_are_the_same_for_every_emotion_of_a_sentence():
     assert all(len(heard) == 1 for heard in words.values())
     assert len({audio.tobytes() for audio in silence(found, 16_000)}) == 1
     assert silence(found, 16_000)[0].shape == (32_000,) and not silence(found, 16_000)[0].any()
+
+
+def dialogues():
+    """The clips after a heard turn, whose waveform is the clip's number with a minus sign, and a typed one."""
+    turns = (Turn("First.", Path("t.flac"), "sad", "Go on."), Turn("Second.", None))
+    return [Clip(replace(clip.example, turns=turns), clip.waveform, (-1 - clip.waveform, None)) for clip in clips()]
+
+
+def test_a_control_takes_the_voice_out_of_every_turn_of_a_dialogue():
+    found = dialogues()
+    for control in (voice, silence, shuffled):
+        for given in control(found, 8_000):
+            assert isinstance(given, Conversation) and given.replies == ("Go on.", None) and given.turns[1] == "Second."
+    for given in silence(found, 8_000):
+        assert all(len(wave) == 16_000 and not wave.any() for wave in given.waveforms) and len(given.waveforms) == 2
+    for clip, given in zip(found, shuffled(found, 8_000), strict=True):
+        first, last = given.waveforms
+        assert first[0] == -1 - last[0] and last[0] != clip.waveform[0]
+    for clip, given in zip(found, transcript(found, 8_000), strict=True):
+        assert given.turns == ("First.", "Second.", clip.example.text) and not given.waveforms
+
+
+def test_dialogues_sound_the_same_when_every_turn_does():
+    first, *_ = dialogues()
+    other = replace(first, history=(first.history[0] + 1, None))
+    answered = replace(first, example=replace(first.example, turns=(first.example.turns[1],) * 2), history=(None, None))
+    keys = [sound(voice([clip], 8_000)[0]) for clip in (first, first, other, answered)]
+    assert keys[0] == keys[1] and len(set(keys)) == 3 and sound("First.") != sound(first.waveform)

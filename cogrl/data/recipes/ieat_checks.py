@@ -86,7 +86,7 @@ def refusal(dialogue: Dialogue, thought: Thought) -> str | None:
             return f"the {name} is empty"
         if re.search(r"[<>\n]", text):
             return f"the {name} holds markup or a line break: {text!r}"
-    leak = leaks(dialogue.replies)
+    leak = leaks((*dialogue.replies, *dialogue.typed))
     if leak is not None:
         return leak
     length = len(_WORD.findall(thought.thinking))

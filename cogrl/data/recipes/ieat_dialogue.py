@@ -29,7 +29,8 @@ class Dialogue:
     """What an annotator knows of a dialogue: the user's turns, oldest first, and the replies between them.
 
     The last turn is the one to answer. `cause` is the earlier turn that a plan made the cause (0 = the first); None
-    leaves the choice to the annotator. `id` decides what is random about the thought.
+    leaves the choice to the annotator. `typed` are the texts of the turns without audio: the student reads them. `id`
+    decides what is random about the thought.
     """
 
     id: str
@@ -39,6 +40,7 @@ class Dialogue:
     intensity: Intensity | None = None
     language: str | None = None
     cause: int | None = None
+    typed: tuple[str, ...] = ()
 
     @property
     def emotion(self) -> Emotion:
@@ -60,6 +62,7 @@ def dialogue_of(example: Example) -> Dialogue:
         intensity=example.intensity,
         language=example.language,
         cause=example.synthesis.get("cause_turn"),
+        typed=tuple(turn.text for turn in example.turns if turn.audio is None),
     )
 
 
