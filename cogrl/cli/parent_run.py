@@ -5,6 +5,7 @@ import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
+from typing import Any
 
 from cogrl.callbacks.mlflow_store import artifacts_beside, prepare
 
@@ -43,20 +44,15 @@ class ParentRun:
     def earlier(self) -> str | None:
         """The run of an earlier attempt, when the store still has it."""
         noted = json.loads(self.note.read_text()) if self.note.is_file() else {}
-        found = self.client.search_runs(self.experiment(), f"attributes.run_id = '{noted.get('run_id')}'")
+        found = self.client.search_runs(
+            [experiment(self.client, self.uri)], f"attributes.run_id = '{noted.get('run_id')}'"
+        )
         return found[0].info.run_id if found else None
 
     def new(self) -> str:
-        run_id = self.client.create_run(self.experiment()[0], run_name=self.name).info.run_id
+        run_id = self.client.create_run(experiment(self.client, self.uri), run_name=self.name).info.run_id
         self.note.write_text(json.dumps({"run_id": run_id}) + "\n")
         return run_id
-
-    def experiment(self) -> list[str]:
-        """The id of the experiment, made when it is missing."""
-        found = self.client.get_experiment_by_name(_EXPERIMENT)
-        return [
-            found.experiment_id if found else self.client.create_experiment(_EXPERIMENT, artifacts_beside(self.uri))
-        ]
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -68,3 +64,9 @@ class ParentRun:
             self.client.set_terminated(self.run_id, ended)
         except Exception as problem:
             warnings.warn(f"MLflow did not take the end of the pipeline: {problem}", stacklevel=2)
+
+
+def experiment(client: Any, uri: str) -> str:
+    """The id of the experiment in a store, made when it is missing. `client` is an `MlflowClient`."""
+    found = client.get_experiment_by_name(_EXPERIMENT)
+    return found.experiment_id if found else client.create_experiment(_EXPERIMENT, artifacts_beside(uri))

@@ -1,0 +1,114 @@
+"""Reports of several seeds as one: means over seeds, intervals over (speaker, sentence) cells, and each seed's own."""
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float
+
+from cogrl.evaluate.stats import Interval, bootstrap_mean, bootstrap_ratio
+from cogrl.evaluate.tables import CONTROL_NAMES
+from cogrl.types import ROUTES
+
+Record = Mapping[str, Any]
+"""A line of a report's `answers.jsonl`."""
+SeedFigure = dict[str, Any]
+"""`{mean, low, high, seeds}`: the mean over seeds, its 95 % interval, and the figure of each seed."""
+
+
+def _by_route(route: str) -> dict[str, Callable[[Record], float]]:
+    return {
+        f"reply_{route}": lambda r: float(r["replied"][route] == r["emotion"]),
+        f"reward_{route}": lambda r: float(r["reward"][route]),
+        f"empathy_{route}": lambda r: 1 + 3 * float(r["empathy"][route]),
+        f"tokens_{route}": lambda r: float(r["tokens"][route]),
+    }
+
+
+def _in_control(control: str) -> Callable[[Record], float]:
+    return lambda r: float(r["perceived_in_control"][control] == r["emotion"])
+
+
+VALUES: dict[str, Callable[[Record], float]] = {"label": lambda r: float(r["perceived"] == r["emotion"])}
+VALUES |= {f"label_{control}": _in_control(control) for control in CONTROL_NAMES}
+for _route in ROUTES:
+    VALUES |= _by_route(_route)
+"""What one answer is worth. Label: the emotion route A names; reply: the one that the reply fits; empathy: 1 to 4."""
+
+
+@dataclass(frozen=True)
+class Answered:
+    """One policy of several seeds on the same clips: `records[s][i]` is seed `s` on clip `i`."""
+
+    records: Sequence[Sequence[Record]]
+
+    @property
+    def cells(self) -> list[str]:
+        return [record["cell"] for record in self.records[0]]
+
+    def values(self, name: str) -> Float[np.ndarray, "seeds clips"]:
+        """`name` is one of `VALUES`."""
+        return np.array([[VALUES[name](record) for record in seed] for seed in self.records])
+
+    def figure(self, name: str) -> SeedFigure:
+        return over_seeds(self.values(name), self.cells)
+
+    def part(self, name: str) -> "Answered":
+        """Only the clips of one part, such as `conflict`."""
+        return Answered([[record for record in seed if record["part"] == name] for seed in self.records])
+
+    def labels_given(self, control: str) -> float:
+        """The share of clips that got any label at all in a control."""
+        return float(np.mean([r["perceived_in_control"][control] is not None for seed in self.records for r in seed]))
+
+
+def read_seeds(files: Sequence[Path]) -> dict[str, Answered]:
+    """By policy: what the `answers.jsonl` of each seed say.
+
+    Raises ValueError when two of them are not about the same policies and clips in the same order.
+    """
+    seeds: list[dict[str, list[Record]]] = []
+    for file in files:
+        found: dict[str, list[Record]] = {}
+        for line in file.read_text(encoding="utf-8").splitlines():
+            record = json.loads(line)
+            found.setdefault(record["policy"], []).append(record)
+        seeds.append(found)
+    about = [{name: [r["id"] for r in records] for name, records in found.items()} for found in seeds]
+    for file, ids in zip(files, about, strict=True):
+        if ids != about[0]:
+            raise ValueError(f"{files[0]} and {file} are not about the same policies and clips; run the seeds anew")
+    return {name: Answered([found[name] for found in seeds]) for name in seeds[0]}
+
+
+def over_seeds(values: Float[np.ndarray, "seeds clips"], cells: Sequence[str]) -> SeedFigure:
+    """Mean over seeds and clips; the interval draws cells of the seeds' mean, so it speaks of these seeds."""
+    return _figure(bootstrap_mean(values.mean(0), cells), values.mean(1))
+
+
+def ratio_over_seeds(
+    over: Float[np.ndarray, "seeds clips"], under: Float[np.ndarray, "seeds clips"], cells: Sequence[str]
+) -> SeedFigure:
+    """Mean of `over` by mean of `under`, both over seeds and clips; of a seed without any `under` NaN."""
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return _figure(bootstrap_ratio(over.mean(0), under.mean(0), cells), over.mean(1) / under.mean(1))
+
+
+def filled(text: str, name: str, body: str) -> str:
+    """`text` with `body` between its markers `<!-- name:begin -->` and `<!-- name:end -->`.
+
+    Raises ValueError when they are not there.
+    """
+    begin, end = f"<!-- {name}:begin -->", f"<!-- {name}:end -->"
+    before, found, rest = text.partition(begin)
+    _, closed, after = rest.partition(end)
+    if not found or not closed:
+        raise ValueError(f"the text has no {begin} … {end}; put both where the table belongs")
+    return f"{before}{begin}\n\n{body.strip()}\n\n{end}{after}"
+
+
+def _figure(interval: Interval, seeds: Float[np.ndarray, " seeds"]) -> SeedFigure:
+    return vars(interval) | {"seeds": seeds.round(4).tolist()}

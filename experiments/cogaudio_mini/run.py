@@ -1,0 +1,144 @@
+"""The chain over three seeds, two at a time, its table and its claims: python experiments/cogaudio_mini/run.py
+
+Writes seeds.json, seeds.md and the part of README.md between the `cogaudio-mini` markers, where it has them. Finished
+steps are not run again; `--no-run` only reads what is there.
+"""
+
+import argparse
+import json
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+from cogrl.cli.side_by_side import side_by_side
+from cogrl.evaluate.seed_tables import COLUMNS, Column, figures, stage_rows, titles
+from cogrl.evaluate.seeds import Answered, SeedFigure, filled, over_seeds, ratio_over_seeds, read_seeds
+from cogrl.evaluate.tables import grid
+from cogrl.types import EMOTIONS
+
+HERE, ROOT = Path(__file__).parent, Path(__file__).parents[2]
+PIPELINE = "configs/pipelines/cogaudio_mini.yaml"
+CORPUS = "data/lime-mini/conflict.jsonl"
+STAGES = ("align", "sft", "distill", "dr_sapo")
+CHANCE = 1 / len(EMOTIONS)
+VERDICTS = {True: "holds", False: "**fails**", None: "-"}
+
+
+def run_dir(seed: int) -> Path:
+    return ROOT / f"runs/cogaudio_mini/seed{seed}"
+
+
+def claim(text: str, figure: SeedFigure, needed: str, holds: Callable[[float], bool], end: str, **shown: int) -> dict:
+    """Judged by the mean, and by that `end` of the interval (low, high) which is the harder one."""
+    verdicts = {"mean": bool(holds(figure["mean"])), "interval": bool(holds(figure[end]))}
+    return {"claim": text, "figure": figure, "needed": needed, "digits": shown.get("digits")} | verdicts
+
+
+def at_chance(stage: str, answered: Answered) -> dict:
+    """Words without a voice: holds where chance lies in the interval; no verdict where no label is named at all."""
+    figure, given = answered.figure("label_transcript"), answered.labels_given("transcript")
+    inside = bool(figure["low"] - 1e-9 <= CHANCE <= figure["high"] + 1e-9)
+    text = f"{stage}, text only: label A, % (a label is named in {100 * given:.0f} %)"
+    needed = f"{100 * CHANCE:.1f} % in the interval"
+    verdict = inside if given else None
+    return {"claim": text, "figure": figure, "digits": None, "needed": needed, "mean": None, "interval": verdict}
+
+
+def claims(stages: Mapping[str, Answered]) -> list[dict]:
+    """What the chain is said to do, each with its figure and whether it does."""
+    before, after = stages["distill"], stages["dr_sapo"]
+
+    def ratio(over: str, under: str) -> SeedFigure:
+        return ratio_over_seeds(before.values(over), before.values(under), before.cells)
+
+    def gain(name: str) -> SeedFigure:
+        return over_seeds(after.values(name) - before.values(name), before.cells)
+
+    keeps, third, rises, stays = (lambda x: x >= 0.9, lambda x: x <= 1 / 3, lambda x: x > 0, lambda x: x >= 0)
+    return [
+        *(at_chance(stage, stages[stage]) for stage in STAGES),
+        claim("distill: reply B by label A, %", ratio("reply_B", "label"), "at least 90 %", keeps, "low"),
+        claim("distill: reply B by reply A, %", ratio("reply_B", "reply_A"), "at least 90 %", keeps, "low"),
+        claim("distill: tokens B by tokens A, %", ratio("tokens_B", "tokens_A"), "at most 33.3 %", third, "high"),
+        claim("dr_sapo minus distill: reward A", gain("reward_A"), "above 0", rises, "low", digits=3),
+        claim("dr_sapo minus distill: reward B", gain("reward_B"), "above 0", rises, "low", digits=3),
+        claim("dr_sapo minus distill: label A, points", gain("label"), "not below 0", stays, "low"),
+    ]
+
+
+def seconds(folder: Path) -> dict[str, float]:
+    """What each step took when it ran, in the order in which they ended."""
+    notes = sorted((folder / "steps").glob("*/step.json"), key=lambda note: note.stat().st_mtime)
+    return {note.parent.name: json.loads(note.read_text())["seconds"] for note in notes}
+
+
+def summary(run_dirs: Mapping[int, Path]) -> dict:
+    """Everything in seeds.json, from the reports in the run folders of the seeds."""
+    reports = [folder / "report" for folder in run_dirs.values()]
+    stages = read_seeds([report / "answers.jsonl" for report in reports])
+    polar = read_seeds([report / "answers_conflict.jsonl" for report in reports])
+    return {
+        "seeds": list(run_dirs),
+        "clips": {"all": len(stages[STAGES[0]].cells), "conflict": len(polar[STAGES[0]].part("conflict").cells)},
+        "stages": {stage: figures(stages[stage], polar[stage]) for stage in STAGES},
+        "claims": claims(stages),
+        "seconds": {str(seed): seconds(folder) for seed, folder in run_dirs.items()},
+    }
+
+
+def claim_table(found: Sequence[dict]) -> str:
+    rows = []
+    for one in found:
+        column, figure = Column(one["claim"], "", one["digits"]), one["figure"]
+        verdicts = [VERDICTS[one[part]] for part in ("mean", "interval")]
+        rows.append([one["claim"], column.shown(figure), column.each(figure), one["needed"], *verdicts])
+    return grid(["claim", "figure", "seed by seed", "needed", "the mean", "the whole interval"], rows)
+
+
+def seed_table(stages: Mapping[str, Mapping[str, SeedFigure]]) -> str:
+    rows = [[c.title, *(c.each(found[name]) for found in stages.values())] for name, c in COLUMNS.items()]
+    return grid(["seed by seed", *stages], rows)
+
+
+def time_table(by_seed: Mapping[str, Mapping[str, float]]) -> str:
+    """Seconds by step and seed, and their sum in minutes."""
+    steps = list(dict.fromkeys(step for found in by_seed.values() for step in found))
+    rows = []
+    for seed, found in by_seed.items():
+        rows.append(
+            [f"seed {seed}", *(f"{found.get(step, 0):.0f}" for step in steps), f"{sum(found.values()) / 60:.1f}"]
+        )
+    return grid(["seconds", *steps, "all, minutes"], rows)
+
+
+def markdown(result: dict) -> str:
+    clips, stages = result["clips"], result["stages"]
+    notes = (
+        f"Means over {len(result['seeds'])} seeds; {clips['all']} test clips, and {clips['conflict']} others whose "
+        "words contradict the voice. Intervals: 95 %, bootstrap over (speaker, sentence) cells of the seeds' means. "
+        f"Label: the emotion that route A names; reply: the one that the reply fits best; chance is {100 * CHANCE:.1f} "
+        "%. Of the controls only the label is measured. Stages are compared on the same clips; intervals say nothing "
+        "about other speakers or sentences.\n"
+    )
+    heard = grid(["stage", "hears", *titles()], [row for name in stages for row in stage_rows(name, stages[name])])
+    return "\n".join([notes, heard, claim_table(result["claims"]), seed_table(stages), time_table(result["seconds"])])
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--no-run", action="store_true", help="only read the reports that are there")
+    options = parser.parse_args()
+    if not options.no_run:
+        commands = {f"seed {seed}": ["run", PIPELINE, "--set", f"seed={seed}"] for seed in options.seeds}
+        side_by_side(commands, ROOT, after=ROOT / CORPUS)
+    result = summary({seed: run_dir(seed) for seed in options.seeds})
+    (HERE / "seeds.json").write_text(json.dumps(result, indent=1) + "\n")
+    (HERE / "seeds.md").write_text(markdown(result))
+    readme = ROOT / "README.md"
+    if "<!-- cogaudio-mini:begin -->" in readme.read_text():
+        readme.write_text(filled(readme.read_text(), "cogaudio-mini", markdown(result)))
+    print(markdown(result))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,128 @@
+"""Figures over seeds, from answers whose figures are known by hand."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from cogrl.evaluate.seed_tables import COLUMNS, figures, stage_rows
+from cogrl.evaluate.seeds import VALUES, Answered, filled, over_seeds, ratio_over_seeds, read_seeds
+
+
+def record(n: int, perceived: str | None = "happy", **changes) -> dict:
+    """Clip `n`, spoken happily: two clips a cell."""
+    heard = {"transcript": "sad", "silence": None, "shuffled": "happy"}
+    return {
+        "policy": "p",
+        "id": f"c{n}",
+        "cell": f"s{n // 2}/t0",
+        "emotion": "happy",
+        "part": "conflict" if n % 2 else "neither",
+        "perceived": perceived,
+        "perceived_in_control": heard,
+        "replied": {"A": "happy", "B": "sad"},
+        "tokens": {"A": 70, "B": 21},
+        "reward": {"A": 0.75, "B": 0.25},
+        "empathy": {"A": 1.0, "B": 0.0},
+    } | changes
+
+
+def write(file: Path, records: list[dict]) -> Path:
+    file.write_text("".join(json.dumps(r) + "\n" for r in records))
+    return file
+
+
+def test_each_value_is_read_from_its_own_place():
+    found = {name: value(record(0)) for name, value in VALUES.items()}
+    assert found == {
+        "label": 1.0,
+        "label_transcript": 0.0,
+        "label_silence": 0.0,
+        "label_shuffled": 1.0,
+        "reply_A": 1.0,
+        "reply_B": 0.0,
+        "reward_A": 0.75,
+        "reward_B": 0.25,
+        "empathy_A": 4.0,
+        "empathy_B": 1.0,
+        "tokens_A": 70.0,
+        "tokens_B": 21.0,
+    }
+
+
+def test_a_figure_is_the_mean_over_seeds_with_each_seeds_own():
+    seeds = [[record(n, label) for n, label in enumerate(labels)] for labels in ("hhhs", "hsss")]
+    seeds = [[r | {"perceived": {"h": "happy", "s": "sad"}[r["perceived"]]} for r in seed] for seed in seeds]
+    figure = Answered(seeds).figure("label")
+    assert figure["mean"] == 0.5  # (3 + 1) of 8
+    assert figure["seeds"] == [0.75, 0.25]
+    # cells of the seeds' means: (1 + .5) / 2 = .75 and (.5 + 0) / 2 = .25; drawn with replacement
+    assert (figure["low"], figure["high"]) == (0.25, 0.75)
+
+
+def test_seeds_are_averaged_before_the_interval_so_their_spread_does_not_widen_it():
+    cells = ["a", "b"]
+    figure = over_seeds(np.array([[1.0, 1.0], [0.0, 0.0]]), cells)
+    assert (figure["mean"], figure["low"], figure["high"], figure["seeds"]) == (0.5, 0.5, 0.5, [1.0, 0.0])
+
+
+def test_a_ratio_is_of_means_and_not_a_mean_of_ratios():
+    over, under = np.array([[1.0, 0.0], [1.0, 1.0]]), np.array([[1.0, 1.0], [1.0, 0.0]])
+    figure = ratio_over_seeds(over, under, ["a", "b"])
+    assert figure["mean"] == pytest.approx(1.0)  # 3 / 3, where the mean of the seeds' ratios is 1.25
+    assert figure["seeds"] == [0.5, 2.0]
+    assert (figure["low"], figure["high"]) == (1.0, 1.0)  # in each cell 1 of 1 or 0.5 of 0.5
+
+
+def test_seeds_of_other_clips_are_refused(tmp_path):
+    first = write(tmp_path / "a.jsonl", [record(0), record(1)])
+    for other in ([record(1), record(0)], [record(0)], [record(0), record(1, policy="q")]):
+        with pytest.raises(ValueError, match=r"a\.jsonl and .*b\.jsonl are not about the same policies and clips"):
+            read_seeds([first, write(tmp_path / "b.jsonl", other)])
+
+
+def test_policies_are_told_apart(tmp_path):
+    lines = [record(0), record(0, policy="q", perceived="sad"), record(1)]
+    found = read_seeds([write(tmp_path / "a.jsonl", lines)] * 2)
+    assert {name: answered.values("label").tolist() for name, answered in found.items()} == {
+        "p": [[1.0, 1.0], [1.0, 1.0]],
+        "q": [[0.0], [0.0]],
+    }
+
+
+def test_conflict_is_measured_on_its_clips_alone():
+    plain = Answered([[record(n) for n in range(4)]])
+    polar = Answered([[record(n, "sad" if n % 2 else "happy") for n in range(4)]])
+    found = figures(plain, polar)
+    assert (found["label"]["mean"], found["conflict"]["mean"], found["conflict_reply_B"]["mean"]) == (1.0, 0.0, 0.0)
+    assert found["conflict_shuffled"]["mean"] == 1.0
+
+
+def test_a_control_without_any_label_says_so_and_has_no_other_figure():
+    answered = Answered([[record(n) for n in range(4)]])
+    voice, text, silence, shuffled = stage_rows("sft", figures(answered, answered))
+    assert voice[:4] == ["sft", "the voice", "100.0 [100.0, 100.0]", "100.0 [100.0, 100.0]"]
+    assert "" not in voice and len({len(row) for row in (voice, text, silence, shuffled)}) == 1
+    label, conflict = (2 + list(COLUMNS).index(name) for name in ("label", "conflict"))
+    assert text[:2] == ["sft", "text only"] and text[label] == text[conflict] == "0.0 [0.0, 0.0]"
+    assert silence[label] == silence[conflict] == "no label given"
+    assert shuffled[label] == "100.0 [100.0, 100.0]"
+    for row in (text, silence, shuffled):
+        assert not any(cell for i, cell in enumerate(row) if i not in (0, 1, label, conflict))
+
+
+def test_columns_show_their_unit():
+    figure = {"mean": 0.5, "low": 0.25, "high": 0.75, "seeds": [0.25, 0.75]}
+    assert COLUMNS["label"].shown(figure) == "50.0 [25.0, 75.0]"
+    assert COLUMNS["reward_A"].each(figure) == "0.250, 0.750"
+
+
+def test_a_table_goes_between_its_markers_and_nothing_else_changes():
+    text = "before <!-- t:begin -->old<!-- t:end --> after <!-- u:begin --><!-- u:end -->"
+    once = filled(text, "t", "\nnew\n")
+    assert once == "before <!-- t:begin -->\n\nnew\n\n<!-- t:end --> after <!-- u:begin --><!-- u:end -->"
+    assert filled(once, "t", "new") == once
+    for broken in ("none", "<!-- t:end --> <!-- t:begin -->"):
+        with pytest.raises(ValueError, match="put both where the table belongs"):
+            filled(broken, "t", "new")
