@@ -34,12 +34,19 @@ def transcribed(clip: Clip) -> Heard:
 
 def read(clip: Clip) -> Heard:
     """What a teacher reads where the policy hears: every turn as it is `told`. A typed turn has no voice to tell of."""
-    turns = [told(turn) if turn.audio else turn.text for turn in clip.example.turns]
+    turns = [_quoted(turn) if turn.audio else turn.text for turn in clip.example.turns]
     return _after(clip, turns, told(clip.example))
 
 
-def told(spoken: Example | Turn) -> str:
-    """What a teacher reads in place of the audio: the words and how they are spoken. No student ever sees it."""
+def told(example: Example) -> str:
+    """What a teacher reads in place of the audio: the words, how they are spoken, and why where the example says it.
+
+    No student ever sees it.
+    """
+    return _quoted(example) + (f" The cause: {example.cause}" if example.cause else "")
+
+
+def _quoted(spoken: Example | Turn) -> str:
     voice = "" if spoken.emotion is None else f", with the voice of {spoken.emotion}"
     return f'The speaker says{voice}: "{spoken.text}"'
 

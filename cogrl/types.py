@@ -48,7 +48,8 @@ class Example:
 
     Of a dialogue the example is the turn to answer: `audio`, `text`, `emotion` are its own, `turns` the user's earlier
     ones, oldest first. A multiple-choice item has `question`, `choices` and, unless it is hidden, `answer`, the text of
-    the right choice. `emotion` is None only on such lines, where a benchmark does not publish it.
+    the right choice. `emotion` is None only on such lines, where a benchmark does not publish it. `cause` quotes the
+    words that moved the speaker, for a teacher to read; no student ever does.
     """
 
     id: str
@@ -65,6 +66,7 @@ class Example:
     dominance: float | None = None
     duration_s: float | None = None
     text_sentiment: Sentiment | None = None
+    cause: str | None = None
     turns: tuple[Turn, ...] = ()
     question: str | None = None
     choices: tuple[str, ...] = ()

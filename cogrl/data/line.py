@@ -16,11 +16,11 @@ _REQUIRED = ("id", "audio", "split", "text", "text_group", "speaker", "emotion")
 _TURN_KEYS = tuple(field.name for field in fields(Turn))
 _TURN_REQUIRED = ("text", "audio")
 _STRINGS = (*_REQUIRED, "intensity", "scenario", "text_sentiment", "source", "licence")
-_STRINGS += ("question", "answer", "task", "language", "reply")
+_STRINGS += ("question", "answer", "task", "language", "reply", "cause")
 _NUMBERS = ("valence", "arousal", "dominance", "duration_s")
 _CHOICES = {"emotion": EMOTIONS, "intensity": INTENSITIES, "text_sentiment": SENTIMENTS}
-_TEXTS = ("text", "reply", "question", "answer")
-"""Fields a student may read: markup in them, in targets and in choices is escaped."""
+_TEXTS = ("text", "reply", "question", "answer", "cause")
+"""Fields a student or a teacher may read: markup in them, in targets and in choices is escaped."""
 
 
 def parse_line(line: bytes, where: str, root: Path) -> Example:

@@ -23,6 +23,7 @@ LINE = {
     "language": "en",
     "turns": [TURN, {"text": "I go to the clinic.", "audio": "t2.flac"}],
     "question": "How did the voice change?",
+    "cause": "the test results",
     "choices": ["fear to joy", "joy to fear"],
     "answer": "fear to joy",
 }
@@ -51,7 +52,7 @@ def test_a_dialogue_is_written_and_read_back_field_by_field(tmp_path):
     assert [turn.audio.name for turn in example.turns] == ["t1.flac", "t2.flac"]
     assert example.turns[0].reply == "Go on." and example.turns[1].reply is None and example.turns[1].emotion is None
     assert example.choices == ("fear to joy", "joy to fear") and example.answer == example.choices[0]
-    assert (example.task, example.language) == ("trajectory", "en")
+    assert (example.task, example.language, example.cause) == ("trajectory", "en", "the test results")
     (tmp_path / "lists").mkdir()
     write_manifest(tmp_path / "lists" / "copy.jsonl", [example])
     assert json.loads((tmp_path / "lists" / "copy.jsonl").read_text())["turns"][0]["audio"] == "../t1.flac"
@@ -76,9 +77,10 @@ def test_a_typed_turn_says_that_it_has_no_audio(tmp_path, spoken):
 
 
 def test_a_line_without_the_new_fields_has_none_of_them(tmp_path):
-    plain = {key: None for key in ("turns", "question", "choices", "answer", "task", "language")}
+    plain = {key: None for key in ("turns", "question", "choices", "answer", "task", "language", "cause")}
     (example,) = read_manifest(manifest(tmp_path, plain))
     assert example.turns == () == example.choices and example.question is example.answer is example.task is None
+    assert example.cause is None
     write_manifest(tmp_path / "copy.jsonl", [example])
     assert set(json.loads((tmp_path / "copy.jsonl").read_text())) == set(LINE) - set(plain)
 
@@ -114,6 +116,7 @@ def test_only_a_dialogue_or_a_question_may_leave_the_emotion_open(tmp_path):
         ({"choices": "ab"}, "choices must be a list"),
         ({"answer": "A"}, "answer 'A' is none of the choices: 'fear to joy', 'joy to fear'"),
         ({"question": None}, "choices and answer need a question"),
+        ({"cause": ["x"]}, "cause must be a string"),
     ],
 )
 def test_a_bad_turn_or_choice_is_named_with_line_and_id(tmp_path, change, reason):
@@ -125,8 +128,9 @@ def test_a_bad_turn_or_choice_is_named_with_line_and_id(tmp_path, change, reason
 @pytest.mark.parametrize("token", ["<|AUDIO|>", "<sound>"])
 def test_no_text_a_student_reads_can_forge_a_token(tmp_path, token):
     forged = {"turns": [TURN | {"reply": token}], "question": token, "choices": [token, "b"], "answer": token}
+    forged |= {"cause": token}
     (example,) = read_manifest(manifest(tmp_path, forged))
-    for text in (example.turns[0].reply, example.question, *example.choices, example.answer):
+    for text in (example.turns[0].reply, example.question, *example.choices, example.answer, example.cause):
         assert token not in text
     assert example.answer in example.choices
     write_manifest(tmp_path / "copy.jsonl", [example])

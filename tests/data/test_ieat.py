@@ -16,7 +16,7 @@ from cogrl.data.recipes.ieat_dialogue import Thinker, Thoughts, dialogue_of, spo
 from cogrl.data.recipes.ieat_plan import MINI, SMOKE, Split, scripts, talks
 from cogrl.data.recipes.ieat_template import TemplateThinker
 from cogrl.data.recipes.lime_plan import MINI as LIME
-from cogrl.prompts import INSTRUCTIONS
+from cogrl.prompts import INSTRUCTIONS, heard, read
 from cogrl.types import EMOTIONS
 
 TINY = (Split("train", (0, 0), (0, 0)), Split("val", (18, 18), (7, 7)), Split("test", (20, 20), (9, 9)))
@@ -67,7 +67,7 @@ def test_the_cause_is_the_turn_that_sounds_like_the_last_one(corpus):
 def test_every_thought_names_the_emotion_and_quotes_its_cause(corpus):
     for e in (e for examples in corpus.values() for e in examples):
         thinking = e.targets["A"].removeprefix("<think>\n").partition("\n</think>\n\n")[0]
-        cause = e.synthesis["cause"]
+        cause = e.cause
         assert named_emotions(thinking) == {e.emotion} and cause in thinking
         assert e.turns[e.synthesis["cause_turn"]].text.rstrip(".") in cause
         assert ungrounded(dialogue_of(e), cause) is None
@@ -77,7 +77,29 @@ def test_no_spoken_target_holds_a_thought(corpus):
     for e in (e for examples in corpus.values() for e in examples):
         assert e.targets["A"].startswith("<think>\n") and e.targets["A"].count("</think>") == 1
         assert spoken(e.targets["A"]) == spoken(e.targets["B"]) == e.targets["B"]
-        assert "think" not in e.targets["B"] and e.synthesis["cause"] not in e.targets["B"]
+        assert "think" not in e.targets["B"] and e.cause not in e.targets["B"]
+
+
+@pytest.mark.parametrize("history", ["heard", "left_out"])
+def test_a_teacher_reads_the_cause_and_no_student_does(policy, folder, history):
+    for split in ("train", "val", "test"):
+        data = AudioData(test=str(folder / f"{split}.jsonl"), history=history)
+        data.setup("test")
+        clips = data._clips("test")
+        clips = [clips[i] for i in range(len(clips))]
+        names = [clip.example.id for clip in clips]
+        for instruction in INSTRUCTIONS.values():
+            prompts = {
+                given: policy.encode_prompts([instruction] * len(clips), [given(clip) for clip in clips], names)
+                for given in (heard, read)
+            }
+            students, teachers = (policy.tokenizer.batch_decode(prompts[given].input_ids) for given in (heard, read))
+            for clip, student, teacher in zip(clips, students, teachers, strict=True):
+                cause, words = f"The cause: {clip.example.cause}", clip.example.cause.strip('"')
+                assert cause in teacher and clip.example.emotion in teacher and clip.example.text in teacher
+                assert words not in student and "The cause" not in student and "The speaker says" not in student
+                assert instruction in student and leaks([student]) is None
+                assert student.count("<|audio_bos|>") == (3 if history == "heard" else 1)
 
 
 def test_every_turn_has_sound_audio_and_splits_share_nothing(corpus):

@@ -219,7 +219,8 @@ def test_the_text_only_control_reads_every_turn_and_the_teacher_how_it_was_said(
     assert not any(emotion in words for emotion in EMOTIONS)
     taught = said(encoded(policy, dialogues, read), policy, 2)
     assert "user\nTurn 0 was said.<|im_end|>" in taught  # typed: it has no voice
-    assert told(dialogues[2].example.turns[1]) in taught and told(dialogues[2].example) in taught
+    assert 'user\nThe speaker says, with the voice of surprise: "Turn 3 was said."<|im_end|>' in taught
+    assert told(dialogues[2].example) in taught
     assert transcribed(replace(clip, history=())) == clip.example.text
     assert read(replace(clip, history=())) == told(clip.example)
 

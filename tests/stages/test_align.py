@@ -79,6 +79,14 @@ def test_the_teacher_reads_the_emotion_and_the_student_does_not(ears_only, clips
         assert not any(emotion in student for emotion in EMOTIONS) and clip.example.text not in student
 
 
+def test_the_teacher_reads_the_cause_where_there_is_one_and_no_emotion_where_there_is_none(clips):
+    example = replace(clips[0].example, emotion="sad", text="They moved the exam.")
+    assert told(example) == 'The speaker says, with the voice of sad: "They moved the exam."'
+    caused = replace(example, cause='"the exam"')
+    assert told(caused) == told(example) + ' The cause: "the exam"'
+    assert told(replace(example, emotion=None)) == 'The speaker says: "They moved the exam."'
+
+
 def test_a_student_that_reads_what_the_teacher_reads_has_nothing_to_learn(ears_only, clips):
     batch = ClipBatch(clips)
     stage = stage_of(ears_only, kd=Weight())

@@ -12,7 +12,7 @@ speakers are LIME-mini's, its sentences may have been heard in LIME-mini's train
     {"id": "3f…", "audio": "audio/3f/3f….flac", "split": "train", "text": "They moved the meeting to Friday.", …,
      "turns": [{"text": "The meeting starts at ten.", "audio": …, "emotion": "fear", "reply": "I see. Please go on."},
                …],
-     "synthesis": {"cause_turn": 0, "cause": …}, "targets": {"A": "<think>…", "B": "I hear that you are afraid. …"}}
+     "cause": …, "synthesis": {"cause_turn": 0}, "targets": {"A": "<think>…", "B": "I hear that you are afraid. …"}}
 """
 
 import functools
@@ -141,9 +141,8 @@ def think(examples: Sequence[Example], thinker: Thinker) -> tuple[list[Example],
         if reason is not None:
             rejected[example.id] = reason
         elif thought is not None:
-            cause = {"cause": thought.cause}
             targets = {"A": thought.render(), "B": thought.reply}
-            kept.append(replace(example, targets=targets, synthesis={**example.synthesis, **cause}))
+            kept.append(replace(example, targets=targets, cause=thought.cause))
     return kept, rejected, made.report
 
 
