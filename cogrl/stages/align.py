@@ -89,6 +89,8 @@ class Align(Sft):
         self.dimension_head = nn.Linear(width, 3)
 
     def refusal(self, example: Example) -> str | None:
+        if self.emotion.used and example.emotion is None:
+            return "no emotion; add it to this line or train without the head: emotion.start: 0 and emotion.end: 0"
         if self.dimensions.used and example.dimensions is None:
             return "no valence, arousal and dominance; add them to this line or set dimensions.start: 0"
         if self.responses == "teacher":

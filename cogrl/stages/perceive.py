@@ -39,6 +39,8 @@ class Perceive(Stage):
     def refusal(self, example: Example) -> str | None:
         if example.turns:
             return "hears single clips and no earlier turns; set data.history: left_out"
+        if example.emotion is None:
+            return "no emotion, which is what this stage teaches; add it to this line or leave the line out"
         missing = [name for name in ("valence", "arousal", "dominance") if getattr(example, name) is None]
         if missing and self.vad_coef:
             return f"no {missing[0]}; add it to this line or train with vad_coef: 0"

@@ -40,6 +40,14 @@ def test_a_stage_that_hears_single_clips_refuses_them(command, dialogues, workdi
     assert f"{dialogues}:1 (" in said and "no earlier turns; set data.history: left_out" in said
 
 
+def test_perception_refuses_lines_without_an_emotion_before_training(command, dialogues, workdir, capsys):
+    lines = [json.loads(line) for line in Path(dialogues).read_text().splitlines()]
+    del lines[4]["emotion"]
+    Path(dialogues).write_text("\n".join(map(json.dumps, lines)))
+    said = refused(command, dialogues, workdir, capsys, "--data.history=left_out", stage="perceive")
+    assert f"{dialogues}:5 ({lines[4]['id']}): no emotion, which is what this stage teaches" in said
+
+
 def test_an_earlier_turn_too_long_for_the_policy_is_refused_before_training(command, dialogues, workdir, capsys):
     lines = Path(dialogues).read_text().splitlines()
     third = json.loads(lines[2])

@@ -170,3 +170,10 @@ def test_a_clip_without_dimensions_is_refused_while_they_are_learnt(policy, clip
     bare = replace(clips[0].example, valence=None)
     assert "valence, arousal and dominance" in stage_of(policy, ce=Weight(), dimensions=Weight()).refusal(bare)
     assert stage_of(policy, ce=Weight()).refusal(bare) is None
+
+
+def test_a_clip_without_an_emotion_is_refused_while_its_head_learns(policy, clips):
+    bare = replace(clips[0].example, emotion=None)
+    for emotion in (Weight(), Weight(0.0, 1.0, 5)):
+        assert "no emotion" in stage_of(policy, ce=Weight(), emotion=emotion).refusal(bare)
+    assert stage_of(policy, ce=Weight()).refusal(bare) is None

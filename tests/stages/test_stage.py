@@ -74,6 +74,7 @@ def test_a_step_in_bfloat16_runs_and_changes_weights(policy, smoke_corpus, preci
     [
         (Sft, {"targets": {"A": "x"}}, r"no target for route B; add targets\.B"),
         (Perceive, {"valence": None}, "no valence; add it to this line or train with vad_coef: 0"),
+        (Perceive, {"emotion": None}, "no emotion, which is what this stage teaches; add it to this line"),
     ],
 )
 def test_a_line_a_stage_can_not_learn_from_is_refused_at_the_start(policy, clips, kind, change, reason):
