@@ -92,7 +92,8 @@ def heard_turns(examples: Sequence[Example], history: str | None) -> list[Exampl
         first = dialogues[0]
         raise ValueError(
             f"{first.where} ({first.id}): has {len(first.turns)} earlier turns, as {len(dialogues)} of {len(examples)} "
-            "lines do; set data.history to 'heard' (all turns) or 'left_out' (the last turn alone)"
+            "lines do; set data.history (of cogrl evaluate: --history) to 'heard' (all turns) or 'left_out' (the last "
+            "turn alone)"
         )
     return list(examples) if history == "heard" else [replace(example, turns=()) for example in examples]
 

@@ -17,6 +17,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="JSONL manifest with polar words, for the accuracy on conflict and consistent clips",
     )
     parser.add_argument("--out", type=Path, required=True, help="folder for report.md, report.json, answers, figure")
+    parser.add_argument(
+        "--convert", action="store_true", help="mix down and resample clips that are not mono at the policy's rate"
+    )
+    parser.add_argument(
+        "--history", choices=["heard", "left_out"], help="the earlier turns of dialogues; needed where there are any"
+    )
     parser.add_argument("--max-new-tokens", type=int, default=128, help="longest answer (default: %(default)s)")
     parser.add_argument("--dtype", default="float32", help="of the weights (default: %(default)s)")
     parser.add_argument("--limit", type=int, help="only the first so many clips")
@@ -32,20 +38,19 @@ def main(args: argparse.Namespace) -> None:
     import torch
     from transformers.utils.logging import disable_progress_bar
 
-    from cogrl.audio import load_audio
-    from cogrl.data.manifest import check_audio_files, read_manifest
+    from cogrl.data.manifest import check_audio_files, heard_turns, read_manifest
+    from cogrl.data.module import Clips
     from cogrl.evaluate.emotion import evaluate_policy
     from cogrl.evaluate.epitome import load_all
     from cogrl.evaluate.polarity import polar_examples
     from cogrl.evaluate.report import write
     from cogrl.models.saved import saved_policy
     from cogrl.rewards.composite import DualRouteReward, ExplicitReward, ImplicitReward
-    from cogrl.types import Clip
 
     disable_progress_bar()
     args.out.mkdir(parents=True, exist_ok=True)  # refused now, not after all the answers
-    examples = read_manifest(args.data)[: args.limit]
-    polar = polar_examples(args.conflict)[: args.limit] if args.conflict else []
+    examples = heard_turns(read_manifest(args.data)[: args.limit], args.history)
+    polar = heard_turns(polar_examples(args.conflict)[: args.limit], args.history) if args.conflict else []
     raters = {name: found.levels for name, found in load_all(args.epitome).items()} if args.epitome else {}
     reward = DualRouteReward(ExplicitReward(), ImplicitReward())
     evaluations = []
@@ -53,11 +58,9 @@ def main(args: argparse.Namespace) -> None:
         name, _, path = item.rpartition("=")
         policy = saved_policy(path, args.dtype)
         policy.to("cuda" if torch.cuda.is_available() else "cpu")
-        check_audio_files([*examples, *polar], policy.sampling_rate, policy.max_audio_s)
-        clips, polar_clips = (
-            [Clip(e, load_audio(e.audio, sampling_rate=policy.sampling_rate, name=e.id)) for e in rows]
-            for rows in (examples, polar)
-        )
+        limits = policy.sampling_rate, policy.max_audio_s
+        check_audio_files([*examples, *polar], *limits, args.convert)
+        clips, polar_clips = (list(Clips(rows, *limits, False, args.convert)) for rows in (examples, polar))
         print(f"answering {len(clips) + len(polar_clips)} clips with {path}", flush=True)
         of_policy = (name or Path(path).name, policy)
         found = evaluate_policy(*of_policy, clips, reward, args.max_new_tokens, draws=args.draws, raters=raters)

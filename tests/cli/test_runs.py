@@ -4,13 +4,16 @@ import json
 import os
 from pathlib import Path
 
+import numpy as np
 import pytest
 import pytorch_lightning as pl
+import soundfile
 import torch
 import yaml
 from mlflow import MlflowClient
 
 from cogrl.cli.main import main
+from cogrl.models.qwen2_audio import Qwen2Audio
 
 HERE = Path(__file__).stem
 
@@ -203,3 +206,40 @@ def test_a_checkpoint_can_be_tested_and_validated(command, store, workdir):
     names = {run.info.run_name: run for run in runs(store)}
     assert set(names) == {"run", "run validate", "run test"}
     assert "test/A/reward" in names["run test"].data.metrics
+
+
+def test_evaluate_converts_foreign_audio_only_when_asked(smoke_corpus, tiny_policy_dir, workdir, capsys):
+    lines = [json.loads(line) for line in (smoke_corpus / "test.jsonl").read_text().splitlines()]
+    for n, line in enumerate(lines):
+        samples, rate = soundfile.read(smoke_corpus / line["audio"], dtype="float32")
+        line["audio"] = f"{n}.wav"
+        soundfile.write(workdir / line["audio"], np.repeat(np.stack([samples, samples], 1), 2, 0), 2 * rate)
+    (workdir / "foreign.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    args = ["evaluate", "--policy", f"one={tiny_policy_dir}", "--data", "foreign.jsonl", "--out", "report"]
+    args += ["--max-new-tokens", "4", "--draws", "0"]
+    assert main(args) == 2
+    printed = capsys.readouterr()
+    assert "foreign.jsonl:1 (" in printed.err and "has 2 channels, not 1" in printed.err
+    assert "answering" not in printed.out
+    assert main([*args, "--convert"]) == 0
+    assert len((workdir / "report" / "answers.jsonl").read_text().splitlines()) == len(lines)
+
+
+def test_evaluate_hears_earlier_turns_or_leaves_them_out_on_purpose(
+    smoke_corpus, tiny_policy_dir, workdir, capsys, monkeypatch
+):
+    lines = [json.loads(line) for line in (smoke_corpus / "test.jsonl").read_text().splitlines()]
+    for line in lines:
+        line["audio"] = str(smoke_corpus / line["audio"])
+        line["turns"] = [{"text": "Well.", "audio": str(smoke_corpus / lines[0]["audio"]), "reply": "Go on."}]
+    (workdir / "talks.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+    args = ["evaluate", "--policy", f"one={tiny_policy_dir}", "--data", "talks.jsonl", "--out", "report"]
+    args += ["--max-new-tokens", "2", "--draws", "0"]
+    assert main(args) == 2
+    assert "has 1 earlier turns, as 7 of 7 lines do; set data.history (of cogrl evaluate:" in capsys.readouterr().err
+    encode, encoded = Qwen2Audio.audio_tensors, []
+    monkeypatch.setattr(Qwen2Audio, "audio_tensors", lambda self, w: encoded.append(len(w)) or encode(self, w))
+    for history, clips in (("left_out", [7, 7, 1, 7]), ("heard", [14, 14, 2, 14])):  # both routes, silence, shuffled
+        encoded.clear()
+        assert main([*args, "--history", history]) == 0
+        assert encoded == clips
