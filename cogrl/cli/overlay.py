@@ -18,7 +18,7 @@ def overlaid(base: DictConfig, file: Path, keys: Iterable[str]) -> DictConfig:
     Mappings are merged, all else is replaced, lists too; a dotted key such as `model.tau_pos` is one key. `steps` maps
     the name of a step to its changes (`{}`: as it is). Only the steps it names are left, in the order of the base;
     without `steps` all are. `keys` are those a pipeline knows. Vars must exist in the base; the overrides of a fit may
-    be new, `cogrl fit` knows which there are.
+    be new, `cogrl fit` knows which there are, and `null` takes one away, so that the files of the fit decide.
 
     Raises FileNotFoundError, or ValueError naming the file, the key and the nearest valid one.
     """
@@ -28,7 +28,16 @@ def overlaid(base: DictConfig, file: Path, keys: Iterable[str]) -> DictConfig:
     merged = OmegaConf.merge(base, {key: value for key, value in changes.items() if key != "steps"})
     if "steps" in changes:
         named = changes_of_steps(changes["steps"], base, file)
-        merged.steps = [OmegaConf.merge(step, named[step.name]) for step in base.steps if step.name in named]
+        merged.steps = [changed(step, named[step.name]) for step in base.steps if step.name in named]
+    return merged
+
+
+def changed(step: DictConfig, changes: Mapping[str, Any]) -> DictConfig:
+    """A step with its changes; overrides set to null are gone."""
+    merged = OmegaConf.merge(step, changes)
+    for key, value in changes.get("fit", {}).get("overrides", {}).items():
+        if value is None:
+            del merged.fit.overrides[key]
     return merged
 
 
@@ -55,11 +64,18 @@ def changes_of_steps(values: Any, base: DictConfig, file: Path) -> dict[str, dic
     check(values, steps, "steps.", file)
     named = {name: {} if change is None else change for name, change in values.items()}
     for name, change in named.items():
-        check(change, [key for key in steps[name] if key != "name"], f"steps.{name}.", file)
-        fit = change.get("fit", {})
-        check(fit, FIT_KEYS, f"steps.{name}.fit.", file)
-        check(fit.get("overrides", {}), None, f"steps.{name}.fit.overrides.", file)
+        check_step(change, steps[name], f"steps.{name}", file)
     return named
+
+
+def check_step(change: Any, step: DictConfig, where: str, file: Path) -> None:
+    check(change, [key for key in step if key != "name"], f"{where}.", file)
+    if "fit" in change:
+        check(change["fit"], FIT_KEYS, f"{where}.fit.", file)
+        overrides = change["fit"].get("overrides", {})
+        check(overrides, None, f"{where}.fit.overrides.", file)
+        taken = {key: None for key, value in overrides.items() if value is None}
+        check(taken, step.fit.get("overrides", {}), f"{where}.fit.overrides.", file)
 
 
 def check(values: Any, known: Iterable[str] | None, where: str, file: Path) -> None:

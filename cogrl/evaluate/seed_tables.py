@@ -35,8 +35,8 @@ COLUMNS = {
     "reward_B": Column("reward B", "reward_B", 3),
     "empathy_A": Column("empathy A, 1-4", "empathy_A", 2),
     "empathy_B": Column("empathy B, 1-4", "empathy_B", 2),
-    "tokens_A": Column("tokens A", "tokens_A", 0),
-    "tokens_B": Column("tokens B", "tokens_B", 0),
+    "tokens_A": Column("tokens A", "tokens_A", 1),
+    "tokens_B": Column("tokens B", "tokens_B", 1),
 }
 
 

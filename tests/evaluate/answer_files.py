@@ -1,0 +1,38 @@
+"""Reports as `cogrl evaluate` leaves them, with answers made by hand: what the scripts over seeds read."""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+from cogrl.types import EMOTIONS
+
+
+def record(policy: str, n: int, right: Mapping[str, bool], **changes) -> dict:
+    """Clip `n` in emotion `n % 7`, all seven of a cell; right: label, A, B. Text only is always heard as the first."""
+    spoken, other = EMOTIONS[n % 7], EMOTIONS[(n + 1) % 7]
+    named = {key: spoken if yes else other for key, yes in right.items()}
+    return {
+        "policy": policy,
+        "id": f"c{n}",
+        "cell": f"s{n // 7}/t0",
+        "emotion": spoken,
+        "part": "conflict",
+        "perceived": named["label"],
+        "perceived_in_control": {"transcript": EMOTIONS[0], "silence": None, "shuffled": other},
+        "replied": {"A": named["A"], "B": named["B"]},
+        "tokens": {"A": 72, "B": 18},
+        "reward": {"A": 0.5 * right["A"], "B": 0.5 * right["B"]},
+        "empathy": {"A": float(right["A"]), "B": float(right["B"])},
+    } | changes
+
+
+def write_report(folder: Path, policies: Mapping[str, Mapping[str, int]], cells: int = 4) -> None:
+    """`policies[name]`: of the seven clips of each cell, how many have the right label, reply A and reply B."""
+    lines = [
+        json.dumps(record(name, n, {key: n % 7 < count for key, count in counts.items()})) + "\n"
+        for name, counts in policies.items()
+        for n in range(7 * cells)
+    ]
+    folder.mkdir(parents=True)
+    for file in ("answers.jsonl", "answers_conflict.jsonl"):
+        (folder / file).write_text("".join(lines))
