@@ -53,10 +53,10 @@ def tiny_policy_dir(tmp_path_factory: pytest.TempPathFactory, smoke_texts: list[
 @pytest.fixture(scope="session")
 def tiny_omni_dir(tmp_path_factory: pytest.TempPathFactory, smoke_texts: list[str]) -> Path:
     """The same for the thinker of Qwen2.5-Omni."""
-    from cogrl.models.tiny_omni import build_tiny_omni
+    from cogrl.models.tiny_omni import build_tiny_model
 
     folder = tmp_path_factory.mktemp("policy") / "tiny-omni"
-    build_tiny_omni(folder, smoke_texts, **SIZES)
+    build_tiny_model(folder, smoke_texts, **SIZES)
     return folder
 
 

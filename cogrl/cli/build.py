@@ -3,6 +3,7 @@
 import argparse
 import json
 import shutil
+from importlib import import_module
 from pathlib import Path
 
 from cogrl.cli.build_annotate import add_annotate
@@ -22,6 +23,9 @@ _SIZES = {
     "vocab_size": "most entries of the tokenizer",
 }
 
+_FAMILIES = {"qwen2_audio": ("tiny",), "qwen25_omni": ("tiny", "tiny_omni")}
+"""Modules of `cogrl.models` whose source makes the tiny model of a family; the last one builds it."""
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     targets = parser.add_subparsers(required=True)
@@ -31,7 +35,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     corpus.add_argument("--seed", type=int, default=0)
     corpus.add_argument("--workers", type=int, help="processes; default: all cores")
     corpus.set_defaults(build=lime_mini)
-    model = targets.add_parser("tiny-model", help="a small random Qwen2-Audio with its own tokenizer")
+    model = targets.add_parser("tiny-model", help="a small random policy with its own tokenizer")
+    model.add_argument("--family", choices=_FAMILIES, default="qwen2_audio", help="default: %(default)s")
     model.add_argument("--out", type=Path, default=Path("models/tiny"))
     model.add_argument(
         "--manifest", type=Path, default=Path("data/lime-mini/sft.jsonl"), help="texts for the tokenizer"
@@ -68,14 +73,15 @@ def tiny_model(options: argparse.Namespace) -> None:
     from transformers.utils.logging import disable_progress_bar
 
     from cogrl.data.manifest import read_manifest
-    from cogrl.models import tiny
     from cogrl.prompts import INSTRUCTIONS
 
     disable_progress_bar()
     examples = read_manifest(options.manifest)
     corpus = [*INSTRUCTIONS.values(), *(text for e in examples for text in (e.text, *e.targets.values()))]
     sizes = {name: value for name, value in vars(options).items() if name in _SIZES}
-    recipe = digest([options.seed, sizes, corpus, Path(tiny.__file__).read_text(encoding="utf-8")])
+    modules = [import_module(f"cogrl.models.{name}") for name in _FAMILIES[options.family]]
+    source = "".join(Path(module.__file__).read_text(encoding="utf-8") for module in modules)
+    recipe = digest([options.seed, sizes, corpus, source])
     out, unfinished, note = options.out, options.out.with_name(options.out.name + ".part"), options.out / "build.json"
     if out.exists() and any(out.iterdir()) and not note.is_file():
         raise FileExistsError(f"{out} exists and is no earlier build; remove it or choose another --out")
@@ -83,7 +89,7 @@ def tiny_model(options: argparse.Namespace) -> None:
         print(f"{out} holds this model already: nothing to do")
         return
     shutil.rmtree(unfinished, ignore_errors=True)
-    parameters = tiny.build_tiny_model(unfinished, corpus, options.seed, **sizes)
+    parameters = modules[-1].build_tiny_model(unfinished, corpus, options.seed, **sizes)
     (unfinished / "build.json").write_text(json.dumps({"recipe": recipe, "parameters": parameters}) + "\n")
     shutil.rmtree(out, ignore_errors=True)
     unfinished.rename(out)

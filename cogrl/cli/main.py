@@ -53,13 +53,17 @@ def dispatch(args: Sequence[str]) -> int:
     command, rest = args[0], args[1:]
     if command in STAGE_COMMANDS:
         return import_module("cogrl.cli.train").main(command, rest)
-    if command in COMMANDS:
-        module = import_module(COMMANDS[command][0])
-        parser = argparse.ArgumentParser(prog=f"cogrl {command}", description=COMMANDS[command][1])
-        module.add_arguments(parser)
-        return module.main(parser.parse_args(rest)) or 0
-    known = [*STAGE_COMMANDS, *COMMANDS]
-    raise ValueError(f"unknown command {command!r}; {nearest(command, known)}")
+    parsed = parser_of(command).parse_args(rest)
+    return import_module(COMMANDS[command][0]).main(parsed) or 0
+
+
+def parser_of(command: str) -> argparse.ArgumentParser:
+    """The options of a command that is no stage. Raises ValueError with the nearest name for an unknown one."""
+    if command not in COMMANDS:
+        raise ValueError(f"unknown command {command!r}; {nearest(command, [*STAGE_COMMANDS, *COMMANDS])}")
+    parser = argparse.ArgumentParser(prog=f"cogrl {command}", description=COMMANDS[command][1])
+    import_module(COMMANDS[command][0]).add_arguments(parser)
+    return parser
 
 
 def overview() -> str:

@@ -17,6 +17,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--set", action="append", default=[], metavar="KEY=VALUE", help="change a value of the pipeline"
     )
+    parser.add_argument(
+        "--dry-run", action="store_true", help="parse every step, look for its inputs, show what is done; run nothing"
+    )
 
 
 def main(options: argparse.Namespace) -> int:
@@ -25,6 +28,11 @@ def main(options: argparse.Namespace) -> int:
     from cogrl.cli.steps import Runner
 
     pipeline = read_pipeline(options.pipeline, options.set, options.overlays)
+    if options.dry_run:
+        from cogrl.cli.dry_run import dry_run
+
+        dry_run(pipeline)
+        return 0
     pipeline.run_dir.mkdir(parents=True, exist_ok=True)
     start = time.monotonic()
     files = (options.pipeline, *options.overlays)

@@ -16,7 +16,7 @@ from cogrl.models.tiny import train_tokenizer
 _EYES = ("<|IMAGE|>", "<|VIDEO|>", "<|vision_bos|>")
 
 
-def build_tiny_omni(
+def build_tiny_model(
     out: str | Path,
     corpus: Iterable[str],
     seed: int = 0,
@@ -30,8 +30,8 @@ def build_tiny_omni(
 ) -> int:
     """Write a randomly initialised thinker as an ordinary Hugging Face folder; returns its parameter count.
 
-    The arguments are those of `build_tiny_model`. The encoder hears 2 s at a time whatever the clip's length, as the
-    published one does: `window_s` is the front end's limit. The vision tower is there, as small as it can be.
+    The arguments are those of `cogrl.models.tiny.build_tiny_model`. The encoder hears 2 s at a time whatever the clip's
+    length, as the published one does: `window_s` is the front end's limit. The vision tower is there, very small.
     """
     tokenizer = train_tokenizer(corpus, vocab_size)
     tokenizer.add_tokens(list(_EYES), special_tokens=True)

@@ -18,7 +18,9 @@ def small_model() -> list[str]:
 
 
 @pytest.fixture
-def command(smoke_corpus: Path, tiny_policy_dir: Path, emotion_dir: Path, workdir: Path) -> Callable[..., list[str]]:
+def command(
+    smoke_corpus: Path, tiny_policy_dir: Path, tiny_omni_dir: Path, emotion_dir: Path, workdir: Path
+) -> Callable[..., list[str]]:
     """`command("fit", "--x=1", stage="grpo")`: the arguments of `main` for one step on the small corpus and policy."""
 
     def build(name: str, *flags: str, **parts: str) -> list[str]:
@@ -27,7 +29,7 @@ def command(smoke_corpus: Path, tiny_policy_dir: Path, emotion_dir: Path, workdi
         return [
             name,
             *(word for file in files for word in ("--config", file)),
-            f"--model.policy.path={tiny_policy_dir}",
+            f"--model.policy.path={tiny_omni_dir if chosen['policy'] == 'qwen25_omni' else tiny_policy_dir}",
             f"--data.train={smoke_corpus / 'sft.jsonl'}",
             f"--data.val={smoke_corpus / 'val.jsonl'}",
             f"--data.test={smoke_corpus / 'test.jsonl'}",
