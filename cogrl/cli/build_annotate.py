@@ -2,7 +2,8 @@
 
 import argparse
 from pathlib import Path
-from typing import Any
+
+from cogrl.cli.described import described
 
 
 def add_annotate(targets: argparse._SubParsersAction) -> None:
@@ -17,24 +18,12 @@ def add_annotate(targets: argparse._SubParsersAction) -> None:
 
 def annotate(options: argparse.Namespace) -> None:
     """Prints what was written, what was rejected, and what it took."""
-    from cogrl.data.recipes.annotate import TemplateAnnotator, annotate_manifest
+    from cogrl.data.recipes.annotate import Annotator, TemplateAnnotator, annotate_manifest
 
-    annotator = TemplateAnnotator() if options.annotator is None else described(options.annotator)
+    annotator = (
+        TemplateAnnotator()
+        if options.annotator is None
+        else described(options.annotator, "annotator", Annotator, "configs/annotator/chat.yaml")
+    )
     made = annotate_manifest(options.manifest, options.out, annotator)
     print(f"{options.out}: {len(made.targets)} lines, {len(made.rejected)} rejected ({made.report})")
-
-
-def described(file: Path) -> Any:
-    """The annotator of a YAML file. Raises FileNotFoundError, and ValueError that says what in it is wrong."""
-    from jsonargparse import ArgumentParser
-
-    from cogrl.data.recipes.annotate import Annotator
-
-    if not file.is_file():
-        raise FileNotFoundError(f"{file} is missing; start from configs/annotator/chat.yaml")
-    parser = ArgumentParser(exit_on_error=False)
-    parser.add_argument("--annotator", type=Annotator, required=True)
-    try:
-        return parser.instantiate(parser.parse_path(file)).annotator
-    except argparse.ArgumentError as error:
-        raise ValueError(f"{file}: {error}") from error

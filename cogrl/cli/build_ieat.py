@@ -2,7 +2,8 @@
 
 import argparse
 from pathlib import Path
-from typing import Any
+
+from cogrl.cli.described import described
 
 
 def add_ieat(targets: argparse._SubParsersAction) -> None:
@@ -21,9 +22,14 @@ def add_ieat(targets: argparse._SubParsersAction) -> None:
 def ieat(options: argparse.Namespace) -> None:
     """Prints what was written, what was rejected and why, and what it took."""
     from cogrl.data.recipes.ieat import build_ieat, think_manifest
+    from cogrl.data.recipes.ieat_dialogue import Thinker
     from cogrl.data.recipes.ieat_template import TemplateThinker
 
-    thinker = TemplateThinker() if options.thinker is None else described(options.thinker)
+    thinker = (
+        TemplateThinker()
+        if options.thinker is None
+        else described(options.thinker, "thinker", Thinker, "configs/annotator/ieat_chat.yaml")
+    )
     if options.manifest is not None:
         made = think_manifest(options.manifest, options.out, thinker)
     else:
@@ -34,19 +40,3 @@ def ieat(options: argparse.Namespace) -> None:
     print(f"{made.out}: {counts} dialogues, {made.rejected.total()} rejected ({made.report})")
     for reason, count in made.rejected.most_common():
         print(f"- {count} rejected: {reason}")
-
-
-def described(file: Path) -> Any:
-    """The thinker of a YAML file. Raises FileNotFoundError, and ValueError that says what in it is wrong."""
-    from jsonargparse import ArgumentParser
-
-    from cogrl.data.recipes.ieat_dialogue import Thinker
-
-    if not file.is_file():
-        raise FileNotFoundError(f"{file} is missing; start from configs/annotator/ieat_chat.yaml")
-    parser = ArgumentParser(exit_on_error=False)
-    parser.add_argument("--thinker", type=Thinker, required=True)
-    try:
-        return parser.instantiate(parser.parse_path(file)).thinker
-    except argparse.ArgumentError as error:
-        raise ValueError(f"{file}: {error}") from error

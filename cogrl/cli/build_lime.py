@@ -5,6 +5,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from cogrl.cli.described import described
+
 
 def add_lime(targets: argparse._SubParsersAction) -> None:
     parser = targets.add_parser("lime", help="the complete LIME recipe: one text, many emotions, any synthesiser")
@@ -23,12 +25,16 @@ def add_lime(targets: argparse._SubParsersAction) -> None:
 
 def lime(options: argparse.Namespace) -> None:
     """Prints what was built and what was rejected, with reasons."""
-    from cogrl.data.recipes.lime import build_lime
+    from cogrl.data.recipes.lime import Recipe, build_lime
     from cogrl.evaluate.polarity import text_sentiment
 
     if options.config is not None and options.tier is not None:
         raise ValueError("--tier is for the embedded voices; with --config the file names the synthesiser")
-    recipe = tier(options.tier or "mini") if options.config is None else described(options.config)
+    recipe = (
+        tier(options.tier or "mini")
+        if options.config is None
+        else described(options.config, "recipe", Recipe, "configs/recipes/lime.yaml")
+    )
     if options.seed is not None:
         recipe = replace(recipe, seed=options.seed)
     made = build_lime(options.out, recipe, text_sentiment, options.workers, options.keep_takes)
@@ -51,19 +57,3 @@ def tier(name: str) -> Any:
     if name not in tiers:
         raise ValueError(f"unknown tier {name!r}; available: {', '.join(tiers)}")
     return tiers[name]()
-
-
-def described(file: Path) -> Any:
-    """The recipe of a YAML file. Raises FileNotFoundError, and ValueError that says what in it is wrong."""
-    from jsonargparse import ArgumentParser
-
-    from cogrl.data.recipes.lime import Recipe
-
-    if not file.is_file():
-        raise FileNotFoundError(f"{file} is missing; start from configs/recipes/lime.yaml")
-    parser = ArgumentParser(exit_on_error=False)
-    parser.add_class_arguments(Recipe, "recipe")
-    try:
-        return parser.instantiate(parser.parse_path(file)).recipe
-    except argparse.ArgumentError as error:
-        raise ValueError(f"{file}: {error}") from error

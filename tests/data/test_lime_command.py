@@ -13,7 +13,8 @@ import pytest
 import tone_speaker
 import yaml
 
-from cogrl.cli.build_lime import described, tier
+from cogrl.cli.build_lime import tier
+from cogrl.cli.described import described
 from cogrl.cli.main import main
 from cogrl.data.manifest import read_manifest
 from cogrl.data.recipes.lime import Recipe
@@ -123,14 +124,14 @@ def test_what_is_wrong_with_the_options_is_said(tmp_path, capsys):
 
 @pytest.mark.parametrize("file", SHIPPED, ids=lambda file: file.stem)
 def test_shipped_recipes_describe_a_recipe(file):
-    recipe = described(file)
+    recipe = described(file, "recipe", Recipe, str(CONFIGS))
     assert recipe.digest(True) and sum(split.texts for split in recipe.splits.values()) >= 100
     if "service" not in file.stem:  # its voices' names are the user's to fill in
         assert sum(split.speakers for split in recipe.splits.values()) <= len(recipe.synthesiser.speakers)
 
 
 def test_the_shipped_recipe_states_the_defaults():
-    assert described(CONFIGS / "lime.yaml").digest(True) == Recipe().digest(True)
+    assert described(CONFIGS / "lime.yaml", "recipe", Recipe, str(CONFIGS)).digest(True) == Recipe().digest(True)
     assert {file.stem for file in SHIPPED} == {"lime", "lime_command", "lime_service"}
 
 

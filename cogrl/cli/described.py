@@ -1,0 +1,22 @@
+"""The part of a build that a YAML file describes: a class and its arguments under one key."""
+
+from argparse import ArgumentError
+from pathlib import Path
+from typing import Any
+
+
+def described(file: Path, key: str, kind: type, example: str) -> Any:
+    """The `kind` under `key` of a YAML file; `example` is a file to start from.
+
+    Raises FileNotFoundError, and ValueError that says what in it is wrong.
+    """
+    from jsonargparse import ArgumentParser
+
+    if not file.is_file():
+        raise FileNotFoundError(f"{file} is missing; start from {example}")
+    parser = ArgumentParser(exit_on_error=False)
+    parser.add_argument(f"--{key}", type=kind, required=True)
+    try:
+        return parser.instantiate(parser.parse_path(file))[key]
+    except ArgumentError as error:
+        raise ValueError(f"{file}: {error}") from error
