@@ -1,5 +1,6 @@
 """Low-rank adapters on the language model, injected in place and merged on export. (arXiv:2106.09685)"""
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -9,22 +10,36 @@ from torch import Tensor, nn
 
 @dataclass(frozen=True)
 class Lora:
-    """Adapter settings; the defaults are CogAudio-LLM's (rank 8, alpha 32). Needs `pip install 'cogrl[lora]'`."""
+    """Adapter settings; the defaults are CogAudio-LLM's (rank 8, alpha 32). Needs `pip install 'cogrl[lora]'`.
+
+    Args:
+        targets: the linear layers that get adapters, as a regular expression on their whole name.
+        in_full: the modules whose own weights train besides, such as a projector that starts at random; likewise.
+    """
 
     rank: int = 8
     alpha: int = 32
     dropout: float = 0.05
     targets: str = r".*language_model.*\.(q_proj|k_proj|v_proj|o_proj|gate_proj|up_proj|down_proj)"
+    in_full: str | None = None
 
     def inject(self, model: nn.Module) -> None:
-        """Add adapters to every linear layer that matches `targets`; freeze all the rest."""
+        """Add adapters to every linear layer that matches `targets`; freeze all the rest but `in_full`.
+
+        Raises ValueError when `in_full` matches no module.
+        """
         from peft import LoraConfig, inject_adapter_in_model
 
         model.requires_grad_(False)
+        whole = [part for name, part in model.named_modules() if self.in_full and re.fullmatch(self.in_full, name)]
+        if self.in_full is not None and not whole:
+            raise ValueError(f"lora.in_full={self.in_full!r} matches no module; try '.*multi_modal_projector'")
         inject_adapter_in_model(
             LoraConfig(r=self.rank, lora_alpha=self.alpha, lora_dropout=self.dropout, target_modules=self.targets),
             model,
         )
+        for part in whole:
+            part.requires_grad_(True)
 
     def merged_state(self, model: nn.Module) -> dict[str, Tensor]:
         """A state dict under the base model's own names with the adapters added in; `model` is left as it was."""
