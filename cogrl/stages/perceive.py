@@ -16,7 +16,8 @@ class Perceive(Stage):
     """Emotion and valence / arousal / dominance from the frames the language model would hear.
 
     Not one of the published stages: it stands in for the pretrained tower that a tiny random model lacks. Only the
-    audio tower and its projector learn; the head is dropped at the end. Skip it with pretrained weights.
+    audio tower and its projector learn, the projector alone where the policy freezes its tower; the head is dropped at
+    the end. Skip it with pretrained weights.
 
     Args:
         vad_coef: weight of the dimensional regression (mean squared error, scales of [-1, 1]).

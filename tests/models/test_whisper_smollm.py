@@ -11,7 +11,7 @@ from cogrl.models.lora import Lora
 from cogrl.models.qwen2_audio import Qwen2Audio
 from cogrl.models.whisper_smollm import assemble, hearing_tokenizer
 from cogrl.prompts import INSTRUCTIONS
-from cogrl.stages import Sft
+from cogrl.stages import Perceive, Sft
 from cogrl.types import ClipBatch
 
 PROJECTOR = ".*multi_modal_projector"
@@ -143,6 +143,17 @@ def test_a_step_of_sft_moves_adapters_and_projector_and_nothing_else(folder, cli
     after = Qwen2Audio(str(tmp_path)).load().model.model
     assert torch.equal(after.multi_modal_projector.linear.bias, policy.model.model.multi_modal_projector.linear.bias)
     assert torch.equal(after.audio_tower.conv1.weight, policy.audio_tower.conv1.weight)
+
+
+def test_a_perception_warm_up_leaves_a_frozen_tower_as_it_is(folder):
+    def learning(**settings):
+        stage = Perceive(Qwen2Audio(str(folder), **settings))
+        stage.configure_model()
+        return {name for name, p in stage.policy.named_parameters() if p.requires_grad}
+
+    projector = {f"model.model.multi_modal_projector.linear.{leaf}" for leaf in ("weight", "bias")}
+    assert learning(train_audio_tower=False) == projector
+    assert learning() > projector and all("embed_positions" not in name for name in learning())
 
 
 def test_a_name_that_no_module_has_is_refused(folder):
