@@ -21,6 +21,7 @@ from cogrl.callbacks.progress import ProgressLines
 from cogrl.callbacks.rollout_table import RolloutTable
 from cogrl.callbacks.run_record import RunRecord, mlflow_run_of
 from cogrl.cli.explain import explain
+from cogrl.cli.nulls import with_nulls
 from cogrl.cli.signals import graceful_signals
 from cogrl.data.module import AudioData
 from cogrl.stages import Stage
@@ -65,7 +66,7 @@ class StageCLI(LightningCLI):
 
     def parse_arguments(self, parser: LightningArgumentParser, args: Sequence[str]) -> None:
         try:
-            self.config = parser.parse_args(args)
+            self.config = parser.parse_args(with_nulls(args))
         except ValueError as error:
             message = explain(str(error), args[1:], self._parser(self.command))
         else:
