@@ -93,7 +93,7 @@ def _fused(hidden, weight, targets, rows, bias, temperature, softcap, shard, *, 
     return _stats(hidden, weight, targets, rows, bias, temperature, softcap, *span(shard, weight), impl)
 
 
-@torch.library.custom_op("cogrl::linear_logprob", mutates_args=())
+@torch.library.custom_op("cogrl_kernels::linear_logprob", mutates_args=())
 def _stats(
     hidden: Tensor,
     weight: Tensor,
@@ -121,7 +121,7 @@ def _(hidden, weight, targets, rows, bias, temperature, softcap, group, start, v
     return vector, torch.empty_like(vector), torch.empty_like(vector), torch.empty_like(vector, dtype=torch.bool)
 
 
-@torch.library.custom_op("cogrl::linear_logprob_grad", mutates_args=())
+@torch.library.custom_op("cogrl_kernels::linear_logprob_grad", mutates_args=())
 def _grads(
     grad_logprobs: Tensor,
     grad_entropy: Tensor | None,

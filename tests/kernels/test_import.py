@@ -49,3 +49,15 @@ def test_kernels_and_a_transformers_model_import_together(tmp_path, hugging_face
     available, origin = done.stdout.split()[-2:]
     assert available == str(hugging_face)
     assert origin == (str(tmp_path / "kernels" / "__init__.py") if hugging_face else "None")
+
+
+def test_all_operators_stand_under_the_packages_own_name():
+    import torch
+    from cogrl_kernels import linear_kl, linear_logprob, linear_policy_op, policy_op
+
+    modules = (linear_kl, linear_logprob, linear_policy_op, policy_op)
+    written = {Path(module.__file__) for module in modules}
+    sources = (Path(linear_kl.__file__).parent).glob("*.py")
+    assert {source for source in sources if "library.custom_op(" in source.read_text()} == written
+    ours = {name for name in torch._C._dispatch_get_all_op_names() if "cogrl" in name}
+    assert len(ours) == 5 and all(name.startswith("cogrl_kernels::") for name in ours)
