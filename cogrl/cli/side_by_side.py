@@ -13,13 +13,11 @@ from cogrl.cli.parent_run import experiment
 _LOOK_EVERY_S = 0.5
 
 
-def side_by_side(
-    commands: Mapping[str, Sequence[str]], root: Path, at_once: int = 2, after: Path | None = None
-) -> None:
+def side_by_side(commands: Mapping[str, Sequence[str]], root: Path, at_once: int = 2) -> None:
     """Run them all in the folder `root`, in order, `at_once` of them at a time.
 
-    The first one runs alone until it has made the file `after`, which the others share. When one fails, no further one
-    is started; what runs is waited for, also after Ctrl-C, which reaches it too.
+    When one fails, no further one is started; what runs is waited for, also after Ctrl-C, which reaches it too. What
+    they share is to be made before.
 
     Raises RuntimeError naming the commands that failed.
     """
@@ -27,8 +25,7 @@ def side_by_side(
     waiting, running, failed = dict(commands), {}, []
     try:
         while running or (waiting and not failed):
-            shared = after is None or after.exists()
-            while waiting and not failed and len(running) < (at_once if shared else 1):
+            while waiting and not failed and len(running) < at_once:
                 name = next(iter(waiting))
                 args = [sys.executable, "-m", "cogrl.cli.main", *waiting.pop(name)]
                 running[name] = subprocess.Popen(args, cwd=root, env=os.environ | {"OMP_NUM_THREADS": "1"})

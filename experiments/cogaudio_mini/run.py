@@ -17,7 +17,6 @@ from cogrl.types import EMOTIONS
 
 HERE, ROOT = Path(__file__).parent, Path(__file__).parents[2]
 PIPELINE = "configs/pipelines/cogaudio_mini.yaml"
-CORPUS = "data/lime-mini/conflict.jsonl"
 STAGES = ("align", "sft", "distill", "dr_sapo")
 CHANCE = 1 / len(EMOTIONS)
 VERDICTS = {True: "holds", False: "**fails**", None: "-"}
@@ -130,7 +129,8 @@ def main() -> None:
     options = parser.parse_args()
     if not options.no_run:
         commands = {f"seed {seed}": ["run", PIPELINE, "--set", f"seed={seed}"] for seed in options.seeds}
-        side_by_side(commands, ROOT, after=ROOT / CORPUS)
+        side_by_side({"the corpus they share": ["build", "lime-mini", "--out", "data/lime-mini"]}, ROOT)
+        side_by_side(commands, ROOT)
     result = summary({seed: run_dir(seed) for seed in options.seeds})
     (HERE / "seeds.json").write_text(json.dumps(result, indent=1) + "\n")
     (HERE / "seeds.md").write_text(markdown(result))
