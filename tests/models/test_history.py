@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 import torch
 
-from cogrl.models.qwen2_audio import Qwen2Audio
 from cogrl.prompts import INSTRUCTIONS, heard, read, told, transcribed
 from cogrl.rollout.hf import HFEngine
 from cogrl.rollout.sampling import Sampling
@@ -109,16 +108,19 @@ def test_log_probs_equal_those_of_the_hugging_face_forward(policy, dialogues):
     torch.testing.assert_close(ours[targets.mask], theirs[targets.mask], rtol=0, atol=1e-5)
 
 
-def test_swapping_two_history_clips_changes_the_log_probs_of_their_row_alone(policy, dialogues):
+def test_swapping_two_history_clips_changes_the_log_probs_of_their_row_alone(make, dialogues):
+    policy = make()
+    policy.lm_head_weight.data.mul_(30)  # a random head is nearly uniform: little would differ
     before, mask = logprobs(policy, dialogues)
     first = replace(dialogues[0], history=dialogues[0].history[::-1])
     after, _ = logprobs(policy, [first, *dialogues[1:]])
-    assert (before - after)[0][mask[0]].abs().max() > 1e-4
-    torch.testing.assert_close(after[1:], before[1:], rtol=0, atol=1e-6)
+    assert (before - after)[0][mask[0]].abs().max() > 1e-3
+    torch.testing.assert_close(after[1:], before[1:], rtol=0, atol=1e-5)
 
 
-def test_no_history_leaks_into_another_row(policy, dialogues):
+def test_no_history_leaks_into_another_row(make, dialogues):
     """Rows in another order, and each alone: every dialogue keeps its own turns."""
+    policy = make()
     before, mask = logprobs(policy, dialogues)
     for order in ([1, 3, 0, 2], [2, 0, 3, 1]):
         after, _ = logprobs(policy, [dialogues[i] for i in order])
@@ -129,10 +131,10 @@ def test_no_history_leaks_into_another_row(policy, dialogues):
 
 
 @torch.no_grad()
-def test_packed_prompts_equal_repeated_ones(tiny_policy_dir, dialogues):
+def test_packed_prompts_equal_repeated_ones(make, dialogues):
     values = []
     for share in (True, False):
-        policy = Qwen2Audio(str(tiny_policy_dir), share_prompt=share).load()
+        policy = make(share_prompt=share)
         policy.lm_head_weight.mul_(8)
         rollouts = HFEngine().sample(
             policy, dialogues, ROUTES, Sampling(max_new_tokens=9), 3, generator=torch.Generator().manual_seed(0)
