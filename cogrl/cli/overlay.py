@@ -18,7 +18,7 @@ def overlaid(base: DictConfig, file: Path, keys: Iterable[str]) -> DictConfig:
     Mappings are merged, all else is replaced, lists too; a dotted key such as `model.tau_pos` is one key. `steps` maps
     the name of a step to its changes (`{}`: as it is). Only the steps it names are left, in the order of the base;
     without `steps` all are. `keys` are those a pipeline knows. Vars must exist in the base; the overrides of a fit may
-    be new, `cogrl fit` knows which there are, and `null` takes one away, so that the files of the fit decide.
+    be new, `cogrl fit` knows which there are.
 
     Raises FileNotFoundError, or ValueError naming the file, the key and the nearest valid one.
     """
@@ -28,16 +28,7 @@ def overlaid(base: DictConfig, file: Path, keys: Iterable[str]) -> DictConfig:
     merged = OmegaConf.merge(base, {key: value for key, value in changes.items() if key != "steps"})
     if "steps" in changes:
         named = changes_of_steps(changes["steps"], base, file)
-        merged.steps = [changed(step, named[step.name]) for step in base.steps if step.name in named]
-    return merged
-
-
-def changed(step: DictConfig, changes: Mapping[str, Any]) -> DictConfig:
-    """A step with its changes; overrides set to null are gone."""
-    merged = OmegaConf.merge(step, changes)
-    for key, value in changes.get("fit", {}).get("overrides", {}).items():
-        if value is None:
-            del merged.fit.overrides[key]
+        merged.steps = [OmegaConf.merge(step, named[step.name]) for step in base.steps if step.name in named]
     return merged
 
 
@@ -72,10 +63,7 @@ def check_step(change: Any, step: DictConfig, where: str, file: Path) -> None:
     check(change, [key for key in step if key != "name"], f"{where}.", file)
     if "fit" in change:
         check(change["fit"], FIT_KEYS, f"{where}.fit.", file)
-        overrides = change["fit"].get("overrides", {})
-        check(overrides, None, f"{where}.fit.overrides.", file)
-        taken = {key: None for key, value in overrides.items() if value is None}
-        check(taken, step.fit.get("overrides", {}), f"{where}.fit.overrides.", file)
+        check(change["fit"].get("overrides", {}), None, f"{where}.fit.overrides.", file)
 
 
 def check(values: Any, known: Iterable[str] | None, where: str, file: Path) -> None:

@@ -26,11 +26,12 @@ def options(pipeline: Pipeline, step: str) -> dict[str, str]:
     return flags | {"config": " ".join(word for word in found.args if word.endswith(".yaml"))}
 
 
-def changed(overlay: str, step: str) -> dict[str, str | None]:
-    """What a fit has in the variant and not in the full chain (None: not at all), apart from the folder it writes."""
+def changed(overlay: str, step: str) -> dict[str, str]:
+    """What a fit has in the variant and not in the full chain, apart from the folder it writes."""
     before, after = read_pipeline(BASE), read_pipeline(BASE, (), [Path(f"experiments/ablations/{overlay}.yaml")])
     old, new = options(before, step), options(after, step)
-    return {key: new.get(key) for key in old | new if old.get(key) != new.get(key) and key != "run_dir"}
+    assert new.keys() >= old.keys()
+    return {key: value for key, value in new.items() if old.get(key) != value and key != "run_dir"}
 
 
 @each_overlay
@@ -69,7 +70,10 @@ def test_what_a_variant_changes_is_a_valid_configuration(overlay):
     for step in pipeline.steps:
         if step.is_fit and named[step.name]:
             assert step.args != before[step.name].args
-            assert printed(list(step.args))["run_dir"] == str(step.folder)
+            found = printed(list(step.args))
+            assert found["run_dir"] == str(step.folder)
+            without = overlay.stem == "no_emotion_module"
+            assert (found["model"]["init_args"]["policy"]["init_args"]["emotion"] is None) == without
 
 
 def test_grpo_differs_from_dr_sapo_in_nothing_but_the_objective():
@@ -99,7 +103,7 @@ def test_without_distillation_rl_starts_from_sft():
 
 def test_without_the_emotion_module_no_stage_has_one():
     for step in ("align", "sft", "distill", "dr_sapo"):
-        assert changed("no_emotion_module", step)["model.policy.emotion"] is None
+        assert changed("no_emotion_module", step)["model.policy.emotion"] == "null"
         assert set(changed("no_emotion_module", step)) <= {"model.policy.emotion", "model.policy.path"}
 
 
