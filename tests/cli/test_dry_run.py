@@ -139,6 +139,12 @@ def test_done_and_stale_steps_are_told_from_those_to_do(workdir, smoke_corpus, s
     assert main(["run", "two.yaml"]) == 0
     capsys.readouterr()
     assert dry() == ["done", "done"]
+    steps.append(
+        {"name": "more", "command": ["build", "annotate", "--manifest", "tiny/more.jsonl", "--out", "o.jsonl"]}
+    )
+    (workdir / "three.yaml").write_text(yaml.safe_dump({"name": "three", "run_dir": "runs/two", "steps": steps}))
+    assert main(["run", "three.yaml", "--dry-run"]) == 2
+    assert "more: --manifest: tiny/more.jsonl is missing from what model made" in capsys.readouterr().err
     shutil.move("tiny", "elsewhere")
     assert dry() == ["done", "to do"]
     shutil.move("elsewhere", "tiny")
