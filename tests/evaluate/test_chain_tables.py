@@ -7,7 +7,9 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
-from answer_files import write_report
+from answer_files import record, write_report
+
+from cogrl.evaluate.seeds import Answered
 
 EXPERIMENTS = Path(__file__).parents[2] / "experiments"
 CHAIN = {
@@ -82,6 +84,26 @@ def test_an_equal_reward_is_not_a_raised_one(chain):
     assert [(one["mean"], one["interval"]) for one in gains] == [(False, False), (False, False), (True, True)]
 
 
+def test_what_only_the_mean_says_is_not_said_of_the_whole_interval(chain):
+    """Four cells in which every claim is true, and one that spoils it: drawn twice, it turns them all."""
+
+    def answered(policy: str, good: dict[str, int], bad: dict[str, int], bad_tokens: int):
+        rows = []
+        for n in range(35):
+            spoilt = n >= 28
+            counts = bad if spoilt else good
+            tokens = {"A": 72, "B": bad_tokens if spoilt else 18}
+            rows.append(record(policy, n, {key: n % 7 < count for key, count in counts.items()}, tokens=tokens))
+        return Answered([rows])
+
+    module, _ = chain
+    distill = answered("distill", {"label": 5, "A": 5, "B": 5}, {"label": 5, "A": 5, "B": 3}, 45)
+    dr_sapo = answered("dr_sapo", {"label": 6, "A": 6, "B": 6}, {"label": 3, "A": 3, "B": 1}, 45)
+    stages = dict.fromkeys(module.STAGES, distill) | {"dr_sapo": dr_sapo}
+    judged = [one for one in module.claims(stages) if "text only" not in one["claim"]]
+    assert [(one["mean"], one["interval"]) for one in judged] == [(True, False)] * 6
+
+
 @pytest.mark.parametrize(
     ("heard", "verdict", "named"),
     [
@@ -96,8 +118,8 @@ def test_an_equal_reward_is_not_a_raised_one(chain):
 def test_text_only_is_at_chance_only_where_chance_lies_in_the_interval(chain, heard, verdict, named):
     module, root = chain
     answered = module.read_seeds([root / "runs/cogaudio_mini/seed0/report/answers.jsonl"])["sft"]
-    for record in answered.records[0]:
-        record["perceived_in_control"]["transcript"] = heard(record)
+    for line in answered.records[0]:
+        line["perceived_in_control"]["transcript"] = heard(line)
     found = module.at_chance("sft", answered)
     assert (found["interval"], found["mean"]) == (verdict, None)
     assert f"a label is named in {named}" in found["claim"]
