@@ -217,3 +217,9 @@ def test_rewards_are_built_from_plain_data():
 
 def test_the_offline_judge_is_the_default():
     assert isinstance(ImplicitReward().terms["empathy"].judge, OfflineJudge)
+
+
+def test_without_a_gold_emotion_naming_none_earns_nothing():
+    assert emotion_reward("I hear it.", "A", example(emotion=None)) == 0.0
+    assert emotion_reward(thought("anger, sharp voice", "Yes."), "A", example(emotion=None)) == 0.0
+    assert emotion_reward(thought("anger, sharp voice", "Yes."), "A", example()) == 1.0
