@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from cogrl.models.qwen2_audio import Qwen2Audio
 from cogrl.prompts import INSTRUCTIONS, heard, read, told, transcribed
 from cogrl.rollout.hf import HFEngine
 from cogrl.rollout.sampling import Sampling
@@ -15,6 +16,11 @@ from cogrl.types import EMOTIONS, Clip, ClipBatch, Completions, Conversation, Pr
 
 ROUTES = ["A", "B", "A", "B"]
 COUNTS = (3, 1, 2, 2)
+
+
+@pytest.fixture
+def policy(make):
+    return make()
 
 
 @pytest.fixture
@@ -147,10 +153,11 @@ def test_packed_prompts_equal_repeated_ones(make, dialogues):
 
 def test_each_clip_of_a_group_is_encoded_once(policy, dialogues):
     seen = []
-    policy.audio_tower.register_forward_hook(lambda module, args, out: seen.append(len(args[0])))
+    policy.audio_tower.register_forward_hook(lambda module, args, out: seen.append(out[0].shape))
     rollouts = HFEngine().sample(policy, dialogues, ROUTES, Sampling(max_new_tokens=3), group_size=4)
     policy.token_logprobs(rollouts.prompts, rollouts.completions, group_size=4)
-    assert seen == [sum(COUNTS)] * 2
+    policy.audio_embeds({name: value[: sum(COUNTS)] for name, value in rollouts.prompts.audio.items()})
+    assert seen == [seen[2]] * 3
 
 
 @torch.no_grad()
@@ -227,7 +234,8 @@ def test_the_text_only_control_reads_every_turn_and_the_teacher_how_it_was_said(
     assert read(replace(clip, history=())) == told(clip.example)
 
 
-def test_the_template_of_the_published_model_numbers_the_clips(policy, dialogues):
+def test_the_template_of_the_published_qwen2_audio_numbers_the_clips(tiny_policy_dir, dialogues):
+    policy = Qwen2Audio(str(tiny_policy_dir)).load()
     policy.processor.chat_template = policy.processor.default_chat_template
     text = said(encoded(policy, dialogues), policy, 0)
     assert text.startswith("<|im_start|>system\nYou are a helpful assistant.<|im_end|>\n<|im_start|>user\nAudio 1: <")
