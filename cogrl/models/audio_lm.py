@@ -99,15 +99,15 @@ class AudioLM(nn.Module, ABC):
             )
         self.model, self.processor = self.read_folder(self.path, getattr(torch, self.dtype_name))
         hearing = [p for part in self.ears for p in part.parameters() if p.requires_grad]
-        if self.lora is not None:
+        if not self.train_audio_tower:
+            self.audio_tower.requires_grad_(False)
+        if self.lora is not None:  # later than the tower: what lora.in_full names in it does train
             self.lora.inject(self.model)
             for parameter in hearing if self.train_audio_tower else ():
                 parameter.requires_grad_(True)  # injection froze all but the adapters
         if not self.train_language_model:
             self.model.model.language_model.requires_grad_(False)
             self.model.lm_head.requires_grad_(False)
-        if not self.train_audio_tower:
-            self.audio_tower.requires_grad_(False)
         if self.gradient_checkpointing:
             self.model.gradient_checkpointing_enable({"use_reentrant": False})
         return self

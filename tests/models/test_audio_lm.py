@@ -6,6 +6,7 @@ import torch
 
 from cogrl.models.lora import Lora
 from cogrl.models.qwen2_audio import Qwen2Audio
+from cogrl.models.qwen25_omni import Qwen25Omni
 from cogrl.prompts import INSTRUCTIONS
 from cogrl.types import Completions
 
@@ -176,3 +177,41 @@ def test_a_folder_without_a_model_names_the_command_that_makes_one(tmp_path):
 def test_an_unknown_dtype_is_refused():
     with pytest.raises(ValueError, match="dtype='float17'"):
         Qwen2Audio("x", dtype="float17")
+
+
+@torch.no_grad()
+def test_a_small_step_moves_the_adapters_of_a_half_precision_policy(make):
+    """A rate of 1e-6 on weights of 1e-2 is a change of one in ten thousand; bfloat16 knows one in 256."""
+    pytest.importorskip("peft", reason="adapters need the extra cogrl[lora]")
+    policy = make(lora=Lora(dropout=0.0), train_audio_tower=False, dtype="bfloat16")
+    trained = [p for p in policy.parameters() if p.requires_grad]
+    before = [p.normal_(0, 0.02).clone() for p in trained]
+    for p in trained:
+        p.grad = torch.ones_like(p)
+    torch.optim.AdamW(trained, lr=1e-6, weight_decay=0.0).step()
+    assert all((p != b).float().mean() > 0.9 for p, b in zip(trained, before, strict=True))
+
+
+@torch.no_grad()
+def test_saving_leaves_the_weights_under_the_adapters_as_they_are(make, tmp_path):
+    pytest.importorskip("peft", reason="adapters need the extra cogrl[lora]")
+    policy = make(lora=Lora(dropout=0.0), train_audio_tower=False, dtype="bfloat16")
+    for p in policy.parameters():
+        if p.requires_grad:
+            p.normal_(0, 0.2)
+    before = {name: value.clone() for name, value in policy.state_dict().items()}
+    policy.save(tmp_path)
+    assert all(torch.equal(value, before[name]) for name, value in policy.state_dict().items())
+    layer = policy.model.model.language_model.layers[0].self_attn.q_proj
+    added = layer.base_layer.weight.float() + layer.get_delta_weight("default").float()
+    merged = make(str(tmp_path), dtype="bfloat16").model.model.language_model.layers[0].self_attn.q_proj.weight
+    assert torch.equal(merged, added.bfloat16())
+
+
+def test_a_module_that_trains_in_full_is_not_frozen_with_the_tower_it_lies_in(tiny_omni_dir):
+    pytest.importorskip("peft", reason="adapters need the extra cogrl[lora]")
+    lora = Lora(in_full=r".*audio_tower\.proj")
+    policy = Qwen25Omni(str(tiny_omni_dir), lora=lora, train_audio_tower=False).load()
+    assert {n for n in trained(policy) if "lora" not in n} == {
+        f"model.model.audio_tower.proj.{x}" for x in ("weight", "bias")
+    }
