@@ -104,7 +104,8 @@ class Align(Sft):
         targets = self.targets(batch, routes)
         embeds = self.policy.prompt_embeds(prompts)
         student = self.policy.token_states(prompts, targets, embeds=embeds)
-        frames = mean_frames(embeds, last_clip(prompts.input_ids == self.policy.audio_token_id))
+        heard_last = last_clip(prompts.input_ids == self.policy.audio_token_id)
+        frames = mean_frames(embeds.to(self.emotion_head.weight.dtype), heard_last)
         terms = {
             "ce": (self.ce, lambda: self.response_loss(student, targets)),
             "kd": (self.kd, lambda: self.distillation(student, targets, batch, routes)),

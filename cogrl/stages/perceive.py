@@ -59,7 +59,8 @@ class Perceive(Stage):
     def loss_and_accuracy(self, batch: ClipBatch, mask_frames: int) -> tuple[Tensor, Tensor]:
         audio = {k: v.to(self.device) for k, v in self.policy.audio_tensors([c.waveform for c in batch.clips]).items()}
         audio["input_features"] = blank(audio["input_features"], mask_frames)
-        outputs = self.head(pool(*self.policy.audio_embeds(audio)))
+        frames, lengths = self.policy.audio_embeds(audio)
+        outputs = self.head(pool(frames.to(self.head.weight.dtype), lengths))
         examples = [clip.example for clip in batch.clips]
         emotion = torch.tensor([EMOTIONS.index(e.emotion) for e in examples], device=self.device)
         logits, dimensions = outputs[:, : len(EMOTIONS)], outputs[:, len(EMOTIONS) :]

@@ -4,9 +4,11 @@ from dataclasses import replace
 
 import pytest
 import torch
+from torch.nn.functional import cross_entropy
 
 from cogrl.models.lora import Lora
 from cogrl.models.qwen2_audio import Qwen2Audio
+from cogrl.objectives.attributes import ccc
 from cogrl.prompts import told
 from cogrl.rollout.sampling import Sampling
 from cogrl.stages import Align, Sft
@@ -45,6 +47,65 @@ def test_cross_entropy_alone_is_supervised_fine_tuning(ears_only, clips):
     sft.configure_model()
     loss = stage_of(ears_only, ce=Weight()).loss(batch, ROUTES)
     assert loss.item() == pytest.approx(sft.loss(batch, ROUTES).item(), rel=1e-5)
+
+
+def written_out(stage, batch, routes):
+    """The four terms by their formulas in float64, every logit at hand: T = 3 here."""
+    policy, examples = stage.policy, [clip.example for clip in batch.clips]
+    targets = policy.encode_targets([example.targets[route] for example, route in zip(examples, routes, strict=True)])
+    lengths = targets.mask.sum(1).tolist()
+
+    def logits(given):
+        states = policy.token_states(stage.encode(batch, routes, given), targets)
+        head, bias = policy.lm_head_weight.double(), policy.lm_head_bias.double()
+        return states.hidden[states.rows].double() @ head.T + bias
+
+    def by_sample(values):
+        return torch.stack([part.mean() for part in values.split(lengths)]).mean()
+
+    student = logits([clip.waveform for clip in batch.clips])
+    teacher = logits([told(example) for example in examples])
+    p, q = ((z / 3.0).log_softmax(-1) for z in (teacher, student))
+    first, second = (p, q) if stage.kd_direction == "forward" else (q, p)
+    heard = stage.encode(batch, routes, [clip.waveform for clip in batch.clips])
+    frames = mean_frames(policy.prompt_embeds(heard), heard.input_ids == policy.audio_token_id)
+    emotions = torch.tensor([EMOTIONS.index(example.emotion) for example in examples])
+    dimensions = torch.tensor([[example.valence, example.arousal, example.dominance] for example in examples])
+    return {
+        "ce": by_sample(cross_entropy(student, targets.ids[targets.mask], reduction="none")),
+        "kd": by_sample((first.exp() * (first - second)).sum(-1)),
+        "emotion": cross_entropy(stage.emotion_head(frames), emotions),
+        "dimensions": (stage.dimension_head(frames) - dimensions).square().mean(),
+    }
+
+
+@pytest.mark.parametrize("direction", ["forward", "reverse"])
+def test_the_loss_is_the_sum_of_its_terms_by_the_weights_of_the_step(ears_only, clips, monkeypatch, direction):
+    monkeypatch.setattr(Align, "global_step", 1)
+    weights = {"ce": Weight(0.5), "kd": Weight(7.0, 3.0, 4), "emotion": Weight(2.0, 0.0, 2), "dimensions": Weight(0.3)}
+    stage = stage_of(ears_only, **weights, kd_temperature=3.0, kd_direction=direction)
+    logged = {}
+    stage.log = lambda name, value, **_: logged.update({name: value.item()})
+    total = stage.loss(ClipBatch(clips), ROUTES).item()
+    terms = {name: term.item() for name, term in written_out(stage, ClipBatch(clips), ROUTES).items()}
+    assert logged == pytest.approx({f"align/{name}": value for name, value in terms.items()}, rel=1e-4)
+    expected = 0.5 * terms["ce"] + 6.0 * terms["kd"] + 1.0 * terms["emotion"] + 0.3 * terms["dimensions"]
+    assert total == pytest.approx(expected, rel=1e-4) and min(terms.values()) > 1e-2
+
+
+def test_without_settings_it_is_re_llms_loss_with_both_response_terms(ears_only):
+    stage = Align(ears_only)
+    assert [w.at(step) for w in (stage.ce, stage.kd, stage.emotion, stage.dimensions) for step in (0, 999)] == [1.0] * 8
+    assert (stage.kd_temperature, stage.kd_direction, stage.dimension_loss) == (2.0, "forward", "mse")
+
+
+def test_the_concordance_loss_can_be_asked_for_by_name(policy, clips):
+    stage = stage_of(policy, dimensions=Weight(), dimension_loss="ccc")
+    frames = torch.randn(4, policy.lm_head_weight.shape[1])
+    examples = [clip.example for clip in clips]
+    labels = torch.tensor([example.dimensions for example in examples])
+    expected = ccc(stage.dimension_head(frames), labels)
+    assert stage.dimension_error(frames, examples).item() == pytest.approx(expected.item())
 
 
 @pytest.mark.parametrize("direction", ["forward", "reverse"])
@@ -163,6 +224,14 @@ def test_the_heads_see_the_audio_frames_only(policy, clips):
     assert torch.allclose(frames, expected, atol=1e-6)
     loss = stage.loss(batch, ROUTES)
     loss.backward()
+    assert stage.emotion_head.weight.grad.abs().sum() > 0 and stage.dimension_head.weight.grad.abs().sum() > 0
+
+
+def test_the_heads_learn_from_the_frames_of_a_half_precision_policy(tiny_policy_dir, clips):
+    policy = Qwen2Audio(str(tiny_policy_dir), dtype="bfloat16", train_language_model=False)
+    stage = stage_of(policy, emotion=Weight(), dimensions=Weight())
+    stage.loss(ClipBatch(clips), ROUTES).backward()
+    assert stage.emotion_head.weight.dtype == torch.float32
     assert stage.emotion_head.weight.grad.abs().sum() > 0 and stage.dimension_head.weight.grad.abs().sum() > 0
 
 

@@ -7,6 +7,7 @@ import pytorch_lightning as pl
 import torch
 
 from cogrl.data.module import AudioData
+from cogrl.models.qwen2_audio import Qwen2Audio
 from cogrl.rollout.sampling import Sampling
 from cogrl.stages import Perceive, Sft
 from cogrl.stages.stage import Optim
@@ -95,6 +96,14 @@ def test_perceive_without_dimensions_learns_emotion_alone(policy, clips):
     bare = [replace(c, example=replace(c.example, valence=None, arousal=None, dominance=None)) for c in clips]
     loss, _ = stage.loss_and_accuracy(_batch(bare), mask_frames=0)
     assert loss.isfinite()
+
+
+def test_perceive_hears_through_a_half_precision_policy(tiny_policy_dir, clips):
+    stage = Perceive(Qwen2Audio(str(tiny_policy_dir), dtype="bfloat16"))
+    stage.configure_model()
+    loss, _ = stage.loss_and_accuracy(_batch(clips), mask_frames=0)
+    loss.backward()
+    assert stage.head.weight.grad.abs().sum() > 0 and stage.policy.audio_tower.conv1.weight.grad.abs().sum() > 0
 
 
 def test_perceive_trains_the_tower_and_leaves_the_language_model_alone(policy, smoke_corpus):
