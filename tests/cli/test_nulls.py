@@ -17,6 +17,21 @@ def test_only_a_null_below_a_stages_own_keys_is_written_otherwise():
     ]
     for given in (["--model.policy.lora=null"], ["--model.policy.lora", "~"]):
         assert with_nulls([*given, "--x=1"]) == ['--model={"policy": {"lora": null}}', "--x=1"]
+    plain = [
+        "--model.policy.emotion={}",
+        "--model.policy.emotion.encoder=",
+        "--model.x.y={",
+        '--model.policy={"a": null}',
+    ]
+    assert with_nulls(plain) == plain
+
+
+def test_a_null_inside_the_value_of_a_nested_key_is_written_otherwise_too():
+    expected = ['--model={"reward": {"client": {"cache": null, "rate": 1e-05}}}']
+    for given in ('{"cache": null, "rate": 1e-05}', "{cache: ~, rate: 1e-5}"):
+        assert with_nulls([f"--model.reward.client={given}"]) == expected
+        assert with_nulls(["--model.reward.client", given]) == expected
+    assert with_nulls(["--model.a.b=[1, null]"]) == ['--model={"a": {"b": [1, null]}}']
 
 
 @pytest.fixture
@@ -43,6 +58,8 @@ def test_its_neighbours_stay_and_later_flags_win(resolved):
     lora = resolved("--model.policy.lora=null", "--model.policy.lora.rank=4", policy="qwen2_audio")["policy"]
     assert lora["init_args"]["lora"]["rank"] == 4
     judged = resolved("--model.reward.client.cache=null", reward="http_judge")["reward"]["init_args"]
+    inside = resolved('--model.reward.client={"cache": null}', reward="http_judge")["reward"]["init_args"]
+    assert judged == inside
     assert judged["client"]["cache"] is None and judged["client"]["concurrency"] == 64 and judged["deadline_s"] == 60
 
 
