@@ -6,6 +6,7 @@ from typing import Any
 
 import yaml
 from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 
 
 def with_nulls(args: Sequence[str]) -> list[str]:
@@ -39,7 +40,7 @@ def read(value: str) -> Any:
         return value
     try:
         return OmegaConf.to_container(OmegaConf.create(value))
-    except yaml.YAMLError:
+    except (yaml.YAMLError, OmegaConfBaseException):
         return value  # the parser says what is wrong with it
 
 

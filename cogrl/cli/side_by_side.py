@@ -30,8 +30,9 @@ def side_by_side(commands: Mapping[str, Sequence[str]], root: Path, at_once: int
                 args = [sys.executable, "-m", "cogrl.cli.main", *waiting.pop(name)]
                 running[name] = subprocess.Popen(args, cwd=root, env=os.environ | {"OMP_NUM_THREADS": "1"})
             time.sleep(_LOOK_EVERY_S)
-            failed += [name for name, process in running.items() if process.poll()]
-            running = {name: process for name, process in running.items() if process.poll() is None}
+            ended = {name: status for name, process in running.items() if (status := process.poll()) is not None}
+            failed += [name for name, status in ended.items() if status]
+            running = {name: process for name, process in running.items() if name not in ended}
     finally:
         for process in running.values():
             process.wait()

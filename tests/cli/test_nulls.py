@@ -21,6 +21,7 @@ def test_only_a_null_below_a_stages_own_keys_is_written_otherwise():
         "--model.policy.emotion={}",
         "--model.policy.emotion.encoder=",
         "--model.x.y={",
+        '--model.x.z={"a": "${"}',
         '--model.policy={"a": null}',
     ]
     assert with_nulls(plain) == plain

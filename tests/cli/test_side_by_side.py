@@ -57,6 +57,21 @@ def test_after_a_failure_no_other_is_started_and_what_runs_is_waited_for(root):
     assert log.endswith("-two ") and "three" not in log
 
 
+def test_a_failure_between_two_looks_is_seen(root, monkeypatch):
+    """A process that ends while the running ones are counted must not leave unnoticed."""
+
+    class Ending(subprocess.Popen):
+        looks = 0
+
+        def poll(self):
+            status, self.looks = self.wait(), self.looks + 1
+            return None if self.looks == 1 else status  # still running at the first look, ended at the next
+
+    monkeypatch.setattr(subprocess, "Popen", Ending)
+    with pytest.raises(RuntimeError, match=r"^one failed"):
+        side_by_side({"one": ["one", "0", "3"]}, root)
+
+
 def test_ctrl_c_waits_for_what_runs(root):
     code = (
         "import sys; from pathlib import Path; from cogrl.cli.side_by_side import side_by_side\n"
