@@ -38,7 +38,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     corpus.set_defaults(build=lime_mini)
     model = targets.add_parser("tiny-model", help="a small random policy with its own tokenizer")
     model.add_argument("--family", choices=_FAMILIES, default="qwen2_audio", help="default: %(default)s")
-    model.add_argument("--out", type=Path, default=Path("models/tiny"))
+    model.add_argument("--out", type=Path, help="default: models/tiny, or models/tiny-omni for that family")
     model.add_argument(
         "--manifest", type=Path, default=Path("data/lime-mini/sft.jsonl"), help="texts for the tokenizer"
     )
@@ -84,7 +84,8 @@ def tiny_model(options: argparse.Namespace) -> None:
     modules = [import_module(f"cogrl.models.{name}") for name in _FAMILIES[options.family]]
     source = "".join(Path(module.__file__).read_text(encoding="utf-8") for module in modules)
     recipe = digest([options.seed, sizes, corpus, source])
-    out, unfinished, note = options.out, options.out.with_name(options.out.name + ".part"), options.out / "build.json"
+    out = options.out or Path("models", _FAMILIES[options.family][-1].replace("_", "-"))
+    unfinished, note = out.with_name(out.name + ".part"), out / "build.json"
     if out.exists() and any(out.iterdir()) and not note.is_file():
         raise FileExistsError(f"{out} exists and is no earlier build; remove it or choose another --out")
     if note.is_file() and json.loads(note.read_text())["recipe"] == recipe and (out / "config.json").is_file():

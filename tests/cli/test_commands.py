@@ -56,6 +56,15 @@ def test_building_a_model_twice_does_the_work_once(workdir, smoke_corpus, small_
     assert [path.name for path in workdir.glob("tiny*")] == ["tiny"]
 
 
+def test_models_of_two_families_do_not_replace_each_other(workdir, smoke_corpus, small_model):
+    args = ["build", "tiny-model", "--manifest", str(smoke_corpus / "sft.jsonl"), *small_model]
+    assert main(args) == 0 and main([*args, "--family", "qwen25_omni"]) == 0
+    kinds = {
+        path.name: json.loads((path / "config.json").read_text())["model_type"] for path in Path("models").iterdir()
+    }
+    assert kinds == {"tiny": "qwen2_audio", "tiny-omni": "qwen2_5_omni_thinker"}
+
+
 def test_a_model_is_not_written_over_something_else(workdir, smoke_corpus, small_model, capsys):
     (workdir / "tiny").mkdir()
     (workdir / "tiny" / "thesis.txt").write_text("do not lose me")
