@@ -21,7 +21,7 @@ def test_the_scan_finds_a_planted_label():
 
 @pytest.mark.parametrize("route", ["A", "B"])
 def test_prompts_name_no_emotion(policy, smoke_corpus, route):
-    manifests = [smoke_corpus / f"{split}.jsonl" for split in ("sft", "rl", "test", "conflict")]
+    manifests = [smoke_corpus / f"{split}.jsonl" for split in ("sft", "rl", "val", "test", "conflict")]
     examples = [e for manifest in manifests for e in read_manifest(manifest)]
     heard = [load_audio(e.audio, name=e.id) for e in examples]
     names = [e.id for e in examples]

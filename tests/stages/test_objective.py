@@ -55,6 +55,16 @@ def test_an_update_has_the_loss_and_gradient_of_the_written_objective(tiny_polic
     assert (ours - truth).norm() < 1e-5 * truth.norm()
 
 
+def test_without_settings_the_temperatures_are_sapos_and_the_routes_weigh_the_same(policy, rollouts):
+    stage = DrSapo(policy)
+    config = stage.objective(rollouts)
+    assert (
+        config.kind == "sapo" and (config.tau_pos == 1.0).all() and torch.allclose(config.tau_neg, torch.tensor(1.05))
+    )
+    assert (stage.group_size, stage.updates_per_rollout, stage.passes) == (8, 2, 1)
+    assert stage.routes == ("A", "B") and stage.route_weights == {"A": 1.0, "B": 1.0}
+
+
 def test_the_head_of_the_policy_computes_its_updates_and_its_scores(policy, rollouts):
     stage = DrSapo(policy, sampling=SAMPLING, group_size=3)
     policy.head = "triton"  # which a CPU can not
