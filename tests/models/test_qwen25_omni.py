@@ -176,3 +176,23 @@ def test_a_tokenizer_that_can_not_speak_of_audio_is_refused(omni, tmp_path, lost
         (tmp_path / "tokenizer_config.json").write_text(json.dumps(kept))
     with pytest.raises(ValueError, match=expected):
         AudioFrontEnd.from_pretrained(tmp_path)
+
+
+@torch.no_grad()
+def test_the_files_that_transformers_4_wrote_are_read_alike(omni, whole_dir, clips):
+    """The published folder is of that time: rotary settings in two keys, special tokens by name, Qwen's tokenizer."""
+    config = json.loads((whole_dir / "config.json").read_text())
+    text = config["thinker_config"]["text_config"]
+    rotary = text.pop("rope_parameters")
+    text["rope_theta"] = 1e4
+    text["rope_scaling"] = {"mrope_section": rotary["mrope_section"], "rope_type": "default", "type": "default"}
+    (whole_dir / "config.json").write_text(json.dumps(config | {"architectures": ["Qwen2_5OmniModel"]}))
+    tokens = json.loads((whole_dir / "tokenizer_config.json").read_text())
+    named = {name: value for name, value in tokens.items() if name.startswith("audio_")}
+    tokens |= {"tokenizer_class": "Qwen2Tokenizer", "extra_special_tokens": named}
+    (whole_dir / "tokenizer_config.json").write_text(json.dumps(tokens))
+    thinker = Qwen25Omni(str(whole_dir)).load()
+    assert thinker.model.config.text_config.rope_parameters["rope_theta"] == 1e4
+    assert torch.equal(encoded(thinker, clips)[0].input_ids, encoded(omni, clips)[0].input_ids)
+    omni.model.model.language_model.rotary_emb = thinker.model.model.language_model.rotary_emb
+    assert torch.equal(logprobs(thinker, clips), logprobs(omni, clips))
