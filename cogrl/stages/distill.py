@@ -52,8 +52,11 @@ class Distill(Sft):
         usable = torch.tensor([text is not None for text in openings], device=words.mask.device)
         words = Completions(words.ids, words.mask & usable[:, None])
         self.log("distill/thoughts", usable.float().mean(), batch_size=len(batch))
+        was_training = policy.training
+        policy.eval()  # the teacher speaks without dropout, as it sampled
         with torch.no_grad():
             states = policy.token_states(thoughts.prompts, self.after(openings, words))
+        policy.train(was_training)
         student = policy.token_states(answers.prompts, words)
         head, bias = policy.lm_head_weight, policy.lm_head_bias
         return sequence_kl(

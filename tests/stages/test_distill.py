@@ -5,6 +5,8 @@ import copy
 import pytest
 import torch
 
+from cogrl.models.lora import Lora
+from cogrl.models.qwen2_audio import Qwen2Audio
 from cogrl.rollout.sampling import Sampling
 from cogrl.stages import Distill, Sft
 from cogrl.stages.distill import opening, without_end
@@ -96,6 +98,29 @@ def test_the_teacher_takes_no_gradient(policy, clips):
     )
     stage.self_distillation(batch).backward()
     assert torch.allclose(policy.lm_head_weight.grad, ours, rtol=1e-4, atol=1e-8)
+
+
+def test_only_the_student_has_dropout(tiny_policy_dir, clips):
+    pytest.importorskip("peft", reason="adapters need the extra cogrl[lora]")
+    policy = Qwen2Audio(str(tiny_policy_dir), lora=Lora(dropout=0.5)).load()
+    with torch.no_grad():
+        for name, parameter in policy.named_parameters():
+            if "lora_B" in name:
+                parameter.normal_(0, 0.3)
+    stage = stage_of(policy, [THOUGHT + "x"], ["Oh dear."], on_policy=1.0)
+    policy.train()
+    hidden, token_states = {"student": [], "teacher": []}, policy.token_states
+
+    def spy(prompts, words):
+        states = token_states(prompts, words)
+        hidden["student" if torch.is_grad_enabled() else "teacher"].append(states.hidden.detach())
+        return states
+
+    policy.token_states = spy
+    for _ in range(2):
+        stage.self_distillation(ClipBatch(clips[:1]))
+    assert torch.equal(*hidden["teacher"]) and not torch.equal(*hidden["student"])
+    assert policy.training
 
 
 def test_clips_without_a_usable_thought_teach_nothing(policy, clips):
