@@ -50,12 +50,17 @@ class RLStage(Stage, ABC):
         super().__init__(policy, **shared)
         if group_size < 2:
             raise ValueError(f"group_size={group_size}: a group needs at least 2 completions to be compared")
+        if min(updates_per_rollout, passes) < 1:
+            raise ValueError(f"updates_per_rollout={updates_per_rollout} and passes={passes} must be at least 1")
         if updates_per_rollout % passes:
             raise ValueError(f"updates_per_rollout={updates_per_rollout} is not a multiple of passes={passes}")
         if updates_per_rollout == 1:
             warnings.warn("updates_per_rollout=1: every ratio is 1, so the gate (or clip) is inert", stacklevel=2)
         self.group_size, self.routes = group_size, tuple(routes)
         self.updates_per_rollout, self.passes = updates_per_rollout, passes
+        unknown = [route for route in route_weights or {} if route not in self.routes]
+        if not self.routes or unknown:
+            raise ValueError(f"routes={self.routes}, route_weights={route_weights}: weights are of the routes in use")
         self.route_weights = {route: 1.0 for route in self.routes} | (route_weights or {})
         self.variance_tolerance, self.resamples = variance_tolerance, resamples
         self.buffer: list[Rollouts] = []

@@ -187,7 +187,15 @@ def test_an_inert_gate_is_said_aloud(policy):
 
 
 @pytest.mark.parametrize(
-    "bad, message", [({"group_size": 1}, "at least 2"), ({"updates_per_rollout": 3, "passes": 2}, "not a multiple")]
+    "bad, message",
+    [
+        ({"group_size": 1}, "at least 2"),
+        ({"updates_per_rollout": 3, "passes": 2}, "not a multiple"),
+        ({"updates_per_rollout": 0}, "must be at least 1"),
+        ({"passes": 0}, "must be at least 1"),
+        ({"routes": ()}, "routes in use"),
+        ({"routes": ("A",), "route_weights": {"B": 0.5}}, "routes in use"),
+    ],
 )
 def test_impossible_loops_are_refused(policy, bad, message):
     with pytest.raises(ValueError, match=message):
