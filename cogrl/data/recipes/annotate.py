@@ -75,10 +75,13 @@ def annotate_manifest(manifest: Path, out: Path, annotator: Annotator) -> Annota
 
     Rejected lines are left out and listed in `<out>.rejected.jsonl` with their reasons. Raises ConnectionError, and
     writes nothing, when answers did not come: a corpus must not shrink because a server was down. Run again, then;
-    what was answered is not asked again. Raises ValueError when every line was rejected.
+    what was answered is not asked again. Lines without an emotion are rejected. Raises ValueError when every line was.
     """
     examples = read_manifest(manifest)
-    made = annotator.annotate([Utterance(e.id, e.text, e.emotion, e.intensity, e.scenario) for e in examples])
+    labelled = [e for e in examples if e.emotion is not None]
+    made = annotator.annotate([Utterance(e.id, e.text, e.emotion, e.intensity, e.scenario) for e in labelled])
+    unlabelled = {e.id: "has no emotion to write about" for e in examples if e.emotion is None}
+    made = replace(made, rejected={**made.rejected, **unlabelled})
     if made.unanswered:
         first, reason = next(iter(made.unanswered.items()))
         raise ConnectionError(
