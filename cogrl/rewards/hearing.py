@@ -26,8 +26,13 @@ class Hearing:
         return 0.0
 
     def questions(self, example: Example) -> list[Question]:
-        """What there is to ask: about the reply, about the steps, both or nothing."""
+        """What there is to ask: about the reply, about the steps, both or nothing.
+
+        Raises ValueError for a line without an emotion: without it the judge would grade the words alone.
+        """
         text, emotion = example.text, example.emotion
+        if emotion is None:
+            raise ValueError(f"{example.where} ({example.id}): no emotion, which the judge has to know; leave it out")
         about_reply = [empathy_question(text, emotion, self.reply)] if self.reply is not None else []
         about_steps = [steps_question(text, emotion, example.scenario, self.steps)] if self.steps else []
         return about_reply + about_steps

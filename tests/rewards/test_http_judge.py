@@ -117,6 +117,12 @@ def test_what_has_no_reply_and_no_step_is_worth_nothing_and_is_not_asked_about(s
     assert scores.metrics["judge/failed"] == 0.0 and math.isnan(scores.metrics["judge/latency_s"])
 
 
+def test_a_judge_is_never_asked_without_the_emotion_of_the_voice(server, client):
+    with pytest.raises(ValueError, match=r"m\.jsonl:7 \(u1\): no emotion, which the judge has to know"):
+        HttpJudgeReward(client, max_failures=1.0).score(["I hear that."], ["B"], [example(emotion=None)])
+    assert server.stats()["requests"] == 0
+
+
 def test_an_empty_batch_has_empty_scores(client):
     assert HttpJudgeReward(client).score([], [], []).total.shape == (0,)
     with pytest.raises(ValueError):
