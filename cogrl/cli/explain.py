@@ -56,7 +56,10 @@ def read_sources(args: Sequence[str]) -> Iterator[tuple[str, dict[str, Any]]]:
 
 def read_source(name: str, value: str) -> Iterator[tuple[str, dict[str, Any]]]:
     if name not in ("-c", "--config"):
-        nested: Any = yaml.safe_load(value)
+        try:
+            nested: Any = yaml.safe_load(value)
+        except yaml.YAMLError as error:
+            raise ValueError(f"{name}={value}: not YAML: {error}") from error
         for part in reversed(name.lstrip("-").removesuffix("+").split(".")):
             nested = {part: nested}
         yield name, nested

@@ -22,7 +22,7 @@ def overlaid(base: DictConfig, file: Path, keys: Iterable[str]) -> DictConfig:
 
     Raises FileNotFoundError, or ValueError naming the file, the key and the nearest valid one.
     """
-    changes = read_overlay(file)
+    changes = read_mapping(file, "overlay")
     check(changes, keys, "", file)
     check(changes.get("vars", {}), base.get("vars", {}), "vars.", file)
     merged = OmegaConf.merge(base, {key: value for key, value in changes.items() if key != "steps"})
@@ -32,9 +32,10 @@ def overlaid(base: DictConfig, file: Path, keys: Iterable[str]) -> DictConfig:
     return merged
 
 
-def read_overlay(file: Path) -> dict[str, Any]:
+def read_mapping(file: Path, kind: str) -> dict[str, Any]:
+    """The keys and values of a file, `${…}` not filled in. Raises FileNotFoundError, or ValueError naming the file."""
     if not file.is_file():
-        raise FileNotFoundError(f"{file}: no such overlay file")
+        raise FileNotFoundError(f"{file}: no such {kind} file")
     try:
         values = OmegaConf.to_container(OmegaConf.load(file))
     except (yaml.YAMLError, OSError) as error:

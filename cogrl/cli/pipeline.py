@@ -12,7 +12,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from cogrl.callbacks.mlflow_store import DEFAULT_STORE, absolute_uri
 from cogrl.cli.nearest import nearest
-from cogrl.cli.overlay import FIT_KEYS, overlaid
+from cogrl.cli.overlay import FIT_KEYS, overlaid, read_mapping
 
 PARENT_RUN = "{parent_run}"
 """Stands in a command for the id of the pipeline's MLflow run, which is known only when it runs."""
@@ -64,9 +64,7 @@ def read_pipeline(file: Path, changes: Sequence[str] = (), overlays: Sequence[Pa
 
     Raises FileNotFoundError, or ValueError naming the file, the key and the nearest valid key.
     """
-    if not file.is_file():
-        raise FileNotFoundError(f"{file}: no such pipeline file")
-    config, where = OmegaConf.load(file), " + ".join(map(str, (file, *overlays)))
+    config, where = OmegaConf.create(read_mapping(file, "pipeline")), " + ".join(map(str, (file, *overlays)))
     check_keys(config, _PIPELINE_KEYS, ("name", "run_dir", "steps"), str(file))
     for overlay in overlays:
         config = overlaid(config, overlay, _PIPELINE_KEYS)
@@ -100,6 +98,11 @@ def read_step(values: Mapping[str, Any], run_dir: Path, shared: Sequence[str], f
         raise ValueError(f"{where}: needs either `command` or `fit`")
     notes = run_dir / "steps" / values["name"]
     if "command" in values:
+        if not isinstance(values["command"], list):
+            raise ValueError(
+                f"{where}: `command` holds the words of a cogrl command, got {values['command']!r}; write them as a "
+                "list, such as [build, lime-mini]"
+            )
         args = tuple(str(word) for word in values["command"])
         named = [word.partition("=")[2] for word in args]  # --policy NAME=DIR
         return Step(values["name"], args, notes, None, (*args, *named))

@@ -98,6 +98,7 @@ def test_a_file_that_is_wrong_only_together_with_a_later_class_is_still_found(co
         (["--trainer.max_stps=3"], "--trainer.max_stps: unknown key 'trainer.max_stps'; did you mean 'max_steps'?"),
         (["--model.policy.pth", "x"], "--model.policy.pth: unknown key 'model.policy.pth'; did you mean 'path'?"),
         (["--model.optim.lr=fast"], "--model.optim.lr: model.optim.lr: 'fast' is not of type float"),
+        (["--model.optim={lr: 1"], "--model.optim={lr: 1: not YAML: "),
         (["--config", "missing.yaml"], "--config missing.yaml: no such file"),
         (["--ckpt_path=last"], "does not exist; leave the option out to start afresh"),
         (["--ckpt_path=other.ckpt"], "--ckpt_path other.ckpt"),

@@ -156,6 +156,21 @@ def test_what_only_the_whole_shows_names_all_files(base):
         read_pipeline(base, (), [Path("none.yaml")])
 
 
+@pytest.mark.parametrize(
+    ("content", "expected"),
+    [("steps: [", "can not be read as YAML"), ("- a", "must hold keys and values, got a list"), ("3", "as YAML")],
+)
+def test_a_base_that_is_no_mapping_is_refused_by_name(base, content, expected):
+    base.write_text(content)
+    with pytest.raises(ValueError, match=rf"^base\.yaml: .*{expected}"):
+        read_pipeline(base)
+
+
+def test_a_step_without_its_command_is_refused(base):
+    with pytest.raises(ValueError, match=r"step make: `command` holds the words of a cogrl command, got None"):
+        read(base, "steps: {make: {command: null}}")
+
+
 def test_a_base_that_lacks_its_steps_is_refused_before_any_overlay(base, workdir):
     base.write_text(yaml.safe_dump({"name": "x", "run_dir": "y"}))
     with pytest.raises(ValueError, match=r"^base\.yaml: missing key 'steps'"):
