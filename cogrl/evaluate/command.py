@@ -51,6 +51,13 @@ def main(args: argparse.Namespace) -> None:
     args.out.mkdir(parents=True, exist_ok=True)  # refused now, not after all the answers
     examples = heard_turns(read_manifest(args.data)[: args.limit], args.history)
     polar = heard_turns(polar_examples(args.conflict)[: args.limit], args.history) if args.conflict else []
+    unlabelled = [example for example in (*examples, *polar) if example.emotion is None]
+    if unlabelled:
+        first = unlabelled[0]
+        raise ValueError(
+            f"{first.where} ({first.id}): no emotion, as {len(unlabelled)} of {len(examples) + len(polar)} lines have "
+            "none; answers are compared with it: leave such lines out"
+        )
     raters = {name: found.levels for name, found in load_all(args.epitome).items()} if args.epitome else {}
     reward = DualRouteReward(ExplicitReward(), ImplicitReward())
     evaluations = []
