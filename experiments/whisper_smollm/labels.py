@@ -1,6 +1,6 @@
 """Which emotion does a policy find most likely as the first word of its thought? Seven scores a clip, nothing sampled.
 
-python experiments/whisper_smollm/labels.py POLICY data/lime-mini/test.jsonl --cells 16
+python experiments/whisper_smollm/labels.py POLICY data/lime-mini/test.jsonl --cells 9
 """
 
 import argparse

@@ -58,6 +58,13 @@ def test_every_file_starts_a_run_that_makes_a_step(command, workdir, kind, choic
     assert math.isfinite(run.data.metrics["train/loss"])
 
 
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_policy_file_of_billions_starts_every_stage_in_the_precision_it_names(command, workdir, stage):
+    pytest.importorskip("peft", reason="adapters need the extra cogrl[lora]")
+    assert main(command("fit", "--trainer.logger=false", stage=stage, policy="qwen25_omni")) == 0
+    assert '"dtype": "bfloat16"' in (workdir / "run" / "export" / "config.json").read_text()
+
+
 def test_sharding_is_configured_as_lightning_takes_it(command):
     strategy = printed(command("fit", "--model.policy.dtype=float32", trainer="zero2"))["trainer"]["strategy"]
     assert strategy["class_path"].endswith("DeepSpeedStrategy")
