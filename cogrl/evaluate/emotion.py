@@ -118,7 +118,7 @@ def sampled_replies(
 
 @dataclass(frozen=True)
 class Evaluation:
-    """One policy on one manifest: both routes on the voice, route A on each control.
+    """One policy on one manifest: both routes on the voice and on each control.
 
     `samples` holds sampled route-B replies of each clip (None: none were drawn), `levels[mechanism][route]` the
     EPITOME level of each reply. `polar` is the same policy on other clips, with polar words: accuracy by part (see
@@ -128,7 +128,7 @@ class Evaluation:
     name: str
     clips: Sequence[Clip]
     routes: dict[Route, Answers]
-    controls: dict[str, Answers]
+    controls: dict[str, dict[Route, Answers]]
     samples: Sequence[Sequence[str]] | None = None
     levels: Mapping[str, Mapping[Route, np.ndarray]] = field(default_factory=dict)
     polar: "Evaluation | None" = None
@@ -174,17 +174,18 @@ def evaluate_policy(
     draws: int = 2,
     raters: Mapping[str, Rater] | None = None,
 ) -> Evaluation:
-    """Answer every clip on both routes, and route A under the text-only, the silence and the shuffled-audio control.
+    """Answer every clip on both routes: the voice, and the text-only, the silence and the shuffled-audio control.
 
     `draws` sampled route-B replies a clip measure the response difference (0: not measured). `raters` are the EPITOME
     classifiers by mechanism.
     """
     policy.eval()
-    routes = {r: answer(policy, clips, r, reward, max_new_tokens=max_new_tokens, judge=judge) for r in ROUTES}
-    controls = {
-        control: answer(policy, clips, "A", reward, hearing, max_new_tokens, judge=judge)
-        for control, hearing in CONTROLS.items()
-    }
+
+    def both_routes(hearing: Hearing) -> dict[Route, Answers]:
+        return {r: answer(policy, clips, r, reward, hearing, max_new_tokens, judge=judge) for r in ROUTES}
+
+    routes = both_routes(voice)
+    controls = {name: both_routes(hearing) for name, hearing in CONTROLS.items()}
     samples = sampled_replies(policy, clips, "B", draws, max_new_tokens) if draws else None
     words = [clip.example.text for clip in clips]
     levels = {

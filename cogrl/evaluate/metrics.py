@@ -6,7 +6,7 @@ from dataclasses import asdict
 
 import numpy as np
 
-from cogrl.evaluate.emotion import Evaluation
+from cogrl.evaluate.emotion import Answers, Evaluation
 from cogrl.evaluate.groups import follow_and_stay, response_difference
 from cogrl.evaluate.polarity import PARTS, part
 from cogrl.evaluate.stats import (
@@ -16,7 +16,7 @@ from cogrl.evaluate.stats import (
     bootstrap_unweighted_accuracy,
     signed_rank,
 )
-from cogrl.types import ROUTES, Emotion
+from cogrl.types import ROUTES, Emotion, Route
 
 Figure = dict[str, float | int | None]
 """`{mean, low, high, n}`: n values; None where there is no figure (n = 0, or the interval of one cell)."""
@@ -26,25 +26,18 @@ def metrics(evaluation: Evaluation) -> dict[str, Figure]:
     """Every figure of one policy by name.
 
     `emotion_accuracy` (the label of route A; WA), `ua`, `accuracy_<part>`, `follow`, `stay`, `semantic_dominance_gap`;
-    the same with `_<control>` for the controls; `reply_accuracy_<route>` and `gap_reply_<route>` for what the reply
-    answers; `reward`, `empathy` (in [0, 1]), `tokens`, `format` by route; `response_*`; `<mechanism>_<route>`.
+    `reply_accuracy_<route>` and `gap_reply_<route>` for what the reply answers; `reward`, `empathy` (in [0, 1]),
+    `tokens`, `format` by route; all of these with `_<control>` for the controls; `response_*`; `<mechanism>_<route>`.
     Whatever has a part in its name is measured on `evaluation.polar` where there is one.
     """
     e = evaluation
-    found = _hearing(e, e.routes["A"].perceived, "")
-    for name, answers in e.controls.items():
-        found |= _hearing(e, answers.perceived, f"_{name}")
-    found |= _parts(e.polar or e)
-    for route in ROUTES:
-        answers = e.routes[route]
-        found[f"reply_accuracy_{route}"] = _mean(e.answered(answers), e.cells)
-        found[f"gap_reply_{route}"] = _gap(e, answers.replied)["semantic_dominance_gap"]
-        found[f"reward_{route}"] = _mean(answers.reward, e.cells)
-        found[f"empathy_{route}"] = _mean(answers.terms["empathy"], e.cells)
-        found[f"format_{route}"] = _mean(answers.terms["format"], e.cells)
-        found[f"tokens_{route}"] = _mean(np.array(answers.tokens, dtype=float), e.cells)
-        for mechanism, levels in e.levels.items():
-            found[f"{mechanism}_{route}"] = _mean(levels[route], e.cells)
+    found = _parts(e.polar or e)
+    for suffix, routes in _hearings(e).items():
+        found |= _heard(e, routes["A"].perceived, suffix)
+        for route, answers in routes.items():
+            found |= _answered(e, answers, f"{route}{suffix}")
+    for mechanism, levels in e.levels.items():
+        found |= {f"{mechanism}_{route}": _mean(levels[route], e.cells) for route in ROUTES}
     return found | _routes(e) | _responses(e)
 
 
@@ -87,18 +80,35 @@ def _mean(values: np.ndarray, cells: Sequence[str]) -> Figure:
     return figure(bootstrap_mean(np.asarray(values)[kept], [cells[i] for i in kept]), len(kept))
 
 
-def _hearing(e: Evaluation, perceived: Sequence[Emotion | None], suffix: str) -> dict[str, Figure]:
+def _hearings(e: Evaluation) -> dict[str, dict[Route, Answers]]:
+    """Both routes by what they heard, under the end of their figures' names: nothing for the voice itself."""
+    return {"": e.routes} | {f"_{name}": routes for name, routes in e.controls.items()}
+
+
+def _heard(e: Evaluation, perceived: Sequence[Emotion | None], suffix: str) -> dict[str, Figure]:
     hits = np.array([float(guess == label) for guess, label in zip(perceived, e.labels, strict=True)])
     ua = bootstrap_unweighted_accuracy(e.labels, perceived, e.cells)
     found = {"emotion_accuracy": _mean(hits, e.cells), "ua": figure(ua, len(hits))} | _gap(e, perceived)
     return {name + suffix: value for name, value in found.items()}
 
 
+def _answered(e: Evaluation, answers: Answers, name: str) -> dict[str, Figure]:
+    return {
+        f"reply_accuracy_{name}": _mean(e.answered(answers), e.cells),
+        f"gap_reply_{name}": _gap(e, answers.replied)["semantic_dominance_gap"],
+        f"reward_{name}": _mean(answers.reward, e.cells),
+        f"empathy_{name}": _mean(answers.terms["empathy"], e.cells),
+        f"format_{name}": _mean(answers.terms["format"], e.cells),
+        f"tokens_{name}": _mean(np.array(answers.tokens, dtype=float), e.cells),
+    }
+
+
 def _parts(e: Evaluation) -> dict[str, Figure]:
-    """Accuracy where words and voice conflict, agree, or one has no sentiment: of label, of controls and of replies."""
-    hits = {"accuracy_{}": e.correct(e.routes["A"])}
-    hits |= {f"accuracy_{{}}_{control}": e.correct(answers) for control, answers in e.controls.items()}
-    hits |= {f"reply_accuracy_{{}}_{route}": e.answered(e.routes[route]) for route in ROUTES}
+    """Accuracy of labels and replies where words and voice conflict, agree, or one of them has no sentiment."""
+    hits = {}
+    for suffix, routes in _hearings(e).items():
+        hits[f"accuracy_{{}}{suffix}"] = e.correct(routes["A"])
+        hits |= {f"reply_accuracy_{{}}_{route}{suffix}": e.answered(answers) for route, answers in routes.items()}
     found, parts = {}, [part(example) for example in e.examples]
     for name in PARTS:
         rows = [i for i, value in enumerate(parts) if value == name]

@@ -7,12 +7,12 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
 
-from cogrl.evaluate.emotion import Evaluation
+from cogrl.evaluate.emotion import Answers, Evaluation
 from cogrl.evaluate.figures import draw_confusion
 from cogrl.evaluate.metrics import Figure, differences, metrics
 from cogrl.evaluate.polarity import PARTS, best_by_words, part
 from cogrl.evaluate.tables import answered, examples, heard, number, percent
-from cogrl.types import EMOTIONS, ROUTES
+from cogrl.types import EMOTIONS, Route
 
 FILES = ("report.md", "report.json", "answers.jsonl", "confusion.png")
 POLAR_ANSWERS = "answers_conflict.jsonl"
@@ -135,7 +135,7 @@ def steps(evaluations: Sequence[Evaluation], gains: Mapping[str, Mapping[str, Fi
 
 
 def records(evaluation: Evaluation) -> Iterator[dict]:
-    """One record a clip: what was spoken, perceived and answered, and the rewards."""
+    """One record a clip: what was spoken, perceived and answered, and the rewards; also under each control."""
     for i, clip in enumerate(evaluation.clips):
         yield {
             "policy": evaluation.name,
@@ -143,14 +143,21 @@ def records(evaluation: Evaluation) -> Iterator[dict]:
             "cell": evaluation.cells[i],
             "emotion": clip.example.emotion,
             "part": part(clip.example),
-            "perceived": evaluation.routes["A"].perceived[i],
-            "perceived_in_control": {name: answers.perceived[i] for name, answers in evaluation.controls.items()},
-            "replied": {route: answers.replied[i] for route, answers in evaluation.routes.items()},
-            "answers": {route: answers.texts[i] for route, answers in evaluation.routes.items()},
-            "tokens": {route: int(answers.tokens[i]) for route, answers in evaluation.routes.items()},
-            "reward": {route: _rounded(answers.reward[i]) for route, answers in evaluation.routes.items()},
-            "empathy": {route: _rounded(evaluation.routes[route].terms["empathy"][i]) for route in ROUTES},
+            **_given(evaluation.routes, i),
+            "in_control": {name: _given(routes, i) for name, routes in evaluation.controls.items()},
         }
+
+
+def _given(routes: Mapping[Route, Answers], i: int) -> dict:
+    """What both routes made of clip `i`."""
+    return {
+        "perceived": routes["A"].perceived[i],
+        "replied": {route: answers.replied[i] for route, answers in routes.items()},
+        "answers": {route: answers.texts[i] for route, answers in routes.items()},
+        "tokens": {route: int(answers.tokens[i]) for route, answers in routes.items()},
+        "reward": {route: _rounded(answers.reward[i]) for route, answers in routes.items()},
+        "empathy": {route: _rounded(answers.terms["empathy"][i]) for route, answers in routes.items()},
+    }
 
 
 def _write_answers(path: Path, evaluations: Iterable[Evaluation]) -> None:

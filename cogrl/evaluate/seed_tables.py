@@ -1,6 +1,6 @@
 """The columns of a table over seeds: which figures of a policy are shown, under which title, in which form."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from cogrl.evaluate.seeds import Answered, SeedFigure
@@ -16,8 +16,10 @@ class Column:
     digits: int | None = None
     conflict: bool = False
 
-    def shown(self, figure: SeedFigure) -> str:
+    def shown(self, figure: SeedFigure | None) -> str:
         """`57.3 [53.1, 61.4]`"""
+        if figure is None:
+            return "no label given"
         return percent(figure) if self.digits is None else number(figure, self.digits)
 
     def each(self, figure: SeedFigure) -> str:
@@ -40,30 +42,29 @@ COLUMNS = {
 }
 
 
-def figures(answered: Answered, polar: Answered) -> dict[str, SeedFigure]:
-    """Every column of one policy, and its labels in the controls; `polar` are its answers to polar words.
-
-    `label_<control>` and `conflict_<control>` are None where the policy named no label at all.
-    """
+def figures(answered: Answered, polar: Answered) -> dict[str, SeedFigure | None]:
+    """Every column of one policy; `polar` are its answers to polar words. Of labels None where it named none at all."""
     conflict = polar.part("conflict")
-    found = {name: (conflict if c.conflict else answered).figure(c.value) for name, c in COLUMNS.items()}
-    for control in CONTROL_NAMES:
-        for name, clips in (("label", answered), ("conflict", conflict)):
-            heard = clips.figure(f"label_{control}")
-            found[f"{name}_{control}"] = heard if clips.labels_given(control) else None
+    found: dict[str, SeedFigure | None] = {}
+    for name, column in COLUMNS.items():
+        clips = conflict if column.conflict else answered
+        found[name] = None if column.value == "label" and not clips.labels_given else clips.figure(column.value)
     return found
 
 
-def stage_rows(name: str, found: dict[str, SeedFigure]) -> list[list[str]]:
-    """What a policy does with the voice, then what it names in each control, of which only labels are measured."""
-    rows = [[name, "the voice", *(column.shown(found[key]) for key, column in COLUMNS.items())]]
-    for control, title in CONTROL_NAMES.items():
-        cells = []
-        for key, column in COLUMNS.items():
-            heard = found.get(f"{key}_{control}", "")
-            cells.append("no label given" if heard is None else heard and column.shown(heard))
-        rows.append([name, title, *cells])
-    return rows
+def by_hearing(answered: Answered, polar: Answered) -> dict[str, dict[str, SeedFigure | None]]:
+    """The columns for the `voice` and for each control."""
+    found = {"voice": figures(answered, polar)}
+    return found | {name: figures(answered.under(name), polar.under(name)) for name in CONTROL_NAMES}
+
+
+def stage_rows(stage: str, found: Mapping[str, Mapping[str, SeedFigure | None]]) -> list[list[str]]:
+    """A row for each hearing of `by_hearing`."""
+    hears = {"voice": "the voice"} | CONTROL_NAMES
+    return [
+        [stage, hears[name], *(column.shown(row[key]) for key, column in COLUMNS.items())]
+        for name, row in found.items()
+    ]
 
 
 def titles(columns: Sequence[str] = tuple(COLUMNS)) -> list[str]:

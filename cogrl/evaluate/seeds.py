@@ -10,7 +10,6 @@ import numpy as np
 from jaxtyping import Float
 
 from cogrl.evaluate.stats import Interval, bootstrap_mean, bootstrap_ratio
-from cogrl.evaluate.tables import CONTROL_NAMES
 from cogrl.types import ROUTES
 
 Record = Mapping[str, Any]
@@ -28,12 +27,7 @@ def _by_route(route: str) -> dict[str, Callable[[Record], float]]:
     }
 
 
-def _in_control(control: str) -> Callable[[Record], float]:
-    return lambda r: float(r["perceived_in_control"][control] == r["emotion"])
-
-
 VALUES: dict[str, Callable[[Record], float]] = {"label": lambda r: float(r["perceived"] == r["emotion"])}
-VALUES |= {f"label_{control}": _in_control(control) for control in CONTROL_NAMES}
 for _route in ROUTES:
     VALUES |= _by_route(_route)
 """What one answer is worth. Label: the emotion route A names; reply: the one that the reply fits; empathy: 1 to 4."""
@@ -60,9 +54,14 @@ class Answered:
         """Only the clips of one part, such as `conflict`."""
         return Answered([[record for record in seed if record["part"] == name] for seed in self.records])
 
-    def labels_given(self, control: str) -> float:
-        """The share of clips that got any label at all in a control."""
-        return float(np.mean([r["perceived_in_control"][control] is not None for seed in self.records for r in seed]))
+    def under(self, control: str) -> "Answered":
+        """The same clips as the policy answered them in a control."""
+        return Answered([[{**record, **record["in_control"][control]} for record in seed] for seed in self.records])
+
+    @property
+    def labels_given(self) -> float:
+        """The share of clips that got any label at all."""
+        return float(np.mean([record["perceived"] is not None for seed in self.records for record in seed]))
 
 
 def read_seeds(files: Sequence[Path]) -> dict[str, Answered]:

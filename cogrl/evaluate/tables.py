@@ -1,6 +1,7 @@
 """The tables of a report: what each policy heard beside the controls, and what it answered on each route."""
 
 from collections.abc import Mapping, Sequence
+from itertools import product
 
 from cogrl.evaluate.emotion import Evaluation
 from cogrl.evaluate.metrics import Figure
@@ -36,7 +37,7 @@ def heard(evaluations: Sequence[Evaluation], figures: Mapping[str, Mapping[str, 
         m = figures[evaluation.name]
         rows.append([evaluation.name, "the voice", *_heard(m, "")])
         for control, title in CONTROL_NAMES.items():
-            if any(evaluation.controls[control].perceived):
+            if any(evaluation.controls[control]["A"].perceived):
                 rows.append([evaluation.name, title, *_heard(m, f"_{control}")])
             else:
                 rows.append([evaluation.name, title, _NO_LABEL, _NO_LABEL, "", "", "", "", ""])
@@ -44,28 +45,31 @@ def heard(evaluations: Sequence[Evaluation], figures: Mapping[str, Mapping[str, 
 
 
 def answered(evaluations: Sequence[Evaluation], figures: Mapping[str, Mapping[str, Figure]]) -> str:
-    """One row a policy and route: what the reply answers, what it earns, and what it costs."""
+    """One row a policy, hearing and route: what the reply answers, what it earns, and what it costs."""
     mechanisms = list(evaluations[0].levels)
-    head = ["policy", "route", "label, %", "reply, %", "conflict, %", "gap of replies, %", "reward", "empathy, 1-4"]
+    hearings = {"": "the voice"} | {f"_{control}": title for control, title in CONTROL_NAMES.items()}
+    head = ["policy", "hears", "route", "label, %", "reply, %", "conflict, %", "gap of replies, %", "reward"]
     rows = []
     for evaluation in evaluations:
         m = figures[evaluation.name]
-        for route in ROUTES:
+        for (suffix, title), route in product(hearings.items(), ROUTES):
+            end = f"{route}{suffix}"
             rows.append(
                 [
                     evaluation.name,
+                    title,
                     route,
-                    percent(m["emotion_accuracy"]) if route == "A" else "-",
-                    percent(m[f"reply_accuracy_{route}"]),
-                    percent(m[f"reply_accuracy_conflict_{route}"]),
-                    percent(m[f"gap_reply_{route}"]),
-                    number(m[f"reward_{route}"]),
-                    number(rubric(m[f"empathy_{route}"]), 2),
-                    *(number(m[f"{mechanism}_{route}"], 2) for mechanism in mechanisms),
-                    number(m[f"tokens_{route}"], 0),
+                    percent(m[f"emotion_accuracy{suffix}"]) if route == "A" else "-",
+                    percent(m[f"reply_accuracy_{end}"]),
+                    percent(m[f"reply_accuracy_conflict_{end}"]),
+                    percent(m[f"gap_reply_{end}"]),
+                    number(m[f"reward_{end}"]),
+                    number(rubric(m[f"empathy_{end}"]), 2),
+                    *(number(m[f"{mechanism}_{route}"], 2) if not suffix else "" for mechanism in mechanisms),
+                    number(m[f"tokens_{end}"], 0),
                 ]
             )
-    return grid([*head, *(f"{mechanism}, 0-2" for mechanism in mechanisms), "tokens"], rows)
+    return grid([*head, "empathy, 1-4", *(f"{mechanism}, 0-2" for mechanism in mechanisms), "tokens"], rows)
 
 
 def examples(evaluation: Evaluation) -> str:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from cogrl.cli.side_by_side import side_by_side
-from cogrl.evaluate.seed_tables import COLUMNS, Column, figures, stage_rows, titles
+from cogrl.evaluate.seed_tables import COLUMNS, Column, by_hearing, stage_rows, titles
 from cogrl.evaluate.seeds import Answered, SeedFigure, filled, over_seeds, ratio_over_seeds, read_seeds
 from cogrl.evaluate.tables import grid
 from cogrl.types import EMOTIONS
@@ -34,7 +34,8 @@ def claim(text: str, figure: SeedFigure, needed: str, holds: Callable[[float], b
 
 def at_chance(stage: str, answered: Answered) -> dict:
     """Words without a voice: holds where chance lies in the interval; no verdict where no label is named at all."""
-    figure, given = answered.figure("label_transcript"), answered.labels_given("transcript")
+    read = answered.under("transcript")
+    figure, given = read.figure("label"), read.labels_given
     inside = bool(figure["low"] - 1e-9 <= CHANCE <= figure["high"] + 1e-9)
     text = f"{stage}, text only: label A, % (a label is named in {100 * given:.0f} %)"
     needed = f"{100 * CHANCE:.1f} % in the interval"
@@ -78,7 +79,7 @@ def summary(run_dirs: Mapping[int, Path]) -> dict:
     return {
         "seeds": list(run_dirs),
         "clips": {"all": len(stages[STAGES[0]].cells), "conflict": len(polar[STAGES[0]].part("conflict").cells)},
-        "stages": {stage: figures(stages[stage], polar[stage]) for stage in STAGES},
+        "stages": {stage: by_hearing(stages[stage], polar[stage]) for stage in STAGES},
         "claims": claims(stages),
         "seconds": {str(seed): seconds(folder) for seed, folder in run_dirs.items()},
     }
@@ -93,8 +94,8 @@ def claim_table(found: Sequence[dict]) -> str:
     return grid(["claim", "figure", "seed by seed", "needed", "the mean", "the whole interval"], rows)
 
 
-def seed_table(stages: Mapping[str, Mapping[str, SeedFigure]]) -> str:
-    rows = [[c.title, *(c.each(found[name]) for found in stages.values())] for name, c in COLUMNS.items()]
+def seed_table(stages: Mapping[str, Mapping[str, Mapping[str, SeedFigure]]]) -> str:
+    rows = [[c.title, *(c.each(found["voice"][name]) for found in stages.values())] for name, c in COLUMNS.items()]
     return grid(["seed by seed", *stages], rows)
 
 
@@ -115,8 +116,9 @@ def markdown(result: dict) -> str:
         f"Means over {len(result['seeds'])} seeds; {clips['all']} test clips, and {clips['conflict']} others whose "
         "words contradict the voice. Intervals: 95 %, bootstrap over (speaker, sentence) cells of the seeds' means. "
         f"Label: the emotion that route A names; reply: the one that the reply fits best; chance is {100 * CHANCE:.1f} "
-        "%. Of the controls only the label is measured. Stages are compared on the same clips; intervals say nothing "
-        "about other speakers or sentences.\n"
+        "%. Stages are compared on the same clips; intervals say nothing about other speakers or sentences. Text only "
+        "and silence sound the same for all seven emotions, so a label that is always named is at chance there by "
+        "construction; shuffled audio is speech, with another clip's emotion.\n"
     )
     heard = grid(["stage", "hears", *titles()], [row for name in stages for row in stage_rows(name, stages[name])])
     return "\n".join([notes, heard, claim_table(result["claims"]), seed_table(stages), time_table(result["seconds"])])

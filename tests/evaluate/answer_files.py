@@ -8,22 +8,35 @@ from cogrl.types import EMOTIONS
 
 
 def record(policy: str, n: int, right: Mapping[str, bool], **changes) -> dict:
-    """Clip `n` in emotion `n % 7`, all seven of a cell; right: label, A, B. Text only is always heard as the first."""
+    """Clip `n` in emotion `n % 7`, all seven of a cell; right: label, A, B.
+
+    Text only is always heard as the first emotion, silence as none, shuffled audio as a wrong one.
+    """
     spoken, other = EMOTIONS[n % 7], EMOTIONS[(n + 1) % 7]
     named = {key: spoken if yes else other for key, yes in right.items()}
+    without = {"transcript": EMOTIONS[0], "silence": None, "shuffled": other}
     return {
         "policy": policy,
         "id": f"c{n}",
         "cell": f"s{n // 7}/t0",
         "emotion": spoken,
         "part": "conflict",
-        "perceived": named["label"],
-        "perceived_in_control": {"transcript": EMOTIONS[0], "silence": None, "shuffled": other},
-        "replied": {"A": named["A"], "B": named["B"]},
-        "tokens": {"A": 72, "B": 18},
-        "reward": {"A": 0.5 * right["A"], "B": 0.5 * right["B"]},
-        "empathy": {"A": float(right["A"]), "B": float(right["B"])},
+        **given(named["label"], {"A": named["A"], "B": named["B"]}, {"A": right["A"], "B": right["B"]}),
+        "in_control": {
+            name: given(heard, {"A": heard, "B": heard}, {"A": 0, "B": 0}) for name, heard in without.items()
+        },
     } | changes
+
+
+def given(perceived: str | None, replied: Mapping[str, str | None], good: Mapping[str, bool]) -> dict:
+    """What was made of a clip: good replies earn half the reward and all of the empathy."""
+    return {
+        "perceived": perceived,
+        "replied": dict(replied),
+        "tokens": {"A": 72, "B": 18},
+        "reward": {route: 0.5 * value for route, value in good.items()},
+        "empathy": {route: float(value) for route, value in good.items()},
+    }
 
 
 def write_report(folder: Path, policies: Mapping[str, Mapping[str, int]], cells: int = 4) -> None:

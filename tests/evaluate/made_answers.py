@@ -29,7 +29,7 @@ def fixed(
 ) -> Evaluation:
     """An evaluation in which every clip is perceived as `label(clip)` and in every control as `control(clip)`."""
     routes = {route: answers(clips, label, route, reply or label) for route in ROUTES}
-    heard = answers(clips, control or label, "A", reply or label)
+    heard = {route: answers(clips, control or label, route, control or reply or label) for route in ROUTES}
     return Evaluation(name, clips, routes, {name: heard for name in ("transcript", "silence", "shuffled")})
 
 

@@ -107,7 +107,7 @@ def test_what_only_the_mean_says_is_not_said_of_the_whole_interval(chain):
 @pytest.mark.parametrize(
     ("heard", "verdict", "named"),
     [
-        (lambda r: r["perceived_in_control"]["transcript"], True, "100 %"),
+        (lambda r: r["in_control"]["transcript"]["perceived"], True, "100 %"),
         (lambda r: r["emotion"], False, "100 %"),
         (lambda r: None if r["emotion"] == "anger" else "fear", True, "86 %"),
         (lambda r: "fear" if r["emotion"] == "anger" else None, False, "14 %"),
@@ -119,7 +119,7 @@ def test_text_only_is_at_chance_only_where_chance_lies_in_the_interval(chain, he
     module, root = chain
     answered = module.read_seeds([root / "runs/cogaudio_mini/seed0/report/answers.jsonl"])["sft"]
     for line in answered.records[0]:
-        line["perceived_in_control"]["transcript"] = heard(line)
+        line["in_control"]["transcript"]["perceived"] = heard(line)
     found = module.at_chance("sft", answered)
     assert (found["interval"], found["mean"]) == (verdict, None)
     assert f"a label is named in {named}" in found["claim"]

@@ -89,11 +89,14 @@ def test_the_policy_is_given_what_the_control_says_and_nothing_more(policy, test
     assert control is not shuffled or all(said(a) != b for a, b in zip(expected, own, strict=True))
 
 
-def test_evaluation_runs_every_control_on_route_a(policy, test_clips, reward):
+def test_evaluation_runs_every_control_on_both_routes(policy, test_clips, reward):
     found = evaluate_policy("x", policy, test_clips, reward, max_new_tokens=6, draws=0)
     assert list(found.controls) == list(CONTROLS) == ["transcript", "silence", "shuffled"]
     for name, hearing in CONTROLS.items():
-        assert found.controls[name].texts == answer(policy, test_clips, "A", reward, hearing, max_new_tokens=6).texts
+        for route in ROUTES:
+            alone = answer(policy, test_clips, route, reward, hearing, max_new_tokens=6)
+            assert found.controls[name][route].texts == alone.texts
+            assert found.controls[name][route].route == route
     assert found.samples is None and "response_difference" not in metrics(found)
 
 

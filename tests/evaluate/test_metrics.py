@@ -53,6 +53,7 @@ def test_polar_clips_measure_conflict_and_nothing_else():
     changed = {name for name in both if both[name] != alone[name]}
     assert changed == {name for name in both if any(part in name for part in ("conflict", "consistent", "neither"))}
     for of in ("", "_transcript", "_silence", "_shuffled"):
+        assert both[f"reply_accuracy_conflict_B{of}"]["mean"] == 0
         assert both[f"accuracy_conflict{of}"] == {"mean": 0, "low": 0, "high": 0, "n": 8}
         assert both[f"accuracy_consistent{of}"] == {"mean": 1, "low": 1, "high": 1, "n": 2}
     assert both["reply_accuracy_conflict_B"]["mean"] == 0 and both["reply_accuracy_consistent_A"]["mean"] == 1
@@ -119,8 +120,30 @@ def test_route_b_is_measured_against_route_a():
     assert m["B_keeps_of_A"]["mean"] == m["B_keeps_of_A_label"]["mean"] == 0.5
     assert m["B_tokens_of_A"]["mean"] == pytest.approx(0.3)
     assert "keeps 50.0" in routes({"fixed": m})
-    row = answered([evaluation], {"fixed": m}).splitlines()[-1]
-    assert row.startswith("| fixed | B | - | 50.0 [") and row.endswith("| 21 [21, 21] |")
+    row = answered([evaluation], {"fixed": m}).splitlines()[3]
+    assert row.startswith("| fixed | the voice | B | - | 50.0 [") and row.endswith("| 21 [21, 21] |")
+
+
+def test_replies_are_measured_in_the_controls_of_both_routes():
+    sad_or_silent = lambda clip: "sad" if clip.example.text_group < "t2" else None
+    evaluation = fixed(clips(), HEARD)
+    heard_nothing = {
+        "A": answers(evaluation.clips, SAD, "A"),
+        "B": replace(answers(evaluation.clips, sad_or_silent, "B"), reward=np.full(84, 0.25)),
+    }
+    evaluation = replace(evaluation, controls=evaluation.controls | {"silence": heard_nothing})
+    m = metrics(evaluation)
+    means = {name: m[name]["mean"] for name in ("reply_accuracy_A_silence", "reply_accuracy_B_silence")}
+    assert means == pytest.approx({"reply_accuracy_A_silence": 1 / 7, "reply_accuracy_B_silence": 1 / 14})
+    assert m["reward_B_silence"]["mean"] == 0.25 and m["reward_A_silence"]["mean"] == m["reward_B"]["mean"] == 0
+    assert m["reply_accuracy_B_shuffled"]["mean"] == m["reply_accuracy_B"]["mean"] == 1
+    assert m["gap_reply_A_silence"]["mean"] == 1 and m["gap_reply_A"]["mean"] == -1
+    rows = [row.split(" | ") for row in answered([evaluation], {"fixed": m}).splitlines()[2:]]
+    assert [row[1:3] for row in rows] == [
+        [hears, route] for hears in ("the voice", "text only", "silence", "shuffled audio") for route in "AB"
+    ]
+    assert [row[3].split()[0] for row in rows] == ["100.0", "-", "100.0", "-", "14.3", "-", "100.0", "-"]
+    assert [row[4].split()[0] for row in rows] == ["100.0"] * 4 + ["14.3", "7.1"] + ["100.0"] * 2
 
 
 def test_a_ratio_to_nothing_is_no_figure():

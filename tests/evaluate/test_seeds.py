@@ -6,13 +6,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from cogrl.evaluate.seed_tables import COLUMNS, figures, stage_rows
+from cogrl.evaluate.seed_tables import COLUMNS, by_hearing, stage_rows
 from cogrl.evaluate.seeds import VALUES, Answered, filled, over_seeds, ratio_over_seeds, read_seeds
 
 
 def record(n: int, perceived: str | None = "happy", **changes) -> dict:
-    """Clip `n`, spoken happily: two clips a cell."""
+    """Clip `n`, spoken happily: two clips a cell. In each control the replies answer what is perceived, for nothing."""
     heard = {"transcript": "sad", "silence": None, "shuffled": "happy"}
+    nothing = {"A": 0.0, "B": 0.0}
     return {
         "policy": "p",
         "id": f"c{n}",
@@ -20,7 +21,16 @@ def record(n: int, perceived: str | None = "happy", **changes) -> dict:
         "emotion": "happy",
         "part": "conflict" if n % 2 else "neither",
         "perceived": perceived,
-        "perceived_in_control": heard,
+        "in_control": {
+            name: {
+                "perceived": label,
+                "replied": {"A": label, "B": label},
+                "tokens": {"A": 60, "B": 20},
+                "reward": nothing,
+                "empathy": nothing,
+            }
+            for name, label in heard.items()
+        },
         "replied": {"A": "happy", "B": "sad"},
         "tokens": {"A": 70, "B": 21},
         "reward": {"A": 0.75, "B": 0.25},
@@ -37,9 +47,6 @@ def test_each_value_is_read_from_its_own_place():
     found = {name: value(record(0)) for name, value in VALUES.items()}
     assert found == {
         "label": 1.0,
-        "label_transcript": 0.0,
-        "label_silence": 0.0,
-        "label_shuffled": 1.0,
         "reply_A": 1.0,
         "reply_B": 0.0,
         "reward_A": 0.75,
@@ -94,22 +101,35 @@ def test_policies_are_told_apart(tmp_path):
 def test_conflict_is_measured_on_its_clips_alone():
     plain = Answered([[record(n) for n in range(4)]])
     polar = Answered([[record(n, "sad" if n % 2 else "happy") for n in range(4)]])
-    found = figures(plain, polar)
-    assert (found["label"]["mean"], found["conflict"]["mean"], found["conflict_reply_B"]["mean"]) == (1.0, 0.0, 0.0)
-    assert found["conflict_shuffled"]["mean"] == 1.0
+    found = by_hearing(plain, polar)
+    voice = found["voice"]
+    assert (voice["label"]["mean"], voice["conflict"]["mean"], voice["conflict_reply_B"]["mean"]) == (1.0, 0.0, 0.0)
+    assert found["shuffled"]["conflict"]["mean"] == found["shuffled"]["conflict_reply_B"]["mean"] == 1.0
 
 
-def test_a_control_without_any_label_says_so_and_has_no_other_figure():
+def test_every_column_is_measured_in_every_control():
     answered = Answered([[record(n) for n in range(4)]])
-    voice, text, silence, shuffled = stage_rows("sft", figures(answered, answered))
+    found = by_hearing(answered, answered)
+    means = {name: [row[key]["mean"] for key in ("reply_A", "reply_B", "reward_A")] for name, row in found.items()}
+    assert means == {
+        "voice": [1.0, 0.0, 0.75],
+        "transcript": [0.0, 0.0, 0.0],
+        "silence": [0.0, 0.0, 0.0],
+        "shuffled": [1.0, 1.0, 0.0],
+    }
+    assert found["voice"]["tokens_A"]["mean"] == 70 and found["silence"]["tokens_A"]["mean"] == 60
+
+
+def test_a_control_without_any_label_says_so():
+    answered = Answered([[record(n) for n in range(4)]])
+    voice, text, silence, shuffled = stage_rows("sft", by_hearing(answered, answered))
     assert voice[:4] == ["sft", "the voice", "100.0 [100.0, 100.0]", "100.0 [100.0, 100.0]"]
-    assert "" not in voice and len({len(row) for row in (voice, text, silence, shuffled)}) == 1
     label, conflict = (2 + list(COLUMNS).index(name) for name in ("label", "conflict"))
     assert text[:2] == ["sft", "text only"] and text[label] == text[conflict] == "0.0 [0.0, 0.0]"
     assert silence[label] == silence[conflict] == "no label given"
     assert shuffled[label] == "100.0 [100.0, 100.0]"
-    for row in (text, silence, shuffled):
-        assert not any(cell for i, cell in enumerate(row) if i not in (0, 1, label, conflict))
+    for row in (voice, text, silence, shuffled):
+        assert len(row) == 2 + len(COLUMNS) and all(row)
 
 
 def test_columns_show_their_unit():
