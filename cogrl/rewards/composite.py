@@ -2,7 +2,7 @@
 
 import logging
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Protocol, runtime_checkable
 
 import torch
@@ -27,6 +27,15 @@ class Reward(Protocol):
     """Scores a batch: the three sequences have one entry for every completion."""
 
     def score(self, completions: Sequence[str], routes: Sequence[Route], examples: Sequence[Example]) -> Scores: ...
+
+
+@runtime_checkable
+class Selective(Protocol):
+    """A reward or term that can not grade answers to just any example; stages ask it before they train."""
+
+    def refusal(self, example: Example) -> str | None:
+        """Why answers to `example` can not be graded, and what to do; None when they can."""
+        ...
 
 
 class WeightedSum:
@@ -74,6 +83,10 @@ class WeightedSum:
             ) from errors[0]
         columns = {name: torch.tensor([row.get(name, math.nan) for row in table]) for name in self.terms}
         return Scores(torch.tensor(totals), columns)
+
+    def refusal(self, example: Example) -> str | None:
+        """The first reason that a term has; those of weight 0 are computed, too."""
+        return _first_refusal(self.terms.values(), example)
 
     def _total(self, row: Mapping[str, float]) -> float:
         applicable = [name for name, value in row.items() if self.weights[name] and not math.isnan(value)]
@@ -132,6 +145,15 @@ class DualRouteReward:
             for name, values in part.terms.items():
                 terms.setdefault(name, torch.full((len(routes),), math.nan))[rows] = values
         return Scores(total, terms)
+
+    def refusal(self, example: Example) -> str | None:
+        """The first reason that either reward has; which route an example takes is not known before training."""
+        return _first_refusal(self.by_route.values(), example)
+
+
+def _first_refusal(parts: Iterable[object], example: Example) -> str | None:
+    reasons = (part.refusal(example) for part in parts if isinstance(part, Selective))
+    return next((reason for reason in reasons if reason), None)
 
 
 def _value(value: float | int | None, name: str) -> float:

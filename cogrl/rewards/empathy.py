@@ -1,7 +1,7 @@
 """R_emp: how specific and deep is the reply about the emotion that the voice carries?"""
 
 from cogrl.prompts import reply
-from cogrl.rewards.judge import Judge
+from cogrl.rewards.judge import Judge, unjudgeable
 from cogrl.types import Example, Route
 
 
@@ -23,3 +23,6 @@ class EmpathyReward:
         if not 1 <= score <= 4:
             raise ValueError(f"the judge gave {score!r} for {example.id}; the empathy rubric runs from 1 to 4")
         return (score - 1) / 3
+
+    def refusal(self, example: Example) -> str | None:
+        return unjudgeable(example)

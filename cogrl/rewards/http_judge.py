@@ -75,6 +75,10 @@ class HttpJudgeReward:
             ) from failed[0].failures[0].error
         return Scores(scores.total, scores.terms, _metrics(replies, len(failed) / max(1, len(judged))))
 
+    def refusal(self, example: Example) -> str | None:
+        """Why answers to `example` can not be judged; None when they can."""
+        return self._judged_by(Hearing()).refusal(example)
+
     def _judged_by(self, judge: Judge) -> DualRouteReward:
         return DualRouteReward(ExplicitReward(judge, self.weights, 1.0), ImplicitReward(judge, 1.0))
 

@@ -2,7 +2,7 @@
 
 from typing import Protocol, runtime_checkable
 
-from cogrl.types import Emotion
+from cogrl.types import Emotion, Example
 
 
 @runtime_checkable
@@ -23,3 +23,10 @@ class Judge(Protocol):
     def step(self, name: str, emotion: Emotion, scenario: str | None, content: str) -> float:
         """Score in [0, 1] of the thought step `name` (Intent, Psychology or Strategy)."""
         ...
+
+
+def unjudgeable(example: Example) -> str | None:
+    """Why no judge can grade an answer to `example`, and what to do; None when one can."""
+    if example.emotion is None:
+        return "no emotion, which a judge has to know to grade an answer; add it to this line or leave the line out"
+    return None

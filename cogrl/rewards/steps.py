@@ -3,7 +3,7 @@
 import re
 
 from cogrl.prompts import STEPS
-from cogrl.rewards.judge import Judge
+from cogrl.rewards.judge import Judge, unjudgeable
 from cogrl.types import Example, Route
 
 
@@ -28,3 +28,6 @@ class StepReward:
         found = self._step.findall(completion.partition("<response>")[0])
         content = found[0].strip() if len(found) == 1 else ""
         return self.judge.step(self.name, example.emotion, example.scenario, content) if content else 0.0
+
+    def refusal(self, example: Example) -> str | None:
+        return unjudgeable(example)

@@ -13,8 +13,9 @@ from torch import Tensor
 from cogrl.lm_head import PolicyLossConfig, PolicyMetrics
 from cogrl.models.audio_lm import AudioLM
 from cogrl.objectives.advantages import group_normalised
+from cogrl.rewards.composite import Selective
 from cogrl.stages.stage import Stage
-from cogrl.types import Clip, ClipBatch, Rollouts, Route, Scores
+from cogrl.types import Clip, ClipBatch, Example, Rollouts, Route, Scores
 
 
 class RLStage(Stage, ABC):
@@ -71,6 +72,13 @@ class RLStage(Stage, ABC):
     @abstractmethod
     def objective(self, rollouts: Rollouts) -> PolicyLossConfig:
         """Which loss, with which bounds and denominator: the one thing that differs between objectives."""
+
+    def refusal(self, example: Example) -> str | None:
+        """Also why the reward can not grade answers to an example, where it says so."""
+        reason = super().refusal(example)
+        if reason is None and isinstance(self.reward, Selective):
+            reason = self.reward.refusal(example)
+        return reason
 
     @property
     def steps_per_batch(self) -> int:

@@ -1,0 +1,75 @@
+"""Lines whose answers a reward can not grade are refused before the first rollout."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from cogrl.chat.client import ChatClient
+from cogrl.chat.endpoint import Endpoint
+from cogrl.rewards.composite import DualRouteReward, ExplicitReward, ImplicitReward, Selective, WeightedSum
+from cogrl.rewards.format import format_reward
+from cogrl.rewards.http_judge import HttpJudgeReward
+from cogrl.rewards.offline_judge import OfflineJudge
+from cogrl.rewards.steps import StepReward
+from cogrl.stages import DrSapo
+from cogrl.types import Scores, Turn
+
+
+class Letters:
+    """A reward of somebody's own, which grades answers to anything."""
+
+    def score(self, completions, routes, examples) -> Scores:
+        return Scores(torch.tensor([float(len(text)) for text in completions]), {})
+
+
+def judged():
+    return {
+        "the default": None,
+        "explicit": ExplicitReward(),
+        "implicit": ImplicitReward(),
+        "explicit on one route": DualRouteReward(ExplicitReward(), Letters()),
+        "implicit on one route": DualRouteReward(Letters(), ImplicitReward()),
+        "one thought step": WeightedSum({"intent": StepReward("Intent", OfflineJudge())}, {"intent": 1.0}),
+        "over http": HttpJudgeReward(ChatClient(Endpoint("http://127.0.0.1:9/v1", "judge"))),
+    }
+
+
+@pytest.fixture
+def good(clips):
+    """A turn of a dialogue, where a line without an emotion is legal."""
+    return replace(clips[0].example, turns=(Turn("They moved it.", None, reply="I see."),))
+
+
+@pytest.mark.parametrize("name", judged())
+def test_a_line_without_the_emotion_a_judge_has_to_know_is_refused_at_the_start(name, policy, good):
+    stage = DrSapo(policy, reward=judged()[name])
+    stage.check([good])
+    reason = "no emotion, which a judge has to know to grade an answer; add it to this line or leave the line out"
+    with pytest.raises(ValueError, match=rf"^{good.where} \(bare\): {reason}$"):
+        stage.check([good, replace(good, id="bare", emotion=None)])
+
+
+def test_a_reward_that_needs_no_emotion_trains_on_lines_without(policy, good):
+    needs_none = WeightedSum({"format": format_reward}, {"format": 1.0})
+    for reward in (Letters(), needs_none, DualRouteReward(Letters(), needs_none)):
+        DrSapo(policy, reward=reward).check([replace(good, emotion=None)])
+
+
+class Short(Letters):
+    def refusal(self, example):
+        return f"{len(example.text)} characters are too many" if len(example.text) > 5 else None
+
+
+def test_a_reward_of_ones_own_can_refuse_lines_too(policy, good):
+    assert isinstance(Short(), Selective) and not isinstance(Letters(), Selective)
+    for reward in (Short(), DualRouteReward(Letters(), Short())):
+        stage = DrSapo(policy, reward=reward)
+        stage.check([replace(good, text="Hello")])
+        with pytest.raises(ValueError, match="characters are too many"):
+            stage.check([good])
+
+
+def test_a_clip_that_can_not_be_heard_is_still_refused(policy, good, tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"gone\.wav"):
+        DrSapo(policy, reward=Letters()).check([replace(good, audio=tmp_path / "gone.wav")])
