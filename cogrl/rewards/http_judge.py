@@ -1,6 +1,7 @@
 """The rewards of CogAudio-LLM with a language model as judge, behind an OpenAI-compatible server."""
 
 import math
+from collections import deque
 from collections.abc import Sequence
 
 import torch
@@ -33,8 +34,11 @@ class HttpJudgeReward:
         client: whom to ask, how patiently, and where answers are kept.
         deadline_s: longest time a batch may take, whatever happens. Under several processes each judges its own share
             at the same time, so none waits longer for another.
-        max_failures: share of the judged completions that may fail; above it `score` raises RuntimeError. With 1.0 it
-            never does: training goes on with what was judged, if anything, and `judge/failed` tells.
+        max_failures: share of `window` that may fail: with more failures among the last `window` judged completions
+            `score` raises RuntimeError. With 1.0 it never does: training goes on with what was judged, if anything,
+            and `judge/failed` tells.
+        window: how many judged completions are looked back on, over all batches; each process counts its own. With the
+            defaults 25 failures are borne from the first batch on, and a dead server is noticed at the 26th.
         weights: overrides single weights of RF1 by name.
 
     `Scores.metrics` has `judge/failed` (share of the judged completions), `judge/cached` (share of the questions),
@@ -47,12 +51,17 @@ class HttpJudgeReward:
         client: ChatClient,
         deadline_s: float = 60.0,
         max_failures: float = 0.1,
+        window: int = 256,
         weights: dict[str, float] | None = None,
     ):
         if deadline_s <= 0 or not 0 <= max_failures <= 1:
             raise ValueError(f"deadline_s={deadline_s} must be above 0 and max_failures={max_failures} in [0, 1]")
-        self.client, self.deadline_s, self.max_failures, self.weights = client, deadline_s, max_failures, weights
+        if window < 1:
+            raise ValueError(f"window={window}: failures are counted among at least 1 completion")
+        self.client, self.deadline_s, self.weights = client, deadline_s, weights
+        self.max_failures, self.window = max_failures, window
         self.usage = Usage()
+        self._lately_failed: deque[bool] = deque(maxlen=window)
         self._judged_by(Hearing())  # weights of unknown terms are refused here
 
     def score(self, completions: Sequence[str], routes: Sequence[Route], examples: Sequence[Example]) -> Scores:
@@ -68,10 +77,14 @@ class HttpJudgeReward:
         scores = self._scored(rows, verdicts)
         judged = [verdict for verdict in verdicts if verdict.entries]
         failed = [verdict for verdict in judged if verdict.failures]
-        if len(failed) > self.max_failures * len(judged):
+        self._lately_failed.extend(bool(verdict.failures) for verdict in judged)
+        lately = sum(self._lately_failed)
+        if failed and lately > self.max_failures * self.window:
             raise RuntimeError(
-                f"the judge at {self.client.endpoint.base_url} failed on {len(failed)} of {len(judged)} completions "
-                f"(max_failures={self.max_failures}); the first error is chained above"
+                f"the judge at {self.client.endpoint.base_url} failed on {lately} of the last "
+                f"{len(self._lately_failed)} completions, more than max_failures={self.max_failures} of "
+                f"window={self.window}; see to the server or raise max_failures; the first error of this batch is "
+                "chained above"
             ) from failed[0].failures[0].error
         return Scores(scores.total, scores.terms, _metrics(replies, len(failed) / max(1, len(judged))))
 

@@ -205,16 +205,54 @@ def test_a_completion_without_a_verdict_has_no_reward_and_the_others_stand(serve
 
 def test_too_many_failures_stop_the_run_and_name_the_judge(server, client):
     server.behave("500", only="unlucky")
-    reward = HttpJudgeReward(client, max_failures=0.4)
-    with pytest.raises(RuntimeError, match=f"{server.base_url} failed on 1 of 2") as error:
+    reward = HttpJudgeReward(client, max_failures=0.4, window=2)
+    with pytest.raises(RuntimeError, match=f"{server.base_url} failed on 1 of the last 2") as error:
         reward.score(["How unlucky.", "I hear that.", ""], ["B"] * 3, [example()] * 3)
     assert "status 500" in str(error.value.__cause__)
 
 
+def judge(reward, *completions):
+    n = len(completions)
+    return reward.score(completions, ["B"] * n, [example()] * n).metrics["judge/failed"]
+
+
+def test_one_bad_batch_of_a_small_run_does_not_stop_it(server, client):
+    server.behave("500", only="unlucky")
+    assert judge(HttpJudgeReward(client), *["So unlucky."] * 8, "I hear that.") == pytest.approx(8 / 9)
+
+
+def test_failures_add_up_over_batches_until_they_are_too_many(server, client):
+    server.behave("500", only="unlucky")
+    reward = HttpJudgeReward(client, max_failures=0.25, window=8)
+    assert [judge(reward, "How unlucky.", "I hear that.") for _ in range(2)] == [0.5, 0.5]
+    with pytest.raises(RuntimeError, match=r"failed on 3 of the last 5.*max_failures=0\.25 of window=8"):
+        judge(reward, "So unlucky.")
+
+
+def test_failures_of_long_ago_are_forgotten(server, client):
+    server.behave("500", only="unlucky")
+    reward = HttpJudgeReward(client, max_failures=0.5, window=4)
+    for _ in range(3):
+        judge(reward, "How unlucky.", "How unlucky.")
+        judge(reward, "I hear that.", "I see that.", "", "I feel it.")  # of these three are judged
+    with pytest.raises(RuntimeError, match="failed on 4 of the last 4"):
+        judge(reward, *["How unlucky."] * 4)
+    assert judge(reward, "I hear that.") == 0.0  # whoever goes on all the same has a judge again
+
+
+def test_with_max_failures_0_the_first_failure_stops_the_run(server, client):
+    reward = HttpJudgeReward(client, max_failures=0.0)
+    judge(reward, *["I hear that."] * 4)
+    server.behave("500", only="unlucky")
+    with pytest.raises(RuntimeError, match="failed on 1 of the last 5"):
+        judge(reward, "How unlucky.")
+
+
 def test_with_max_failures_1_nothing_stops_the_run(server, client):
     server.behave("401")
-    scores = HttpJudgeReward(client, max_failures=1.0).score(["I see."], ["B"], [example()])
-    assert scores.total.isnan().all() and scores.metrics["judge/failed"] == 1.0
+    reward = HttpJudgeReward(client, max_failures=1.0, window=2)
+    assert [judge(reward, "I see.", "I hear.") for _ in range(3)] == [1.0, 1.0, 1.0]
+    assert reward.score(["I see."], ["B"], [example()]).total.isnan().all()
 
 
 def test_a_batch_does_not_outlast_its_deadline_and_what_was_judged_in_time_counts(server, client):
@@ -260,7 +298,9 @@ def test_the_overlay_describes_it(monkeypatch):
         parser.instantiate(parsed)
 
 
-@pytest.mark.parametrize("crooked", [{"deadline_s": 0.0}, {"max_failures": 1.5}, {"weights": {"empahty": 1.0}}])
+@pytest.mark.parametrize(
+    "crooked", [{"deadline_s": 0.0}, {"max_failures": 1.5}, {"window": 0}, {"weights": {"empahty": 1.0}}]
+)
 def test_a_crooked_setting_is_refused_when_the_reward_is_made(client, crooked):
     with pytest.raises(ValueError):
         HttpJudgeReward(client, **crooked)

@@ -24,10 +24,10 @@ def server():
         yield server
 
 
-def fit(policy, clips, server, kind=DrSapo, steps=2, deadline_s=30.0, attempt_s=10.0, max_failures=1.0):
+def fit(policy, clips, server, kind=DrSapo, steps=2, deadline_s=30.0, attempt_s=10.0, max_failures=1.0, window=256):
     """Two optimiser steps on one rollout of four groups, both routes."""
     patience = Patience(attempts=2, attempt_s=attempt_s, pause_s=0.01)
-    reward = HttpJudgeReward(ChatClient(Endpoint(server.base_url, "judge"), patience), deadline_s, max_failures)
+    reward = HttpJudgeReward(ChatClient(Endpoint(server.base_url, "judge"), patience), deadline_s, max_failures, window)
     stage = kind(policy, reward=reward, group_size=4, sampling=Sampling(max_new_tokens=6), optim=Optim(lr=1e-3))
     stage._trainer = trainer = pl.Trainer(
         max_steps=steps,
@@ -96,8 +96,8 @@ def test_a_slow_judge_is_waited_for_within_the_deadline(policy, clips, server):
 
 def test_a_judge_that_fails_too_often_ends_the_run_with_the_reason(policy, clips, server):
     server.behave("503", retry_after="0")
-    with pytest.raises(RuntimeError, match=r"max_failures=0\.1") as error:
-        fit(policy, clips, server, max_failures=0.1)
+    with pytest.raises(RuntimeError, match=r"max_failures=0\.1 of window=8") as error:
+        fit(policy, clips, server, max_failures=0.1, window=8)
     assert isinstance(error.value.__cause__, ConnectionError) and "status 503" in str(error.value.__cause__)
 
 
