@@ -23,6 +23,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--history", choices=["heard", "left_out"], help="the earlier turns of dialogues; needed where there are any"
     )
+    parser.add_argument(
+        "--reward",
+        type=Path,
+        help="YAML that names the reward as for a stage, such as configs/reward/http_judge.yaml (default: the offline "
+        "rubric, which reads English); a judge is asked eight questions a distinct answer",
+    )
     parser.add_argument("--max-new-tokens", type=int, default=128, help="longest answer (default: %(default)s)")
     parser.add_argument("--dtype", default="float32", help="of the weights (default: %(default)s)")
     parser.add_argument("--limit", type=int, help="only the first so many clips")
@@ -38,6 +44,7 @@ def main(args: argparse.Namespace) -> None:
     import torch
     from transformers.utils.logging import disable_progress_bar
 
+    from cogrl.cli.described import described
     from cogrl.data.manifest import check_audio_files, heard_turns, read_manifest
     from cogrl.data.module import Clips
     from cogrl.evaluate.emotion import evaluate_policy
@@ -45,9 +52,12 @@ def main(args: argparse.Namespace) -> None:
     from cogrl.evaluate.polarity import polar_examples
     from cogrl.evaluate.report import write
     from cogrl.models.saved import saved_policy
-    from cogrl.rewards.composite import DualRouteReward, ExplicitReward, ImplicitReward
+    from cogrl.rewards.composite import DualRouteReward, ExplicitReward, ImplicitReward, Reward
 
     disable_progress_bar()
+    reward = DualRouteReward(ExplicitReward(), ImplicitReward())
+    if args.reward:
+        reward = described(args.reward, "model.init_args.reward", Reward, "configs/reward/http_judge.yaml")
     args.out.mkdir(parents=True, exist_ok=True)  # refused now, not after all the answers
     examples = heard_turns(read_manifest(args.data)[: args.limit], args.history)
     polar = heard_turns(polar_examples(args.conflict)[: args.limit], args.history) if args.conflict else []
@@ -59,7 +69,6 @@ def main(args: argparse.Namespace) -> None:
             "none; answers are compared with it: leave such lines out"
         )
     raters = {name: found.levels for name, found in load_all(args.epitome).items()} if args.epitome else {}
-    reward = DualRouteReward(ExplicitReward(), ImplicitReward())
     evaluations = []
     for item in args.policy:
         name, _, path = item.rpartition("=")

@@ -8,13 +8,12 @@ import numpy as np
 import torch
 
 from cogrl.evaluate.controls import CONTROLS, Hearing, sound, voice
+from cogrl.evaluate.grades import grades
 from cogrl.evaluate.groups import Pair, cell, contrasts
 from cogrl.evaluate.replied import replied_emotions
 from cogrl.models.audio_lm import AudioLM
 from cogrl.prompts import perceived_emotion, reply
 from cogrl.rewards.composite import Reward
-from cogrl.rewards.judge import Judge
-from cogrl.rewards.offline_judge import OfflineJudge
 from cogrl.rollout.hf import HFEngine
 from cogrl.rollout.sampling import Sampling
 from cogrl.types import ROUTES, Clip, Emotion, Example, Route
@@ -53,7 +52,6 @@ def answer(
     hearing: Hearing = voice,
     max_new_tokens: int = 128,
     batch_size: int = 84,
-    judge: Judge | None = None,
 ) -> Answers:
     """One greedy completion a clip. Clips that sound the same to the model (a control) are answered once."""
     given = hearing(clips, policy.sampling_rate)
@@ -70,7 +68,7 @@ def answer(
         lengths = rollouts.completions.mask.sum(1).tolist()
         texts |= {i: (t, n) for i, t, n in zip(rows, rollouts.texts, lengths, strict=True)}
     rows = [texts[first[key]] for key in keys]
-    return graded(route, [t for t, _ in rows], [n for _, n in rows], [c.example for c in clips], reward, judge)
+    return graded(route, [t for t, _ in rows], [n for _, n in rows], [c.example for c in clips], reward)
 
 
 def graded(
@@ -79,17 +77,16 @@ def graded(
     tokens: Sequence[int],
     examples: Sequence[Example],
     reward: Reward,
-    judge: Judge | None = None,
 ) -> Answers:
-    """Completions with their grades. `judge` says which emotion a reply answers (default: the offline one)."""
-    scores = reward.score(texts, [route] * len(texts), examples)
+    """Completions with their grades."""
+    scores = grades(reward, texts, route, examples)
     replies = [reply(text, route) for text in texts]
     return Answers(
         route,
         texts,
         tokens,
         [perceived_emotion(text) for text in texts],
-        replied_emotions(judge or OfflineJudge(), [example.text for example in examples], replies),
+        replied_emotions(reward, examples, replies),
         scores.total.double().numpy(),
         {name: value.double().numpy() for name, value in scores.terms.items()},
     )
@@ -170,7 +167,6 @@ def evaluate_policy(
     clips: Sequence[Clip],
     reward: Reward,
     max_new_tokens: int = 128,
-    judge: Judge | None = None,
     draws: int = 2,
     raters: Mapping[str, Rater] | None = None,
 ) -> Evaluation:
@@ -182,7 +178,7 @@ def evaluate_policy(
     policy.eval()
 
     def both_routes(hearing: Hearing) -> dict[Route, Answers]:
-        return {r: answer(policy, clips, r, reward, hearing, max_new_tokens, judge=judge) for r in ROUTES}
+        return {r: answer(policy, clips, r, reward, hearing, max_new_tokens) for r in ROUTES}
 
     routes = both_routes(voice)
     controls = {name: both_routes(hearing) for name, hearing in CONTROLS.items()}

@@ -1,23 +1,33 @@
 """Which emotion does a reply answer? The accuracy of route B, which names no label, and of route A's reply."""
 
 from collections.abc import Sequence
-from functools import cache
+from dataclasses import replace
 
-from cogrl.rewards.judge import Judge
-from cogrl.types import EMOTIONS, Emotion
+import torch
+
+from cogrl.evaluate.grades import grades
+from cogrl.rewards.composite import Reward
+from cogrl.types import EMOTIONS, Emotion, Example
+
+_RIGHT_CATEGORY = 2 / 3  # 3 on the rubric of 1-4
 
 
-def replied_emotions(judge: Judge, texts: Sequence[str], replies: Sequence[str]) -> list[Emotion | None]:
-    """For each reply the emotion it fits best: the judge's empathy rubric is asked for all seven, the highest wins.
+def replied_emotions(reward: Reward, examples: Sequence[Example], replies: Sequence[str]) -> list[Emotion | None]:
+    """For each reply the emotion it fits best: the reward's `empathy` term is asked for all seven, the highest wins.
 
-    None for an empty reply, for a tie, and where no emotion reaches 3 (the right category). The gold label plays no
-    part, so that a reply which suits everything earns nothing. Seven judgements a distinct (text, reply).
+    None for an empty reply, for a tie, where no emotion reaches 2/3 (the right category), and where a grade failed. The
+    gold label plays no part, so that a reply which suits everything earns nothing. Seven grades a distinct (text,
+    reply).
     """
+    distinct = {(example.text, reply): example for example, reply in zip(examples, replies, strict=True) if reply}
+    asked = [(text_and_reply[1], example) for text_and_reply, example in distinct.items() for _ in EMOTIONS]
+    spoken = [replace(example, emotion=EMOTIONS[i % len(EMOTIONS)]) for i, (_, example) in enumerate(asked)]
+    found = grades(reward, [reply for reply, _ in asked], "B", spoken).terms["empathy"]
+    best = dict(zip(distinct, map(_best, found.view(len(distinct), len(EMOTIONS))), strict=True))
+    return [best.get((example.text, reply)) for example, reply in zip(examples, replies, strict=True)]
 
-    @cache
-    def best(text: str, reply: str) -> Emotion | None:
-        scores = {emotion: judge.empathy(text, emotion, reply) for emotion in EMOTIONS} if reply else {}
-        top = [emotion for emotion, score in scores.items() if score >= 3 and score == max(scores.values())]
-        return top[0] if len(top) == 1 else None
 
-    return [best(text, reply) for text, reply in zip(texts, replies, strict=True)]
+def _best(empathy: torch.Tensor) -> Emotion | None:
+    top = (empathy == empathy.max()).nonzero().flatten().tolist()
+    sure = bool(empathy.isfinite().all()) and float(empathy.max()) > _RIGHT_CATEGORY - 1e-6
+    return EMOTIONS[top[0]] if sure and len(top) == 1 else None

@@ -1,51 +1,88 @@
 """The emotion that a reply answers."""
 
 import itertools
+import math
+from dataclasses import replace
 
 import pytest
+import torch
+from made_answers import clips
 
 from cogrl.data.recipes.lime_replies import ACTION, NEED, OPENING
+from cogrl.evaluate.grades import AT_ONCE, grades
 from cogrl.evaluate.replied import replied_emotions
-from cogrl.rewards.offline_judge import OfflineJudge
-from cogrl.types import EMOTIONS
+from cogrl.rewards.composite import DualRouteReward, ExplicitReward, ImplicitReward
+from cogrl.types import EMOTIONS, Scores
+
+LINES = [clip.example for clip in clips(speakers=1, sentences=1)]
 
 
 class Fits:
-    """A judge to whom a reply fits the emotions it names."""
+    """A reward by which a reply fits the emotions it names: 1 there, else what `otherwise` says of the emotion."""
 
-    def __init__(self):
-        self.calls = 0
+    def __init__(self, otherwise=lambda emotion: 0.0):
+        self.asked, self.otherwise = [], otherwise
 
-    def empathy(self, text, emotion, reply):
-        self.calls += 1
-        return 4 if emotion in reply.split() else 1
-
-    def step(self, name, emotion, scenario, content):
-        raise AssertionError("not asked")
+    def score(self, completions, routes, examples):
+        self.asked.append(list(zip(completions, routes, examples, strict=True)))
+        empathy = [1.0 if e.emotion in c.split() else self.otherwise(e.emotion) for c, _, e in self.asked[-1]]
+        return Scores(torch.zeros(len(empathy)), {"empathy": torch.tensor(empathy)})
 
 
 def test_the_reply_of_every_emotion_is_recognised():
+    offline = DualRouteReward(ExplicitReward(), ImplicitReward())
     for emotion in EMOTIONS:
         openings = itertools.chain.from_iterable(OPENING[emotion].values())
         replies = [f"{o} {NEED[emotion][0]} {ACTION[emotion][0]}" for o in openings]
-        found = replied_emotions(OfflineJudge(), ["The class has a new teacher."] * len(replies), replies)
+        line = replace(LINES[0], text="The class has a new teacher.")
+        found = replied_emotions(offline, [line] * len(replies), replies)
         assert sum(guess == emotion for guess in found) >= 0.9 * len(replies), emotion
 
 
 @pytest.mark.parametrize("reply", ["", "anger sad", "hello"])
 def test_a_reply_that_fits_none_or_several_answers_none(reply):
-    assert replied_emotions(Fits(), ["words"], [reply]) == [None]
+    assert replied_emotions(Fits(), LINES[:1], [reply]) == [None]
 
 
-def test_a_broad_direction_is_no_emotion():
-    class Broad(Fits):
-        def empathy(self, text, emotion, reply):
-            return 2 if emotion == "sad" else 1
-
-    assert replied_emotions(Broad(), ["words"], ["sorry"]) == [None]
+@pytest.mark.parametrize(("grade", "found"), [(1 / 3, None), (2 / 3, "sad"), (math.nan, None)])
+def test_only_the_right_category_counts_and_a_failed_grade_is_no_emotion(grade, found):
+    of = lambda emotion: grade if emotion == "sad" else 0.0
+    assert replied_emotions(Fits(of), LINES[:1], ["sorry"]) == [found]
 
 
-def test_equal_replies_are_judged_once():
+def test_equal_replies_are_judged_once_for_all_seven_emotions_whatever_was_spoken():
     judge = Fits()
-    assert replied_emotions(judge, ["w"] * 5, ["fear"] * 5) == ["fear"] * 5
-    assert judge.calls == len(EMOTIONS)
+    assert replied_emotions(judge, LINES, ["fear"] * 7) == ["fear"] * 7
+    ((*asked,),) = judge.asked
+    assert [(c, route, e.emotion) for c, route, e in asked] == [("fear", "B", emotion) for emotion in EMOTIONS]
+
+
+def test_replies_to_other_words_are_judged_apart():
+    """The same reply answers another emotion when the words are others."""
+
+    class Words(Fits):
+        def score(self, completions, routes, examples):
+            fits = [float(e.emotion == e.text) for e in examples]
+            return Scores(torch.zeros(len(fits)), {"empathy": torch.tensor(fits)})
+
+    lines = [replace(LINES[0], text=text) for text in ("sad", "happy", "sad")]
+    assert replied_emotions(Words(), lines, ["I see.", "I see.", ""]) == ["sad", "happy", None]
+
+
+def test_grades_come_in_order_whatever_is_asked_at_once():
+    judge = Fits()
+    replies = ["fear" if i % 3 else "sad" for i in range(2 * AT_ONCE + 1)]
+    lines = [replace(LINES[0], emotion="fear")] * len(replies)
+    found = grades(judge, replies, "A", lines)
+    assert found.terms["empathy"].tolist() == [float(i % 3 > 0) for i in range(len(replies))]
+    assert [len(batch) for batch in judge.asked] == [AT_ONCE, AT_ONCE, 1]
+    assert found.terms["format"].isnan().all() and len(found.total) == len(replies)
+
+
+def test_a_reward_that_knows_nothing_of_empathy_is_refused():
+    class Length:
+        def score(self, completions, routes, examples):
+            return Scores(torch.ones(len(completions)), {"length": torch.ones(len(completions))})
+
+    with pytest.raises(ValueError, match="Length has the terms length on route A; an evaluation needs an `empathy`"):
+        grades(Length(), ["hello"], "A", LINES[:1])

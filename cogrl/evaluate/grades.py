@@ -1,0 +1,31 @@
+"""Answers graded by a reward, so many at a time that a judge's deadline, which is for a batch, is enough for each."""
+
+from collections.abc import Sequence
+
+import torch
+
+from cogrl.rewards.composite import Reward
+from cogrl.types import Example, Route, Scores
+
+AT_ONCE = 128
+
+
+def grades(reward: Reward, completions: Sequence[str], route: Route, examples: Sequence[Example]) -> Scores:
+    """The scores of all, in the order given; `Scores.terms` has `empathy` and `format`, NaN where the reward does not.
+
+    Raises ValueError for a reward without an `empathy` term: the reports compare replies by it.
+    """
+    totals, terms = [torch.empty(0)], {"empathy": [torch.empty(0)], "format": [torch.empty(0)]}
+    for start in range(0, len(completions), AT_ONCE):
+        rows = slice(start, start + AT_ONCE)
+        batch = completions[rows]
+        scores = reward.score(batch, [route] * len(batch), examples[rows])
+        if "empathy" not in scores.terms:
+            raise ValueError(
+                f"{type(reward).__name__} has the terms {', '.join(scores.terms) or 'none'} on route {route}; an "
+                "evaluation needs an `empathy` term in [0, 1]"
+            )
+        totals.append(scores.total)
+        for name, found in terms.items():
+            found.append(scores.terms.get(name, torch.full_like(scores.total, torch.nan)))
+    return Scores(torch.cat(totals), {name: torch.cat(found) for name, found in terms.items()})
