@@ -56,7 +56,7 @@ def dry_run(pipeline: Pipeline) -> None:
     wrong = [f"{c.step.name}: {problem}" for c in checked for problem in c.problems]
     if wrong:
         raise ValueError(f"{pipeline.name} can not run as it is:\n  " + "\n  ".join(wrong))
-    print(f"{pipeline.name}: all {len(checked)} steps can run")
+    print(f"{pipeline.name}: all {len(checked)} steps fit together; nothing was run")
 
 
 def check(steps: Sequence[Step], number: int, done: Sequence[Step]) -> Checked:

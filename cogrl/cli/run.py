@@ -12,7 +12,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=Path,
         nargs="*",
         metavar="OVERLAY",
-        help="YAML laid over the pipeline, one after another; of the steps, those that an overlay names run",
+        help="YAML laid over the pipeline, one after another, named before the options; of the steps, those that an "
+        "overlay names run",
     )
     parser.add_argument(
         "--set", action="append", default=[], metavar="KEY=VALUE", help="change a value of the pipeline"
