@@ -33,7 +33,7 @@ class HttpJudgeReward:
     Args:
         client: whom to ask, how patiently, and where answers are kept.
         deadline_s: longest time a batch may take, whatever happens. Under several processes each judges its own share
-            at the same time, so none waits longer for another.
+            at the same time, so none waits longer for another. Groups drawn again by a stage are another batch.
         max_failures: share of `window` that may fail: with more failures among the last `window` judged completions
             `score` raises RuntimeError. With 1.0 it never does: training goes on with what was judged, if anything,
             and `judge/failed` tells.

@@ -33,7 +33,8 @@ class RLStage(Stage, ABC):
         route_weights: factor on the advantages of a route, after they were normalised within their groups.
         variance_tolerance: a group whose rewards vary no more than this has nothing to compare: advantage 0.
         resamples: how often such groups are drawn again before they are kept as they are. All ranks go the same number
-            of rounds.
+            of rounds. Each round is scored as a batch of its own, so that a step waits for a judge at most
+            (1 + resamples) of its deadlines.
     """
 
     def __init__(

@@ -8,14 +8,34 @@ from pathlib import Path
 import pytest
 
 
+@pytest.fixture
+def run(tiny_policy_dir, smoke_corpus, tmp_path):
+    """`run(*more)`: what ranks 0 and 1 of `ddp_step.py` saw."""
+
+    def run(*more: str) -> list[dict]:
+        script = Path(__file__).with_name("ddp_step.py")
+        command = [sys.executable, script, tiny_policy_dir, smoke_corpus / "sft.jsonl", tmp_path, *more]
+        done = subprocess.run([str(part) for part in command], capture_output=True, text=True, timeout=240)
+        assert done.returncode == 0, done.stderr[-3000:]
+        return [json.loads((tmp_path / f"rank{rank}.json").read_text()) for rank in (0, 1)]
+
+    return run
+
+
 @pytest.mark.slow
-def test_two_process_ddp_makes_one_rl_step(tiny_policy_dir, smoke_corpus, tmp_path):
-    script = Path(__file__).with_name("ddp_step.py")
-    command = [sys.executable, script, tiny_policy_dir, smoke_corpus / "sft.jsonl", tmp_path]
-    done = subprocess.run([str(part) for part in command], capture_output=True, text=True, timeout=240)
-    assert done.returncode == 0, done.stderr[-3000:]
-    first, second = (json.loads((tmp_path / f"rank{rank}.json").read_text()) for rank in (0, 1))
+def test_two_process_ddp_makes_one_rl_step(run):
+    first, second = run()
     assert first["step"] == second["step"] == 2
     assert not set(first["ids"]) & set(second["ids"])
     assert first["texts"] != second["texts"]
+    assert first["weights"] == second["weights"] != first["before"]
+
+
+@pytest.mark.slow
+def test_a_group_without_signal_on_one_rank_is_drawn_again_while_the_other_waits(run):
+    first, second = run("2")
+    assert first["asked"] == [8, 4, 4] and second["asked"] == [8]  # completions of two groups, then of the flat one
+    assert first["resampled"] == [1.0, 1.0] and second["resampled"] == [0.0, 0.0]  # two rounds on both, and no more
+    assert first["flat"] == second["flat"] == []
+    assert first["step"] == second["step"] == 2
     assert first["weights"] == second["weights"] != first["before"]
