@@ -80,8 +80,8 @@ class AudioLM(nn.Module, ABC):
         """The family's input tensors of `c` clips, first axis `c`."""
 
     @abstractmethod
-    def audio_token_counts(self, audio: Mapping[str, Tensor]) -> Int[Tensor, " c"]:
-        """How many placeholders each clip takes in the prompt."""
+    def audio_token_counts(self, samples: Int[Tensor, " c"]) -> Int[Tensor, " c"]:
+        """How many placeholders clips of so many samples take in the prompt."""
 
     @abstractmethod
     def audio_embeds(self, audio: Mapping[str, Tensor]) -> tuple[Float[Tensor, "c f d"], Int[Tensor, " c"]]:
@@ -135,6 +135,11 @@ class AudioLM(nn.Module, ABC):
         return extractor.n_samples / extractor.sampling_rate
 
     @property
+    def max_positions(self) -> int:
+        """How many tokens, prompt and answer together, the language model was made for."""
+        return self.model.config.get_text_config().max_position_embeddings
+
+    @property
     def audio_tower(self) -> nn.Module:
         return self.model.model.audio_tower
 
@@ -184,20 +189,22 @@ class AudioLM(nn.Module, ABC):
         `heard` holds a waveform each, or a conversation. A text instead of a waveform is read where the audio would
         stand: the text-only control. `names` label the samples in errors.
 
-        Raises:
-            ValueError: a clip is longer than `max_audio_s` or shorter than two audio tokens, or placeholders and
-                encoder frames disagree. Nothing is cut, nothing is dropped.
+        Raises ValueError for a clip longer than `max_audio_s` or shorter than two audio tokens, a prompt longer than
+        `max_positions`, and placeholders that are not the encoder's frames. Nothing is cut, nothing is dropped.
         """
         conversations = [as_conversation(item) for item in heard]
         for conversation, name in zip(conversations, names, strict=True):
             self._check_hearable(conversation, name)
         waveforms = [waveform for conversation in conversations for waveform in conversation.waveforms]
         audio = self.audio_tensors(waveforms) if waveforms else {}
-        counts = iter(self.audio_token_counts(audio).tolist() if waveforms else [])
+        counts = iter(self.audio_token_counts(torch.tensor(list(map(len, waveforms)), dtype=torch.long)).tolist())
         clip_tokens = [[next(counts) for _ in conversation.waveforms] for conversation in conversations]
         tokens = chat_prompts(self.processor, self.audio_token_id, instructions, conversations, clip_tokens, names).to(
             self.device
         )
+        for name, length in zip(names, tokens.attention_mask.sum(1).tolist(), strict=True):
+            if length > self.max_positions:
+                raise ValueError(f"{name}: a prompt of {length} tokens; this model has {self.max_positions} positions")
         audio = {name: value.to(self.device) for name, value in audio.items()}
         return Prompts(tokens.input_ids, tokens.attention_mask, audio, tuple(len(clips) for clips in clip_tokens))
 

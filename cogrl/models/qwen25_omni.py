@@ -112,11 +112,11 @@ class Qwen25Omni(AudioLM):
             )
         return {"input_features": features.input_features, "feature_attention_mask": features.attention_mask}
 
-    def audio_token_counts(self, audio: Mapping[str, Tensor]) -> Int[Tensor, " c"]:
-        frames = audio["feature_attention_mask"].sum(-1)
-        return self.audio_tower._get_feat_extract_output_lengths(frames)[1]
+    def audio_token_counts(self, samples: Int[Tensor, " c"]) -> Int[Tensor, " c"]:
+        mels = -(-samples // self.processor.feature_extractor.hop_length)  # the last one may be part silence
+        return self.audio_tower._get_feat_extract_output_lengths(mels)[1]
 
     def audio_embeds(self, audio: Mapping[str, Tensor]) -> tuple[Float[Tensor, "c f d"], Int[Tensor, " c"]]:
-        counts = self.audio_token_counts(audio)
+        counts = self.audio_tower._get_feat_extract_output_lengths(audio["feature_attention_mask"].sum(-1))[1]
         frames = self.model.model.get_audio_features(**audio).last_hidden_state
         return pad_sequence(frames.split(counts.tolist()), batch_first=True), counts

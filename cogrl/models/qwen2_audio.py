@@ -62,9 +62,9 @@ class Qwen2Audio(AudioLM):
         tensors = {"input_features": features.input_features, "feature_attention_mask": features.attention_mask}
         return tensors if self.emotion is None else tensors | {"emotion": self.emotion.embedding(waveforms)}
 
-    def audio_token_counts(self, audio: Mapping[str, Tensor]) -> Int[Tensor, " c"]:
-        frames = audio["feature_attention_mask"].sum(-1)
-        return self.audio_tower._get_feat_extract_output_lengths(frames)[1]
+    def audio_token_counts(self, samples: Int[Tensor, " c"]) -> Int[Tensor, " c"]:
+        mels = -(-samples // self.processor.feature_extractor.hop_length)  # the last one may be part silence
+        return self.audio_tower._get_feat_extract_output_lengths(mels)[1]
 
     def audio_embeds(self, audio: Mapping[str, Tensor]) -> tuple[Float[Tensor, "c f d"], Int[Tensor, " c"]]:
         tower = self.audio_tower

@@ -9,6 +9,8 @@ import pytorch_lightning as pl
 import torch
 
 from cogrl.models.audio_lm import AudioLM
+from cogrl.models.prompt_length import Room
+from cogrl.prompts import INSTRUCTIONS
 from cogrl.rewards.composite import DualRouteReward, ExplicitReward, ImplicitReward, Reward
 from cogrl.rollout.hf import HFEngine
 from cogrl.rollout.sampling import Sampling
@@ -54,7 +56,7 @@ class Stage(pl.LightningModule):
         super().__init__()
         self.policy, self.optim, self.sampling = policy, optim, sampling
         self.reward = reward or DualRouteReward(ExplicitReward(), ImplicitReward())
-        self.engine = HFEngine()
+        self.engine, self.room = HFEngine(), Room(policy)
 
     @property
     def steps_per_batch(self) -> int:
@@ -87,7 +89,7 @@ class Stage(pl.LightningModule):
         for number, turn in enumerate(example.turns, start=1):
             earlier = self.policy.unhearable_file(turn.audio) if turn.audio else None
             reason = reason or (earlier and f"turn {number}: {earlier}")
-        return reason
+        return reason or self.room.lack(example, INSTRUCTIONS.values(), self.sampling.max_new_tokens)
 
     def configure_optimizers(self):
         trained = [p for p in self.parameters() if p.requires_grad]

@@ -1,0 +1,55 @@
+"""Is there room for prompt and answer? Counted from texts and the headers of audio files; nothing is decoded."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+
+from cogrl.audio import audio_info, to_samples
+from cogrl.models.audio_lm import AudioLM
+from cogrl.models.chat_prompts import chat_prompts
+from cogrl.types import Conversation, Example
+
+_A_CLIP = np.zeros(0, dtype=np.float32)
+
+
+@dataclass
+class Room:
+    """The positions of a policy, and what prompts and answers take of them."""
+
+    policy: AudioLM
+    texts: dict[tuple, int] = field(default_factory=dict)
+
+    def lack(self, example: Example, instructions: Iterable[str], max_new_tokens: int) -> str | None:
+        """Why the longest prompt and the longest answer, given or sampled, do not fit; None when they do."""
+        prompt = max(self.prompt(instruction, example) for instruction in instructions)
+        room = self.policy.max_positions - prompt
+        long = [text for text in example.targets.values() if len(text.encode()) >= room]  # a token has a byte or more
+        answer = max([max_new_tokens, *map(self.answer, long)])
+        if answer <= room:
+            return None
+        return (
+            f"a prompt of {prompt} tokens and up to {answer} of answer; this model has {self.policy.max_positions} "
+            "positions: shorten the dialogue or the target, or lower sampling.max_new_tokens"
+        )
+
+    def prompt(self, instruction: str, example: Example) -> int:
+        """Tokens of the prompt in which every spoken turn is heard."""
+        turns = tuple(_A_CLIP if turn.audio else turn.text for turn in example.turns)
+        replies = tuple(turn.reply for turn in example.turns)
+        key = (instruction, tuple(turn if isinstance(turn, str) else None for turn in turns), replies)
+        files = [turn.audio for turn in example.turns if turn.audio] + [example.audio]
+        if key not in self.texts:
+            clips, policy = Conversation((*turns, _A_CLIP), replies), self.policy
+            tokens = chat_prompts(
+                policy.processor, policy.audio_token_id, [instruction], [clips], [[1] * len(files)], [example.id]
+            )
+            self.texts[key] = tokens.input_ids.shape[1] - len(files)
+        seconds = [audio_info(file).duration_s for file in files]
+        samples = torch.tensor([to_samples(s, self.policy.sampling_rate) for s in seconds])
+        return self.texts[key] + int(self.policy.audio_token_counts(samples).sum())
+
+    def answer(self, text: str) -> int:
+        """Tokens of a given answer, its end among them."""
+        return int(self.policy.encode_targets([text]).mask.sum())

@@ -1,0 +1,82 @@
+"""Prompt and answer have to fit into the model's positions, and that is known before anything is decoded."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+
+from cogrl.data.manifest import heard_turns
+from cogrl.data.module import Clips
+from cogrl.models.prompt_length import Room
+from cogrl.prompts import INSTRUCTIONS, heard
+from cogrl.stages import DrSapo, Sft
+from cogrl.types import EMOTIONS, ClipBatch, Turn
+
+
+@pytest.fixture
+def policy(make):
+    return make()
+
+
+@pytest.fixture
+def dialogues(policy, clips):
+    """No earlier turn; a heard one; a typed and a heard one; as they are on disk."""
+    said = [Turn(f"Turn {i} was said.", clips[i].example.audio, EMOTIONS[i], "Go on.") for i in (1, 2)]
+    typed = Turn("This was typed.", None, None, None)
+    turns = [(), (said[0],), (typed, said[1])]
+    examples = [replace(clips[i].example, turns=turns[i]) for i in range(3)]
+    heard_from_disk = Clips(examples, policy.sampling_rate, policy.max_audio_s, keep_in_memory=False)
+    return [heard_from_disk[i] for i in range(len(examples))]
+
+
+def lengths(policy, clips, route):
+    names = [clip.example.id for clip in clips]
+    return policy.encode_prompts(
+        [INSTRUCTIONS[route]] * len(clips), [heard(c) for c in clips], names
+    ).attention_mask.sum(1)
+
+
+@pytest.mark.parametrize("route", ["A", "B"])
+def test_headers_and_texts_tell_the_length_of_every_prompt(policy, dialogues, route):
+    room = Room(policy)
+    counted = [room.prompt(INSTRUCTIONS[route], clip.example) for clip in dialogues]
+    assert counted == lengths(policy, dialogues, route).tolist() and len(set(counted)) == 3
+
+
+def test_what_fits_exactly_is_taken_and_one_token_more_is_refused(policy, dialogues, monkeypatch):
+    clip, room = dialogues[1], Room(policy)
+    prompt = int(torch.stack([lengths(policy, [clip], route) for route in "AB"]).max())
+    answer = max(room.answer(text) for text in clip.example.targets.values())
+    for sampled in (answer - 1, answer + 5):
+        longest = max(answer, sampled)
+        monkeypatch.setattr(policy.model.config.get_text_config(), "max_position_embeddings", prompt + longest)
+        assert room.lack(clip.example, INSTRUCTIONS.values(), sampled) is None
+        monkeypatch.setattr(policy.model.config.get_text_config(), "max_position_embeddings", prompt + longest - 1)
+        assert room.lack(clip.example, INSTRUCTIONS.values(), sampled) == (
+            f"a prompt of {prompt} tokens and up to {longest} of answer; this model has {prompt + longest - 1} "
+            "positions: shorten the dialogue or the target, or lower sampling.max_new_tokens"
+        )
+
+
+@pytest.mark.parametrize("kind", [Sft, DrSapo])
+def test_a_line_that_is_too_long_is_refused_by_name_before_training(policy, dialogues, kind, monkeypatch):
+    short = dialogues[0].example
+    long = replace(short, turns=dialogues[1].example.turns)
+    stage = kind(policy)
+    need = max(stage.room.prompt(instruction, short) for instruction in INSTRUCTIONS.values())
+    need += max(stage.sampling.max_new_tokens, *map(stage.room.answer, short.targets.values()))
+    monkeypatch.setattr(policy.model.config.get_text_config(), "max_position_embeddings", need)
+    stage.check([short])
+    with pytest.raises(ValueError, match=rf"^{long.where} \({long.id}\): a prompt of \d+ tokens and up to"):
+        stage.check([short, long])
+    stage.check(heard_turns([long], "left_out"))
+
+
+def test_a_prompt_longer_than_the_positions_is_never_encoded(policy, dialogues, monkeypatch):
+    limit = int(lengths(policy, dialogues[:1], "A")[0])
+    monkeypatch.setattr(policy.model.config.get_text_config(), "max_position_embeddings", limit)
+    assert lengths(policy, dialogues[:1], "A").tolist() == [limit]
+    with pytest.raises(
+        ValueError, match=rf"{dialogues[1].example.id}: a prompt of \d+ tokens; this model has {limit} pos"
+    ):
+        Sft(policy).loss(ClipBatch(dialogues[:2]), ["A", "A"])
