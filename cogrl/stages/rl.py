@@ -14,6 +14,7 @@ from cogrl.lm_head import PolicyLossConfig, PolicyMetrics
 from cogrl.models.audio_lm import AudioLM
 from cogrl.objectives.advantages import group_normalised
 from cogrl.rewards.composite import Selective
+from cogrl.stages.drift import DriftWatch
 from cogrl.stages.stage import Stage
 from cogrl.types import Clip, ClipBatch, Example, Rollouts, Route, Scores
 
@@ -28,7 +29,8 @@ class RLStage(Stage, ABC):
     Args:
         group_size: completions a prompt.
         routes: prompt kinds; clips take them in turn, so their shares are equal. A group never mixes routes.
-        updates_per_rollout: optimiser steps fed by one rollout. With 1 the ratio is 1 and any gate or clip is inert.
+        updates_per_rollout: optimiser steps fed by one rollout. With 1 the ratio is 1 and any gate or clip is inert;
+            with more a warning says when the policy does not move between them.
         passes: how many times each completion is used; each pass is split into `updates_per_rollout / passes` parts.
         route_weights: factor on the advantages of a route, after they were normalised within their groups.
         variance_tolerance: a group whose rewards vary no more than this has nothing to compare: advantage 0.
@@ -69,6 +71,7 @@ class RLStage(Stage, ABC):
         self.rollouts: Rollouts | None = None
         self.scores: Scores | None = None
         self.tokens_a_part: float | None = None
+        self.drift = DriftWatch()
 
     @abstractmethod
     def objective(self, rollouts: Rollouts) -> PolicyLossConfig:
@@ -178,7 +181,9 @@ class RLStage(Stage, ABC):
         out = self.policy.policy_loss(
             rollouts, objective, routes, temperature=self.sampling.temperature, num_tokens=self.tokens_a_part
         )
-        self.log_update(PolicyMetrics(out.metrics.table.cpu()))  # one wait for the device
+        metrics = PolicyMetrics(out.metrics.table.cpu())  # one wait for the device
+        self.log_update(metrics)
+        self.drift.see(metrics["log_ratio_abs"].item(), self.global_step, rollouts.policy_version)
         return out.loss
 
     def log_rollouts(self, rollouts: Rollouts, scores: Scores) -> None:
