@@ -16,9 +16,9 @@ STAGE_COMMANDS = {
 COMMANDS = {
     "build": ("cogrl.cli.build", "make the embedded corpus or the embedded model"),
     "run": ("cogrl.cli.run", "run a pipeline of steps; finished steps are skipped"),
-    "evaluate": ("cogrl.evaluate.command", "compare policies on a test manifest"),
-    "epitome": ("cogrl.evaluate.epitome_command", "train the empathy classifiers that evaluate --epitome reads"),
-    "humdial": ("cogrl.evaluate.humdial_command", "judge dialogues of the HumDial challenge, and its final score"),
+    "evaluate": ("cogrl.cli.evaluate", "compare policies on a test manifest"),
+    "epitome": ("cogrl.cli.epitome", "train the empathy classifiers that evaluate --epitome reads"),
+    "humdial": ("cogrl.cli.humdial", "judge dialogues of the HumDial challenge, and its final score"),
     "generate": ("cogrl.cli.generate", "ask a policy about one audio file"),
     "bench": ("cogrl.cli.bench", "measure the kernels on this machine, beside what they replace"),
     "ui": ("cogrl.cli.ui", "browse runs in MLflow's pages"),
