@@ -199,13 +199,11 @@ class AudioLM(nn.Module, ABC):
         audio = self.audio_tensors(waveforms) if waveforms else {}
         counts = iter(self.audio_token_counts(torch.tensor(list(map(len, waveforms)), dtype=torch.long)).tolist())
         clip_tokens = [[next(counts) for _ in conversation.waveforms] for conversation in conversations]
-        tokens = chat_prompts(self.processor, self.audio_token_id, instructions, conversations, clip_tokens, names).to(
-            self.device
-        )
+        tokens = chat_prompts(self.processor, self.audio_token_id, instructions, conversations, clip_tokens, names)
         for name, length in zip(names, tokens.attention_mask.sum(1).tolist(), strict=True):
             if length > self.max_positions:
                 raise ValueError(f"{name}: a prompt of {length} tokens; this model has {self.max_positions} positions")
-        audio = {name: value.to(self.device) for name, value in audio.items()}
+        tokens, audio = tokens.to(self.device), {name: value.to(self.device) for name, value in audio.items()}
         return Prompts(tokens.input_ids, tokens.attention_mask, audio, tuple(len(clips) for clips in clip_tokens))
 
     def encode_targets(self, texts: Sequence[str]) -> Completions:
