@@ -37,6 +37,7 @@ def test_the_reply_of_every_emotion_is_recognised():
         line = replace(LINES[0], text="The class has a new teacher.")
         found = replied_emotions(offline, [line] * len(replies), replies)
         assert sum(guess == emotion for guess in found) >= 0.9 * len(replies), emotion
+        assert replied_emotions(offline, [line], [f"[Intent] {replies[0]}"]) == [None]
 
 
 @pytest.mark.parametrize("reply", ["", "anger sad", "hello"])
