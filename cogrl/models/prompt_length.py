@@ -16,7 +16,7 @@ _A_CLIP = np.zeros(0, dtype=np.float32)
 
 @dataclass
 class Room:
-    """The positions of a policy, and what prompts and answers take of them. `texts` keeps the tokens of a prompt's words."""
+    """The positions of a policy, and what prompts and answers take of them; `texts` keeps what was counted of words."""
 
     policy: AudioLM
     texts: dict[tuple, int] = field(default_factory=dict)
