@@ -10,16 +10,17 @@ ROOT = Path(__file__).parents[1]
 ALLOWED = {
     "types": set(),
     "audio": {"types"},
+    "finite": set(),
     "prompts": {"types"},
     "objectives": set(),
     "lm_head": set(),
     "chat": {"types"},
-    "models": {"types", "audio", "prompts", "lm_head"},
+    "models": {"types", "audio", "finite", "prompts", "lm_head"},
     "data": {"types", "audio", "prompts", "chat"},
     "rewards": {"types", "audio", "prompts", "chat"},
     "rollout": {"types", "audio", "prompts", "models"},
-    "stages": {"types", "prompts", "objectives", "lm_head", "models", "rewards", "rollout"},
-    "callbacks": {"types"},
+    "stages": {"types", "finite", "prompts", "objectives", "lm_head", "models", "rewards", "rollout"},
+    "callbacks": {"types", "finite"},
     "evaluate": {"types", "audio", "prompts", "objectives", "lm_head", "models", "data", "rewards", "rollout", "chat"},
 }
 MAY_USE_KERNELS = {"lm_head", "objectives", "cogrl_kernels", "bench", "cli"}

@@ -1,39 +1,125 @@
-"""The one checkpoint a run needs to go on: `checkpoints/last.ckpt`."""
+"""The checkpoint that a run needs to go on: `checkpoints/last.ckpt`, and the one before it."""
 
 from pathlib import Path
+from typing import Any
 
 import pytorch_lightning as pl
-from pytorch_lightning.callbacks import ModelCheckpoint
+from lightning_fabric.plugins.io.torch_io import TorchCheckpointIO
+from pytorch_lightning.callbacks import Checkpoint
+from pytorch_lightning.utilities.exceptions import SIGTERMException
+from pytorch_lightning.utilities.rank_zero import rank_zero_warn
+
+from cogrl.callbacks.checkpoint_files import LAST, PREVIOUS, UNFINISHED, folder_of, kept, remove
+from cogrl.callbacks.checkpoint_io import DirectCheckpointIO, free_space
+from cogrl.finite import not_finite
 
 
-class LastCheckpoint(ModelCheckpoint):
-    """Written every N steps, at the end, on Ctrl-C, on SIGTERM and on an exception; always the same file, atomically.
+class LastCheckpoint(Checkpoint):
+    """Written every N steps, at the end, when training is stopped, and after an error of a single process.
 
-    It resumes the same run and nothing else: the next stage takes the Hugging Face folder in `export`.
+    A checkpoint takes the place of the last one only when it is whole and its weights are finite: it is written beside
+    it, on the same disk, and moved. It resumes the same run and nothing else: the next stage takes the Hugging Face
+    folder in `export`.
 
     Args:
         every_n_steps: optimiser steps between two writes; 0 = only at the end or when training is interrupted.
+        keep_previous: keep the one before the last as `previous.ckpt`, for when the last one is damaged.
     """
 
-    def __init__(self, every_n_steps: int = 100) -> None:
+    def __init__(self, every_n_steps: int = 100, keep_previous: bool = True) -> None:
         if every_n_steps < 0:
             raise ValueError(f"checkpoint.every_n_steps={every_n_steps} must be at least 0")
-        super().__init__(
-            filename=self.CHECKPOINT_NAME_LAST,
-            every_n_train_steps=every_n_steps,
-            save_top_k=1,
-            save_on_exception=True,
-            enable_version_counter=False,
-        )
+        self.every_n_steps, self.keep_previous = every_n_steps, keep_previous
+        self.saved_at, self.failed = 0, False
 
     @property
     def state_key(self) -> str:
         return type(self).__name__
 
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
-        self.dirpath = str(Path(trainer.default_root_dir).absolute() / "checkpoints")
-        super().setup(trainer, pl_module, stage)
+        self.folder = folder_of(Path(trainer.default_root_dir).absolute())
+        if type(trainer.strategy.checkpoint_io) is TorchCheckpointIO:
+            trainer.strategy.checkpoint_io = DirectCheckpointIO()
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self.saved_at, self.failed = trainer.global_step, False
+
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        if self.every_n_steps and trainer.global_step % self.every_n_steps == 0:
+            self.save(trainer, pl_module)
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        if not self._should_skip_saving_checkpoint(trainer):
-            self._save_topk_checkpoint(trainer, self._monitor_candidates(trainer))
+        self.save(trainer, pl_module)
+
+    def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
+        """Save when all ranks stop together, or when the only rank fails on its own; never after a failed save.
+
+        Weights that an error has left half changed are not saved either: neither after a second Ctrl-C nor after a
+        number that is not finite.
+        """
+        stopped = isinstance(exception, SIGTERMException)
+        alone = trainer.world_size == 1 and isinstance(exception, Exception)
+        if self.failed or isinstance(exception, FloatingPointError) or not (stopped or alone):
+            return
+        try:
+            self.save(trainer, pl_module)
+        except (OSError, ArithmeticError) as error:
+            rank_zero_warn(str(error))
+
+    def save(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Write what the run needs to go on, unless no step was taken since the last time.
+
+        Raises FloatingPointError for weights that are not finite, OSError when the disk does not take it; on all ranks,
+        and the last checkpoint stays.
+        """
+        step, strategy = trainer.global_step, trainer.strategy
+        if trainer.fast_dev_run or trainer.sanity_checking or step == self.saved_at:
+            return
+        self.failed = True
+        broken = not_finite(pl_module.named_parameters())
+        if strategy.reduce_boolean_decision(broken is not None, all=False):
+            raise FloatingPointError(
+                f"no checkpoint at step {step}: the weights are not finite{broken and f', {broken}'}; {self.advice()}"
+            )
+        unfinished = self.folder / UNFINISHED
+        if trainer.is_global_zero:
+            self.folder.mkdir(parents=True, exist_ok=True)
+            remove(unfinished)
+        trainer.save_checkpoint(unfinished)
+        failure = getattr(strategy.checkpoint_io, "failure", None)
+        if strategy.reduce_boolean_decision(failure is not None, all=False):
+            remove(unfinished)
+            raise OSError(
+                f"the checkpoint of step {step} can not be written to {self.folder} ({failure or 'see rank 0'}; "
+                f"{free_space(self.folder)}); make room there, or copy the run folder to another disk and name it with "
+                f"--run_dir; {self.advice()}"
+            )
+        if trainer.is_global_zero:
+            self.put_in_place()
+        strategy.barrier("checkpoint in place")
+        self.saved_at, self.failed = step, False
+        for logger in trainer.loggers if trainer.is_global_zero else ():
+            logger.after_save_checkpoint(self)
+
+    def put_in_place(self) -> None:
+        """The last checkpoint becomes the previous one, the unfinished the last; at every moment one is whole."""
+        last, previous = self.folder / LAST, self.folder / PREVIOUS
+        if self.keep_previous and last.exists():
+            remove(previous)
+            last.rename(previous)
+        elif last.is_dir():
+            remove(last)
+        (self.folder / UNFINISHED).rename(last)
+        if not self.keep_previous:
+            remove(previous)
+
+    def advice(self) -> str:
+        """What is left of the run, in words."""
+        good = kept(self.folder)
+        return (
+            f"the last good one is {good[0]}, from which --ckpt_path last goes on"
+            if good
+            else "the run has no earlier checkpoint"
+        )

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytorch_lightning as pl
 
 from cogrl.callbacks.mlflow_logger import MLflowLogger
+from cogrl.finite import not_finite
 
 
 class Export(pl.Callback):
@@ -22,6 +23,9 @@ class Export(pl.Callback):
     def on_fit_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         if not self.enabled or trainer.fast_dev_run or not trainer.is_global_zero:
             return
+        broken = not_finite(pl_module.policy.named_parameters())
+        if broken:
+            raise FloatingPointError(f"no export: the weights are not finite, {broken}")
         folder = Path(trainer.default_root_dir) / "export"
         unfinished = folder.with_name("export.part")
         shutil.rmtree(unfinished, ignore_errors=True)

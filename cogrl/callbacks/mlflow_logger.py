@@ -9,18 +9,28 @@ from mlflow.entities import Metric, Param, RunStatus
 from pytorch_lightning.loggers import MLFlowLogger
 from pytorch_lightning.utilities.rank_zero import rank_zero_only, rank_zero_warn
 
-from cogrl.callbacks.mlflow_store import DEFAULT_STORE, PARENT_TAG, absolute_uri, artifacts_beside, prepare
+from cogrl.callbacks.mlflow_store import (
+    DEFAULT_STORE,
+    PARENT_TAG,
+    absolute_uri,
+    artifacts_beside,
+    one_at_a_time,
+    prepare,
+)
 
 _LONGEST_PARAM = 500
 _BATCH = 1000
 _MOST_FAILURES = 10
+Action = Callable[[Any, str], None]
+"""What is done with a client and the id of the run."""
 
 
 class MLflowLogger(MLFlowLogger):
     """One run in a local SQLite store by default; metrics go out in batches, failures go out as warnings.
 
-    A store that breaks costs one warning; metrics wait for it to come back, and after ten failures in a row the run
-    goes on without it. A run that failed or was killed says so: status FAILED or KILLED and the tag `cogrl.error`.
+    A store that breaks, or can not be opened at the start, costs one warning; what it does not take waits for it to
+    come back, and after ten failures in a row the run goes on without it. A run that failed or was killed says so:
+    status FAILED or KILLED and the tag `cogrl.error`.
 
     Args:
         experiment_name: groups runs.
@@ -43,50 +53,50 @@ class MLflowLogger(MLFlowLogger):
         flush_every_s: float = 5.0,
     ) -> None:
         prepare()
-        self.broken: str | None = None
+        self.broken = "only the first process reports" if rank_zero_only.rank > 0 else None
         self.waiting: list[Metric] = []
+        self.postponed: list[Action] = []
         self.flush_every_s, self.pause_s = flush_every_s, flush_every_s
-        self.last_flush = time.monotonic()
+        self.last_flush, self.next_opening = time.monotonic(), 0.0
         self.final_status: str | None = None
         self.experiment_name = experiment_name
         self.resumes = run_id is not None
         self.failures = 0
+        self._initialized = False
         uri = absolute_uri(tracking_uri)
-        if rank_zero_only.rank > 0:
-            self.broken = "only the first process reports"
-            return
-        try:
-            super().__init__(
-                experiment_name=experiment_name,
-                run_name=run_name,
-                tracking_uri=uri,
-                tags={PARENT_TAG: parent_run_id} if parent_run_id else None,
-                artifact_location=artifact_location or artifacts_beside(uri),
-                run_id=run_id,
-            )
-        except Exception as error:  # whatever the store raises, training is not its business
-            self.give_up(error)
+        self.settings = {
+            "experiment_name": experiment_name,
+            "run_name": run_name,
+            "tracking_uri": uri,
+            "tags": {PARENT_TAG: parent_run_id} if parent_run_id else None,
+            "artifact_location": artifact_location or artifacts_beside(uri),
+            "run_id": run_id,
+        }
 
     @property
     @rank_zero_only
     def experiment(self):
-        """The MLflow client, its run begun (or taken up again); None when the store can not be reached."""
-        if self.broken:
+        """The MLflow client, its run begun (or taken up again); None while the store can not be reached."""
+        if self.broken or time.monotonic() < self.next_opening:
             return None
-        fresh = not self._initialized
         try:
-            client = super().experiment
-            if fresh:
-                client.update_run(self._run_id, status=RunStatus.to_string(RunStatus.RUNNING))
-            return client
-        except Exception as error:
-            self.give_up(error)
+            return super().experiment if self._initialized else self.open()
+        except Exception as error:  # whatever the store raises, training is not its business
+            self.next_opening = time.monotonic() + self.pause_s
+            self.note(error)
             return None
+
+    def open(self):
+        """Set the store up if need be and begin the run, or take it up again."""
+        with one_at_a_time(self.settings["tracking_uri"]):
+            super().__init__(**self.settings)
+            client = super().experiment
+        client.update_run(self._run_id, status=RunStatus.to_string(RunStatus.RUNNING))
+        return client
 
     @property
     def run_id(self) -> str | None:
-        _ = self.experiment
-        return None if self.broken else self._run_id
+        return None if self.experiment is None else self._run_id
 
     @property
     def name(self) -> str:
@@ -100,7 +110,7 @@ class MLflowLogger(MLFlowLogger):
     def save_dir(self) -> None:
         """Nothing is written beside the store; files belong to the run folder."""
 
-    def attempt(self, action: Callable[[Any, str], None]) -> bool:
+    def attempt(self, action: Action) -> bool:
         """`action(client, run_id)`; a failure becomes one warning. False when it failed or the store is gone."""
         client = self.experiment
         if client is None:
@@ -113,6 +123,11 @@ class MLflowLogger(MLFlowLogger):
         self.failures = 0
         return True
 
+    def do(self, action: Action) -> None:
+        """`action(client, run_id)` now, or, when the store does not take it, with a later flush, in the same order."""
+        if self.postponed or not self.attempt(action):
+            self.postponed.append(action)
+
     @rank_zero_only
     def log_metrics(self, metrics: Mapping[str, float], step: int | None = None) -> None:
         now = int(time.time() * 1000)
@@ -122,8 +137,13 @@ class MLflowLogger(MLFlowLogger):
 
     @rank_zero_only
     def flush(self) -> None:
-        """Send the waiting metrics. What a failing store refuses waits for the next, ever later, attempt."""
+        """Send what is waiting. What a failing store refuses waits for the next, ever later, attempt."""
         self.last_flush = time.monotonic()
+        while self.postponed:
+            if not self.attempt(self.postponed[0]):
+                self.pause_s *= 2
+                return
+            self.postponed.pop(0)
         for start in range(0, len(self.waiting), _BATCH):
             chunk = self.waiting[start : start + _BATCH]
             if not self.attempt(lambda client, run, chunk=chunk: client.log_batch(run, metrics=chunk)):
@@ -137,17 +157,17 @@ class MLflowLogger(MLFlowLogger):
         pairs = [Param(name, shortened(str(value))) for name, value in params.items()]
         for start in range(0, len(pairs), 100):
             chunk = pairs[start : start + 100]
-            self.attempt(lambda client, run, chunk=chunk: client.log_batch(run, params=chunk))
+            self.do(lambda client, run, chunk=chunk: client.log_batch(run, params=chunk))
 
     @rank_zero_only
     def log_file(self, path: str | Path, folder: str | None = None) -> None:
         """Keep a file with the run."""
-        self.attempt(lambda client, run: client.log_artifact(run, str(path), folder))
+        self.do(lambda client, run: client.log_artifact(run, str(path), folder))
 
     @rank_zero_only
     def log_table(self, columns: Mapping[str, Sequence[Any]], name: str) -> None:
         """Append rows to the table `name` (a JSON artifact that MLflow shows as a table)."""
-        self.attempt(lambda client, run: client.log_table(run, dict(columns), name))
+        self.do(lambda client, run: client.log_table(run, dict(columns), name))
 
     @rank_zero_only
     def fail(self, error: BaseException) -> None:
@@ -155,7 +175,7 @@ class MLflowLogger(MLFlowLogger):
         killed = isinstance(error, KeyboardInterrupt | SystemExit)
         self.final_status = "KILLED" if killed else "FAILED"
         text = f"{type(error).__name__}: {error}"[:5000]
-        self.attempt(lambda client, run: client.set_tag(run, "cogrl.error", text))
+        self.do(lambda client, run: client.set_tag(run, "cogrl.error", text))
 
     @rank_zero_only
     def finalize(self, status: str = "success") -> None:
@@ -171,7 +191,7 @@ class MLflowLogger(MLFlowLogger):
 
     def give_up(self, error: Exception) -> None:
         self.broken = str(error)
-        self.waiting = []
+        self.waiting, self.postponed = [], []
         rank_zero_warn(f"MLflow can not be used, training goes on without it: {error}")
 
     def note(self, error: Exception) -> None:

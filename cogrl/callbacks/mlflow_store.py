@@ -1,7 +1,10 @@
-"""Where MLflow keeps things: addresses made absolute. Imports nothing, so that every command can use it."""
+"""Where MLflow keeps things: addresses made absolute. Imports nothing heavy, so that every command can use it."""
 
+import fcntl
 import logging
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 DEFAULT_STORE = "sqlite:///mlflow.db"
@@ -37,3 +40,15 @@ def artifacts_beside(uri: str) -> str | None:
     """The artifact folder that goes with a SQLite store, `mlruns` in the same place; None leaves it to the server."""
     path = database(absolute_uri(uri))
     return None if path is None else (path.parent / "mlruns").as_uri()
+
+
+@contextmanager
+def one_at_a_time(uri: str) -> Iterator[None]:
+    """Wait for other processes of this machine that are opening a SQLite store: two that set it up at once break it."""
+    path = database(absolute_uri(uri))
+    if path is None:
+        yield
+        return
+    with open(path.with_name(f"{path.name}.lock"), "w") as lock:
+        fcntl.lockf(lock, fcntl.LOCK_EX)
+        yield

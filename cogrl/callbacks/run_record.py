@@ -22,14 +22,19 @@ _PACKAGES = (
 
 
 class RunRecord(SaveConfigCallback):
-    """`config.yaml` and `environment.json` in the run folder and in MLflow; the MLflow run id in every checkpoint."""
+    """`config.yaml` and `environment.json` in the run folder and in MLflow.
+
+    Every checkpoint says which stage wrote it, in how many processes, and the MLflow run it belongs to.
+    """
 
     def __init__(self, parser, config, **kwargs: Any) -> None:
         super().__init__(parser, config, save_to_log_dir=False, **kwargs)
         self.loggers: list[MLflowLogger] = []
+        self.ran: dict[str, Any] = {}
 
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
         self.loggers = mlflow_loggers(trainer)
+        self.ran = {"stage": class_path(pl_module), "world_size": trainer.world_size}
         super().setup(trainer, pl_module, stage)
 
     def save_config(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
@@ -50,24 +55,17 @@ class RunRecord(SaveConfigCallback):
         """Metrics are logged at the optimiser step: Lightning counts one too many once stopped at an epoch's end."""
         trainer.fit_loop.epoch_loop._batches_that_stepped = trainer.global_step
 
-    def on_exception(self, trainer: pl.Trainer, pl_module: pl.LightningModule, exception: BaseException) -> None:
-        for logger in mlflow_loggers(trainer):  # `setup` may not have come to us yet
-            logger.fail(exception)
-
     def state_dict(self) -> dict[str, Any]:
-        return {"mlflow_run_id": next((logger.run_id for logger in self.loggers), None)}
+        return self.ran | {"mlflow_run_id": next((logger.run_id for logger in self.loggers), None)}
+
+
+def class_path(value: Any) -> str:
+    """The full name of an object's class, as YAML spells it."""
+    return f"{type(value).__module__}.{type(value).__qualname__}"
 
 
 def mlflow_loggers(trainer: pl.Trainer) -> list[MLflowLogger]:
     return [logger for logger in trainer.loggers if isinstance(logger, MLflowLogger)]
-
-
-def mlflow_run_of(checkpoint: str | Path) -> str | None:
-    """The MLflow run a checkpoint belongs to; None when it names none (or is a sharded folder)."""
-    if not Path(checkpoint).is_file():
-        return None
-    state = torch.load(checkpoint, map_location="cpu", mmap=True, weights_only=True)
-    return state["callbacks"].get(RunRecord.__name__, {}).get("mlflow_run_id")
 
 
 def environment() -> dict[str, Any]:

@@ -86,9 +86,11 @@ def main(args: argparse.Namespace) -> None:
         evaluations.append(found)
     print("\n" + write(evaluations, args.out))
     if args.store:
+        from cogrl.callbacks.mlflow_store import one_at_a_time
         from cogrl.evaluate.tracking import log_report
 
         try:
-            log_report(args.store, args.out, args.parent_run)
+            with one_at_a_time(args.store):
+                log_report(args.store, args.out, args.parent_run)
         except Exception as error:  # tracking failure never undoes a result
             print(f"the report is in {args.out} but not in MLflow ({args.store}): {error}")

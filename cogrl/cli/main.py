@@ -5,6 +5,7 @@ import sys
 from collections.abc import Sequence
 from importlib import import_module
 
+from cogrl.cli.errors import EXPECTED, is_defect, report
 from cogrl.cli.nearest import nearest
 
 STAGE_COMMANDS = {
@@ -23,7 +24,6 @@ COMMANDS = {
     "bench": ("cogrl.cli.bench", "measure the kernels on this machine, beside what they replace"),
     "ui": ("cogrl.cli.ui", "browse runs in MLflow's pages"),
 }
-_EXPECTED = (ValueError, OSError, ImportError, NotImplementedError)
 
 
 def main(args: Sequence[str] | None = None) -> int:
@@ -32,18 +32,12 @@ def main(args: Sequence[str] | None = None) -> int:
     `--debug` anywhere shows the traceback instead. Any other exception is a defect and is not caught.
     """
     args = list(sys.argv[1:] if args is None else args)
-    debug = "--debug" in args
     try:
         return dispatch([arg for arg in args if arg != "--debug"])
-    except _EXPECTED as error:
-        message = for_the_user(error)
-        if debug or message is None:
+    except (*EXPECTED, KeyboardInterrupt) as error:
+        if "--debug" in args or is_defect(error):
             raise
-        print(f"cogrl: error: {message}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("cogrl: interrupted", file=sys.stderr)
-        return 130
+        return report(error)
 
 
 def dispatch(args: Sequence[str]) -> int:
@@ -77,22 +71,6 @@ def overview() -> str:
         "`cogrl <command> --help` shows the options of a command; `cogrl fit --config … --print_config` shows\n"
         "everything a run would use. --debug shows the traceback of an error."
     )
-
-
-def for_the_user(error: BaseException | None) -> str | None:
-    """The message our own code raised (or one that names a file), perhaps wrapped by a library; None for a defect."""
-    while error is not None:
-        trace = error.__traceback__
-        while trace is not None and trace.tb_next is not None:
-            trace = trace.tb_next
-        origin = trace.tb_frame.f_globals.get("__name__", "") if trace is not None else ""
-        if (
-            origin.split(".")[0] in ("cogrl", "cogrl_kernels", "cogrl_bench", "__main__")
-            or getattr(error, "filename", None) is not None
-        ):
-            return str(error)
-        error = error.__cause__
-    return None
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from cogrl.callbacks.mlflow_store import artifacts_beside, prepare
+from cogrl.callbacks.mlflow_store import PARENT_TAG, artifacts_beside, one_at_a_time, prepare
 
 _EXPERIMENT = "cogrl"
 
@@ -35,8 +35,9 @@ class ParentRun:
     def begin(self) -> None:
         from mlflow import MlflowClient
 
-        self.client = MlflowClient(self.uri)
-        self.run_id = self.earlier() or self.new()
+        with one_at_a_time(self.uri):
+            self.client = MlflowClient(self.uri)
+            self.run_id = self.earlier() or self.new()
         self.client.update_run(self.run_id, status="RUNNING")
         for file in self.files:
             self.client.log_artifact(self.run_id, str(file))
@@ -60,10 +61,17 @@ class ParentRun:
         if self.run_id is None:
             return
         try:
-            ended = {None: self.status, KeyboardInterrupt: "KILLED"}.get(kind, "FAILED")
+            ended = {None: self.status, KeyboardInterrupt: "KILLED", SystemExit: "KILLED"}.get(kind, "FAILED")
+            self.end_steps(ended)
             self.client.set_terminated(self.run_id, ended)
         except Exception as problem:
             warnings.warn(f"MLflow did not take the end of the pipeline: {problem}", stacklevel=2)
+
+    def end_steps(self, status: str) -> None:
+        """End the runs of steps that could not say so themselves: a process that was killed leaves its own running."""
+        mine = f"tags.`{PARENT_TAG}` = '{self.run_id}' and attributes.status = 'RUNNING'"
+        for run in self.client.search_runs([experiment(self.client, self.uri)], mine):
+            self.client.set_terminated(run.info.run_id, status)
 
 
 def experiment(client: Any, uri: str) -> str:

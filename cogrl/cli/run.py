@@ -26,7 +26,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def main(options: argparse.Namespace) -> int:
     from cogrl.cli.parent_run import ParentRun
     from cogrl.cli.pipeline import read_pipeline
+    from cogrl.cli.run_folder import sole_writer
     from cogrl.cli.steps import Runner
+    from cogrl.cli.stopping import STOPPED, handled, leave
 
     pipeline = read_pipeline(options.pipeline, options.set, options.overlays)
     if options.dry_run:
@@ -34,15 +36,18 @@ def main(options: argparse.Namespace) -> int:
 
         dry_run(pipeline)
         return 0
-    pipeline.run_dir.mkdir(parents=True, exist_ok=True)
     start = time.monotonic()
     files = (options.pipeline, *options.overlays)
-    with ParentRun(pipeline.name, pipeline.run_dir, pipeline.tracking_uri, files) as parent:
+    with (
+        sole_writer(pipeline.run_dir),
+        handled(leave),
+        ParentRun(pipeline.name, pipeline.run_dir, pipeline.tracking_uri, files) as parent,
+    ):
         runner = Runner(pipeline, parent.run_id)
         for number in range(len(pipeline.steps)):
             status = runner.run(number)
             if status:
-                parent.status = "KILLED" if status in (130, 143) else "FAILED"
+                parent.status = "KILLED" if status in STOPPED else "FAILED"
                 return status
     print(f"{pipeline.name}: all {len(pipeline.steps)} steps done ({time.monotonic() - start:.1f} s)")
     return 0

@@ -7,7 +7,7 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from cogrl.callbacks.mlflow_store import prepare
+from cogrl.callbacks.mlflow_store import one_at_a_time, prepare
 from cogrl.cli.parent_run import experiment
 
 _LOOK_EVERY_S = 0.5
@@ -46,4 +46,5 @@ def set_up_store(root: Path) -> None:
     from mlflow import MlflowClient
 
     uri = f"sqlite:///{root.absolute()}/mlflow.db"
-    experiment(MlflowClient(uri), uri)
+    with one_at_a_time(uri):
+        experiment(MlflowClient(uri), uri)

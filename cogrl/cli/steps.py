@@ -2,7 +2,6 @@
 
 import json
 import shutil
-import signal
 import subprocess
 import sys
 import time
@@ -10,8 +9,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from cogrl.callbacks.checkpoint_files import folder_of, kept
 from cogrl.cli.digest import digest
 from cogrl.cli.pipeline import PARENT_RUN, Pipeline, Step
+from cogrl.cli.run_folder import set_aside, sole_writer
+from cogrl.cli.stopping import STOPPED, handled
 
 _SHOW_EVERY_S = 10.0
 _TAIL = 30
@@ -38,18 +40,18 @@ class Runner:
         if same and before["done"] and (step.out is None or step.out.exists()):
             print(f"{label}: unchanged, skipped", flush=True)
             return 0
-        if before and not same:
+        if not same:
             clear(step)
         step.notes.mkdir(parents=True, exist_ok=True)
         write(note, {"digest": now, "done": False})
-        resumes = same and step.folder is not None and (step.folder / "checkpoints" / "last.ckpt").exists()
+        resumes = same and step.folder is not None and bool(kept(folder_of(step.folder)))
         status = self.execute(step, label, resumes)
         if status == 0:
             seconds = round(time.monotonic() - start, 1)
             write(note, {"digest": now, "done": True, "seconds": seconds})
             print(f"{label}: done ({seconds} s)", flush=True)
             return 0
-        if status in (130, 143):
+        if status in STOPPED:
             print(f"{label}: interrupted; the same command goes on from here", flush=True)
             return status
         log = step.notes / "log.txt"
@@ -59,7 +61,7 @@ class Runner:
 
     def execute(self, step: Step, label: str, resumes: bool) -> int:
         words = [word.replace(PARENT_RUN, self.parent_run or "") for word in step.args]
-        args = [sys.executable, "-m", "cogrl.cli.main", *words]
+        args = [sys.executable, "-m", "cogrl.cli.step", *words]
         if step.is_fit and self.parent_run:
             args.append(f"--mlflow.parent_run_id={self.parent_run}")
         if resumes:
@@ -68,9 +70,11 @@ class Runner:
         log = step.notes / "log.txt"
         with log.open("ab") as file:
             offset = file.tell()
-            # its own session: a Ctrl-C in the terminal reaches it once, through us
-            child = subprocess.Popen(args, stdout=file, stderr=subprocess.STDOUT, start_new_session=True)
-            with forwarded_signals(child) as received:
+            # its own session: a Ctrl-C in the terminal reaches it once, through us; the pipe ends it with us
+            child = subprocess.Popen(
+                args, stdin=subprocess.PIPE, stdout=file, stderr=subprocess.STDOUT, start_new_session=True
+            )
+            with child.stdin, forwarded_signals(child) as received:
                 looked, shown = time.monotonic(), ""
                 while child.poll() is None:
                     time.sleep(0.1)
@@ -86,28 +90,23 @@ class Runner:
 
 @contextmanager
 def forwarded_signals(child: subprocess.Popen) -> Iterator[list[int]]:
-    """Ctrl-C and SIGTERM go to the child, which decides; yields the signals that came."""
+    """Ctrl-C, SIGTERM and SIGHUP go to the child, which decides; yields the signals that came."""
     received: list[int] = []
 
     def forward(number: int, frame) -> None:
         received.append(number)
         child.send_signal(number)
 
-    previous = {number: signal.signal(number, forward) for number in (signal.SIGINT, signal.SIGTERM)}
-    try:
+    with handled(forward):
         yield received
-    finally:
-        for number, handler in previous.items():
-            signal.signal(number, handler)
 
 
 def clear(step: Step) -> None:
     """Set an earlier attempt with another definition or other inputs aside; of those, only the last one is kept."""
-    shutil.rmtree(step.notes)
+    shutil.rmtree(step.notes, ignore_errors=True)
     if step.folder is not None and step.folder.exists():
-        aside = step.folder.with_name(f"{step.folder.name}.replaced")
-        shutil.rmtree(aside, ignore_errors=True)
-        step.folder.rename(aside)
+        with sole_writer(step.folder):
+            set_aside(step.folder)
 
 
 def progress(log: Path, offset: int) -> str:

@@ -7,22 +7,31 @@ import sys
 import tempfile
 import warnings
 from collections.abc import Sequence
+from contextlib import nullcontext
+from functools import cached_property
 from pathlib import Path
 from typing import Any, NoReturn
 
 import jsonargparse
 from pytorch_lightning.cli import LightningArgumentParser, LightningCLI
+from pytorch_lightning.utilities.rank_zero import rank_zero_only
 from transformers.utils.logging import disable_progress_bar
 
 from cogrl.callbacks.checkpoint import LastCheckpoint
+from cogrl.callbacks.ending import Ending
 from cogrl.callbacks.export import Export
 from cogrl.callbacks.mlflow_logger import MLflowLogger
 from cogrl.callbacks.progress import ProgressLines
 from cogrl.callbacks.rollout_table import RolloutTable
-from cogrl.callbacks.run_record import RunRecord, mlflow_run_of
+from cogrl.callbacks.run_record import RunRecord
+from cogrl.callbacks.stop import AgreedStop
+from cogrl.cli.checkpoints import chosen_checkpoint, mlflow_run_of, refuse_foreign
+from cogrl.cli.errors import report
 from cogrl.cli.explain import explain
 from cogrl.cli.nulls import with_nulls
+from cogrl.cli.run_folder import refuse_to_mix, set_aside, sole_writer
 from cogrl.cli.signals import graceful_signals
+from cogrl.cli.stopping import end_with_launcher
 from cogrl.data.module import AudioData
 from cogrl.stages import Stage
 
@@ -59,6 +68,7 @@ class StageCLI(LightningCLI):
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         parser.add_argument("--run_dir", type=str, default="runs/run", help="folder of everything this run writes")
+        parser.add_argument("--overwrite", type=bool, default=False, help="set an earlier run in run_dir aside")
         parser.add_lightning_class_args(LastCheckpoint, "checkpoint")
         parser.add_lightning_class_args(RolloutTable, "rollout_table")
         parser.add_lightning_class_args(Export, "export")
@@ -82,38 +92,55 @@ class StageCLI(LightningCLI):
 
     def instantiate_trainer(self, **kwargs: Any):
         trainer, settings = self._get(self.config_init, "trainer"), self._get(self.config_init, "mlflow").as_dict()
-        checkpoint = self.checkpoint()
+        self.stop = AgreedStop()
+        self.trainer_defaults["callbacks"] = [self.stop, Ending(report)]
         if trainer.logger is None:
             name = self.run_dir.name if self.command == "fit" else f"{self.run_dir.name} {self.command}"
-            resumed = mlflow_run_of(checkpoint) if checkpoint and self.command == "fit" else None
+            resumed = mlflow_run_of(self.checkpoint) if self.checkpoint and self.command == "fit" else None
             settings["run_name"] = settings["run_name"] or name
             settings["run_id"] = settings["run_id"] or resumed
             kwargs["logger"] = MLflowLogger(**settings)
         if trainer.enable_progress_bar is None and not sys.stderr.isatty():
             kwargs["enable_progress_bar"] = False
-            self.trainer_defaults["callbacks"] = ProgressLines()
+            self.trainer_defaults["callbacks"].append(ProgressLines())
         return super().instantiate_trainer(default_root_dir=str(self.run_dir), **kwargs)
 
+    @cached_property
     def checkpoint(self) -> Path | None:
-        """The file `--ckpt_path` names; `last` is the run folder's own."""
-        given = self._get(self.config, "ckpt_path")
-        path = self.run_dir / "checkpoints" / "last.ckpt" if given == "last" else given and Path(given)
-        if path and not path.exists():
-            raise FileNotFoundError(f"--ckpt_path {given}: {path} does not exist; leave the option out to start afresh")
-        return path
+        return chosen_checkpoint(self._get(self.config, "ckpt_path"), self.run_dir)
 
     def _prepare_subcommand_kwargs(self, subcommand: str) -> dict[str, Any]:
-        checkpoint = self.checkpoint()
-        return super()._prepare_subcommand_kwargs(subcommand) | {"ckpt_path": checkpoint and str(checkpoint)}
+        return super()._prepare_subcommand_kwargs(subcommand) | {"ckpt_path": self.checkpoint and str(self.checkpoint)}
 
     def fit(self, **kwargs: Any) -> None:
-        if self.trainer.is_global_zero:
-            print(f"run folder {self.run_dir}", flush=True)
-        with graceful_signals(self.trainer):
+        first = self.trainer.is_global_zero
+        with sole_writer(self.run_dir) if first else nullcontext(), graceful_signals(self.trainer, self.stop):
+            if self.checkpoint:
+                refuse_foreign(self.checkpoint, self.model, self.trainer)
+            if first:
+                self.claim()
+                print(f"run folder {self.run_dir}", flush=True)
             self.trainer.fit(**kwargs)
 
+    def claim(self) -> None:
+        """Make the run folder this run's own, or refuse to mix it with another."""
+        if self.checkpoint and self.checkpoint.absolute().is_relative_to(self.run_dir):
+            return
+        if self._get(self.config, "overwrite") and (aside := set_aside(self.run_dir)):
+            print(f"the earlier run is kept in {aside}")
+        refuse_to_mix(self.run_dir)
+
+    def validate(self, **kwargs: Any) -> None:
+        with graceful_signals(self.trainer, self.stop):
+            self.trainer.validate(**kwargs)
+
+    def test(self, **kwargs: Any) -> None:
+        with graceful_signals(self.trainer, self.stop):
+            self.trainer.test(**kwargs)
+
     def predict(self, **kwargs: Any) -> None:
-        batches = self.trainer.predict(**kwargs)
+        with graceful_signals(self.trainer, self.stop):
+            batches = self.trainer.predict(**kwargs)
         rank = self.trainer.global_rank
         path = self.run_dir / ("predictions.jsonl" if rank == 0 else f"predictions.{rank}.jsonl")
         records = [record for batch in batches for record in batch]
@@ -123,6 +150,8 @@ class StageCLI(LightningCLI):
 
 def main(command: str, args: Sequence[str]) -> int:
     be_brief()
+    if rank_zero_only.rank > 0:
+        end_with_launcher()
     StageCLI(command, args)
     return 0
 

@@ -10,6 +10,7 @@ from torch.utils.data import DataLoader, Dataset, DistributedSampler
 
 from cogrl.audio import load_audio
 from cogrl.data.manifest import check_audio_files, check_splits, heard_turns, read_manifest
+from cogrl.data.signal_safe_loader import SignalSafeLoader
 from cogrl.types import Clip, ClipBatch, Example, Turn, Waveform
 
 
@@ -100,7 +101,7 @@ class AudioData(pl.LightningDataModule):
         return Clips(self.examples[name], self.sampling_rate, self.max_s, self.keep_in_memory, self.convert)
 
     def _loader(self, dataset: Dataset, **kwargs) -> DataLoader:
-        return DataLoader(dataset, num_workers=self.workers, persistent_workers=self.workers > 0, **kwargs)
+        return SignalSafeLoader(dataset, num_workers=self.workers, persistent_workers=self.workers > 0, **kwargs)
 
 
 class Clips(Dataset):

@@ -1,5 +1,6 @@
 """A policy out of a folder alone, whatever its family: how stages' exports are evaluated and asked."""
 
+from cogrl.finite import not_finite
 from cogrl.models import qwen2_audio, qwen25_omni
 from cogrl.models.audio_lm import AudioLM
 from cogrl.models.emotion import EmotionSettings, holds_module
@@ -17,10 +18,13 @@ FAMILIES: dict[str, type[AudioLM]] = {
 def saved_policy(path: str, dtype: str = "float32") -> AudioLM:
     """The policy of a folder as a stage has left it: with the emotion module where it has one. Weights are read.
 
-    Raises ValueError for a model of another family.
+    Raises ValueError for a model of another family or with weights that are NaN or infinite.
     """
     refuse_another_family(path, FAMILIES)
     family = FAMILIES[model_type_of(path)]
-    if family is Qwen2Audio and holds_module(path):
-        return Qwen2Audio(path, EmotionSettings(), dtype=dtype).load()
-    return family(path, dtype=dtype).load()
+    emotion = (EmotionSettings(),) if family is Qwen2Audio and holds_module(path) else ()
+    policy = family(path, *emotion, dtype=dtype).load()
+    broken = not_finite(policy.named_parameters())
+    if broken:
+        raise ValueError(f"policy {path}: the weights are not finite: {broken}; take an earlier export")
+    return policy

@@ -69,6 +69,11 @@ class HFEngine:
         )
         cache.batch_repeat_interleave(group_size)
         hidden = prefix.last_hidden_state[:, -1].repeat_interleave(group_size, 0)
+        if not hidden.isfinite().all():
+            raise FloatingPointError(
+                "the policy's hidden states are NaN or infinite, so nothing can be sampled from them; see whether its "
+                "weights are finite and whether the dtype (float16?) is wide enough"
+            )
         mask = mask.repeat_interleave(group_size, 0)
         ids = mask.new_full((len(mask), sampling.max_new_tokens), policy.tokenizer.pad_token_id)
         logprobs = torch.zeros(ids.shape, device=ids.device)

@@ -8,6 +8,7 @@ from typing import Literal
 import pytorch_lightning as pl
 import torch
 
+from cogrl.finite import not_finite
 from cogrl.models.audio_lm import AudioLM
 from cogrl.models.prompt_length import Room
 from cogrl.prompts import INSTRUCTIONS
@@ -66,7 +67,34 @@ class Stage(pl.LightningModule):
     def configure_model(self) -> None:
         self.policy.load()
 
+    def check_finite(self) -> None:
+        """Raises FloatingPointError when a weight is NaN or infinite: nothing that follows would mean anything."""
+        broken = not_finite(self.named_parameters())
+        if broken:
+            raise FloatingPointError(
+                f"the weights of policy.path={self.policy.path!r} (or of the checkpoint) are not finite: {broken}; "
+                "take an earlier export or checkpoint"
+            )
+
+    on_test_start = on_predict_start = on_validation_start = check_finite
+
+    def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
+        """Raises FloatingPointError, before weights change, when a gradient is NaN or infinite.
+
+        With float16 the gradient scaler skips such steps and lowers its scale; nothing is refused there.
+        """
+        scaled = getattr(self.trainer.precision_plugin, "scaler", None) is not None
+        gradients = ((name, p.grad) for name, p in self.named_parameters() if p.grad is not None)
+        broken = None if scaled else not_finite(gradients)
+        if broken:
+            raise FloatingPointError(
+                f"optimiser step {self.global_step + 1} was not taken: the gradient of {broken}. The last checkpoint "
+                "is as it was, go on from it with --ckpt_path last; when this comes again, lower optim.lr, set "
+                "trainer.gradient_clip_val, or look for what is wrong with the clips of this step"
+            )
+
     def on_fit_start(self) -> None:
+        self.check_finite()
         examples = getattr(self.trainer.datamodule, "examples", {})
         self.check([example for split in ("train", "val") for example in examples.get(split, [])])
 

@@ -1,0 +1,34 @@
+"""Checkpoint files straight to their folder: no copy in memory, none in the folder for temporary files."""
+
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning_fabric.plugins.io.torch_io import TorchCheckpointIO
+
+
+class DirectCheckpointIO(TorchCheckpointIO):
+    """Writes with `torch.save` and waits for the disk. A failure is kept in `failure`, for all ranks to learn of.
+
+    Raising here would leave the other ranks waiting for this one: only one of them writes.
+    """
+
+    def __init__(self) -> None:
+        self.failure: str | None = None
+
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None) -> None:
+        self.failure = None
+        try:
+            with open(path, "wb") as file:
+                torch.save(checkpoint, file)
+                file.flush()
+                os.fsync(file.fileno())
+        except (OSError, RuntimeError) as error:  # torch reports a full disk as a RuntimeError
+            self.failure = str(error.__context__ or error).splitlines()[0]
+
+
+def free_space(folder: Path) -> str:
+    """How much room the disk of a folder has left, in words."""
+    return f"{shutil.disk_usage(folder).free / 2**30:.2f} GiB free"

@@ -1,0 +1,50 @@
+"""Stopping a run from outside: asked on any rank, decided by all of them together, after the same step."""
+
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+
+
+class AgreedStop(pl.Callback):
+    """Ends training when a signal has reached any rank: every rank at one step, so that they can save together.
+
+    `request` only notes the signal. After each batch, of training or validation, the ranks compare notes; Lightning's
+    own flag is then set on all of them at once, and its loops leave where the last step is complete and logged.
+    """
+
+    def __init__(self) -> None:
+        self.requested = self.agreed = 0
+        self.active = False
+
+    def request(self, signal_number: int) -> None:
+        """To be called from a signal handler: touches nothing but a number."""
+        self.requested = signal_number
+
+    def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
+        # Lightning's handler decides for its own rank, and talks to the others from wherever the signal has hit
+        trainer._signal_connector._sigterm_notifier_fn = lambda number, frame: None
+
+    def on_sanity_check_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self.active = True
+
+    def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self.active = True
+
+    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        self.active = False
+
+    def on_train_batch_end(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        self.agree(trainer)
+
+    def on_validation_batch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule, *batch: Any) -> None:
+        if self.active:
+            self.agree(trainer)
+
+    def agree(self, trainer: pl.Trainer) -> None:
+        asked = torch.tensor(self.requested, device=trainer.strategy.root_device)
+        self.agreed = int(trainer.strategy.reduce(asked, reduce_op="max"))
+        if self.agreed:
+            trainer._signal_connector.received_sigterm = True

@@ -1,0 +1,25 @@
+"""Are all numbers finite? Asked before weights are trusted: when they are read, stepped on, kept and handed over."""
+
+from collections.abc import Iterable, Sequence
+
+import torch
+from torch import Tensor
+from torch.nn.utils import get_total_norm
+
+
+def all_finite(tensors: Sequence[Tensor]) -> bool:
+    """Whether no floating tensor holds a NaN or an infinity; one question to the device, however many there are."""
+    floating = [tensor.detach() for tensor in tensors if tensor.is_floating_point() and tensor.numel()]
+    return not floating or bool(get_total_norm(floating, norm_type=float("inf")).isfinite())
+
+
+def not_finite(named: Iterable[tuple[str, Tensor]]) -> str | None:
+    """The first tensor that holds a NaN or an infinity, and how many; None when all are finite."""
+    named = list(named)
+    if all_finite([tensor for _, tensor in named]):
+        return None
+    for name, tensor in named:
+        wrong = int((~torch.isfinite(tensor)).sum())
+        if wrong:
+            return f"{name} ({wrong} of {tensor.numel()} values are NaN or infinite)"
+    return None
