@@ -1,21 +1,37 @@
 """A loader whose worker processes leave signals to the main process."""
 
+import atexit
 import signal
+import weakref
 from typing import Any
 
 from torch.utils.data import DataLoader
+
+_BLOCKED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
 class SignalSafeLoader(DataLoader):
     """Ctrl-C, SIGTERM and SIGHUP reach every process of a terminal or a job; only the main one decides what follows.
 
     Workers inherit a mask that blocks these signals, from their first moment on. They end when the main process closes
-    the loader, or, if it was killed, when they notice that it is gone.
+    the loader, when it exits (at once: they hold nothing that would have to be kept), or, if it was killed, when they
+    notice that it is gone.
     """
 
     def __iter__(self) -> Any:
-        before = signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGINT, signal.SIGTERM, signal.SIGHUP))
+        known = getattr(self, "_iterator", None)  # persistent workers are started once
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, _BLOCKED)
         try:
-            return super().__iter__()
+            batches = super().__iter__()
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        for worker in () if batches is known else getattr(batches, "_workers", ()):
+            atexit.register(end, weakref.ref(worker))
+        return batches
+
+
+def end(worker: weakref.ref) -> None:
+    """Kill a worker that is still there: exiting Python asks it with SIGTERM, which is blocked, and waits for ever."""
+    process = worker()
+    if process is not None and process.is_alive():
+        process.kill()

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM to a real process: the step is finished, the checkpoint written, the run taken up again."""
+"""Signals to a real process: the step is finished, the checkpoint written, the run taken up again."""
 
 import os
 import signal
@@ -36,6 +36,7 @@ def started(args: list[str]) -> subprocess.Popen:
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
+        start_new_session=True,
     )
 
 
@@ -47,12 +48,16 @@ def wait_for(path: Path, process: subprocess.Popen, seconds: float = 120) -> Non
         time.sleep(0.05)
 
 
-@pytest.mark.parametrize(("number", "status"), [(signal.SIGTERM, 143), (signal.SIGINT, 130)], ids=["SIGTERM", "Ctrl-C"])
-def test_a_stopped_run_keeps_its_last_step_and_goes_on_as_the_same_run(command, workdir, number, status):
+@pytest.mark.parametrize(
+    ("number", "status", "workers"),
+    [(signal.SIGTERM, 143, 0), (signal.SIGINT, 130, 0), (signal.SIGHUP, 129, 0), (signal.SIGINT, 130, 2)],
+    ids=["SIGTERM", "Ctrl-C", "SIGHUP", "Ctrl-C with loader workers"],
+)
+def test_a_stopped_run_keeps_its_last_step_and_goes_on_as_the_same_run(command, workdir, number, status, workers):
     args = command("fit", "--checkpoint.every_n_steps=3")
-    process = started([*args, "--trainer.max_steps=1000000"])
+    process = started([*args, "--trainer.max_steps=1000000", f"--data.workers={workers}"])
     wait_for(CHECKPOINT, process)
-    process.send_signal(number)
+    os.killpg(process.pid, number)  # as a terminal does: to the workers as well
     output, _ = process.communicate(timeout=60)
     assert process.returncode == status, output
     assert "Traceback" not in output
@@ -106,3 +111,37 @@ def test_a_signal_while_weights_are_read_ends_the_run_as_killed(command, workdir
     store = MlflowClient(f"sqlite:///{workdir}/mlflow.db")
     (run,) = store.search_runs([store.get_experiment_by_name("cogrl").experiment_id])
     assert run.info.status == "KILLED"
+
+
+class StopsWithoutAFullDisk(pl.Callback):
+    """SIGTERM in the second step, on a disk that takes no checkpoint any more."""
+
+    def on_train_batch_end(self, trainer, pl_module, outputs, batch, batch_idx):
+        if trainer.global_step == 2:
+            (Path(trainer.default_root_dir) / "checkpoints").mkdir()
+            (Path(trainer.default_root_dir) / "checkpoints" / "last.ckpt.part").symlink_to("/dev/full")
+            signal.raise_signal(signal.SIGTERM)
+
+
+def test_a_run_that_can_not_keep_its_last_step_is_killed_in_the_tracker_all_the_same(command, workdir, monkeypatch):
+    monkeypatch.setattr("cogrl.callbacks.checkpoint.remove", lambda path: None)  # the link to the full disk stays
+    with pytest.warns(UserWarning, match="can not be written"), pytest.raises(SystemExit) as end:
+        main(
+            command("fit", "--trainer.max_steps=9", f"--trainer.callbacks+={Path(__file__).stem}.StopsWithoutAFullDisk")
+        )
+    assert end.value.code == 143
+    store = MlflowClient(f"sqlite:///{workdir}/mlflow.db")
+    (run,) = store.search_runs([store.get_experiment_by_name("cogrl").experiment_id])
+    assert run.info.status == "KILLED"
+
+
+def test_two_runs_that_set_up_the_store_at_the_same_time_are_both_recorded(command, workdir):
+    (workdir / "mlflow.db").unlink()
+    both = [started(command("fit", f"--run_dir=run{number}")) for number in (1, 2)]
+    for process in both:
+        output, _ = process.communicate(timeout=240)
+        assert process.returncode == 0, output
+        assert "MLflow" not in output, output
+    store = MlflowClient(f"sqlite:///{workdir}/mlflow.db")
+    found = store.search_runs([store.get_experiment_by_name("cogrl").experiment_id])
+    assert {(run.info.run_name, run.info.status) for run in found} == {("run1", "FINISHED"), ("run2", "FINISHED")}

@@ -1,0 +1,18 @@
+"""A few of the kill trials of `kill.py`, chosen anew each time by a seed that is printed."""
+
+import random
+
+import pytest
+from kill import run_trial, trials
+
+SEED = random.SystemRandom().randrange(10**6)
+SOME = trials(4, SEED)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("trial", SOME, ids=[f"seed{SEED}-{number}" for number in range(len(SOME))])
+def test_a_run_that_is_hit_by_a_signal_ends_soon_leaves_nothing_broken_and_goes_on(
+    trial, smoke_corpus, tiny_policy_dir, tmp_path
+):
+    print(f"seed {SEED}: {trial}")
+    print(run_trial(trial, smoke_corpus, tiny_policy_dir, tmp_path))

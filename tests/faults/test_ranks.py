@@ -1,0 +1,50 @@
+"""One of two ranks fails: it says why before anything else, and neither is left waiting for the other."""
+
+import os
+import signal
+from pathlib import Path
+
+import pytest
+import pytorch_lightning as pl
+from kill import Trial, arguments, processes_of, started, statuses
+
+HERE = Path(__file__).stem
+WITHIN_S = 30
+
+
+class Fails(pl.Callback):
+    """An error on one rank only, at the second step."""
+
+    def __init__(self, rank: int, kind: str) -> None:
+        self.rank, self.kind = rank, kind
+
+    def on_train_batch_start(self, trainer, pl_module, batch, batch_idx):
+        if trainer.global_step == 2 and trainer.global_rank == self.rank:
+            if self.kind == "killed":
+                os.kill(os.getpid(), signal.SIGKILL)
+            raise RuntimeError(f"no step for rank {self.rank}")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("rank", "kind"), [(0, "error"), (1, "error"), (1, "killed")])
+def test_the_failure_of_one_rank_is_said_and_ends_both_soon(rank, kind, smoke_corpus, tiny_policy_dir, tmp_path):
+    trial = Trial("sft", 2, 0, signal.SIGTERM, False, False, 0)
+    args = arguments(trial, smoke_corpus, tiny_policy_dir, tmp_path)
+    fails = f'{{"class_path": "{HERE}.Fails", "init_args": {{"rank": {rank}, "kind": "{kind}"}}}}'
+    with open(tmp_path / "log.txt", "w") as log:
+        process = started([*args, "--checkpoint.every_n_steps=0", f"--trainer.callbacks+={fails}"], tmp_path, kind, log)
+        try:
+            status = process.wait(240)
+            left = list(processes_of(kind))
+        finally:
+            for number in processes_of(kind):
+                os.kill(number, signal.SIGKILL)
+    said = (tmp_path / "log.txt").read_text()
+    assert status not in (0, 130, 143), said
+    assert not left
+    if kind == "error":
+        assert f"rank {rank} of 2 failed:" in said and f"RuntimeError: no step for rank {rank}" in said
+    assert set(statuses(tmp_path).values()) == {"FAILED"}
+    assert not (
+        tmp_path / "run" / "checkpoints" / "last.ckpt"
+    ).exists()  # nobody enters a save that the other never joins
