@@ -13,8 +13,14 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 
 @pytest.fixture(scope="session", autouse=True)
 def one_thread():
-    """Tiny models are slower on more threads; and what a fixture trained, a test trains to the same last bit."""
+    """Tiny models are slower on more threads, and a sum is made in another order on another number of them."""
     torch.set_num_threads(1)
+
+
+@pytest.fixture(autouse=True)
+def dice():
+    """Every test draws the same, whichever tests ran before it."""
+    torch.manual_seed(0)
 
 
 @pytest.fixture(scope="session")
@@ -98,6 +104,28 @@ def policy(tiny_policy_dir: Path):
     from cogrl.models.qwen2_audio import Qwen2Audio
 
     return Qwen2Audio(str(tiny_policy_dir)).load()
+
+
+@pytest.fixture
+def leads():
+    """`leads(policy)`: of each token it draws from now on, by how much the largest logit leads the second.
+
+    Greedy answers can be compared from one batch with another only where rounding is too small to turn an arg max.
+    """
+
+    def watch(policy) -> list[float]:
+        found, next_token_logits = [], policy.next_token_logits
+
+        def spy(*args):
+            logits = next_token_logits(*args)
+            first, second = logits.topk(2, -1).values.unbind(-1)
+            found.extend((first - second).tolist())
+            return logits
+
+        policy.next_token_logits = spy
+        return found
+
+    return watch
 
 
 @pytest.fixture(params=["Qwen2Audio", "Qwen25Omni"])
