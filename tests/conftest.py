@@ -1,5 +1,6 @@
 """A small spoken corpus, a very small policy and an empty MLflow store: made once, shared by all tests."""
 
+import os
 import shutil
 import signal
 from pathlib import Path
@@ -9,6 +10,12 @@ import torch
 
 # a shell's background job ignores Ctrl-C and its children inherit that; the tests that send it mean to be heard
 signal.signal(signal.SIGINT, signal.default_int_handler)
+
+# whoever lowers PyTorch's own kernels lowers oneDNN too: PyTorch asks it what the CPU can do, and else picks a kernel
+# that is not there ("pack_vnni2 is only supported when avx512 is supported")
+LOWERED = {"default": "SSE41", "avx2": "AVX2"}.get(os.environ.get("ATEN_CPU_CAPABILITY", ""))
+if LOWERED:
+    os.environ.setdefault("ONEDNN_MAX_CPU_ISA", LOWERED)
 
 
 @pytest.fixture(scope="session", autouse=True)
