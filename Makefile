@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready-$(shell cat pyproject.toml constraints.txt | cksum | cut -d' ' -f1)
 
-.PHONY: demo test setup lint seeds
+.PHONY: demo test interpreter setup lint seeds
 setup: $(READY)
 
 $(READY): pyproject.toml constraints.txt
@@ -15,15 +15,21 @@ $(READY): pyproject.toml constraints.txt
 	@touch $@
 
 demo: setup
-	@OMP_NUM_THREADS=1 $(BIN)/cogrl run configs/pipelines/demo.yaml   # one thread: the same digits on every machine size
+	@OMP_NUM_THREADS=1 $(BIN)/cogrl run configs/pipelines/demo.yaml   # one thread: the digits do not depend on the number of cores
 	@echo; sed -n '/^| split/,/^$$/p' data/lime-mini/CARD.md
 	@cat runs/demo/report/report.md
 	@echo "Browse the runs, the answers and their audio: $(BIN)/cogrl ui"
 
+# sets of strings are walked through in another order on every run; PYTHONHASHSEED=... make test repeats one
+test: export PYTHONHASHSEED := $(or $(filter-out random,$(PYTHONHASHSEED)),$(strip $(shell od -An -N4 -tu4 /dev/urandom)))
 test: setup
+	@echo "PYTHONHASHSEED=$$PYTHONHASHSEED"
 	@$(BIN)/python -m pytest -q -m "not slow"
-	@TRITON_INTERPRET=1 $(BIN)/python -m pytest -q tests/interpreter || [ $$? -eq 5 ]   # 5: no Triton, nothing to run
+	@$(MAKE) -s interpreter
 	@$(BIN)/python -m pytest -q -m slow
+
+interpreter: setup
+	@TRITON_INTERPRET=1 $(BIN)/python -m pytest -q tests/interpreter || [ $$? -eq 5 ]   # 5: no Triton, nothing to run
 
 lint: setup
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check .

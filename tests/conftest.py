@@ -1,5 +1,6 @@
 """A small spoken corpus, a very small policy and an empty MLflow store: made once, shared by all tests."""
 
+import os
 import shutil
 import signal
 from pathlib import Path
@@ -10,11 +11,23 @@ import torch
 # a shell's background job ignores Ctrl-C and its children inherit that; the tests that send it mean to be heard
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
+# whoever lowers PyTorch's own kernels lowers oneDNN too: PyTorch asks it what the CPU can do, and else picks a kernel
+# that is not there ("pack_vnni2 is only supported when avx512 is supported")
+LOWERED = {"default": "SSE41", "avx2": "AVX2"}.get(os.environ.get("ATEN_CPU_CAPABILITY", ""))
+if LOWERED:
+    os.environ.setdefault("ONEDNN_MAX_CPU_ISA", LOWERED)
+
 
 @pytest.fixture(scope="session", autouse=True)
 def one_thread():
-    """Tiny models are slower on more threads; and what a fixture trained, a test trains to the same last bit."""
+    """Tiny models are slower on more threads, and a sum is made in another order on another number of them."""
     torch.set_num_threads(1)
+
+
+@pytest.fixture(autouse=True)
+def dice():
+    """Every test draws the same, whichever tests ran before it."""
+    torch.manual_seed(0)
 
 
 @pytest.fixture(scope="session")
@@ -98,6 +111,28 @@ def policy(tiny_policy_dir: Path):
     from cogrl.models.qwen2_audio import Qwen2Audio
 
     return Qwen2Audio(str(tiny_policy_dir)).load()
+
+
+@pytest.fixture
+def leads():
+    """`leads(policy)`: of each token it draws from now on, by how much the largest logit leads the second.
+
+    Greedy answers can be compared from one batch with another only where rounding is too small to turn an arg max.
+    """
+
+    def watch(policy) -> list[float]:
+        found, next_token_logits = [], policy.next_token_logits
+
+        def spy(*args):
+            logits = next_token_logits(*args)
+            first, second = logits.topk(2, -1).values.unbind(-1)
+            found.extend((first - second).tolist())
+            return logits
+
+        policy.next_token_logits = spy
+        return found
+
+    return watch
 
 
 @pytest.fixture(params=["Qwen2Audio", "Qwen25Omni"])

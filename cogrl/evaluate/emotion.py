@@ -101,7 +101,7 @@ def sampled_replies(
     batch_size: int = 42,
     seed: int = 0,
 ) -> list[list[str]]:
-    """`draws` replies to each clip, sampled at temperature 1; the same ones for the same seed and batch size."""
+    """`draws` replies to each clip, sampled at temperature 1; one machine repeats them for a seed and batch size."""
     engine, sampling = HFEngine(), Sampling(max_new_tokens=max_new_tokens)
     dice = torch.Generator(policy.device).manual_seed(seed)
     found: list[list[str]] = []

@@ -3,9 +3,10 @@
 All logits are float32 whatever the inputs (float64 for float64), autocast included: bfloat16 logits cost up to 0.08 nat
 a token, which is larger than the log-ratios a policy update lives on.
 
-On a CPU every product that makes logits has the same shape, 256 rows (the last ones padded) by 1024 columns. A library
-of matrix products may sum in another order for another shape; so a token's log-probability does not depend, to the
-last bit, on the batch it is scored in or on whether gradients were asked for.
+On a CPU every product that makes logits has the same shape, 256 rows (the last ones padded) by 1024 columns: a library
+of matrix products may take another path, and sum in another order, for another shape. A token's log-probability is the
+same up to rounding in whatever batch it is scored, with or without gradients; its last bit is the library's, which may
+also sum rows of one product in different orders.
 """
 
 import torch

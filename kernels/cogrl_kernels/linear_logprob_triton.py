@@ -4,7 +4,8 @@ In PyTorch: `log_softmax(softcap * tanh((hidden[rows] @ weight.T + bias) / softc
 its entropy, its logsumexp and whether the target is the argmax; no gradients. Tiles of logits live in registers only
 (the idea of Cut Cross-Entropy, arXiv 2411.09009): each program folds the tiles of one split of the vocabulary into
 running statistics, and a second, small kernel merges the splits in a fixed order. The sum over the width is never split
-and the splits depend on the vocabulary alone, so a target gets the same bits in any batch.
+and the splits depend on the vocabulary alone, so on one GPU a target is summed in the same order in any batch. (In the
+interpreter a tile is NumPy's product, and the order is that of its library.)
 """
 
 import itertools

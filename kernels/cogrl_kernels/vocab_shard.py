@@ -1,7 +1,8 @@
 """A head whose vocabulary is spread over ranks: each holds some rows of the weight and the same hidden states.
 
-One all-gather of four numbers a row makes the softmax whole, merged in the order of ranks, so that every rank computes
-the same bits. Backward needs the hidden states' gradient summed over ranks and nothing else.
+One all-gather of four numbers a row makes the softmax whole, merged element by element in the order of ranks, so that
+ranks on like devices compute the same bits. Backward needs the hidden states' gradient summed over ranks and nothing
+else.
 """
 
 from dataclasses import dataclass

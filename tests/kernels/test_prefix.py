@@ -109,7 +109,7 @@ def test_a_completion_sees_neither_its_siblings_nor_the_other_groups():
         after = prefix_attention(q, other_k, other_v, plan)
         for piece, seen in sees.items():
             here = slice(starts[piece], ends[piece])
-            assert torch.equal(before[:, :, here], after[:, :, here]) == (changed not in seen)
+            assert ((after - before)[:, :, here].abs().max() < 1e-12) == (changed not in seen)
 
 
 def test_padding_of_uneven_completions_gets_no_gradient_and_gives_none():

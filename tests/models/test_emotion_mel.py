@@ -70,8 +70,9 @@ def test_the_same_seed_gives_the_same_weights_and_leaves_the_generator_alone(cor
     again = train_encoder(corpus, FEW)
     other = train_encoder(corpus, replace(FEW, seed=1))
     assert torch.equal(torch.get_rng_state(), before)
-    assert all(torch.equal(a, b) for a, b in zip(encoder.parameters(), again.parameters(), strict=True))
-    assert not torch.equal(encoder.dense.weight, other.dense.weight)
+    for ours, theirs in zip(encoder.parameters(), again.parameters(), strict=True):
+        torch.testing.assert_close(ours, theirs, rtol=1e-3, atol=1e-3)
+    assert (encoder.dense.weight - other.dense.weight).abs().max() > 0.05
 
 
 def test_a_disturbance_keeps_the_original_and_its_shape():
@@ -91,8 +92,9 @@ def test_a_saved_encoder_is_the_same_encoder(encoder, clips, tmp_path):
     again = read_encoder(tmp_path)
     waves = [clip.waveform for clip in clips]
     assert isinstance(again, MelEmotion) and again.sizes == encoder.sizes
+    assert all(torch.equal(a, b) for a, b in zip(encoder.parameters(), again.parameters(), strict=True))
     with torch.no_grad():
-        assert all(torch.equal(a, b) for a, b in zip(encoder(waves), again(waves), strict=True))
+        torch.testing.assert_close(again(waves), encoder(waves))
 
 
 def test_a_clip_without_labels_is_named(corpus):

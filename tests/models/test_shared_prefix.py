@@ -89,8 +89,8 @@ def test_in_float64_they_agree_to_the_float32_norms_of_the_model(policy, clips):
     prompts, completions = batch(policy, clips)
     ours = policy.token_logprobs(prompts, completions, group_size=GROUP).logprobs
     theirs = by_hugging_face(policy, prompts, completions)
-    torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-6)
-    assert worst(gradients(policy, ours), gradients(policy, theirs)) < 1e-6
+    torch.testing.assert_close(ours, theirs, rtol=0, atol=5e-6)
+    assert worst(gradients(policy, ours), gradients(policy, theirs)) < 5e-6
 
 
 @torch.no_grad()
@@ -127,7 +127,7 @@ def test_nothing_leaks_between_completions_groups_or_from_behind_the_mask(policy
 
     def changed(prompts, ids):
         after = policy.token_logprobs(prompts, Completions(ids, completions.mask), group_size=GROUP).logprobs
-        return (after - before).abs().amax(1).gt(1e-7).nonzero().flatten().tolist()
+        return (after - before).abs().amax(1).gt(1e-5).nonzero().flatten().tolist()
 
     ids = completions.ids.clone()
     ids[4, 2] = 301
@@ -147,7 +147,8 @@ def test_a_gap_in_the_mask_is_read_but_does_not_train(policy, clips):
     ids = torch.where(completions.ids == IGNORED, 200, completions.ids)
     gapped = policy.token_logprobs(prompts, Completions(ids, mask), group_size=GROUP).logprobs
     whole = policy.token_logprobs(prompts, Completions(ids, completions.mask), group_size=GROUP).logprobs
-    assert torch.equal(gapped, whole * mask)
+    torch.testing.assert_close(gapped, whole * mask, rtol=0, atol=1e-5)
+    assert (gapped[~mask] == 0).all()
 
 
 def test_no_padding_and_no_repeated_prompt_reaches_the_model(policy, clips):

@@ -35,7 +35,7 @@ def test_sampling_and_scoring_share_float32_logits_under_autocast(policy, clips)
     expected = policy.next_token_logits(hidden, policy.lm_head_weight, policy.lm_head_bias)
     with torch.autocast("cpu", torch.bfloat16):
         logits = policy.next_token_logits(hidden, policy.lm_head_weight, policy.lm_head_bias)
-    assert logits.dtype == torch.float32 and torch.equal(logits, expected)
+    assert logits.dtype == torch.float32 and torch.allclose(logits, expected, atol=1e-5)  # bfloat16: 1e-2
 
 
 @torch.no_grad()
@@ -101,11 +101,11 @@ def test_a_truncated_completion_is_not_finished(policy, clips):
 
 
 @torch.no_grad()
-def test_greedy_answers_are_the_arg_max_and_do_not_depend_on_the_batch(policy, clips):
-    greedy = Sampling(greedy=True, max_new_tokens=12)
+def test_greedy_answers_are_the_arg_max_and_do_not_depend_on_the_batch(policy, clips, leads):
+    greedy, found = Sampling(greedy=True, max_new_tokens=12), leads(policy)
     together = HFEngine().sample(policy, clips, ROUTES, greedy).texts
     alone = [HFEngine().sample(policy, [c], [r], greedy).texts[0] for c, r in zip(clips, ROUTES, strict=True)]
-    assert together == alone
+    assert together == alone and min(found) > 1e-5  # rounding is some 1e-7 here
 
 
 def test_the_audio_tower_runs_once_a_group(policy, clips):

@@ -126,7 +126,7 @@ def test_distillation_reacts_to_the_first_response_token_and_not_to_what_follows
     first, end = heard.input_ids.shape[1] - 1, heard.input_ids.shape[1] - 1 + int(targets.mask.sum())
     assert student.rows[0] == first and end not in student.rows.tolist()
     assert abs(disturbed(first) - before) > 1e-4
-    assert disturbed(end) == before
+    assert disturbed(end) == pytest.approx(before, abs=1e-6)
 
 
 def test_the_teacher_reads_the_emotion_and_the_student_does_not(ears_only, clips):
@@ -180,7 +180,7 @@ def test_adapters_take_no_part_in_the_teachers_pass(tiny_policy_dir, clips):
     student = policy.token_states(read, targets)  # the same text, but through the adapters
     assert stage.distillation(student, targets, batch, ROUTES) > 1e-3
     again = policy.token_states(read, targets)
-    assert torch.equal(student.hidden, again.hidden)  # they are on again afterwards
+    torch.testing.assert_close(student.hidden, again.hidden)  # they are on again afterwards
 
 
 def test_a_teacher_that_would_move_is_refused(tiny_policy_dir):

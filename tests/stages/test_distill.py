@@ -97,7 +97,7 @@ def test_the_teacher_takes_no_gradient(policy, clips):
         frozen.token_states(prompts, words) if words.mask.shape[1] > 8 else states(prompts, words)
     )
     stage.self_distillation(batch).backward()
-    assert torch.allclose(policy.lm_head_weight.grad, ours, rtol=1e-4, atol=1e-8)
+    assert (policy.lm_head_weight.grad - ours).norm() < 1e-4 * ours.norm()
 
 
 def test_only_the_student_has_dropout(tiny_policy_dir, clips):
@@ -119,7 +119,8 @@ def test_only_the_student_has_dropout(tiny_policy_dir, clips):
     policy.token_states = spy
     for _ in range(2):
         stage.self_distillation(ClipBatch(clips[:1]))
-    assert torch.equal(*hidden["teacher"]) and not torch.equal(*hidden["student"])
+    torch.testing.assert_close(*hidden["teacher"])
+    assert (hidden["student"][0] - hidden["student"][1]).abs().max() > 0.01
     assert policy.training
 
 
