@@ -25,6 +25,7 @@ from cogrl.cli.nulls import with_nulls
 from cogrl.cli.signals import graceful_signals
 from cogrl.data.module import AudioData
 from cogrl.stages import Stage
+from cogrl.stages.ranks import gathered, leave
 
 
 class StageParser(LightningArgumentParser):
@@ -113,10 +114,12 @@ class StageCLI(LightningCLI):
             self.trainer.fit(**kwargs)
 
     def predict(self, **kwargs: Any) -> None:
-        batches = self.trainer.predict(**kwargs)
-        rank = self.trainer.global_rank
-        path = self.run_dir / ("predictions.jsonl" if rank == 0 else f"predictions.{rank}.jsonl")
-        records = [record for batch in batches for record in batch]
+        ranks = gathered(self.trainer.predict(**kwargs))
+        if not self.trainer.is_global_zero:
+            return
+        in_turn = [batch for dealt in zip(*ranks, strict=True) for batch in dealt]  # the order of the manifest
+        records = [record for batch in in_turn for record in batch]
+        path = self.run_dir / "predictions.jsonl"
         path.write_text("".join(json.dumps(r, ensure_ascii=False) + "\n" for r in records), encoding="utf-8")
         print(f"{len(records)} answers written to {path}")
 
@@ -124,6 +127,7 @@ class StageCLI(LightningCLI):
 def main(command: str, args: Sequence[str]) -> int:
     be_brief()
     StageCLI(command, args)
+    leave()
     return 0
 
 

@@ -13,7 +13,6 @@ from torch import Tensor
 from cogrl.lm_head import PolicyLossConfig, PolicyMetrics
 from cogrl.models.audio_lm import AudioLM
 from cogrl.objectives.advantages import group_normalised
-from cogrl.rewards.composite import Selective
 from cogrl.stages.drift import DriftWatch
 from cogrl.stages.stage import Stage
 from cogrl.types import Clip, ClipBatch, Example, Rollouts, Route, Scores
@@ -79,14 +78,15 @@ class RLStage(Stage, ABC):
 
     def refusal(self, example: Example) -> str | None:
         """Also why the reward can not grade answers to an example, where it says so."""
-        reason = super().refusal(example)
-        if reason is None and isinstance(self.reward, Selective):
-            reason = self.reward.refusal(example)
-        return reason
+        return super().refusal(example) or self.ungradable(example)
 
     @property
     def steps_per_batch(self) -> int:
         return self.updates_per_rollout * self.trainer.accumulate_grad_batches
+
+    @property
+    def parts_per_batch(self) -> int:
+        return self.steps_per_batch // self.passes
 
     def configure_model(self) -> None:
         super().configure_model()
@@ -99,7 +99,7 @@ class RLStage(Stage, ABC):
             self.rollouts = self.credit(rollouts, self.scores)
             self.buffer = self.split(self.rollouts)
             tokens = self.trainer.strategy.reduce(self.rollouts.completions.mask.sum().float(), reduce_op="mean")
-            self.tokens_a_part = tokens.item() / (self.steps_per_batch // self.passes)
+            self.tokens_a_part = tokens.item() / self.parts_per_batch
             self.log_rollouts(self.rollouts, self.scores)
         part = self.buffer.pop(0)
         loss = self.update(part)
@@ -164,8 +164,7 @@ class RLStage(Stage, ABC):
         They are equal in size, on every rank, so that the mean over one is the mean over all: Lightning averages over
         accumulated micro-batches and ranks.
         """
-        groups = len(rollouts.clips)
-        parts = self.steps_per_batch // self.passes
+        groups, parts = len(rollouts.clips), self.parts_per_batch
         if groups % parts:
             raise ValueError(
                 f"{groups} prompts a batch can not be split into {parts} equal micro-batches (updates_per_rollout / "
