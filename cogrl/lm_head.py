@@ -7,6 +7,7 @@ from cogrl_kernels.linear_kl import Direction, LinearKlOutput, linear_kl
 from cogrl_kernels.linear_logprob import Impl, linear_logprob
 from cogrl_kernels.linear_policy_loss import LinearPolicyLossOutput, linear_policy_loss
 from cogrl_kernels.policy_loss import PolicyLossConfig, PolicyMetrics
+from cogrl_kernels.policy_metrics import merge
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from torch.nn.functional import pad
@@ -18,6 +19,7 @@ __all__ = [
     "PolicyMetrics",
     "TokenLogprobs",
     "TokenStates",
+    "merge",
     "policy_loss",
     "sequence_kl",
     "token_logprobs",

@@ -138,13 +138,18 @@ Heard = Waveform | str | Conversation
 
 
 class ClipBatch:
-    """A batch of clips as an opaque object: Lightning would cast or copy the tensors of a list or a dataclass."""
+    """Clips as an opaque object (Lightning would cast tensors); `padding` ones only keep a rank in step with others."""
 
-    def __init__(self, clips: Sequence[Clip]) -> None:
-        self.clips = list(clips)
+    def __init__(self, clips: Sequence[Clip], padding: bool = False) -> None:
+        self.clips, self.padding = list(clips), padding
 
     def __len__(self) -> int:
         return len(self.clips)
+
+    @property
+    def count(self) -> int:
+        """How many clips a mean over this batch stands for."""
+        return 0 if self.padding else len(self)
 
 
 @dataclass(frozen=True)

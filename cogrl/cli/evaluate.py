@@ -45,12 +45,13 @@ def main(args: argparse.Namespace) -> None:
     from transformers.utils.logging import disable_progress_bar
 
     from cogrl.cli.described import described
-    from cogrl.data.manifest import check_audio_files, heard_turns, read_manifest
+    from cogrl.data.manifest import check_audio_files, heard_turns, raise_all, read_manifest
     from cogrl.data.module import Clips
     from cogrl.evaluate.emotion import evaluate_policy
     from cogrl.evaluate.epitome import load_all
     from cogrl.evaluate.polarity import polar_examples
     from cogrl.evaluate.report import write
+    from cogrl.models.prompt_length import without_room
     from cogrl.models.saved import saved_policy
     from cogrl.rewards.composite import DualRouteReward, ExplicitReward, ImplicitReward, Reward
 
@@ -76,6 +77,7 @@ def main(args: argparse.Namespace) -> None:
         policy.to("cuda" if torch.cuda.is_available() else "cpu")
         limits = policy.sampling_rate, policy.max_audio_s
         check_audio_files([*examples, *polar], *limits, args.convert)
+        raise_all(list(without_room(policy, [*examples, *polar], args.max_new_tokens)))
         clips, polar_clips = (list(Clips(rows, *limits, False, args.convert)) for rows in (examples, polar))
         print(f"answering {len(clips) + len(polar_clips)} clips with {path}", flush=True)
         of_policy = (name or Path(path).name, policy)

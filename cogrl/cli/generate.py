@@ -17,6 +17,8 @@ def main(options: argparse.Namespace) -> int:
     import torch
 
     from cogrl.audio import load_audio
+    from cogrl.data.manifest import raise_all
+    from cogrl.models.prompt_length import without_room
     from cogrl.models.saved import saved_policy
     from cogrl.prompts import perceived_emotion, reply
     from cogrl.rollout.hf import HFEngine
@@ -28,6 +30,7 @@ def main(options: argparse.Namespace) -> int:
     waveform = load_audio(options.audio, policy.sampling_rate, max_s=policy.max_audio_s, convert=True)
     name = options.audio.name
     clip = Clip(Example(name, options.audio, "", "", "", "", "neutral"), waveform)
+    raise_all(list(without_room(policy, [clip.example], options.max_new_tokens)))
     sampling = Sampling(max_new_tokens=options.max_new_tokens, greedy=True)
     said = HFEngine().sample(policy, [clip] * len(ROUTES), list(ROUTES), sampling)
     answers = {

@@ -34,6 +34,7 @@ from cogrl.cli.signals import graceful_signals
 from cogrl.cli.stopping import end_with_launcher
 from cogrl.data.module import AudioData
 from cogrl.stages import Stage
+from cogrl.stages.ranks import gathered, leave
 
 
 class StageParser(LightningArgumentParser):
@@ -140,10 +141,12 @@ class StageCLI(LightningCLI):
 
     def predict(self, **kwargs: Any) -> None:
         with graceful_signals(self.trainer, self.stop):
-            batches = self.trainer.predict(**kwargs)
-        rank = self.trainer.global_rank
-        path = self.run_dir / ("predictions.jsonl" if rank == 0 else f"predictions.{rank}.jsonl")
-        records = [record for batch in batches for record in batch]
+            ranks = gathered(self.trainer.predict(**kwargs))
+        if not self.trainer.is_global_zero:
+            return
+        in_turn = [batch for dealt in zip(*ranks, strict=True) for batch in dealt]  # the order of the manifest
+        records = [record for batch in in_turn for record in batch]
+        path = self.run_dir / "predictions.jsonl"
         path.write_text("".join(json.dumps(r, ensure_ascii=False) + "\n" for r in records), encoding="utf-8")
         print(f"{len(records)} answers written to {path}")
 
@@ -153,6 +156,7 @@ def main(command: str, args: Sequence[str]) -> int:
     if rank_zero_only.rank > 0:
         end_with_launcher()
     StageCLI(command, args)
+    leave()
     return 0
 
 

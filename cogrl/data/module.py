@@ -9,6 +9,7 @@ import pytorch_lightning as pl
 from torch.utils.data import DataLoader, Dataset, DistributedSampler
 
 from cogrl.audio import load_audio
+from cogrl.data.dealt_batches import DealtBatches
 from cogrl.data.manifest import check_audio_files, check_splits, heard_turns, read_manifest
 from cogrl.data.signal_safe_loader import SignalSafeLoader
 from cogrl.types import Clip, ClipBatch, Example, Turn, Waveform
@@ -90,15 +91,19 @@ class AudioData(pl.LightningDataModule):
     def val_dataloader(self) -> DataLoader | list:
         if "val" not in self.examples:
             return []
-        return self._loader(self._clips("val"), batch_size=self.batch_size, collate_fn=ClipBatch)
+        return self._dealt("val")
 
     def test_dataloader(self) -> DataLoader:
-        return self._loader(self._clips("test"), batch_size=self.batch_size, collate_fn=ClipBatch)
+        return self._dealt("test")
 
     predict_dataloader = test_dataloader
 
     def _clips(self, name: str) -> "Clips":
         return Clips(self.examples[name], self.sampling_rate, self.max_s, self.keep_in_memory, self.convert)
+
+    def _dealt(self, name: str) -> DataLoader:
+        clips, ranks = self._clips(name), (self.trainer.global_rank, self.trainer.world_size)
+        return self._loader(Batches(clips), sampler=DealtBatches(len(clips), self.batch_size, *ranks), batch_size=None)
 
     def _loader(self, dataset: Dataset, **kwargs) -> DataLoader:
         return SignalSafeLoader(dataset, num_workers=self.workers, persistent_workers=self.workers > 0, **kwargs)
@@ -138,7 +143,7 @@ class Clips(Dataset):
 
 
 class Batches(Dataset):
-    """Clips by the list of their places."""
+    """Clips by the list of their places; an empty list gives padding: one clip, to be run and not counted."""
 
     def __init__(self, clips: Clips) -> None:
         self.clips = clips
@@ -147,7 +152,7 @@ class Batches(Dataset):
         return len(self.clips)
 
     def __getitem__(self, places: list[int]) -> ClipBatch:
-        return ClipBatch([self.clips[i] for i in places])
+        return ClipBatch([self.clips[i] for i in places or [0]], padding=not places)
 
 
 class ShuffledBatches(DistributedSampler):

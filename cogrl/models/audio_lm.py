@@ -19,11 +19,11 @@ from cogrl.lm_head import (
     token_logprobs,
 )
 from cogrl.models.chat_prompts import as_conversation, chat_prompts
+from cogrl.models.end_tokens import EndTokens, end_tokens
+from cogrl.models.folder import refuse_another_tokenizer
 from cogrl.models.lora import Lora
 from cogrl.models.token_states import packed_states, repeated_states
 from cogrl.types import Completions, Conversation, Heard, Prompts, Rollouts, Waveform
-
-_DROPOUT_RATES = ("dropout", "attention_dropout", "activation_dropout", "layerdrop")
 
 
 class AudioLM(nn.Module, ABC):
@@ -69,6 +69,7 @@ class AudioLM(nn.Module, ABC):
         self.share_prompt, self.head = share_prompt, head
         self.model: nn.Module | None = None
         self.processor: Any = None
+        self.ends: EndTokens | None = None
 
     # ---- family ----
     @abstractmethod
@@ -98,6 +99,8 @@ class AudioLM(nn.Module, ABC):
                 "or make the embedded model with: cogrl build tiny-model"
             )
         self.model, self.processor = self.read_folder(self.path, getattr(torch, self.dtype_name))
+        refuse_another_tokenizer(self.path, self.tokenizer, self.model.config.get_text_config().vocab_size)
+        self.ends = end_tokens(self.processor, self.model.generation_config, self.path)
         hearing = [p for part in self.ears for p in part.parameters() if p.requires_grad]
         if not self.train_audio_tower:
             self.audio_tower.requires_grad_(False)
@@ -112,17 +115,14 @@ class AudioLM(nn.Module, ABC):
             self.model.gradient_checkpointing_enable({"use_reentrant": False})
         return self
 
-    def without_dropout(self) -> None:
-        """Every dropout off, in training mode too: a rollout is scored by the very network that sampled it."""
-        for module in self.modules():
-            rates = ("p",) if isinstance(module, nn.Dropout) else _DROPOUT_RATES
-            for name in rates:
-                if isinstance(getattr(module, name, None), float):
-                    setattr(module, name, 0.0)
-
     @property
     def tokenizer(self):
         return self.processor.tokenizer
+
+    @property
+    def end_ids(self) -> tuple[int, ...]:
+        """The tokens that end an answer, each of them."""
+        return self.ends.ids
 
     @property
     def sampling_rate(self) -> int:
@@ -207,9 +207,9 @@ class AudioLM(nn.Module, ABC):
         return Prompts(tokens.input_ids, tokens.attention_mask, audio, tuple(len(clips) for clips in clip_tokens))
 
     def encode_targets(self, texts: Sequence[str]) -> Completions:
-        """Given completions with the end token, right-padded; the mask covers text and end token."""
-        ends = [text + self.tokenizer.eos_token for text in texts]
-        tokens = self.tokenizer(ends, padding=True, padding_side="right", add_special_tokens=False, return_tensors="pt")
+        """Given completions with the token that ends a turn, right-padded; the mask covers both."""
+        settings = {"padding": True, "padding_side": "right", "add_special_tokens": False, "return_tensors": "pt"}
+        tokens = self.tokenizer([text + self.ends.turn for text in texts], **settings)
         return Completions(tokens.input_ids.to(self.device), tokens.attention_mask.bool().to(self.device))
 
     def prompt_embeds(self, prompts: Prompts) -> Float[Tensor, "p s d"]:

@@ -1,7 +1,7 @@
 """Is there room for prompt and answer? Counted from texts and the headers of audio files; nothing is decoded."""
 
-from collections.abc import Iterable
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
@@ -9,6 +9,7 @@ import torch
 from cogrl.audio import audio_info, to_samples
 from cogrl.models.audio_lm import AudioLM
 from cogrl.models.chat_prompts import chat_prompts
+from cogrl.prompts import INSTRUCTIONS
 from cogrl.types import Conversation, Example
 
 _A_CLIP = np.zeros(0, dtype=np.float32)
@@ -31,7 +32,8 @@ class Room:
             return None
         return (
             f"a prompt of {prompt} tokens and up to {answer} of answer; this model has {self.policy.max_positions} "
-            "positions: shorten the dialogue or the target, or lower sampling.max_new_tokens"
+            "positions: shorten the dialogue or the target, or lower sampling.max_new_tokens (of cogrl evaluate and "
+            "generate: --max-new-tokens)"
         )
 
     def prompt(self, instruction: str, example: Example) -> int:
@@ -53,3 +55,12 @@ class Room:
     def answer(self, text: str) -> int:
         """Tokens of a given answer, its end among them."""
         return int(self.policy.encode_targets([text]).mask.sum())
+
+
+def without_room(policy: AudioLM, examples: Iterable[Example], max_new_tokens: int) -> Iterator[str]:
+    """For each example that leaves no room for an answer of that length: where it stands, and why. No target counts."""
+    room = Room(policy)
+    for example in examples:
+        reason = room.lack(replace(example, targets={}), INSTRUCTIONS.values(), max_new_tokens)
+        if reason:
+            yield f"{example.where or example.audio} ({example.id}): {reason}"

@@ -53,7 +53,8 @@ class HFEngine:
     ) -> tuple[Completions, Float[Tensor, "b t"], Bool[Tensor, " b"]]:
         """Token ids, mask (True up to and including the end token), log-probabilities, and which rows ended.
 
-        Rows that have ended leave the batch whenever they are half of it: long answers do not wait for short ones.
+        Any of `policy.end_ids` ends a row. Rows that have ended leave the batch whenever they are half of it: long
+        answers do not wait for short ones.
         """
         decoder, head, bias = policy.model.model.language_model, policy.lm_head_weight.float(), policy.lm_head_bias
         was_training = policy.training
@@ -77,14 +78,14 @@ class HFEngine:
         mask = mask.repeat_interleave(group_size, 0)
         ids = mask.new_full((len(mask), sampling.max_new_tokens), policy.tokenizer.pad_token_id)
         logprobs = torch.zeros(ids.shape, device=ids.device)
-        sampled = torch.zeros_like(ids, dtype=torch.bool)
+        sampled, ends = torch.zeros_like(ids, dtype=torch.bool), torch.tensor(policy.end_ids, device=ids.device)
         rows = torch.arange(len(mask), device=mask.device)  # of the batch, where each running row belongs
         alive = torch.ones_like(rows, dtype=torch.bool)
         for position in range(sampling.max_new_tokens):
             token, logprob = sampling.draw(policy.next_token_logits(hidden, head, bias), generator)
             here = rows[alive]
             ids[here, position], logprobs[here, position], sampled[here, position] = token[alive], logprob[alive], True
-            alive = alive & (token != policy.tokenizer.eos_token_id)
+            alive = alive & ~torch.isin(token, ends)
             running = int(alive.sum())
             if not running:
                 break

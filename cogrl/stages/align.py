@@ -17,7 +17,6 @@ from cogrl.objectives.reduce import sequence_mean
 from cogrl.prompts import heard, read
 from cogrl.rollout.sampling import Sampling
 from cogrl.stages.sft import Sft
-from cogrl.stages.stage import Stage
 from cogrl.types import EMOTIONS, ClipBatch, Completions, Example, Route
 
 
@@ -93,9 +92,10 @@ class Align(Sft):
             return "no emotion; add it to this line or train without the head: emotion.start: 0 and emotion.end: 0"
         if self.dimensions.used and example.dimensions is None:
             return "no valence, arousal and dominance; add them to this line or set dimensions.start: 0"
-        if self.responses == "teacher":
-            return Stage.refusal(self, example)  # no target is needed
         return super().refusal(example)
+
+    def lacks_target(self, example: Example, route: Route) -> bool:
+        return self.responses == "manifest" and super().lacks_target(example, route)
 
     def loss(self, batch: ClipBatch, routes: Sequence[Route]) -> Tensor:
         """All terms of these clips on these routes; each is logged under `align/`."""
@@ -117,9 +117,16 @@ class Align(Sft):
             now = weight.at(self.global_step)
             if now:
                 value = term()
-                self.log(f"align/{name}", value, batch_size=len(batch))
+                self.note(f"align/{name}", value, batch)
                 total = total + now * value
         return total
+
+    def note(self, name: str, value: Tensor, batch: ClipBatch) -> None:
+        """Log a term in training; in validation it enters the means of the epoch, as `val/<name>`."""
+        if self.training:
+            self.log(name, value, batch_size=len(batch))
+        else:
+            self.means.add(f"val/{name}", value, batch.count)
 
     def targets(self, batch: ClipBatch, routes: Sequence[Route]) -> Completions:
         """What both are scored on: the manifest's targets, or the teacher's own answers."""

@@ -54,7 +54,8 @@ class Perceive(Stage):
 
     def validation_step(self, batch: ClipBatch, batch_idx: int) -> None:
         loss, accuracy = self.loss_and_accuracy(batch, mask_frames=0)
-        self.log_dict({"val/loss": loss, "val/accuracy": accuracy}, batch_size=len(batch), sync_dist=True)
+        self.means.add("val/loss", loss, batch.count)
+        self.means.add("val/accuracy", accuracy, batch.count)
 
     def loss_and_accuracy(self, batch: ClipBatch, mask_frames: int) -> tuple[Tensor, Tensor]:
         audio = {k: v.to(self.device) for k, v in self.policy.audio_tensors([c.waveform for c in batch.clips]).items()}

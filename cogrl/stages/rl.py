@@ -10,11 +10,13 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from cogrl.lm_head import PolicyLossConfig, PolicyMetrics
+from cogrl.lm_head import PolicyLossConfig, PolicyMetrics, merge
 from cogrl.models.audio_lm import AudioLM
+from cogrl.models.dropout import without_dropout
 from cogrl.objectives.advantages import group_normalised
-from cogrl.rewards.composite import Selective
 from cogrl.stages.drift import DriftWatch
+from cogrl.stages.means import Means
+from cogrl.stages.ranks import gathered
 from cogrl.stages.stage import Stage
 from cogrl.types import Clip, ClipBatch, Example, Rollouts, Route, Scores
 
@@ -79,18 +81,19 @@ class RLStage(Stage, ABC):
 
     def refusal(self, example: Example) -> str | None:
         """Also why the reward can not grade answers to an example, where it says so."""
-        reason = super().refusal(example)
-        if reason is None and isinstance(self.reward, Selective):
-            reason = self.reward.refusal(example)
-        return reason
+        return super().refusal(example) or self.ungradable(example)
 
     @property
     def steps_per_batch(self) -> int:
         return self.updates_per_rollout * self.trainer.accumulate_grad_batches
 
+    @property
+    def parts_per_batch(self) -> int:
+        return self.steps_per_batch // self.passes
+
     def configure_model(self) -> None:
         super().configure_model()
-        self.policy.without_dropout()
+        without_dropout(self.policy)
 
     def training_step(self, batch: ClipBatch, batch_idx: int) -> Tensor:
         if batch_idx % self.steps_per_batch == 0 or not self.buffer:
@@ -99,7 +102,7 @@ class RLStage(Stage, ABC):
             self.rollouts = self.credit(rollouts, self.scores)
             self.buffer = self.split(self.rollouts)
             tokens = self.trainer.strategy.reduce(self.rollouts.completions.mask.sum().float(), reduce_op="mean")
-            self.tokens_a_part = tokens.item() / (self.steps_per_batch // self.passes)
+            self.tokens_a_part = tokens.item() / self.parts_per_batch
             self.log_rollouts(self.rollouts, self.scores)
         part = self.buffer.pop(0)
         loss = self.update(part)
@@ -164,8 +167,7 @@ class RLStage(Stage, ABC):
         They are equal in size, on every rank, so that the mean over one is the mean over all: Lightning averages over
         accumulated micro-batches and ranks.
         """
-        groups = len(rollouts.clips)
-        parts = self.steps_per_batch // self.passes
+        groups, parts = len(rollouts.clips), self.parts_per_batch
         if groups % parts:
             raise ValueError(
                 f"{groups} prompts a batch can not be split into {parts} equal micro-batches (updates_per_rollout / "
@@ -181,34 +183,31 @@ class RLStage(Stage, ABC):
         out = self.policy.policy_loss(
             rollouts, objective, routes, temperature=self.sampling.temperature, num_tokens=self.tokens_a_part
         )
-        metrics = PolicyMetrics(out.metrics.table.cpu())  # one wait for the device
+        tables = gathered(out.metrics.table.cpu())  # of all ranks; one wait for the device
+        for table in tables:
+            refuse_broken(PolicyMetrics(table))  # on every rank, whosever it is
+        metrics = PolicyMetrics(merge(*tables))
         self.log_update(metrics)
         self.drift.see(metrics["log_ratio_abs"].item(), self.global_step, rollouts.policy_version)
         return out.loss
 
     def log_rollouts(self, rollouts: Rollouts, scores: Scores) -> None:
-        """Each reward term and the length by route, what was cut short, and how many groups say nothing."""
+        """Each reward term and the length by route, what was cut short, and how many groups say nothing; all ranks'."""
+        means = Means()
         for route in self.routes:
             mine = torch.tensor([r == route for r in rollouts.row_routes])
             for name, value in {"total": scores.total, **scores.terms}.items():
-                self.log_finite(f"reward/{route}/{name}", value[mine])
-            self.log_finite(f"rollout/{route}/length", rollouts.completions.mask.sum(1).cpu()[mine].float())
-        self.log_finite("rollout/truncated", (~rollouts.finished).float())
+                means.add_applicable(f"reward/{route}/{name}", value[mine])
+            means.add_applicable(f"rollout/{route}/length", rollouts.completions.mask.sum(1).cpu()[mine].float())
+        means.add_applicable("rollout/truncated", (~rollouts.finished).float())
         flat = (rollouts.advantages.view(-1, self.group_size) == 0).all(1)
-        self.log_finite("rollout/groups_without_signal", flat.float())
+        means.add_applicable("rollout/groups_without_signal", flat.float())
         for name, value in scores.metrics.items():
-            self.log_finite(name, torch.tensor([value]))
+            means.add_applicable(name, torch.tensor([value]))
+        self.log_dict(means.over_ranks(), batch_size=len(rollouts), on_step=True, on_epoch=False)
 
     def log_update(self, metrics: PolicyMetrics) -> None:
-        """What every policy-gradient objective reports about an update; the gate by route and advantage sign.
-
-        Raises RuntimeError when no token has a finite log-probability: such a policy is broken and must not train on.
-        """
-        if metrics["bad"] and metrics["bad"] == metrics["tokens"]:
-            raise RuntimeError(
-                f"none of the {int(metrics['tokens'])} tokens of this update has finite log-probabilities; "
-                "lower optim.lr or go back to an earlier checkpoint"
-            )
+        """What every policy-gradient objective reports about an update; the gate by route and advantage sign."""
         for name in ("entropy", "log_ratio_abs", "kl_old", "ratio_max", "bad"):
             self.log_finite(f"policy/{name}", metrics[name][None])
         self.log_finite("gate/effective_tokens", metrics["effective"][None])
@@ -221,3 +220,12 @@ class RLStage(Stage, ABC):
         values = values[values.isfinite()]
         if len(values):
             self.log(name, values.mean(), batch_size=len(values), on_step=True, on_epoch=False)
+
+
+def refuse_broken(metrics: PolicyMetrics) -> None:
+    """Raises RuntimeError when no token has a finite log-probability: such a policy must not train on."""
+    if metrics["bad"] and metrics["bad"] == metrics["tokens"]:
+        raise RuntimeError(
+            f"none of the {int(metrics['tokens'])} tokens of this update has finite log-probabilities; "
+            "lower optim.lr or go back to an earlier checkpoint"
+        )

@@ -5,12 +5,13 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
+from pytorch_lightning.utilities.rank_zero import rank_zero_warn
 
 from cogrl.models.audio_lm import AudioLM
 from cogrl.objectives.reduce import sequence_mean
 from cogrl.prompts import INSTRUCTIONS, heard, read
 from cogrl.stages.stage import Stage
-from cogrl.types import ClipBatch, Example, Heard, Prompts, Route
+from cogrl.types import ROUTES, ClipBatch, Example, Heard, Prompts, Route
 
 
 class Sft(Stage):
@@ -36,13 +37,41 @@ class Sft(Stage):
         if not 0 <= route_b_ratio <= 1:
             raise ValueError(f"route_b_ratio={route_b_ratio} must lie in [0, 1]")
         self.route_b_ratio, self.reads = route_b_ratio, reads
+        self.trained: list[Route] = [r for r, share in (("A", 1 - route_b_ratio), ("B", route_b_ratio)) if share > 0]
+        self.validated = self.trained
+
+    def lacks_target(self, example: Example, route: Route) -> bool:
+        """Whether a loss on this route could not be computed for an example."""
+        return not example.targets.get(route)
 
     def refusal(self, example: Example) -> str | None:
-        needed = [route for route, share in (("A", 1 - self.route_b_ratio), ("B", self.route_b_ratio)) if share > 0]
-        missing = [route for route in needed if not example.targets.get(route)]
+        missing = [route for route in self.trained if self.lacks_target(example, route)]
         if missing:
             return f"no target for route {missing[0]}; add targets.{missing[0]} to this line"
         return super().refusal(example)
+
+    def on_validation_start(self) -> None:
+        super().on_validation_start()
+        self.validated = self.routes_to_validate(self.examples("val"))
+
+    def routes_to_validate(self, examples: Sequence[Example]) -> list[Route]:
+        """The routes that train, and one that does not where every example has a target for it.
+
+        Decided on all validation examples, so alike on every rank. Warns of a route that only some have a target for.
+        """
+        chosen = list(self.trained)
+        for route in ROUTES:
+            missing = [example for example in examples if not example.targets.get(route)]
+            if route in chosen or len(missing) == len(examples):
+                continue
+            if not missing:
+                chosen.append(route)
+                continue
+            rank_zero_warn(
+                f"val/loss_{route} is left out: {len(missing)} of {len(examples)} validation lines have no target for "
+                f"route {route}, which this stage does not train; the first is {missing[0].where} ({missing[0].id})"
+            )
+        return chosen
 
     def training_step(self, batch: ClipBatch, batch_idx: int) -> torch.Tensor:
         draw = random.Random(f"{self.current_epoch}/{batch_idx}/{self.global_rank}")
@@ -52,9 +81,8 @@ class Sft(Stage):
         return loss
 
     def validation_step(self, batch: ClipBatch, batch_idx: int) -> None:
-        for route in {route for clip in batch.clips for route in clip.example.targets}:
-            loss = self.loss(batch, [route] * len(batch))
-            self.log(f"val/loss_{route}", loss, batch_size=len(batch), sync_dist=True)
+        for route in self.validated:
+            self.means.add(f"val/loss_{route}", self.loss(batch, [route] * len(batch)), batch.count)
 
     def loss(self, batch: ClipBatch, routes: list[Route]) -> torch.Tensor:
         """Mean negative log-likelihood of the targets on these routes."""

@@ -1,20 +1,23 @@
 """What every stage shares: the policy, the optimiser, and how a trained policy is tested and asked."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 import pytorch_lightning as pl
 import torch
+from pytorch_lightning.trainer.states import TrainerFn
 
 from cogrl.finite import not_finite
 from cogrl.models.audio_lm import AudioLM
 from cogrl.models.prompt_length import Room
 from cogrl.prompts import INSTRUCTIONS
-from cogrl.rewards.composite import DualRouteReward, ExplicitReward, ImplicitReward, Reward
+from cogrl.rewards.composite import DualRouteReward, ExplicitReward, ImplicitReward, Reward, Selective
 from cogrl.rollout.hf import HFEngine
 from cogrl.rollout.sampling import Sampling
+from cogrl.stages.agreement import compare
+from cogrl.stages.means import Means
 from cogrl.types import ROUTES, ClipBatch, Example, Rollouts, Route, Scores
 
 
@@ -57,26 +60,33 @@ class Stage(pl.LightningModule):
         super().__init__()
         self.policy, self.optim, self.sampling = policy, optim, sampling
         self.reward = reward or DualRouteReward(ExplicitReward(), ImplicitReward())
-        self.engine, self.room = HFEngine(), Room(policy)
+        self.engine, self.room, self.means = HFEngine(), Room(policy), Means()
 
     @property
     def steps_per_batch(self) -> int:
         """How many consecutive training steps one batch of clips serves; the data module repeats it that often."""
         return 1
 
+    @property
+    def parts_per_batch(self) -> int:
+        """Into how many equal parts one batch of clips is split."""
+        return 1
+
     def configure_model(self) -> None:
         self.policy.load()
 
-    def check_finite(self) -> None:
-        """Raises FloatingPointError when a weight is NaN or infinite: nothing that follows would mean anything."""
+    def check_agreement(self) -> None:
+        """Policy, data, stage and trainer say the same, and the weights are finite; else nothing that follows counts.
+
+        Raises ValueError or FloatingPointError.
+        """
+        compare(self, self.trainer)
         broken = not_finite(self.named_parameters())
         if broken:
             raise FloatingPointError(
                 f"the weights of policy.path={self.policy.path!r} (or of the checkpoint) are not finite: {broken}; "
                 "take an earlier export or checkpoint"
             )
-
-    on_test_start = on_predict_start = on_validation_start = check_finite
 
     def on_before_optimizer_step(self, optimizer: torch.optim.Optimizer) -> None:
         """Raises FloatingPointError, before weights change, when a gradient is NaN or infinite.
@@ -94,25 +104,50 @@ class Stage(pl.LightningModule):
             )
 
     def on_fit_start(self) -> None:
-        self.check_finite()
-        examples = getattr(self.trainer.datamodule, "examples", {})
-        self.check([example for split in ("train", "val") for example in examples.get(split, [])])
+        self.check_agreement()
+        self.check([*self.examples("train"), *self.examples("val")])
+
+    def on_validation_start(self) -> None:
+        if self.trainer.state.fn == TrainerFn.VALIDATING:  # and not in the middle of a fit
+            self.check_agreement()
+            self.check(self.examples("val"))
+
+    def on_test_start(self) -> None:
+        self.check_agreement()
+        self.check(self.examples("test"), lambda example: self.unanswerable(example) or self.ungradable(example))
+
+    def on_predict_start(self) -> None:
+        self.check_agreement()
+        self.check(self.examples("test"), self.unanswerable)
+
+    def examples(self, split: str) -> Sequence[Example]:
+        """The lines of a split; none where the data come from elsewhere than `AudioData`."""
+        return getattr(self.trainer.datamodule, "examples", {}).get(split, [])
 
     def on_train_start(self) -> None:
         self.policy.train()  # loaded weights come in evaluation mode
 
-    def check(self, examples: Sequence[Example]) -> None:
+    def check(self, examples: Sequence[Example], refusal: Callable[[Example], str | None] | None = None) -> None:
         """Before the first step: can the policy hear every clip whole, and has each what this stage learns from?
 
-        Raises ValueError with the first twenty refusals, each as `file:line (id): reason`.
+        Raises ValueError with the first twenty refusals (by default `self.refusal`), each as `file:line (id): reason`.
         """
-        reasons = ((example, self.refusal(example)) for example in examples)
+        refusal = refusal or self.refusal
+        reasons = ((example, refusal(example)) for example in examples)
         wrong = [f"{example.where} ({example.id}): {reason}" for example, reason in reasons if reason]
         if wrong:
             raise ValueError("\n".join(wrong[:20]) + (f"\n... and {len(wrong) - 20} more" if len(wrong) > 20 else ""))
 
     def refusal(self, example: Example) -> str | None:
-        """Why this stage can not use an example; None when it can."""
+        """Why this stage can not learn from an example; None when it can."""
+        return self.unanswerable(example)
+
+    def ungradable(self, example: Example) -> str | None:
+        """Why the reward can not grade answers to an example, where it says so."""
+        return self.reward.refusal(example) if isinstance(self.reward, Selective) else None
+
+    def unanswerable(self, example: Example) -> str | None:
+        """Why the policy can not answer an example: a clip that it does not hear whole, or no room for an answer."""
         reason = self.policy.unhearable_file(example.audio)
         for number, turn in enumerate(example.turns, start=1):
             earlier = self.policy.unhearable_file(turn.audio) if turn.audio else None
@@ -135,18 +170,27 @@ class Stage(pl.LightningModule):
     def test_step(self, batch: ClipBatch, batch_idx: int) -> None:
         """Greedy answers on both routes, graded by the training reward: `test/<route>/<term>`."""
         for route in ROUTES:
-            scores = self.score(self.answer(batch, route))
-            terms = {"reward": scores.total} | dict(scores.terms)
-            means = {f"test/{route}/{name}": value.nanmean() for name, value in terms.items()}
-            self.log_dict(
-                {name: value for name, value in means.items() if not value.isnan()},
-                batch_size=len(batch),
-                sync_dist=True,
-            )
+            rollouts = self.answer(batch, route)
+            if batch.padding:
+                continue
+            scores = self.score(rollouts)
+            for name, values in {"reward": scores.total, **scores.terms}.items():
+                self.means.add_applicable(f"test/{route}/{name}", values)
+
+    def on_validation_epoch_start(self) -> None:
+        self.means = Means()
+
+    def on_validation_epoch_end(self) -> None:
+        """Log the means over all clips of all ranks."""
+        self.log_dict(self.means.over_ranks(), reduce_fx="max", sync_dist=True)  # the same on all ranks already
+
+    on_test_epoch_start, on_test_epoch_end = on_validation_epoch_start, on_validation_epoch_end
 
     def predict_step(self, batch: ClipBatch, batch_idx: int) -> list[dict[str, str]]:
         """One record a clip: its id and both routes' greedy answers."""
         answers = {route: self.answer(batch, route).texts for route in ROUTES}
+        if batch.padding:
+            return []
         return [
             {"id": clip.example.id} | {route: answers[route][i] for route in ROUTES}
             for i, clip in enumerate(batch.clips)

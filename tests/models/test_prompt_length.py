@@ -54,7 +54,8 @@ def test_what_fits_exactly_is_taken_and_one_token_more_is_refused(policy, dialog
         monkeypatch.setattr(policy.model.config.get_text_config(), "max_position_embeddings", prompt + longest - 1)
         assert room.lack(clip.example, INSTRUCTIONS.values(), sampled) == (
             f"a prompt of {prompt} tokens and up to {longest} of answer; this model has {prompt + longest - 1} "
-            "positions: shorten the dialogue or the target, or lower sampling.max_new_tokens"
+            "positions: shorten the dialogue or the target, or lower sampling.max_new_tokens (of cogrl evaluate and "
+            "generate: --max-new-tokens)"
         )
 
 

@@ -81,6 +81,9 @@ def main(policy: str, manifest: str, out: str, flat: str = "") -> None:
         "before": before,
         "weights": sum(p.double().abs().sum().item() for p in stage.policy.parameters()),
         "step": trainer.global_step,
+        "totals": {r: stage.scores.total[[x == r for x in stage.rollouts.row_routes]].tolist() for r in stage.routes},
+        "lengths": stage.rollouts.completions.mask.sum(1).tolist(),
+        "logged": {name: value.item() for name, value in trainer.callback_metrics.items() if name != "train/loss"},
     }
     with open(f"{out}/rank{trainer.global_rank}.json", "w") as file:
         json.dump(seen, file)

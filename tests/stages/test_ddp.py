@@ -32,6 +32,17 @@ def test_two_process_ddp_makes_one_rl_step(run):
 
 
 @pytest.mark.slow
+def test_each_rank_logs_what_all_ranks_sampled_and_learnt_from(run):
+    first, second = run()
+    assert first["logged"] == second["logged"]
+    for route in ("A", "B"):
+        totals = [*first["totals"][route], *second["totals"][route]]
+        assert first["logged"][f"reward/{route}/total"] == pytest.approx(sum(totals) / len(totals), rel=1e-5)
+    assert first["lengths"] != second["lengths"] or first["totals"] != second["totals"]
+    assert {"policy/entropy", "gate/A/pos", "rollout/truncated"} <= set(first["logged"])
+
+
+@pytest.mark.slow
 def test_a_group_without_signal_on_one_rank_is_drawn_again_while_the_other_waits(run):
     first, second = run("2")
     assert first["asked"] == [8, 4, 4] and second["asked"] == [8]  # completions of two groups, then of the flat one

@@ -1,0 +1,98 @@
+"""Quantities that two of policy, data, stage and trainer each hold: compared before the first step, all in one place.
+
+What one of them alone can see to be wrong, its constructor refuses; what a single line of a manifest makes impossible,
+`Stage.check` refuses by file and line.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import pytorch_lightning as pl
+from pytorch_lightning.callbacks import GradientAccumulationScheduler
+from pytorch_lightning.trainer.states import TrainerFn
+from pytorch_lightning.utilities.rank_zero import rank_zero_warn
+
+from cogrl.models.audio_lm import AudioLM
+from cogrl.models.prompt_length import Room
+from cogrl.types import Example
+
+_LONGEST = 50
+"""So many of the longest targets are turned into tokens: the longest text is not always the one of most tokens."""
+
+
+def compare(stage: Any, trainer: pl.Trainer) -> None:
+    """Raises ValueError with every disagreement that would spoil this run; warns of what may be meant."""
+    data, fits = trainer.datamodule, trainer.state.fn == TrainerFn.FITTING
+    found = [sampling_rates(getattr(data, "sampling_rate", None), stage.policy)]
+    if fits:
+        found += [
+            parts(getattr(data, "batch_size", None), stage.parts_per_batch),
+            accumulation(trainer.callbacks, stage.steps_per_batch),
+            precision(trainer.precision, stage.policy.dtype_name),
+        ]
+        told = cut_answers(stage.room, stage.examples("train"), stage.sampling.max_new_tokens)
+        if told:
+            rank_zero_warn(told)
+    wrong = [sentence for sentence in found if sentence]
+    if wrong:
+        raise ValueError("\n".join(wrong))
+
+
+def sampling_rates(data_rate: int | None, policy: AudioLM) -> str | None:
+    """Samples at one rate, read as if they were at another, are heard too fast or too slow."""
+    if data_rate in (None, policy.sampling_rate):
+        return None
+    return (
+        f"data.sampling_rate={data_rate}, but this policy hears {policy.sampling_rate} Hz and would take every clip at "
+        f"{policy.sampling_rate / data_rate:g} times its speed; set data.sampling_rate: {policy.sampling_rate}, and "
+        "data.convert: true to resample files of another rate"
+    )
+
+
+def parts(batch_size: int | None, count: int) -> str | None:
+    """A batch is split into equal parts of whole groups, so that the mean over one is the mean over all."""
+    if batch_size is None or batch_size % count == 0:
+        return None
+    return (
+        f"data.batch_size={batch_size} prompts can not be split into {count} equal micro-batches (updates_per_rollout "
+        f"/ passes * accumulate_grad_batches); make data.batch_size a multiple of {count}"
+    )
+
+
+def accumulation(callbacks: Sequence[pl.Callback], steps_per_batch: int) -> str | None:
+    """A rollout serves as many micro-batches as its updates accumulate: that number is settled once."""
+    if steps_per_batch == 1 or not any(isinstance(callback, GradientAccumulationScheduler) for callback in callbacks):
+        return None
+    return (
+        "GradientAccumulationScheduler changes trainer.accumulate_grad_batches during the run, and with it how many "
+        "micro-batches a rollout is split into; leave the callback out and set trainer.accumulate_grad_batches"
+    )
+
+
+def precision(trainer: str, policy: str) -> str | None:
+    """Weights of 16 bits stay what `policy.dtype` says, under a trainer that can train them."""
+    if trainer == "16-mixed" and policy == "float16":
+        return (
+            "trainer.precision=16-mixed scales the gradients of float32 weights, policy.dtype is float16; set "
+            "policy.dtype: float32"
+        )
+    whole = {"16-true": "float16", "bf16-true": "bfloat16"}.get(trainer)
+    if whole in (None, policy) or policy not in ("float16", "bfloat16"):
+        return None
+    return (
+        f"trainer.precision={trainer} would turn the weights into {whole}, policy.dtype is {policy}; set policy.dtype: "
+        f"{whole}, or another trainer.precision"
+    )
+
+
+def cut_answers(room: Room, examples: Sequence[Example], max_new_tokens: int) -> str | None:
+    """What is learnt from targets longer than any answer may be is never finished when it is sampled."""
+    texts = [(text, example) for example in examples for text in example.targets.values()]
+    longest = sorted(texts, key=lambda pair: len(pair[0]), reverse=True)[:_LONGEST]
+    tokens, where = max(((room.answer(text), example.where) for text, example in longest), default=(0, ""))
+    if tokens <= max_new_tokens:
+        return None
+    return (
+        f"a target of {tokens} tokens ({where}) is longer than sampling.max_new_tokens={max_new_tokens}: answers of "
+        "that length are cut when they are sampled, so in RL, test and predict; raise sampling.max_new_tokens"
+    )
