@@ -14,6 +14,7 @@ from mlflow import MlflowClient
 
 from cogrl.cli.main import main
 from cogrl.cli.pipeline import read_pipeline
+from cogrl.cli.run_folder import sole_writer
 from cogrl.cli.steps import Runner
 
 REPOSITORY = Path(__file__).parents[2]
@@ -137,7 +138,7 @@ def test_a_command_is_told_the_store_and_the_run_of_the_pipeline(pipeline, workd
     (workdir / "cogrl" / "cli").mkdir(parents=True)
     for file in ("cogrl/__init__.py", "cogrl/cli/__init__.py"):
         (workdir / file).write_text("")
-    (workdir / "cogrl" / "cli" / "main.py").write_text(code)
+    (workdir / "cogrl" / "cli" / "step.py").write_text(code)
     assert Runner(read, "run-7").run(0) == 0
     assert (
         f"told --store sqlite:///{workdir}/mlflow.db --parent-run run-7"
@@ -198,3 +199,28 @@ def test_a_step_depends_on_what_it_reads_and_not_on_what_it_writes(pipeline, wor
     assert {path.name for path in sft.inputs()} >= {"tiny", "sft.jsonl", "build.json", "sft.yaml"}
     assert sft.out == Path("runs/two/sft/export")
     assert model.out == Path("tiny")
+
+
+def test_a_step_ends_in_good_order_when_the_pipeline_is_killed_and_goes_on_afterwards(pipeline, workdir, capfd):
+    args = ["run", str(pipeline), "--set", "vars.steps=150"]
+    process = subprocess.Popen([sys.executable, "-m", "cogrl.cli.main", *args], stdout=subprocess.DEVNULL)
+    checkpoint, end = Path("runs/two/sft/checkpoints/last.ckpt"), time.monotonic() + 120
+    while not checkpoint.exists():
+        assert process.poll() is None and time.monotonic() < end
+        time.sleep(0.05)
+    process.kill()
+    process.wait()
+    with pytest.raises(ValueError, match=r"is being written by process \d+ on "), sole_writer(workdir / "runs/two/sft"):
+        pass
+    while "stopped at step" not in (workdir / "runs/two/steps/sft/log.txt").read_text():
+        assert time.monotonic() < end
+        time.sleep(0.05)
+    store = MlflowClient(f"sqlite:///{workdir}/mlflow.db")
+    experiment = store.get_experiment_by_name("cogrl").experiment_id
+    wanted = {"two steps": "RUNNING", "sft": "KILLED"}
+    while {run.info.run_name: run.info.status for run in store.search_runs([experiment])} != wanted:
+        assert time.monotonic() < end
+        time.sleep(0.2)
+    assert main(args) == 0
+    assert "sft: resumed from its last checkpoint" in capfd.readouterr().out
+    assert {run.info.status for run in store.search_runs([experiment])} == {"FINISHED"}
