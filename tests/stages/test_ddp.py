@@ -3,21 +3,23 @@
 import json
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 
 import pytest
 
 
-@pytest.fixture
-def run(tiny_policy_dir, smoke_corpus, tmp_path):
-    """`run(*more)`: what ranks 0 and 1 of `ddp_step.py` saw."""
+@pytest.fixture(scope="module")
+def run(tiny_policy_dir, smoke_corpus, tmp_path_factory):
+    """`run(*more)`: what ranks 0 and 1 of `ddp_step.py` saw; the same run is made once."""
 
+    @cache
     def run(*more: str) -> list[dict]:
-        script = Path(__file__).with_name("ddp_step.py")
-        command = [sys.executable, script, tiny_policy_dir, smoke_corpus / "sft.jsonl", tmp_path, *more]
+        script, out = Path(__file__).with_name("ddp_step.py"), tmp_path_factory.mktemp("ranks")
+        command = [sys.executable, script, tiny_policy_dir, smoke_corpus / "sft.jsonl", out, *more]
         done = subprocess.run([str(part) for part in command], capture_output=True, text=True, timeout=240)
         assert done.returncode == 0, done.stderr[-3000:]
-        return [json.loads((tmp_path / f"rank{rank}.json").read_text()) for rank in (0, 1)]
+        return [json.loads((out / f"rank{rank}.json").read_text()) for rank in (0, 1)]
 
     return run
 
