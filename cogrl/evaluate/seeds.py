@@ -96,18 +96,5 @@ def ratio_over_seeds(
         return _figure(bootstrap_ratio(over.mean(0), under.mean(0), cells), over.mean(1) / under.mean(1))
 
 
-def filled(text: str, name: str, body: str) -> str:
-    """`text` with `body` between its markers `<!-- name:begin -->` and `<!-- name:end -->`.
-
-    Raises ValueError when they are not there.
-    """
-    begin, end = f"<!-- {name}:begin -->", f"<!-- {name}:end -->"
-    before, found, rest = text.partition(begin)
-    _, closed, after = rest.partition(end)
-    if not found or not closed:
-        raise ValueError(f"the text has no {begin} … {end}; put both where the table belongs")
-    return f"{before}{begin}\n\n{body.strip()}\n\n{end}{after}"
-
-
 def _figure(interval: Interval, seeds: Float[np.ndarray, " seeds"]) -> SeedFigure:
     return vars(interval) | {"seeds": seeds.round(4).tolist()}

@@ -1,7 +1,6 @@
 """The chain over three seeds, two at a time, its table and its claims: python experiments/cogaudio_mini/run.py
 
-Writes seeds.json, seeds.md and the part of README.md between the `cogaudio-mini` markers, where it has them. Finished
-steps are not run again; `--no-run` only reads what is there.
+Writes seeds.json and seeds.md. Finished steps are not run again; `--no-run` only reads what is there.
 """
 
 import argparse
@@ -11,7 +10,7 @@ from pathlib import Path
 
 from cogrl.cli.side_by_side import side_by_side
 from cogrl.evaluate.seed_tables import COLUMNS, Column, by_hearing, stage_rows, titles
-from cogrl.evaluate.seeds import Answered, SeedFigure, filled, over_seeds, ratio_over_seeds, read_seeds
+from cogrl.evaluate.seeds import Answered, SeedFigure, over_seeds, ratio_over_seeds, read_seeds
 from cogrl.evaluate.tables import grid
 from cogrl.types import EMOTIONS
 
@@ -136,9 +135,6 @@ def main() -> None:
     result = summary({seed: run_dir(seed) for seed in options.seeds})
     (HERE / "seeds.json").write_text(json.dumps(result, indent=1) + "\n")
     (HERE / "seeds.md").write_text(markdown(result))
-    readme = ROOT / "README.md"
-    if "<!-- cogaudio-mini:begin -->" in readme.read_text():
-        readme.write_text(filled(readme.read_text(), "cogaudio-mini", markdown(result)))
     print(markdown(result))
 
 

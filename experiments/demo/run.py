@@ -1,6 +1,6 @@
-"""The demo over three seeds, two at a time, and the README's tables: python experiments/demo/run.py
+"""The demo over three seeds, two at a time, and its tables: python experiments/demo/run.py
 
-Writes seeds.json, seeds.md and the parts of README.md between the `demo` markers. Finished steps are not run again.
+Writes seeds.json, seeds.md and report.md, the report of seed 0. Finished steps are not run again.
 """
 
 import json
@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from cogrl.cli.side_by_side import side_by_side
-from cogrl.evaluate.seeds import filled, over_seeds, read_seeds
+from cogrl.evaluate.seeds import over_seeds, read_seeds
 
 HERE, ROOT = Path(__file__).parent, Path(__file__).parents[2]
 SEEDS = (0, 1, 2)
@@ -89,10 +89,7 @@ def main() -> None:
     result = summary()
     (HERE / "seeds.json").write_text(json.dumps(result, indent=1) + "\n")
     (HERE / "seeds.md").write_text(markdown(result))
-    readme = ROOT / "README.md"
-    text = filled(readme.read_text(), "demo-seeds", markdown(result))
-    text = filled(text, "demo-report", (run_dir(0) / "report" / "report.md").read_text())
-    readme.write_text(text)
+    (HERE / "report.md").write_text((run_dir(0) / "report" / "report.md").read_text())
     print(markdown(result))
 
 

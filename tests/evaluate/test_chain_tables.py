@@ -50,7 +50,6 @@ def chain(tmp_path, monkeypatch) -> tuple[ModuleType, Path]:
         folder = tmp_path / f"runs/cogaudio_mini/seed{seed}"
         write_report(folder / "report", CHAIN)
         add_steps(folder, sft=60.0, dr_sapo=30.0 * (seed + 1))
-    (tmp_path / "README.md").write_text("one <!-- cogaudio-mini:begin --> old <!-- cogaudio-mini:end --> two")
     return script("cogaudio_mini", tmp_path, monkeypatch), tmp_path
 
 
@@ -135,17 +134,12 @@ def test_the_page_has_every_stage_with_its_controls_and_says_what_fails(chain, m
         "| distill: reply B by label A, % | 80.0 [80.0, 80.0] | 80.0, 80.0, 80.0 | at least 90 % | **fails** |" in page
     )
     assert "| seed 2 | 60 | 90 | 2.5 |" in page
-    assert (root / "README.md").read_text() == (
-        f"one <!-- cogaudio-mini:begin -->\n\n{page.strip()}\n\n<!-- cogaudio-mini:end --> two"
-    )
     assert page.strip() in capsys.readouterr().out
 
 
-def test_a_front_page_without_markers_stays_as_it_is(chain, monkeypatch):
+def test_the_table_may_be_of_some_seeds_only(chain, monkeypatch):
     module, root = chain
-    (root / "README.md").write_text("nothing here")
     run_main(module, monkeypatch, "--no-run", "--seeds", "0", "2")
-    assert (root / "README.md").read_text() == "nothing here"
     assert json.loads((root / "experiments/cogaudio_mini/seeds.json").read_text())["seeds"] == [0, 2]
 
 

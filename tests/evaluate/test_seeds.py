@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from cogrl.evaluate.seed_tables import COLUMNS, by_hearing, stage_rows
-from cogrl.evaluate.seeds import VALUES, Answered, filled, over_seeds, ratio_over_seeds, read_seeds
+from cogrl.evaluate.seeds import VALUES, Answered, over_seeds, ratio_over_seeds, read_seeds
 
 
 def record(n: int, perceived: str | None = "happy", **changes) -> dict:
@@ -136,13 +136,3 @@ def test_columns_show_their_unit():
     figure = {"mean": 0.5, "low": 0.25, "high": 0.75, "seeds": [0.25, 0.75]}
     assert COLUMNS["label"].shown(figure) == "50.0 [25.0, 75.0]"
     assert COLUMNS["reward_A"].each(figure) == "0.250, 0.750"
-
-
-def test_a_table_goes_between_its_markers_and_nothing_else_changes():
-    text = "before <!-- t:begin -->old<!-- t:end --> after <!-- u:begin --><!-- u:end -->"
-    once = filled(text, "t", "\nnew\n")
-    assert once == "before <!-- t:begin -->\n\nnew\n\n<!-- t:end --> after <!-- u:begin --><!-- u:end -->"
-    assert filled(once, "t", "new") == once
-    for broken in ("none", "<!-- t:end --> <!-- t:begin -->"):
-        with pytest.raises(ValueError, match="put both where the table belongs"):
-            filled(broken, "t", "new")
