@@ -23,7 +23,7 @@ def checked_json(text: str, where: str) -> Any:
     try:
         value = parse_json(text)
     except ValueError as error:
-        raise ValueError(f"{where}: {error}; download the file again") from error
+        raise ValueError(f"{where}: {error}; mend this record, or get the file again") from error
     reason = damage(value)
     if reason:
         raise ValueError(f"{where}: {reason}; mend this record")
