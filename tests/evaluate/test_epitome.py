@@ -190,7 +190,9 @@ def test_a_rationale_is_found_whatever_white_space_lies_between_its_words(tmp_pa
     """The public files have two spaces, line ends and no-break spaces in responses where the rationales have one."""
     response = "It is  hard,\nI know.\u00a0 I  feel (a lot)  like you. "
     rationales = "is hard, I know.|I feel (a lot) like you.|  hard,   I |"
-    (post,) = read_posts(write(tmp_path / "ip.csv", [dict(zip(COLUMNS, ("s", "r", "x", response, 2, rationales)))]))
+    (post,) = read_posts(
+        write(tmp_path / "ip.csv", [dict(zip(COLUMNS, ("s", "r", "x", response, 2, rationales), strict=True))])
+    )
     assert [response[a:b] for a, b in post.spans] == ["is  hard,\nI know.", "I  feel (a lot)  like you.", "hard,\nI"]
     assert post.response == response and post.lost == 0
 
