@@ -7,7 +7,11 @@ import yaml
 
 from cogrl.cli.main import main
 
-PIPELINE = {"name": "p", "run_dir": "runs", "steps": [{"name": "one", "command": ["build", "lime-mini", "--out", "data"]}]}
+PIPELINE = {
+    "name": "p",
+    "run_dir": "runs",
+    "steps": [{"name": "one", "command": ["build", "lime-mini", "--out", "data"]}],
+}
 COMMANDS = {
     "fit": ["fit", "--config", "given.yaml", "--print_config"],
     "run": ["run", "given.yaml", "--dry-run"],
