@@ -13,7 +13,6 @@ from torch import Tensor
 from cogrl.lm_head import PolicyLossConfig, PolicyMetrics
 from cogrl.models.audio_lm import AudioLM
 from cogrl.objectives.advantages import group_normalised
-from cogrl.rewards.composite import Selective
 from cogrl.stages.drift import DriftWatch
 from cogrl.stages.stage import Stage
 from cogrl.types import Clip, ClipBatch, Example, Rollouts, Route, Scores
@@ -79,10 +78,7 @@ class RLStage(Stage, ABC):
 
     def refusal(self, example: Example) -> str | None:
         """Also why the reward can not grade answers to an example, where it says so."""
-        reason = super().refusal(example)
-        if reason is None and isinstance(self.reward, Selective):
-            reason = self.reward.refusal(example)
-        return reason
+        return super().refusal(example) or self.ungradable(example)
 
     @property
     def steps_per_batch(self) -> int:

@@ -1,7 +1,7 @@
 """What every stage shares: the policy, the optimiser, and how a trained policy is tested and asked."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -11,7 +11,7 @@ import torch
 from cogrl.models.audio_lm import AudioLM
 from cogrl.models.prompt_length import Room
 from cogrl.prompts import INSTRUCTIONS
-from cogrl.rewards.composite import DualRouteReward, ExplicitReward, ImplicitReward, Reward
+from cogrl.rewards.composite import DualRouteReward, ExplicitReward, ImplicitReward, Reward, Selective
 from cogrl.rollout.hf import HFEngine
 from cogrl.rollout.sampling import Sampling
 from cogrl.types import ROUTES, ClipBatch, Example, Rollouts, Route, Scores
@@ -34,6 +34,13 @@ class Optim:
             return warm
         progress = max(0, step - self.warmup_steps) / max(1, total_steps - self.warmup_steps)
         return warm * 0.5 * (1 + math.cos(math.pi * min(1.0, progress)))
+
+
+def unasked(example: Example) -> str | None:
+    """Stages give their own instructions and never put a line's question: it would be passed over."""
+    if example.question is None:
+        return None
+    return "has a question, which no stage asks; cogrl evaluate scores answers to choices: leave the line out here"
 
 
 class Stage(pl.LightningModule):
@@ -67,29 +74,43 @@ class Stage(pl.LightningModule):
         self.policy.load()
 
     def on_fit_start(self) -> None:
+        self.check(self._examples("train", "val"))
+
+    def on_test_start(self) -> None:
+        self.check(self._examples("test"), self.ungradable)
+
+    def on_predict_start(self) -> None:
+        self.check(self._examples("test"), unasked)
+
+    def _examples(self, *splits: str) -> list[Example]:
         examples = getattr(self.trainer.datamodule, "examples", {})
-        self.check([example for split in ("train", "val") for example in examples.get(split, [])])
+        return [example for split in splits for example in examples.get(split, [])]
 
     def on_train_start(self) -> None:
         self.policy.train()  # loaded weights come in evaluation mode
 
-    def check(self, examples: Sequence[Example]) -> None:
+    def check(self, examples: Sequence[Example], refusal: Callable[[Example], str | None] | None = None) -> None:
         """Before the first step: can the policy hear every clip whole, and has each what this stage learns from?
 
-        Raises ValueError with the first twenty refusals, each as `file:line (id): reason`.
+        `refusal` asks for something else than that. Raises ValueError with the first twenty refusals, each as
+        `file:line (id): reason`.
         """
-        reasons = ((example, self.refusal(example)) for example in examples)
+        reasons = ((example, (refusal or self.refusal)(example)) for example in examples)
         wrong = [f"{example.where} ({example.id}): {reason}" for example, reason in reasons if reason]
         if wrong:
             raise ValueError("\n".join(wrong[:20]) + (f"\n... and {len(wrong) - 20} more" if len(wrong) > 20 else ""))
 
     def refusal(self, example: Example) -> str | None:
         """Why this stage can not use an example; None when it can."""
-        reason = self.policy.unhearable_file(example.audio)
+        reason = unasked(example) or self.policy.unhearable_file(example.audio)
         for number, turn in enumerate(example.turns, start=1):
             earlier = self.policy.unhearable_file(turn.audio) if turn.audio else None
             reason = reason or (earlier and f"turn {number}: {earlier}")
         return reason or self.room.lack(example, INSTRUCTIONS.values(), self.sampling.max_new_tokens)
+
+    def ungradable(self, example: Example) -> str | None:
+        """Why the reward can not grade answers to an example, where it says so; None when it can."""
+        return unasked(example) or (self.reward.refusal(example) if isinstance(self.reward, Selective) else None)
 
     def configure_optimizers(self):
         trained = [p for p in self.parameters() if p.requires_grad]
