@@ -8,6 +8,7 @@ import re
 from typing import Any
 
 _TOKEN = re.compile(r'"(?:[^"\\]|\\.)*(?:"|\\?\Z)|//[^\n]*|/\*.*?(?:\*/|\Z)|[{}]', re.DOTALL)
+_SURROGATE = re.compile("[\ud800-\udfff]")
 _TRAILING_COMMA = re.compile(r'("(?:[^"\\]|\\.)*")|,(?=\s*[}\]])', re.DOTALL)
 
 
@@ -16,7 +17,8 @@ def parse_object(answer: str) -> dict[str, Any]:
 
     Text around it, code fences, a leading `<think>…</think>`, `//` and `/* */` comments, trailing commas and line
     breaks inside strings are forgiven. Raises ValueError when there is none, when it is cut off, when a key comes
-    twice, or when there are two that differ (a judge that quotes what it judges must not be misread).
+    twice, when there are two that differ (a judge that quotes what it judges must not be misread), or when a string
+    holds half a surrogate pair, which no file could keep.
     """
     text = answer.rpartition("</think>")[2]
     found: list[dict[str, Any]] = []
@@ -34,6 +36,8 @@ def parse_object(answer: str) -> dict[str, Any]:
             problem = "no valid JSON object"
         start = text.find("{", end)
     if len(found) == 1:
+        if _SURROGATE.search(json.dumps(found[0], ensure_ascii=False)):
+            raise ValueError(f"half a surrogate pair in the answer {answer[:120]!r}")
         return found[0]
     reason = f"{len(found)} JSON objects that differ" if found else problem
     raise ValueError(f"{reason} in the answer {answer[:120]!r}")

@@ -4,6 +4,8 @@ from argparse import ArgumentError
 from pathlib import Path
 from typing import Any
 
+from cogrl.data.text_file import utf8_text
+
 
 def described(file: Path, key: str, kind: type, example: str) -> Any:
     """The `kind` under `key` of a YAML file; `example` is a file to start from.
@@ -14,6 +16,7 @@ def described(file: Path, key: str, kind: type, example: str) -> Any:
 
     if not file.is_file():
         raise FileNotFoundError(f"{file} is missing; start from {example}")
+    utf8_text(file)  # the parser would say less of other encodings
     parser = ArgumentParser(exit_on_error=False)
     parser.add_argument(f"--{key}", type=kind, required=True)
     try:

@@ -37,6 +37,8 @@ def main(options: argparse.Namespace) -> int:
     print(
         f"{folder}: accuracy {accuracy:.1f} % [{low:.1f}, {high:.1f}] on {r['held_out']} held-out responses "
         f"(always the commonest level: {most:.1f} %), macro-F1 {r['macro_f1']:.3f}, "
-        f"rationale F1 {r['rationale_f1']:.3f}"
+        f"rationale F1 {r['rationale_f1']:.3f}\n"
+        f"{r['rationales_not_found']} of {r['rationales']} rationales are no part of their response; the words of such "
+        "a response count as neither rationale nor none"
     )
     return 0

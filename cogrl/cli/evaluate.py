@@ -47,8 +47,10 @@ def main(args: argparse.Namespace) -> None:
     from cogrl.cli.described import described
     from cogrl.data.manifest import check_audio_files, heard_turns, raise_all, read_manifest
     from cogrl.data.module import Clips
+    from cogrl.evaluate.choice.answers import ask
     from cogrl.evaluate.emotion import evaluate_policy
     from cogrl.evaluate.epitome import load_all
+    from cogrl.evaluate.lines import check_gradable, sorted_lines
     from cogrl.evaluate.polarity import polar_examples
     from cogrl.evaluate.report import write
     from cogrl.models.prompt_length import without_room
@@ -62,15 +64,12 @@ def main(args: argparse.Namespace) -> None:
     args.out.mkdir(parents=True, exist_ok=True)  # refused now, not after all the answers
     examples = heard_turns(read_manifest(args.data)[: args.limit], args.history)
     polar = heard_turns(polar_examples(args.conflict)[: args.limit], args.history) if args.conflict else []
-    unlabelled = [example for example in (*examples, *polar) if example.emotion is None]
-    if unlabelled:
-        first = unlabelled[0]
-        raise ValueError(
-            f"{first.where} ({first.id}): no emotion, as {len(unlabelled)} of {len(examples) + len(polar)} lines have "
-            "none; answers are compared with it: leave such lines out"
-        )
+    questions, spoken, notes = sorted_lines(examples, reward)
+    check_gradable(polar, reward)
+    if polar and not spoken:
+        raise ValueError(f"--conflict {args.conflict}: {args.data} has no line with an emotion to compare it with")
     raters = {name: found.levels for name, found in load_all(args.epitome).items()} if args.epitome else {}
-    evaluations = []
+    evaluations, choices = [], []
     for item in args.policy:
         name, _, path = item.rpartition("=")
         policy = saved_policy(path, args.dtype)
@@ -78,15 +77,19 @@ def main(args: argparse.Namespace) -> None:
         limits = policy.sampling_rate, policy.max_audio_s
         check_audio_files([*examples, *polar], *limits, args.convert)
         raise_all(list(without_room(policy, [*examples, *polar], args.max_new_tokens)))
-        clips, polar_clips = (list(Clips(rows, *limits, False, args.convert)) for rows in (examples, polar))
-        print(f"answering {len(clips) + len(polar_clips)} clips with {path}", flush=True)
+        lists = (questions, spoken, polar)
+        asked, clips, polar_clips = (list(Clips(rows, *limits, False, args.convert)) for rows in lists)
+        print(f"answering {len(asked) + len(clips) + len(polar_clips)} clips with {path}", flush=True)
         of_policy = (name or Path(path).name, policy)
-        found = evaluate_policy(*of_policy, clips, reward, args.max_new_tokens, draws=args.draws, raters=raters)
-        if polar_clips:
-            words = evaluate_policy(*of_policy, polar_clips, reward, args.max_new_tokens, draws=0)
-            found = replace(found, polar=words)
-        evaluations.append(found)
-    print("\n" + write(evaluations, args.out))
+        if asked:
+            choices.append(ask(*of_policy, asked, args.max_new_tokens))
+        if clips:
+            found = evaluate_policy(*of_policy, clips, reward, args.max_new_tokens, draws=args.draws, raters=raters)
+            if polar_clips:
+                words = evaluate_policy(*of_policy, polar_clips, reward, args.max_new_tokens, draws=0)
+                found = replace(found, polar=words)
+            evaluations.append(found)
+    print("\n" + write(evaluations, args.out, choices, notes))
     if args.store:
         from cogrl.callbacks.mlflow_store import one_at_a_time
         from cogrl.evaluate.tracking import log_report

@@ -16,6 +16,7 @@ import jsonargparse
 import yaml
 
 from cogrl.cli.nearest import nearest
+from cogrl.data.text_file import utf8_text
 
 Options = Mapping[str, Any]
 """Dotted name -> type hint."""
@@ -67,7 +68,7 @@ def read_source(name: str, value: str) -> Iterator[tuple[str, dict[str, Any]]]:
     if not Path(value).is_file():
         raise FileNotFoundError(f"--config {value}: no such file")
     try:
-        nested = yaml.safe_load(Path(value).read_text(encoding="utf-8"))
+        nested = yaml.safe_load(utf8_text(Path(value)))
     except yaml.YAMLError as error:
         raise ValueError(f"{value}: not YAML: {error}") from error
     if nested is not None and not isinstance(nested, dict):

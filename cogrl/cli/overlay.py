@@ -1,6 +1,7 @@
 """Overlays: a few lines of YAML that make another pipeline of one that is there."""
 
 from collections.abc import Iterable, Mapping
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,7 @@ import yaml
 from omegaconf import DictConfig, OmegaConf
 
 from cogrl.cli.nearest import nearest
+from cogrl.data.text_file import utf8_text
 
 FIT_KEYS = ("config", "overrides")
 
@@ -37,7 +39,7 @@ def read_mapping(file: Path, kind: str) -> dict[str, Any]:
     if not file.is_file():
         raise FileNotFoundError(f"{file}: no such {kind} file")
     try:
-        values = OmegaConf.to_container(OmegaConf.load(file))
+        values = OmegaConf.to_container(OmegaConf.load(StringIO(utf8_text(file))))
     except (yaml.YAMLError, OSError) as error:
         raise ValueError(f"{file}: can not be read as YAML: {error}") from error
     if not isinstance(values, dict):

@@ -13,6 +13,7 @@ from omegaconf.errors import OmegaConfBaseException
 from cogrl.callbacks.mlflow_store import DEFAULT_STORE, absolute_uri
 from cogrl.cli.nearest import nearest
 from cogrl.cli.overlay import FIT_KEYS, overlaid, read_mapping
+from cogrl.data.text_file import utf8_text
 
 PARENT_RUN = "{parent_run}"
 """Stands in a command for the id of the pipeline's MLflow run, which is known only when it runs."""
@@ -111,6 +112,7 @@ def read_step(values: Mapping[str, Any], run_dir: Path, shared: Sequence[str], f
     for config in fit["config"]:
         if not Path(config).is_file():
             raise FileNotFoundError(f"{where}: fit.config: {config} does not exist")
+        utf8_text(Path(config))
     overrides = fit.get("overrides", {})
     args = [word for config in fit["config"] for word in ("--config", config)]
     args += [f"--run_dir={folder}", *shared, *(f"--{key}={plain(value)}" for key, value in overrides.items())]

@@ -8,7 +8,9 @@ from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
+from cogrl.data.json_text import damage, parse_json
 from cogrl.data.markup import escape_markup, unescape_markup
+from cogrl.data.text_file import printable
 from cogrl.types import EMOTIONS, INTENSITIES, ROUTES, SENTIMENTS, Example, Turn
 
 _KEYS = tuple(field.name for field in fields(Example) if field.name != "where")
@@ -32,7 +34,7 @@ def parse_line(line: bytes, where: str, root: Path) -> Example:
     try:
         record = _record(line)
         if isinstance(record.get("id"), str):
-            name = f"{where} ({record['id']})"
+            name = f"{where} ({printable(record['id'])})"
         return _example(record, where, root)
     except ValueError as error:
         raise ValueError(f"{name}: {error}") from error
@@ -40,11 +42,9 @@ def parse_line(line: bytes, where: str, root: Path) -> Example:
 
 def _record(line: bytes) -> dict[str, Any]:
     try:
-        record = json.loads(line.decode("utf-8"))
+        record = parse_json(line.decode("utf-8-sig"))  # files with a byte-order mark may have been joined
     except UnicodeDecodeError as error:
         raise ValueError(f"not UTF-8: {error}") from error
-    except json.JSONDecodeError as error:
-        raise ValueError(f"not JSON: {error}") from error
     if not isinstance(record, dict):
         raise ValueError(f"a line must be a JSON object, got {type(record).__name__}")
     return record
@@ -55,6 +55,9 @@ def _example(record: dict[str, Any], where: str, root: Path) -> Example:
     required = tuple(key for key in _REQUIRED if not (of_benchmark and key == "emotion"))
     _check_keys(record, _KEYS, required)
     _check_values(record, required)
+    reason = damage(record)
+    if reason:
+        raise ValueError(f"{reason}; mend this line")
     _check_targets(record)
     _check_question(record)
     turns = tuple(_turn(turn, number, root) for number, turn in enumerate(record.get("turns", []), start=1))

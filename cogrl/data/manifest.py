@@ -8,6 +8,7 @@ from typing import Any
 
 from cogrl.audio import load_audio
 from cogrl.data.line import line_of, parse_line
+from cogrl.data.text_file import utf8_bytes
 from cogrl.types import Example
 
 _MOST_ERRORS = 20
@@ -17,8 +18,8 @@ def read_manifest(path: Path, audio_root: Path | None = None) -> list[Example]:
     """The examples of a JSONL file; audio paths are relative to `audio_root`, by default the manifest's own folder.
 
     Chat markup in `text` and `targets`, such as `<|AUDIO|>` or `<sound>`, is escaped (see `escape_markup`): no
-    transcript can forge a control token. Raises FileNotFoundError for a missing file and one ValueError with all
-    bad lines (at most 20), each as `file:line (id)`.
+    transcript can forge a control token. A byte-order mark is passed over. Raises FileNotFoundError for a missing file
+    and one ValueError with all bad lines (at most 20), each as `file:line (id)`.
     """
     path = Path(path)
     if not path.is_file():
@@ -26,7 +27,7 @@ def read_manifest(path: Path, audio_root: Path | None = None) -> list[Example]:
             f"manifest {path} is missing; make the embedded corpus with: cogrl build lime-mini --out {path.parent}"
         )
     examples, errors, seen = [], [], {}
-    for number, line in enumerate(path.read_bytes().split(b"\n"), start=1):
+    for number, line in enumerate(utf8_bytes(path).split(b"\n"), start=1):
         where = f"{path}:{number}"
         if not line.strip():
             continue

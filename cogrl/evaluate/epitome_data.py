@@ -8,13 +8,16 @@ each mechanism: `dataset/emotional-reactions-reddit.csv` (ER), `interpretations-
     5a1,d9h,"I can not sleep any more.","I am so sorry. Since when?",2,"I am so sorry.|"
 
 `level` is 0 (none), 1 (weak) or 2 (strong); `rationales` are the parts of the response that show it, each ended by `|`.
+White space in them is often not that of the response, and some are no part of it.
 """
 
-import csv
 import random
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+from cogrl.data.table import read_table
 
 MECHANISMS = {"ER": "emotional reactions", "IP": "interpretations", "EX": "explorations"}
 COLUMNS = ("sp_id", "rp_id", "seeker_post", "response_post", "level", "rationales")
@@ -22,17 +25,21 @@ COLUMNS = ("sp_id", "rp_id", "seeker_post", "response_post", "level", "rationale
 
 @dataclass(frozen=True)
 class Post:
-    """One response to one seeker. `spans` are the character ranges of the response that the raters marked."""
+    """One response to one seeker. `spans` are the character ranges of the response that the raters marked.
+
+    `lost` counts the rationales that are no part of the response: which of its words they are is not known.
+    """
 
     seeker_id: str
     seeker: str
     response: str
     level: int
     spans: tuple[tuple[int, int], ...] = ()
+    lost: int = 0
 
 
 def read_posts(path: Path) -> list[Post]:
-    """The lines of one CSV. A rationale that is no part of its response (the public files have some) is left out.
+    """The lines of one CSV. A rationale is found whatever white space lies between its words, else counted as `lost`.
 
     Raises FileNotFoundError for a missing file, ValueError naming line and column for one in another layout.
     """
@@ -41,12 +48,7 @@ def read_posts(path: Path) -> list[Post]:
         raise FileNotFoundError(
             f"{path} is missing; the files are in https://github.com/behavioral-data/Empathy-Mental-Health (dataset/)"
         )
-    with path.open(encoding="utf-8", newline="") as file:
-        reader = csv.DictReader(file)
-        missing = [column for column in COLUMNS if column not in (reader.fieldnames or ())]
-        if missing:
-            raise ValueError(f"{path}: no column {', '.join(missing)}; expected {','.join(COLUMNS)}")
-        posts = [_post(row, f"{path}:{reader.line_num}") for row in reader]
+    posts = [_post(row, where) for where, row in read_table(path, COLUMNS)]
     if not posts:
         raise ValueError(f"{path}: holds no lines below its header")
     return posts
@@ -66,15 +68,17 @@ def split_by_seeker(posts: Sequence[Post], held_out: float = 0.2, seed: int = 12
     return sides
 
 
-def _post(row: dict[str, str | None], where: str) -> Post:
-    if None in row.values() or None in row:
-        raise ValueError(f"{where}: the line has not the {len(COLUMNS)} columns of the header")
+def _post(row: dict[str, str], where: str) -> Post:
     if row["level"] not in ("0", "1", "2"):
         raise ValueError(f"{where}: level must be 0, 1 or 2, got {row['level']!r}")
     if not row["response_post"].strip():
         raise ValueError(f"{where}: response_post is empty")
     response = row["response_post"]
-    parts = [part.strip() for part in row["rationales"].split("|")]
-    starts = [(response.find(part), len(part)) for part in parts if part]
-    spans = tuple((start, start + size) for start, size in starts if start >= 0)
-    return Post(row["sp_id"], row["seeker_post"], response, int(row["level"]), spans)
+    found = [_found(part.split(), response) for part in row["rationales"].split("|") if part.strip()]
+    spans = tuple(match.span() for match in found if match)
+    return Post(row["sp_id"], row["seeker_post"], response, int(row["level"]), spans, len(found) - len(spans))
+
+
+def _found(words: Sequence[str], response: str) -> re.Match[str] | None:
+    """Where the words stand one after the other, with any white space between them."""
+    return re.search(r"\s+".join(map(re.escape, words)), response)

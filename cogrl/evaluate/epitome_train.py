@@ -68,17 +68,21 @@ def train(
 
 
 def loss_of(classifier: Epitome, posts: Sequence[Post], recipe: Recipe) -> Float[Tensor, ""]:
-    """`level_coef` * CE(level) + `rationale_coef` * CE(every response token: rationale or not)."""
+    """`level_coef` * CE(level) + `rationale_coef` * CE(every response token that is known to be rationale or not)."""
     batch = classifier.encode([post.seeker for post in posts], [post.response for post in posts])
     levels, rationales = classifier.model(*batch)
     gold = torch.tensor([post.level for post in posts], device=levels.device)
     marks = marked(classifier, posts).to(levels.device)
-    tokens = cross_entropy(rationales.flatten(0, 1), marks.flatten(), ignore_index=-100)
+    tokens = cross_entropy(rationales.flatten(0, 1), marks.flatten(), ignore_index=-100, reduction="sum")
+    tokens = tokens / (marks >= 0).sum().clamp(min=1)
     return recipe.level_coef * cross_entropy(levels, gold) + recipe.rationale_coef * tokens
 
 
 def marked(classifier: Epitome, posts: Sequence[Post]) -> Int[Tensor, "b t"]:
-    """1 for response tokens that overlap a rationale, 0 for the others, -100 for padding."""
+    """1 for response tokens that overlap a rationale, 0 for the others, -100 for padding.
+
+    -100 too for the others of a response with a rationale that was not found: they may be part of it.
+    """
     tokens = classifier.tokenizer(
         [post.response for post in posts],
         padding=True,
@@ -92,12 +96,17 @@ def marked(classifier: Epitome, posts: Sequence[Post]) -> Int[Tensor, "b t"]:
     for row, post in enumerate(posts):
         for first, last in post.spans:
             marks[row] |= ((start[row] < last) & (end[row] > first) & (end[row] > start[row])).long()
+        if post.lost:
+            marks[row] = marks[row].masked_fill(marks[row] == 0, -100)
     return marks.masked_fill(tokens.attention_mask == 0, -100)
 
 
 @torch.no_grad()
 def report(classifier: Epitome, learn: Sequence[Post], held_out: Sequence[Post]) -> dict[str, float | int]:
-    """Accuracy (interval over seekers), macro-F1 and rationale F1 on `held_out`, beside always the commonest level."""
+    """Accuracy (interval over seekers), macro-F1 and rationale F1 on `held_out`, beside always the commonest level.
+
+    Also how many rationales there are on both sides, and how many of them were not found in their responses.
+    """
     true = [str(post.level) for post in held_out]
     levels = classifier.levels([post.seeker for post in held_out], [post.response for post in held_out])
     guess = [str(int(level)) for level in levels]
@@ -121,4 +130,6 @@ def report(classifier: Epitome, learn: Sequence[Post], held_out: Sequence[Post])
         "majority_accuracy": accuracy(true, [commonest] * len(true)),
         "macro_f1": macro_f1(true, guess, ("0", "1", "2")),
         "rationale_f1": 2 * hits / max(predicted + gold, 1),
+        "rationales": sum(len(post.spans) + post.lost for post in (*learn, *held_out)),
+        "rationales_not_found": sum(post.lost for post in (*learn, *held_out)),
     }

@@ -11,12 +11,14 @@ Tasks 1 and 2 are judged at the last turn, where the user asks. Task 3 has two p
 the *last* non-neutral one, `eval_task3.py`, which made the published scores, takes the *second*.
 """
 
-import json
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
+
+from cogrl.data.json_text import checked_json
+from cogrl.data.text_file import utf8_lines
 
 Language = Literal["zh", "en"]
 
@@ -107,12 +109,11 @@ def read_dialogues(path: Path) -> list[Dialogue]:
     if not path.is_file():
         raise FileNotFoundError(f"{path} is missing; it holds one dialogue a line, with `response_text` in each turn")
     found = []
-    for number, line in enumerate(path.read_text(encoding="utf-8").splitlines(), start=1):
-        if line.strip():
-            try:
-                found.append(_dialogue(json.loads(line), path.parent))
-            except (ValueError, KeyError, TypeError, AttributeError) as error:
-                raise ValueError(f"{path}:{number}: no dialogue: {error!r}") from error
+    for where, line in utf8_lines(path):
+        try:
+            found.append(_dialogue(checked_json(line, "the line"), path.parent))
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise ValueError(f"{where}: no dialogue: {error!r}") from error
     if not found:
         raise ValueError(f"{path}: holds no dialogues")
     return found

@@ -7,6 +7,7 @@ from typing import Literal
 
 from cogrl.data.manifest import read_manifest
 from cogrl.rewards.grammar import word_set
+from cogrl.rewards.language import not_english
 from cogrl.rewards.wording import sentences
 from cogrl.types import Emotion, Example, Sentiment
 
@@ -61,12 +62,19 @@ def part(example: Example) -> Part:
     """`conflict` where the words and the voice have opposite sentiments, `consistent` where they have the same.
 
     `neither` where one of them has none. The words are judged by the manifest's `text_sentiment` where it is given,
-    else by `text_sentiment(text)`. (The subsets of arXiv:2606.06940, table 3, whose exact rule is not public.)
+    else by `text_sentiment(text)`, which says nothing of other languages than English (see `unread`). (The subsets of
+    arXiv:2606.06940, table 3, whose exact rule is not public.)
     """
-    words, sounds = example.text_sentiment or text_sentiment(example.text), VOICE.get(example.emotion)
+    told = "neutral" if unread(example) else example.text_sentiment or text_sentiment(example.text)
+    words, sounds = told, VOICE.get(example.emotion)
     if words == "neutral" or sounds is None:
         return "neither"
     return "consistent" if words == sounds else "conflict"
+
+
+def unread(example: Example) -> bool:
+    """Whether nobody knows the sentiment of the words: not in the manifest, and not English."""
+    return example.text_sentiment is None and not_english(example) is not None
 
 
 def best_by_words(examples: Sequence[Example]) -> float:

@@ -7,27 +7,72 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
 
+from cogrl.evaluate.choice.answers import (
+    ChoiceAnswers,
+    choice_differences,
+    choice_figures,
+    choice_records,
+    choice_table,
+)
 from cogrl.evaluate.emotion import Answers, Evaluation
 from cogrl.evaluate.figures import draw_confusion
 from cogrl.evaluate.metrics import Figure, differences, metrics
-from cogrl.evaluate.polarity import PARTS, best_by_words, part
+from cogrl.evaluate.polarity import PARTS, best_by_words, part, unread
 from cogrl.evaluate.tables import answered, examples, heard, number, percent
 from cogrl.types import EMOTIONS, Route
 
 FILES = ("report.md", "report.json", "answers.jsonl", "confusion.png")
-POLAR_ANSWERS = "answers_conflict.jsonl"
+POLAR_ANSWERS, CHOICE_ANSWERS = "answers_conflict.jsonl", "answers_choice.jsonl"
 
 
-def write(evaluations: Sequence[Evaluation], out: Path) -> str:
+def write(
+    evaluations: Sequence[Evaluation], out: Path, choices: Sequence[ChoiceAnswers] = (), notes: Sequence[str] = ()
+) -> str:
     """`report.md`, `report.json`, `answers.jsonl` and `confusion.png` in `out`; returns the Markdown.
 
-    The answers to polar clips, where there are any, are in a file of their own, `answers_conflict.jsonl`.
+    The answers to polar clips, where there are any, are in a file of their own, `answers_conflict.jsonl`, and so are
+    those to multiple-choice questions, `answers_choice.jsonl`. Without `evaluations` there is no line with an emotion,
+    and no figure of one. `notes` say what of the manifest is in no table.
     """
     out.mkdir(parents=True, exist_ok=True)
-    last = evaluations[-1]
+    for name in (*FILES, POLAR_ANSWERS, CHOICE_ANSWERS):
+        (out / name).unlink(missing_ok=True)  # of an earlier report
     figures = {e.name: metrics(e) for e in evaluations}
     gains = {f"{b.name} - {a.name}": differences(a, b) for a, b in pairwise(evaluations)}
-    sections = [
+    n: dict[str, int] = {}
+    sections: list[str] = []
+    if evaluations:
+        n |= sizes(evaluations[-1])
+        sections += emotion_sections(evaluations, figures, gains)
+        _write_answers(out / "answers.jsonl", evaluations)
+        draw_confusion(evaluations, out / "confusion.png")
+    polar = [e.polar for e in evaluations if e.polar]
+    if polar:
+        _write_answers(out / POLAR_ANSWERS, polar)
+    if choices:
+        n |= {"questions": len(choices[-1].examples), "questions_scored": len(choices[-1].scored)}
+        for answers in choices:
+            figures.setdefault(answers.name, {}).update(choice_figures(answers))
+        for a, b in pairwise(choices):
+            gains.setdefault(f"{b.name} - {a.name}", {}).update(choice_differences(a, b))
+        sections.append(choice_table(choices, figures))
+        records = (record for answers in choices for record in choice_records(answers))
+        (out / CHOICE_ANSWERS).write_text("".join(json.dumps(record) + "\n" for record in records), encoding="utf-8")
+    text = "\n".join(section for section in (*sections, *notes) if section)
+    (out / "report.md").write_text(text, encoding="utf-8")
+    report = {"n": n, "policies": figures, "differences": gains}
+    (out / "report.json").write_text(json.dumps(report, indent=1, allow_nan=False), encoding="utf-8")
+    return text
+
+
+def emotion_sections(
+    evaluations: Sequence[Evaluation],
+    figures: Mapping[str, Mapping[str, Figure]],
+    gains: Mapping[str, Mapping[str, Figure]],
+) -> list[str]:
+    """What is heard and what is answered, of the lines with an emotion."""
+    last = evaluations[-1]
+    return [
         counts(last),
         "What is heard: the emotion that route A names.\n",
         heard(evaluations, figures),
@@ -39,16 +84,6 @@ def write(evaluations: Sequence[Evaluation], out: Path) -> str:
         steps(evaluations, gains),
         examples(last),
     ]
-    text = "\n".join(section for section in sections if section)
-    (out / "report.md").write_text(text)
-    report = {"n": sizes(last), "policies": figures, "differences": gains}
-    (out / "report.json").write_text(json.dumps(report, indent=1, allow_nan=False))
-    _write_answers(out / "answers.jsonl", evaluations)
-    (out / POLAR_ANSWERS).unlink(missing_ok=True)  # of an earlier report
-    if last.polar:
-        _write_answers(out / POLAR_ANSWERS, [e.polar for e in evaluations if e.polar])
-    draw_confusion(evaluations, out / "confusion.png")
-    return text
 
 
 def sizes(evaluation: Evaluation) -> dict[str, int]:
@@ -68,6 +103,9 @@ def counts(evaluation: Evaluation) -> str:
         f"{len({e.emotion for e in found})} emotions. Words against voice{where}: {n['conflict']} clips conflict, "
         f"{n['consistent']} are consistent, in {n['neither']} the words or the voice have no sentiment.\n"
     )
+    foreign = sum(unread(example) for example in (evaluation.polar or evaluation).examples)
+    if foreign:
+        text += f"{foreign} lines are not English, and have no `text_sentiment`: their words count as neither.\n"
     if n["conflict"]:
         return text
     return text + (

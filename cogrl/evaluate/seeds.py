@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
+from cogrl.data.text_file import utf8_lines
 from cogrl.evaluate.stats import Interval, bootstrap_mean, bootstrap_ratio
 from cogrl.types import ROUTES
 
@@ -72,7 +73,7 @@ def read_seeds(files: Sequence[Path]) -> dict[str, Answered]:
     seeds: list[dict[str, list[Record]]] = []
     for file in files:
         found: dict[str, list[Record]] = {}
-        for line in file.read_text(encoding="utf-8").splitlines():
+        for _, line in utf8_lines(file):
             record = json.loads(line)
             found.setdefault(record["policy"], []).append(record)
         seeds.append(found)

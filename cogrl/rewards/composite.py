@@ -11,7 +11,7 @@ from cogrl.prompts import reply
 from cogrl.rewards.emotion import emotion_reward
 from cogrl.rewards.empathy import EmpathyReward
 from cogrl.rewards.format import format_reward
-from cogrl.rewards.judge import Judge
+from cogrl.rewards.judge import Judge, Selective
 from cogrl.rewards.offline_judge import OfflineJudge
 from cogrl.rewards.steps import StepReward
 from cogrl.types import Example, Route, Scores
@@ -27,15 +27,6 @@ class Reward(Protocol):
     """Scores a batch: the three sequences have one entry for every completion."""
 
     def score(self, completions: Sequence[str], routes: Sequence[Route], examples: Sequence[Example]) -> Scores: ...
-
-
-@runtime_checkable
-class Selective(Protocol):
-    """A reward or term that can not grade answers to just any example; stages ask it before they train."""
-
-    def refusal(self, example: Example) -> str | None:
-        """Why answers to `example` can not be graded, and what to do; None when they can."""
-        ...
 
 
 class WeightedSum:

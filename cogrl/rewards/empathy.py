@@ -25,4 +25,4 @@ class EmpathyReward:
         return (score - 1) / 3
 
     def refusal(self, example: Example) -> str | None:
-        return unjudgeable(example)
+        return unjudgeable(self.judge, example)

@@ -25,8 +25,17 @@ class Judge(Protocol):
         ...
 
 
-def unjudgeable(example: Example) -> str | None:
-    """Why no judge can grade an answer to `example`, and what to do; None when one can."""
+@runtime_checkable
+class Selective(Protocol):
+    """A reward, term or judge that can not grade answers to just any example; it is asked before any is sampled."""
+
+    def refusal(self, example: Example) -> str | None:
+        """Why answers to `example` can not be graded, and what to do; None when they can."""
+        ...
+
+
+def unjudgeable(judge: Judge, example: Example) -> str | None:
+    """Why `judge` can not grade an answer to `example`, and what to do; None when it can."""
     if example.emotion is None:
         return "no emotion, which a judge has to know to grade an answer; add it to this line or leave the line out"
-    return None
+    return judge.refusal(example) if isinstance(judge, Selective) else None

@@ -3,9 +3,10 @@
 from functools import lru_cache
 
 from cogrl.rewards.evidence import CueIndex, cues, facets
+from cogrl.rewards.language import not_english
 from cogrl.rewards.lexicon import DIRECTION_OF, DIRECTIONS, DISMISSALS, MOVES, PLATITUDES, SCENES
 from cogrl.rewards.wording import copied, disguised, order_slips, repetitive, sentences, stuffed
-from cogrl.types import Emotion
+from cogrl.types import Emotion, Example
 
 _DISMISSALS = CueIndex(cues(DISMISSALS))
 _PLATITUDES = CueIndex(cues(PLATITUDES))
@@ -80,6 +81,10 @@ class OfflineJudge:
         if name == "Intent" and scenario is not None:
             move = (move + (said in _scene(scenario))) / 2
         return 0.6 + 0.4 * move if own else 0.1 * move
+
+    def refusal(self, example: Example) -> str | None:
+        """Why answers to `example` can not be graded: it is not English (see `not_english`)."""
+        return not_english(example)
 
     def _cap(self, reply: str, said: list[list[str]], source: list[str]) -> int:
         """The best score that the wording alone allows."""

@@ -30,4 +30,4 @@ class StepReward:
         return self.judge.step(self.name, example.emotion, example.scenario, content) if content else 0.0
 
     def refusal(self, example: Example) -> str | None:
-        return unjudgeable(example)
+        return unjudgeable(self.judge, example)

@@ -26,14 +26,15 @@ class HFEngine:
         policy_version: int = 0,
         given: Sequence[Heard] | None = None,
         generator: torch.Generator | None = None,
+        instructions: Sequence[str] | None = None,
     ) -> Rollouts:
         """Rollouts of `p` clips, one route each; rows of a group are adjacent.
 
         `given` replaces what the model hears (a control: silence, another clip, or the transcript); the labels of
-        `clips` stay.
+        `clips` stay. `instructions` replace those of the routes, such as a question of each clip's own.
         """
         prompts = policy.encode_prompts(
-            [INSTRUCTIONS[route] for route in routes],
+            [INSTRUCTIONS[route] for route in routes] if instructions is None else instructions,
             [heard(clip) for clip in clips] if given is None else given,
             [clip.example.id for clip in clips],
         )

@@ -40,6 +40,13 @@ class Optim:
         return warm * 0.5 * (1 + math.cos(math.pi * min(1.0, progress)))
 
 
+def unasked(example: Example) -> str | None:
+    """Stages give their own instructions and never put a line's question: it would be passed over."""
+    if example.question is None:
+        return None
+    return "has a question, which no stage asks; cogrl evaluate scores answers to choices: leave the line out here"
+
+
 class Stage(pl.LightningModule):
     """A policy in training. Subclasses define `training_step`; `test` and `predict` are the same for all.
 
@@ -148,7 +155,7 @@ class Stage(pl.LightningModule):
 
     def unanswerable(self, example: Example) -> str | None:
         """Why the policy can not answer an example: a clip that it does not hear whole, or no room for an answer."""
-        reason = self.policy.unhearable_file(example.audio)
+        reason = unasked(example) or self.policy.unhearable_file(example.audio)
         for number, turn in enumerate(example.turns, start=1):
             earlier = self.policy.unhearable_file(turn.audio) if turn.audio else None
             reason = reason or (earlier and f"turn {number}: {earlier}")

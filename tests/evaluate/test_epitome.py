@@ -183,6 +183,49 @@ def test_the_public_layout_is_read(tmp_path):
     assert first.response == 'Why? "Now"? I know.' and first.level == 2
     assert [first.response[a:b] for a, b in first.spans] == ["Why?", "I know."]
     assert second.spans == third.spans == () and second.seeker_id == first.seeker_id
+    assert [post.lost for post in (first, second, third)] == [0, 0, 1]
+
+
+def test_a_rationale_is_found_whatever_white_space_lies_between_its_words(tmp_path):
+    """The public files have two spaces, line ends and no-break spaces in responses where the rationales have one."""
+    response = "It is  hard,\nI know.\u00a0 I  feel (a lot)  like you. "
+    rationales = "is hard, I know.|I feel (a lot) like you.|  hard,   I |"
+    (post,) = read_posts(
+        write(tmp_path / "ip.csv", [dict(zip(COLUMNS, ("s", "r", "x", response, 2, rationales), strict=True))])
+    )
+    assert [response[a:b] for a, b in post.spans] == ["is  hard,\nI know.", "I  feel (a lot)  like you.", "hard,\nI"]
+    assert post.response == response and post.lost == 0
+
+
+def test_words_of_a_rationale_that_was_not_found_are_never_trained_as_none(fresh):
+    fresh.model.eval()
+    half = Post("s", "x", "go for a walk , maybe .", 2, ((3, 8),), lost=1)
+    marks = marked(fresh, [half, Post("t", "x", "i am", 0)])
+    assert marks[0].tolist() == [-100, -100, 1, 1, -100, -100, -100, -100, -100]
+    assert marks[1].tolist() == [0, 0, 0, 0, -100, -100, -100, -100, -100]
+    nothing = loss_of(fresh, [Post("s", "x", "go for a walk", 2, (), lost=1)], Recipe(level_coef=0.0)).item()
+    assert nothing == 0.0  # no token is known: no loss, and no 0 / 0
+
+
+def test_rationales_that_were_not_found_are_counted_where_a_user_reads_and_in_the_saved_report(base, tmp_path, capsys):
+    lines = rows(40)
+    marked_lines = [line for line in lines if line["rationales"]]
+    for line in marked_lines[:3]:
+        line["rationales"] = "these words are elsewhere|" + line["rationales"]
+    write(tmp_path / "er.csv", lines)
+    arguments = ["--mechanism", "ER", "--data", str(tmp_path / "er.csv"), "--base", str(base), "--epochs", "1"]
+    assert main(["epitome", "train", *arguments, "--out", str(tmp_path / "epitome")]) == 0
+    assert f"3 of {len(marked_lines) + 3} rationales are no part of their response" in capsys.readouterr().out
+    report = json.loads((tmp_path / "epitome/ER/epitome.json").read_text())["report"]
+    assert (report["rationales_not_found"], report["rationales"]) == (3, len(marked_lines) + 3)
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16", "cp1252"])
+def test_the_encoding_of_a_spreadsheet_program_is_read(tmp_path, encoding):
+    text = "sp_id,rp_id,seeker_post,response_post,level,rationales\na,b,I’m down,It’s hard,2,It’s|\n"
+    (tmp_path / "er.csv").write_bytes(text.encode(encoding))
+    (post,) = read_posts(tmp_path / "er.csv")
+    assert post.response == "It’s hard" and post.seeker == "I’m down" and post.spans == ((0, 4),)
 
 
 @pytest.mark.parametrize(
@@ -194,7 +237,7 @@ def test_the_public_layout_is_read(tmp_path):
             "sp_id,rp_id,seeker_post,response_post,level,rationales\na,b,c,d,3,\n",
             ":2: level must be 0, 1 or 2, got '3'",
         ),
-        ("sp_id,rp_id,seeker_post,response_post,level,rationales\na,b,c,d\n", ":2: the line has not the 6 columns"),
+        ("sp_id,rp_id,seeker_post,response_post,level,rationales\na,b,c,d\n", ":2: has fewer columns than the head"),
         ("sp_id,rp_id,seeker_post,response_post,level,rationales\na,b,c, ,1,\n", ":2: response_post is empty"),
     ],
 )

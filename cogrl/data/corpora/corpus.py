@@ -5,20 +5,22 @@ a count. A folder or file that the layout promises and that is not there is an e
 instead, counted.
 """
 
-import codecs
 import hashlib
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
 from tqdm import tqdm
 
 from cogrl.audio import audio_info
 from cogrl.data import build_folder
+from cogrl.data.corpora.layout import in_any_case, listing
+from cogrl.data.json_text import damage
 from cogrl.data.manifest import check_splits, raise_all, read_manifest, write_manifest
+from cogrl.data.text_file import LOST, decoded
 from cogrl.types import Example
 
 _CARD = "CORPUS.md"
@@ -37,7 +39,8 @@ class Source:
 class Reading:
     """The examples of a corpus by split; `disjoint` is what its splits promise not to share (see `AudioData`).
 
-    `together` lists the splits that are used together, where that is not all of them.
+    `together` lists the splits that are used together, where that is not all of them. `root` and `layout` are where it
+    was read and what was expected there, for the message when nothing of it is left.
     """
 
     source: Source
@@ -46,10 +49,12 @@ class Reading:
     together: tuple[tuple[str, ...], ...] = ()
     dropped: Counter[str] = field(default_factory=Counter)
     notes: list[str] = field(default_factory=list)
+    root: Path | None = None
+    layout: str = ""
 
 
 def within(raw: Path, pattern: str, source: Source, expected: str) -> Path:
-    """`raw`, or its one sub-folder, that holds something matching `pattern`. Raises FileNotFoundError otherwise.
+    """`raw`, or its one sub-folder, that holds something matching `pattern` in any case; else raises FileNotFoundError.
 
     Archives often unpack into a folder of their own inside the one the user made for them.
     """
@@ -57,31 +62,62 @@ def within(raw: Path, pattern: str, source: Source, expected: str) -> Path:
     if raw.is_dir():
         inner = sorted(path for path in raw.iterdir() if path.is_dir())
         for folder in (raw, *inner):
-            if any(folder.glob(pattern)):
+            if any(folder.glob(in_any_case(pattern))):
                 return folder
     problem = "has another layout" if raw.is_dir() else "does not exist"
-    raise FileNotFoundError(f"{source.name}: {raw} {problem}; expected {expected}. Get the corpus from {source.url}")
+    raise FileNotFoundError(
+        f"{source.name}: {raw} {problem}; expected {expected}. Get the corpus from {source.url}. Found: {listing(raw)}"
+    )
 
 
 def require(missing: Sequence[Path], source: Source, partial: bool, dropped: Counter[str]) -> None:
     """Raises FileNotFoundError with the first five of `missing` unless `partial`, which counts them as dropped."""
     if missing and not partial:
         shown = ", ".join(map(str, missing[:5])) + (f" and {len(missing) - 5} more" if len(missing) > 5 else "")
+        folder = missing[0].parent
         raise FileNotFoundError(
             f"{source.name}: expected {shown}; the download is incomplete. Get the corpus from {source.url}, or read "
-            "what is there with --partial"
+            f"what is there with --partial. Found in {folder}: {listing(folder)}"
         )
     if missing:
         dropped["folder or list is missing"] += len(missing)
 
 
+def leaving_out(reason: str, partial: bool, dropped: Counter[str]) -> Callable[[str], None]:
+    """What to do with a record that can not be used: a function that takes the message about it.
+
+    It raises ValueError with the message unless `partial`, where the record is counted under `reason`.
+    """
+
+    def leave_out(message: str) -> None:
+        if not partial:
+            raise ValueError(f"{message}; --partial leaves it out")
+        dropped[reason] += 1
+
+    return leave_out
+
+
+def transcript(path: Path, legacy: str = "cp1252") -> str:
+    """The text of a file in UTF-8, UTF-16 with a mark, or `legacy`, line ends as line feeds; empty without the file.
+
+    What is none of them becomes U+FFFD, which `with_audio` counts.
+    """
+    if not path.is_file():
+        return ""
+    return decoded(path.read_bytes(), legacy).replace("\r\n", "\n").replace("\r", "\n")
+
+
 def with_audio(examples: Iterable[Example], source: Source, partial: bool, dropped: Counter[str]) -> list[Example]:
     """The examples with the durations that the files' headers give, theirs and their earlier turns'.
 
-    Raises ValueError for files that are missing, empty or no audio, naming ids and files, unless `partial`.
+    Those with characters that were lost, or that no text should hold (see `suspect`), are dropped and counted. Raises
+    ValueError for files that are missing, empty or no audio, naming ids and files, unless `partial`.
     """
     kept, errors = [], []
     for example in tqdm(list(examples), f"{source.name}: audio headers", unit="clip"):
+        if _unreadable(example):
+            dropped["characters that can not be read (U+FFFD, control characters)"] += 1
+            continue
         try:
             turns = tuple(
                 replace(turn, duration_s=_duration(turn.audio, f"{example.id}, turn {number}"))
@@ -95,6 +131,14 @@ def with_audio(examples: Iterable[Example], source: Source, partial: bool, dropp
     if errors:
         dropped["audio is missing, empty or damaged"] += len(errors)
     return kept
+
+
+def _unreadable(example: Example) -> bool:
+    said = [example.text, example.question, example.answer, *example.choices, *example.targets.values()]
+    said += [str(text) for turn in example.turns for text in (turn.text, turn.reply, turn.audio)]
+    return any(LOST in text for text in said if text) or bool(
+        damage({**asdict(example), "audio": str(example.audio), "turns": said})
+    )
 
 
 def _duration(audio: Path, name: str) -> float:
@@ -116,21 +160,6 @@ def words(text: str) -> str:
     return re.sub(r"(?<=[\u2e80-\uffff]) | (?=[\u2e80-\uffff])", "", spaced)
 
 
-def decoded(content: bytes, legacy: str) -> str:
-    """UTF-16 where there is a byte order mark, else UTF-8, else the `legacy` encoding.
-
-    Control characters 80-9F become what cp1252 has there: they are quotes and dashes once read as Latin-1.
-    """
-    if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
-        text = content.decode("utf-16")
-    else:
-        try:
-            text = content.decode("utf-8-sig")
-        except UnicodeDecodeError:
-            text = content.decode(legacy, errors="replace")
-    return re.sub("[\x80-\x9f]", lambda match: bytes([ord(match[0])]).decode("cp1252", "replace"), text)
-
-
 def rescaled(value: str, low: int, high: int) -> float | None:
     """`value` from [low, high] to [-1, 1]; None for what lies outside (an annotation error) or is no number."""
     try:
@@ -147,7 +176,10 @@ def write_corpus(reading: Reading, out: Path) -> str:
     """
     out = Path(out).resolve()
     if not any(reading.splits.values()):
-        raise ValueError(f"{reading.source.name}: nothing is left to write; dropped: {dict(reading.dropped)}")
+        lost = dict(reading.dropped) or "nothing"
+        looked = f"; found in {reading.root}: {listing(reading.root, below=True)}" if reading.root else ""
+        expected = f"; expected {reading.layout}" if reading.layout else ""
+        raise ValueError(f"{reading.source.name}: nothing is left to write; dropped: {lost}{looked}{expected}")
     splits = {name: rows for name, rows in reading.splits.items() if rows}
     names = (*(f"{name}.jsonl" for name in reading.splits), _CARD)
     card = _card(reading, splits)

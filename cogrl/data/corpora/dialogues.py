@@ -6,12 +6,14 @@ Some files say input_text and input_emotion. https://github.com/ASLP-lab/Hum-Dia
 https://github.com/ASLP-lab/HumDial-EIBench show both forms.
 """
 
-import json
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from cogrl.data.corpora.layout import clip_at
+from cogrl.data.json_text import checked_json
+from cogrl.data.text_file import utf8_lines, utf8_text
 from cogrl.types import Emotion, Turn
 
 LABELS: dict[str, Emotion] = {
@@ -32,37 +34,49 @@ LABELS: dict[str, Emotion] = {
 _AUDIO = ("split_audio_file", "audio", "audio_path", "wav")
 
 
-def read_dialogues(path: Path) -> Iterator[tuple[str, dict[str, Any]]]:
-    """(`file:line`, dialogue) of a JSONL file or of a JSON list. Raises ValueError, `file:line`, for a broken one."""
-    text = path.read_text(encoding="utf-8-sig")
-    if text.lstrip().startswith("["):
-        records = [(f"{path}:1", _object(text, f"{path}:1"))]
-        records = [(f"{path}[{number}]", record) for _, batch in records for number, record in enumerate(batch)]
-    else:
-        lines = enumerate(text.splitlines(), start=1)
-        records = [(f"{path}:{number}", _object(line, f"{path}:{number}")) for number, line in lines if line.strip()]
-    for where, record in records:
-        if not isinstance(record, dict) or not isinstance(record.get("dialogue_id"), str | int):
-            raise ValueError(f"{where}: a dialogue is an object with dialogue_id, got {str(record)[:80]}")
-        yield where, record
+def read_dialogues(
+    path: Path, folders: Sequence[Path], dropped: Counter[str], refuse: Callable[[str], None]
+) -> Iterator[tuple[str, dict[str, Any], list[Turn]]]:
+    """(`file:line`, dialogue, the user's turns in order) of a JSONL file or of a JSON list, each turn with its audio.
 
-
-def _object(text: str, where: str) -> Any:
-    try:
-        return json.loads(text)
-    except json.JSONDecodeError as error:
-        raise ValueError(f"{where}: not JSON: {error.msg}; download the file again") from error
-
-
-def turns_of(dialogue: Mapping[str, Any], where: str, folders: Sequence[Path], dropped: Counter[str]) -> list[Turn]:
-    """The user's turns in order, each with its audio from one of `folders`; labels without a counterpart are counted.
-
-    Raises ValueError for a dialogue without turns or a turn without text or audio.
+    Audio is looked for in `folders`; labels without a counterpart are counted in `dropped`. A broken line, a dialogue
+    without turns and a turn without text go to `refuse`, with `file:line` and reason. Raises ValueError for a file that
+    is not UTF-8, and for a list that is broken as a whole.
     """
+    for where, record in _records(path, refuse):
+        if not isinstance(record, dict) or not isinstance(record.get("dialogue_id"), str | int):
+            refuse(f"{where}: a dialogue is an object with dialogue_id, got {str(record)[:80]}")
+            continue
+        try:
+            turns = _turns(record, where, folders, dropped)
+        except ValueError as error:
+            refuse(str(error))
+        else:
+            yield where, record, turns
+
+
+def _records(path: Path, refuse: Callable[[str], None]) -> Iterator[tuple[str, Any]]:
+    text = utf8_text(path)
+    if text.lstrip().startswith("["):
+        yield from ((f"{path}[{number}]", record) for number, record in enumerate(checked_json(text, f"{path}:1")))
+        return
+    for where, line in utf8_lines(path):
+        try:
+            record = checked_json(line, where)
+        except ValueError as error:
+            refuse(str(error))
+        else:
+            yield where, record
+
+
+def _turns(dialogue: Mapping[str, Any], where: str, folders: Sequence[Path], dropped: Counter[str]) -> list[Turn]:
     records = dialogue.get("turns") or []
     if not isinstance(records, list) or not all(isinstance(record, dict) for record in records) or not records:
         raise ValueError(f"{where} ({dialogue['dialogue_id']}): turns must be a list of objects, got {records!r}")
     if all("turn_id" in record for record in records):
+        for record in records:
+            if not str(record["turn_id"]).strip().isdecimal():
+                raise ValueError(f"{where} ({dialogue['dialogue_id']}): turn_id {record['turn_id']!r} is no number")
         records = sorted(records, key=lambda record: int(record["turn_id"]))
     return [_turn(record, n, dialogue, where, folders, dropped) for n, record in enumerate(records, start=1)]
 
@@ -94,4 +108,4 @@ def located(named: str, own: str, folders: Sequence[Path]) -> Path:
     """
     names = [named.lstrip("/"), Path(named).name] if named else []
     candidates = [folder / name for folder in folders for name in (*names, own)]
-    return next((path for path in candidates if path.is_file()), candidates[0])
+    return next((path for path in map(clip_at, candidates) if path.is_file()), candidates[0])

@@ -16,19 +16,22 @@ Tasks: 1 trajectory, 2 reasoning and 4 conflict (the words contradict the voice,
 """
 
 import re
-from collections.abc import Iterator, Mapping
+import string
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from cogrl.data.corpora.corpus import Reading, Source, require, with_audio, within
-from cogrl.data.corpora.dialogues import read_dialogues, turns_of
+from cogrl.data.corpora.corpus import Reading, Source, leaving_out, require, with_audio, within
+from cogrl.data.corpora.dialogues import read_dialogues
 from cogrl.data.corpora.humdial import target
+from cogrl.data.corpora.layout import files, named
 from cogrl.types import Example
 
 SOURCE = Source("HumDial-EIBench", "https://huggingface.co/datasets/ASLP-lab/HumDial-EIBench", "see the dataset's page")
 TASKS = {"1": "trajectory", "2": "reasoning", "3": "empathy", "4": "conflict"}
 _TASK = re.compile(r"(?:task|T)[-_]?([1-4])", re.I)
-_LETTERS = "ABCDEFGH"
+_LETTERS = string.ascii_uppercase
+_LETTERED = re.compile(r"\s*\(?([A-Z])[).:、．：]\s*(?=\S)")
 
 
 def read(raw: Path, partial: bool = False) -> Reading:
@@ -37,44 +40,51 @@ def read(raw: Path, partial: bool = False) -> Reading:
     Raises FileNotFoundError when a language is missing (unless `partial`), and ValueError, naming `file:line` and the
     dialogue, for a broken line, a question without usable choices or clips that can not be read.
     """
-    root = within(raw, "[ze][hn]/*.json*", SOURCE, "the folders zh and en with one .jsonl a task")
-    reading = Reading(SOURCE, {"test": []})
-    folders = [root / language for language in ("zh", "en")]
-    require([folder for folder in folders if not any(folder.glob("*.json*"))], SOURCE, partial, reading.dropped)
-    found = [example for folder in folders for example in _language(folder, reading)]
+    expected = "the folders zh and en with one .jsonl a task"
+    root = within(raw, "[ze][hn]/*.json*", SOURCE, expected)
+    reading = Reading(SOURCE, {"test": []}, root=root, layout=expected)
+    folders = {language: named(root, language) or root / language for language in ("zh", "en")}
+    empty = [folder for folder in folders.values() if not files(folder, ".json", ".jsonl")]
+    require(empty, SOURCE, partial, reading.dropped)
+    refuse = leaving_out("line of a list is broken", partial, reading.dropped)
+    found = [example for code, folder in folders.items() for example in _language(folder, code, reading, refuse)]
     reading.splits["test"] = with_audio(found, SOURCE, partial, reading.dropped)
     return reading
 
 
-def _language(folder: Path, reading: Reading) -> Iterator[Example]:
-    for path in sorted(folder.glob("*.json*")):
+def _language(folder: Path, language: str, reading: Reading, refuse: Callable[[str], None]) -> Iterator[Example]:
+    for path in files(folder, ".json", ".jsonl"):
         number = _TASK.search(path.stem)
         if number is None:
             reading.dropped[f"unknown task list {path.name}"] += 1
             continue
         task = TASKS[number[1]]
-        for where, dialogue in read_dialogues(path):
-            named = f"{where} ({dialogue['dialogue_id']})"
-            turns = turns_of(dialogue, where, (folder / path.stem, folder, folder.parent), reading.dropped)
+        folders = (folder / path.stem, folder, folder.parent)
+        for where, dialogue, turns in read_dialogues(path, folders, reading.dropped, refuse):
+            try:
+                asked = {} if task == "empathy" else multiple_choice(dialogue, f"{where} ({dialogue['dialogue_id']})")
+            except ValueError as error:
+                refuse(str(error))
+                continue
             place = target(turns, "second") if task == "empathy" else len(turns) - 1
             if place is None:
                 reading.dropped["empathy: no second turn that is not neutral"] += 1
                 continue
             last = turns[place]
             yield Example(
-                id=f"eibench-{folder.name}-{path.stem}-{dialogue['dialogue_id']}",
+                id=f"eibench-{language}-{path.stem}-{dialogue['dialogue_id']}",
                 audio=last.audio,
                 split="test",
                 text=last.text,
-                text_group=f"eibench-{folder.name}-{dialogue['dialogue_id']}",
-                speaker=f"eibench-{folder.name}-{dialogue['dialogue_id']}",
+                text_group=f"eibench-{language}-{dialogue['dialogue_id']}",
+                speaker=f"eibench-{language}-{dialogue['dialogue_id']}",
                 emotion=last.emotion,
                 turns=tuple(turns[:place]),
                 task=task,
-                language=folder.name,
+                language=language,
                 source=f"HumDial-EIBench {SOURCE.url}",
                 licence=SOURCE.licence,
-                **({} if task == "empathy" else multiple_choice(dialogue, named)),
+                **asked,
             )
 
 
@@ -85,13 +95,27 @@ def multiple_choice(record: Mapping[str, Any], where: str) -> dict[str, Any]:
     if not question or not given:
         raise ValueError(f"{where}: needs question and options (or query, choices); its keys: {', '.join(record)}")
     by_letter = dict(given) if isinstance(given, dict) else dict(zip(_LETTERS, given, strict=False))
-    choices = tuple(re.sub(r"^\s*\(?[A-H][).:、]\s*", "", str(text)).strip() for text in by_letter.values())
+    if len(by_letter) != len(given):
+        raise ValueError(f"{where}: has {len(given)} choices; at most {len(_LETTERS)} have a letter")
+    choices = _without_letters([str(text) for text in by_letter.values()])
     answer = record.get("answer") or record.get("correct_answer")
     if answer is None:
         raise ValueError(f"{where}: needs answer or correct_answer; its keys: {', '.join(record)}")
     letters = dict(zip((str(letter).strip().upper() for letter in by_letter), choices, strict=True))
-    answer = re.sub(r"^\s*\(?([A-H])[).:、]\s*(?=\S)", "", str(answer)).strip()
-    answer = letters.get(answer.strip("().").upper(), answer)
+    answer = str(answer).strip()
     if answer not in choices:
-        raise ValueError(f"{where}: answer {answer!r} is none of {', '.join(map(repr, choices))}")
+        lettered = _LETTERED.match(answer)
+        letter, text = (lettered[1], answer[lettered.end() :]) if lettered else (answer.strip("().").upper(), None)
+        right = letters.get(letter)
+        if right is None or text not in (None, right):
+            raise ValueError(f"{where}: answer {answer!r} is none of {', '.join(map(repr, choices))}")
+        answer = right
     return {"question": str(question).strip(), "choices": choices, "answer": answer}
+
+
+def _without_letters(texts: list[str]) -> tuple[str, ...]:
+    """The choices without `A.`, `B.`, … where each has its own letter; "A. Lincoln" among others is a name."""
+    matches = [_LETTERED.match(text) for text in texts]
+    if all(match and match[1] == letter for match, letter in zip(matches, _LETTERS, strict=False)):
+        texts = [text[match.end() :] for text, match in zip(texts, matches, strict=True)]
+    return tuple(text.strip() for text in texts)

@@ -19,7 +19,8 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
-from cogrl.data.corpora.corpus import Reading, Source, decoded, require, same_words, with_audio, within
+from cogrl.data.corpora.corpus import Reading, Source, require, same_words, transcript, with_audio, within
+from cogrl.data.corpora.layout import clips, named
 from cogrl.types import Emotion, Example
 
 SOURCE = Source(
@@ -55,15 +56,17 @@ def read(
     unknown = [language for language in languages if language not in _LANGUAGES]
     if unknown:
         raise ValueError(f"ESD has no language {unknown[0]!r}; available: {', '.join(_LANGUAGES)}")
-    root = within(raw, "00[012][0-9]", SOURCE, "a folder for each speaker, 0001 to 0020, such as 0011/Angry/*.wav")
-    reading = Reading(SOURCE, {"train": [], "val": [], "test": []}, disjoint=("speaker",))
+    expected = "a folder for each speaker, 0001 to 0020, such as 0011/Angry/*.wav"
+    root = within(raw, "00[012][0-9]", SOURCE, expected)
+    reading = Reading(SOURCE, {"train": [], "val": [], "test": []}, ("speaker",), root=root, layout=expected)
     owner = dict.fromkeys(val_speakers, "val") | dict.fromkeys(test_speakers, "test")
     missing: list[Path] = []
     found: list[Example] = []
     for language in languages:
         for speaker in (f"{number:04d}" for number in _LANGUAGES[language]):
-            parts = [root / speaker / name for name in (f"{speaker}.txt", *LABELS)]
-            missing += [part for part in parts if not part.exists()]
+            there = {name: named(root / speaker, name) for name in (f"{speaker}.txt", *LABELS)}
+            empty = [label for label in LABELS if there[label] and not clips(there[label], below=True)]
+            missing += [root / speaker / name for name, path in there.items() if path is None or name in empty]
             found += _speaker(root / speaker, language, owner.get(speaker, "train"), test_texts, reading.dropped)
     require(missing, SOURCE, partial, reading.dropped)
     for example in with_audio(found, SOURCE, partial, reading.dropped):
@@ -72,9 +75,10 @@ def read(
 
 
 def _speaker(folder: Path, language: str, split: str, test_texts: int, dropped: Counter[str]) -> Iterator[Example]:
-    texts = transcripts(folder / f"{folder.name}.txt", language)
+    texts = transcripts(named(folder, f"{folder.name}.txt"), language)
     for label, emotion in LABELS.items():
-        for audio in sorted((folder / label).rglob("*.wav")):
+        inner = named(folder, label)
+        for audio in clips(inner, below=True) if inner else ():
             number = re.fullmatch(rf"{folder.name}_(\d{{6}})", audio.stem)
             if number is None:
                 dropped["file name is not <speaker>_<6 digits>"] += 1
@@ -97,9 +101,8 @@ def _speaker(folder: Path, language: str, split: str, test_texts: int, dropped: 
                 )
 
 
-def transcripts(path: Path, language: str) -> dict[str, str]:
+def transcripts(path: Path | None, language: str) -> dict[str, str]:
     """Text by utterance id; empty when there is no list."""
-    if not path.is_file():
-        return {}
-    rows = re.findall(r"^\s*(\d{4}_\d{6})[\t ]+([^\t\r\n]*)", decoded(path.read_bytes(), _LEGACY[language]), re.M)
+    content = transcript(path, _LEGACY[language]) if path else ""
+    rows = re.findall(r"^\s*(\d{4}_\d{6})[\t ]+([^\t\n]*)", content, re.M)
     return {name: text.strip() for name, text in rows if text.strip()}

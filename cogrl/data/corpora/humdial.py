@@ -16,16 +16,18 @@ organisers withdrew from the test are dropped.
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Literal
 
-from cogrl.data.corpora.corpus import Reading, Source, require, with_audio, within
-from cogrl.data.corpora.dialogues import read_dialogues, turns_of
+from cogrl.data.corpora.corpus import Reading, Source, leaving_out, require, with_audio, within
+from cogrl.data.corpora.dialogues import read_dialogues
+from cogrl.data.corpora.layout import VALIDATION, files, named
 from cogrl.types import Example, Turn
 
 SOURCE = Source("HumDial track 1", "https://aslp-lab.github.io/HumDial-Challenge/", "registered participants")
-FOLDERS = {"train": "train", "dev": "val", "HD-Track1-Test": "test"}
+FOLDERS = {"train": ("train",), "val": VALIDATION, "test": ("HD-Track1-Test", "test")}
+"""By split, what its folder is called, in any case."""
 TASKS = {
     "task1": "recognition",
     "task2": "trajectory",
@@ -35,6 +37,7 @@ TASKS = {
     "HD-Track1-T2": "reasoning",
     "HD-Track1-T3": "empathy",
 }
+_CODES = ("zh", "en")
 WITHDRAWN = re.compile(r"task2_4_en_0002_0014|task2_[345]_zh_0015.*")
 
 
@@ -44,30 +47,38 @@ def read(raw: Path, empathy_turn: Literal["second", "last"] = "second", partial:
     Raises FileNotFoundError when there is none of the folders or, unless `partial`, when one of them lacks a language,
     and ValueError, naming `file:line`, for a broken line or for clips that can not be read.
     """
-    expected = "one of " + ", ".join(f"{folder}/{{zh,en}}/*.jsonl" for folder in FOLDERS)
+    expected = "one of train/{zh,en}/*.jsonl, dev/{zh,en}/*.jsonl, HD-Track1-Test/{zh,en}/*.jsonl"
     root = within(raw, "*/[ze][hn]/*.jsonl", SOURCE, expected)
-    reading = Reading(SOURCE, {name: [] for name in FOLDERS.values()}, disjoint=("text_group", "speaker"))
-    lists = [root / folder / language for folder in FOLDERS if (root / folder).is_dir() for language in ("zh", "en")]
-    require([path for path in lists if not any(path.glob("*.jsonl"))], SOURCE, partial, reading.dropped)
-    found = [example for folder in lists for example in _language(folder, empathy_turn, reading)]
+    reading = Reading(SOURCE, {name: [] for name in FOLDERS}, ("text_group", "speaker"), root=root, layout=expected)
+    there = {split: folder for split, names in FOLDERS.items() if (folder := named(root, *names))}
+    lists = {(split, code): named(folder, code) or folder / code for split, folder in there.items() for code in _CODES}
+    require([path for path in lists.values() if not files(path, ".jsonl")], SOURCE, partial, reading.dropped)
+    refuse = leaving_out("line of a list is broken", partial, reading.dropped)
+    found = [
+        example
+        for (split, language), folder in lists.items()
+        for example in _language(folder, split, language, empathy_turn, reading, refuse)
+    ]
     for example in with_audio(found, SOURCE, partial, reading.dropped):
         reading.splits[example.split].append(example)
     return reading
 
 
-def _language(folder: Path, empathy_turn: str, reading: Reading) -> Iterator[Example]:
-    split, language = FOLDERS[folder.parent.name], folder.name
-    for path in sorted(folder.glob("*.jsonl")):
-        task = next((task for prefix, task in TASKS.items() if path.stem.startswith(prefix)), None)
+def _language(
+    folder: Path, split: str, language: str, empathy_turn: str, reading: Reading, refuse: Callable[[str], None]
+) -> Iterator[Example]:
+    for path in files(folder, ".jsonl"):
+        stem = path.stem.lower()
+        task = next((task for prefix, task in TASKS.items() if stem.startswith(prefix.lower())), None)
         if task is None:
             reading.dropped[f"unknown task list {path.name}"] += 1
             continue
-        for where, dialogue in read_dialogues(path):
+        folders = (folder / path.stem, folder, folder.parent)
+        for _, dialogue, turns in read_dialogues(path, folders, reading.dropped, refuse):
             name = str(dialogue["dialogue_id"])
             if split == "test" and WITHDRAWN.fullmatch(name):
                 reading.dropped["withdrawn by the organisers"] += 1
                 continue
-            turns = turns_of(dialogue, where, (folder / path.stem, folder, folder.parent), reading.dropped)
             place = target(turns, empathy_turn) if task == "empathy" else len(turns) - 1
             if place is None:
                 reading.dropped["empathy: no second turn that is not neutral"] += 1

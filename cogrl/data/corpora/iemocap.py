@@ -17,17 +17,28 @@ played in every session, so splits share texts.
 """
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
-from cogrl.data.corpora.corpus import Reading, Source, require, rescaled, same_words, with_audio, within
+from cogrl.data.corpora.corpus import (
+    Reading,
+    Source,
+    leaving_out,
+    require,
+    rescaled,
+    same_words,
+    transcript,
+    with_audio,
+    within,
+)
+from cogrl.data.corpora.layout import clip_at, files
 from cogrl.types import Emotion, Example
 
 SOURCE = Source("IEMOCAP", "https://sail.usc.edu/iemocap/iemocap_release.htm", "research only, on a signed form")
 FOUR: dict[str, Emotion] = {"ang": "anger", "hap": "happy", "exc": "happy", "sad": "sad", "neu": "neutral"}
 SEVEN: dict[str, Emotion] = FOUR | {"fea": "fear", "sur": "surprise", "dis": "disgust"}
 _SESSIONS = range(1, 6)
-_RATING = re.compile(r"^\[[\d.]+ - [\d.]+\]\t(\S+)\t(\w+)\t\[([^,\]]+), ([^,\]]+), ([^,\]]+)\]", re.M)
+_RATING = re.compile(r"\[[\d.]+ - [\d.]+\]\t(\S+)\t(\w+)\t\[([^,\]]+), ([^,\]]+), ([^,\]]+)\]")
 _LINE = re.compile(r"^(Ses\w+) \[[\d.]+-[\d.]+\]: *(.*)$", re.M)
 
 
@@ -45,28 +56,32 @@ def read(
     """
     if test_session == val_session or not {test_session, val_session} <= set(_SESSIONS):
         raise ValueError(f"test session {test_session} and val session {val_session} must be two of 1 to 5")
-    root = within(raw, "Session[1-5]", SOURCE, "the folders Session1 to Session5")
-    reading = Reading(SOURCE, {"train": [], "val": [], "test": []}, disjoint=("speaker",))
+    expected = "the folders Session1 to Session5"
+    root = within(raw, "Session[1-5]", SOURCE, expected)
+    reading = Reading(SOURCE, {"train": [], "val": [], "test": []}, ("speaker",), root=root, layout=expected)
     parts = ("dialog/EmoEvaluation", "dialog/transcriptions", "sentences/wav")
     folders = [root / f"Session{number}" / part for number in _SESSIONS for part in parts]
     require([folder for folder in folders if not folder.is_dir()], SOURCE, partial, reading.dropped)
     owner = {test_session: "test", val_session: "val"}
+    refuse = leaving_out("line of EmoEvaluation is cut or damaged", partial, reading.dropped)
     found = [
         example
         for number in _SESSIONS
-        for example in _session(root / f"Session{number}", owner.get(number, "train"), labels, reading)
+        for example in _session(root / f"Session{number}", owner.get(number, "train"), labels, reading, refuse)
     ]
     for example in with_audio(found, SOURCE, partial, reading.dropped):
         reading.splits[example.split].append(example)
     return reading
 
 
-def _session(folder: Path, split: str, labels: Mapping[str, Emotion], reading: Reading) -> Iterator[Example]:
+def _session(
+    folder: Path, split: str, labels: Mapping[str, Emotion], reading: Reading, refuse: Callable[[str], None]
+) -> Iterator[Example]:
     texts: dict[str, str] = {}
-    for path in sorted((folder / "dialog/transcriptions").glob("Ses*.txt")):
-        texts |= dict(_LINE.findall(path.read_text(encoding="utf-8", errors="replace")))
-    for path in sorted((folder / "dialog/EmoEvaluation").glob("Ses*.txt")):
-        for name, code, *ratings in _RATING.findall(path.read_text(encoding="utf-8", errors="replace")):
+    for path in _dialogs(folder / "dialog/transcriptions"):
+        texts |= dict(_LINE.findall(transcript(path)))
+    for path in _dialogs(folder / "dialog/EmoEvaluation"):
+        for name, code, *ratings in _ratings(path, refuse):
             text = texts.get(name, "").strip()
             if code not in labels:
                 reading.dropped[f"label {code}"] += 1
@@ -78,7 +93,7 @@ def _session(folder: Path, split: str, labels: Mapping[str, Emotion], reading: R
                     reading.dropped["rating outside 1-5 (the clip is kept without it)"] += 1
                 yield Example(
                     id=f"iemocap-{name}",
-                    audio=folder / "sentences/wav" / path.stem / f"{name}.wav",
+                    audio=clip_at(folder / "sentences/wav" / path.stem / f"{name}.wav"),
                     split=split,
                     text=text,
                     text_group=same_words(text),
@@ -91,3 +106,17 @@ def _session(folder: Path, split: str, labels: Mapping[str, Emotion], reading: R
                     source=f"IEMOCAP {SOURCE.url}",
                     licence=SOURCE.licence,
                 )
+
+
+def _dialogs(folder: Path) -> list[Path]:
+    return [path for path in files(folder, ".txt") if path.name.startswith("Ses")]
+
+
+def _ratings(path: Path, refuse: Callable[[str], None]) -> Iterator[tuple[str, ...]]:
+    """Utterance, code and three ratings of each line that begins with a time; the other lines are single raters'."""
+    for number, line in enumerate(transcript(path).split("\n"), start=1):
+        found = _RATING.match(line)
+        if found:
+            yield found.groups()
+        elif line.startswith("["):
+            refuse(f"{path}:{number}: an utterance has time, name, code and three ratings, got {line[:80]!r}")

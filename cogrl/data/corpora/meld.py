@@ -4,7 +4,7 @@ Source: https://github.com/declare-lab/MELD (arXiv:1810.02508), archive MELD.Raw
 repository; the clips are from a television series. Layout, from the official readme and public loaders:
 
     <raw>/train/train_sent_emo.csv (or <raw>/train_sent_emo.csv), <raw>/dev_sent_emo.csv, <raw>/test_sent_emo.csv
-        columns Utterance, Speaker, Emotion, Dialogue_ID, Utterance_ID by name
+        columns Utterance, Speaker, Emotion, Dialogue_ID, Utterance_ID by name; val or valid for dev are read, too
     <raw>/train_splits/, <raw>/dev_splits_complete/, <raw>/output_repeated_splits_test/, each also below train/, dev/,
         test/: dia<Dialogue_ID>_utt<Utterance_ID>.mp4
 
@@ -17,11 +17,13 @@ usable media, train dia125_utt3 (damaged) and dev dia110_utt7 (absent); they are
 Splits: the official ones, dev -> val. They share speakers (the six friends) and words ("Yeah.").
 """
 
-import csv
-import io
+import shlex
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
-from cogrl.data.corpora.corpus import Reading, Source, decoded, require, same_words, with_audio, within
+from cogrl.data.corpora.corpus import Reading, Source, leaving_out, require, same_words, with_audio, within
+from cogrl.data.corpora.layout import VALIDATION, clips, named
+from cogrl.data.table import read_table
 from cogrl.types import Emotion, Example
 
 SOURCE = Source("MELD", "https://github.com/declare-lab/MELD", "GPL-3.0 (annotations); clips of a television series")
@@ -35,13 +37,15 @@ LABELS: dict[str, Emotion] = {
     "surprise": "surprise",
 }
 SPLITS = {
-    "train": ("train", "train_splits"),
-    "val": ("dev", "dev_splits_complete"),
-    "test": ("test", "output_repeated_splits_test"),
+    "train": (("train",), ("train_splits",)),
+    "val": (VALIDATION, ("dev_splits_complete",)),
+    "test": (("test",), ("output_repeated_splits_test",)),
 }
+"""Names of the split and of its clip folder; `<name>_splits` and `<name>_splits_complete` are looked for, too."""
 WITHOUT_MEDIA = {("train", "dia125_utt3"), ("val", "dia110_utt7")}
 _COLUMNS = ("Utterance", "Speaker", "Emotion", "Dialogue_ID", "Utterance_ID")
-_EXTRACT = 'for f in {folder}/*.mp4; do ffmpeg -i "$f" -ac 1 -ar 16000 "${{f%.mp4}}.flac"; done'
+Row = Mapping[str, str]
+_EXTRACT = 'for f in {folder}/*.[mM][pP]4; do ffmpeg -i "$f" -ac 1 -ar 16000 "${{f%.*}}.flac"; done'
 
 
 def read(raw: Path, partial: bool = False) -> Reading:
@@ -52,38 +56,42 @@ def read(raw: Path, partial: bool = False) -> Reading:
     """
     expected = "train_sent_emo.csv (or train/train_sent_emo.csv), dev_sent_emo.csv, test_sent_emo.csv and clip folders"
     root = within(raw, "*_sent_emo.csv", SOURCE, expected)
-    reading = Reading(SOURCE, {name: [] for name in SPLITS})
+    if root != Path(raw).resolve() and root.name.lower() in ("train", "test", *VALIDATION):
+        root = root.parent
+    reading = Reading(SOURCE, {name: [] for name in SPLITS}, root=root, layout=expected)
     missing: list[Path] = []
     found: list[Example] = []
-    for split, (official, clips) in SPLITS.items():
-        table = _first(root / f"{official}_sent_emo.csv", root / official / f"{official}_sent_emo.csv")
-        folder = _first(root / clips, root / official / clips)
-        absent = [path for path in (table, folder) if not path.exists()]
-        missing += absent
-        found += [] if absent else _split(split, table, folder, reading)
+    for split, (names, folders) in SPLITS.items():
+        spelt = [*folders, *(f"{name}{end}" for name in names for end in ("_splits_complete", "_splits"))]
+        table = _in_either(root, names, [f"{name}_sent_emo.csv" for name in names])
+        folder = _in_either(root, names, spelt)
+        missing += [root / name for name, path in ((f"{names[0]}_sent_emo.csv", table), (spelt[0], folder)) if not path]
+        if table and folder:
+            refuse = leaving_out("row of a list is cut or damaged", partial, reading.dropped)
+            found += _split(split, read_table(table, _COLUMNS, refuse), folder, reading)
     require(missing, SOURCE, partial, reading.dropped)
     for example in with_audio(found, SOURCE, partial, reading.dropped):
         reading.splits[example.split].append(example)
     return reading
 
 
-def _first(*paths: Path) -> Path:
-    return next((path for path in paths if path.exists()), paths[0])
+def _in_either(root: Path, folders: Sequence[str], names: Sequence[str]) -> Path | None:
+    """What has one of the `names` in `root`, else in the folder of the split."""
+    inner = named(root, *folders)
+    return named(root, *names) or (named(inner, *names) if inner else None)
 
 
-def _split(split: str, table: Path, folder: Path, reading: Reading) -> list[Example]:
-    audio = {path.stem: path for path in sorted(folder.iterdir()) if path.suffix in (".wav", ".flac")}
-    if not audio and any(folder.glob("*.mp4")):
-        raise ValueError(f"MELD: {folder} holds video only; extract the audio: {_EXTRACT.format(folder=folder)}")
-    rows = csv.DictReader(io.StringIO(decoded(table.read_bytes(), "cp1252"), newline=""))
-    absent = [name for name in _COLUMNS if name not in (rows.fieldnames or ())]
-    if absent:
-        raise ValueError(f"{table}: has no column {', '.join(absent)}; expected {', '.join(_COLUMNS)}")
-    return [example for row in rows if (example := _example(row, split, folder, audio, reading)) is not None]
+def _split(split: str, rows: Iterable[tuple[str, Row]], folder: Path, reading: Reading) -> Iterator[Example]:
+    audio = {path.stem: path for path in clips(folder)}
+    if not audio and any(path.suffix.lower() == ".mp4" for path in folder.iterdir()):
+        extract = _EXTRACT.format(folder=shlex.quote(str(folder)))
+        raise ValueError(f"MELD: {folder} holds video only; extract the audio: {extract}")
+    return filter(None, (_example(row, split, folder, audio, reading) for _, row in rows))
 
 
-def _example(row: dict[str, str], split: str, folder: Path, audio: dict[str, Path], reading: Reading) -> Example | None:
-    name, text = f"dia{row['Dialogue_ID']}_utt{row['Utterance_ID']}", row["Utterance"].strip()
+def _example(row: Row, split: str, folder: Path, audio: dict[str, Path], reading: Reading) -> Example | None:
+    name = f"dia{row['Dialogue_ID'].strip()}_utt{row['Utterance_ID'].strip()}"
+    text = row["Utterance"].strip()
     emotion = LABELS.get(row["Emotion"].strip().lower())
     reason = None
     if (split, name) in WITHOUT_MEDIA:

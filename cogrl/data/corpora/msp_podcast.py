@@ -15,10 +15,22 @@ test2. Train, val and one test set share no speaker; test1 and test2 do share so
 trained on release 1.7: its scores here are contaminated.
 """
 
-import csv
+from collections.abc import Mapping
 from pathlib import Path
 
-from cogrl.data.corpora.corpus import Reading, Source, require, rescaled, same_words, with_audio, within
+from cogrl.data.corpora.corpus import (
+    Reading,
+    Source,
+    leaving_out,
+    require,
+    rescaled,
+    same_words,
+    transcript,
+    with_audio,
+    within,
+)
+from cogrl.data.corpora.layout import VALIDATION, clip_at, named
+from cogrl.data.table import read_table
 from cogrl.types import Emotion, Example
 
 SOURCE = Source("MSP-Podcast", "https://www.lab-msp.com/MSP/MSP-Podcast.html", "academic, on a signed agreement")
@@ -31,22 +43,27 @@ LABELS: dict[str, Emotion] = {
     "D": "disgust",
     "N": "neutral",
 }
-SPLITS = {"Train": "train", "Development": "val", "Validation": "val", "Test1": "test1", "Test2": "test2"}
+SPLITS = {"train": "train", "test1": "test1", "test2": "test2"} | dict.fromkeys(VALIDATION, "val")
+"""By the name of the partition in lower case."""
 COLUMNS = ("FileName", "EmoClass", "EmoAct", "EmoVal", "EmoDom", "SpkrID", "Split_Set")
 
 
 def read(raw: Path, partial: bool = False) -> Reading:
     """The corpus in its official partitions; train, val and one of the two test sets share no speaker.
 
-    Raises FileNotFoundError for a missing list or folder, and ValueError for a list without the columns above or for
-    clips that can not be read; `partial` leaves out clips and transcripts, not the list.
+    Raises FileNotFoundError for a missing list or folder, and ValueError for a list without the columns above, for rows
+    that are cut, or for clips that can not be read; `partial` leaves out rows, clips and transcripts, not the list.
     """
-    root = within(raw, "Labels/labels_consensus.csv", SOURCE, "Labels/labels_consensus.csv, Audios/ and Transcripts/")
+    expected = "Labels/labels_consensus.csv, Audios/ and Transcripts/"
+    root = within(raw, "Labels/labels_consensus.csv", SOURCE, expected)
     together = (("train", "val", "test1"), ("train", "val", "test2"))
-    reading = Reading(SOURCE, {name: [] for name in SPLITS.values()}, ("speaker",), together)
-    folders = [root / "Audios", root / "Transcripts"]
-    require([folder for folder in folders if not folder.is_dir()], SOURCE, partial, reading.dropped)
-    found = (_example(row, root, reading) for row in _rows(root / "Labels/labels_consensus.csv"))
+    splits = {name: [] for name in ("train", "val", "test1", "test2")}
+    reading = Reading(SOURCE, splits, ("speaker",), together, root=root, layout=expected)
+    labels, audios, transcripts = (named(root, name) or root / name for name in ("Labels", "Audios", "Transcripts"))
+    require([folder for folder in (audios, transcripts) if not folder.is_dir()], SOURCE, partial, reading.dropped)
+    refuse = leaving_out("row of the list is cut or damaged", partial, reading.dropped)
+    rows = read_table(named(labels, "labels_consensus.csv"), COLUMNS, refuse)
+    found = (_example(row, audios, transcripts, reading) for _, row in rows)
     for example in with_audio(filter(None, found), SOURCE, partial, reading.dropped):
         reading.splits[example.split].append(example)
     speakers = {name: {example.speaker for example in rows} for name, rows in reading.splits.items()}
@@ -58,24 +75,10 @@ def read(raw: Path, partial: bool = False) -> Reading:
     return reading
 
 
-def _rows(path: Path) -> list[dict[str, str]]:
-    with path.open(encoding="utf-8-sig", newline="") as file:
-        rows = csv.DictReader(file)
-        missing = [name for name in COLUMNS if name not in (rows.fieldnames or ())]
-        if missing:
-            raise ValueError(f"{path}: has no column {', '.join(missing)}; expected {', '.join(COLUMNS)}")
-        lines = list(rows)
-    short = [number for number, row in enumerate(lines, start=2) if None in (row[name] for name in COLUMNS)]
-    if short:
-        raise ValueError(f"{path}:{short[0]}: has fewer columns than the head of the file")
-    return lines
-
-
-def _example(row: dict[str, str], root: Path, reading: Reading) -> Example | None:
-    name = Path(row["FileName"]).stem
-    split, emotion = SPLITS.get(row["Split_Set"]), LABELS.get(row["EmoClass"])
-    transcript = root / "Transcripts" / f"{name}.txt"
-    text = transcript.read_text(encoding="utf-8", errors="replace").strip() if transcript.is_file() else ""
+def _example(row: Mapping[str, str], audios: Path, transcripts: Path, reading: Reading) -> Example | None:
+    name = Path(row["FileName"].strip()).stem
+    split, emotion = SPLITS.get(row["Split_Set"].strip().lower()), LABELS.get(row["EmoClass"].strip().upper())
+    text = transcript(transcripts / f"{name}.txt").strip()
     reason = None
     if split is None:
         reason = f"partition {row['Split_Set']}"
@@ -93,7 +96,7 @@ def _example(row: dict[str, str], root: Path, reading: Reading) -> Example | Non
     speaker = row["SpkrID"] if row["SpkrID"] != "Unknown" else f"unknown-{name}"
     return Example(
         id=name,
-        audio=root / "Audios" / row["FileName"],
+        audio=clip_at(audios / row["FileName"].strip()),
         split=str(split),
         text=text,
         text_group=same_words(text),

@@ -25,6 +25,7 @@ class Utterance:
     emotion: Emotion
     intensity: Intensity | None = None
     scenario: str | None = None
+    language: str | None = None
 
 
 @dataclass(frozen=True)
@@ -58,9 +59,12 @@ class TemplateAnnotator(Annotator):
     version = "templates 1"
 
     def annotate(self, utterances: Sequence[Utterance]) -> Annotations:
-        """An utterance of another scenario is rejected; one without intensity counts as mid."""
+        """An utterance of another scenario or language is rejected; one without intensity counts as mid."""
         targets, rejected = {}, {}
         for spoken in utterances:
+            if spoken.language not in (None, "en"):
+                rejected[spoken.id] = f"the templates are English, the line is {spoken.language!r}"
+                continue
             scenario, intensity = spoken.scenario or "unknown", spoken.intensity or "mid"
             try:
                 rng = random.Random(spoken.id)
@@ -79,7 +83,8 @@ def annotate_manifest(manifest: Path, out: Path, annotator: Annotator) -> Annota
     """
     examples = read_manifest(manifest)
     labelled = [e for e in examples if e.emotion is not None]
-    made = annotator.annotate([Utterance(e.id, e.text, e.emotion, e.intensity, e.scenario) for e in labelled])
+    asked = [Utterance(e.id, e.text, e.emotion, e.intensity, e.scenario, e.language) for e in labelled]
+    made = annotator.annotate(asked)
     unlabelled = {e.id: "has no emotion to write about" for e in examples if e.emotion is None}
     made = replace(made, rejected={**made.rejected, **unlabelled})
     if made.unanswered:

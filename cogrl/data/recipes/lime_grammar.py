@@ -1,12 +1,13 @@
 """LIME's sentences without a language model: an English grammar, and a list that somebody else wrote."""
 
 import itertools
-import json
 import random
 from pathlib import Path
 
+from cogrl.data.json_text import checked_json
 from cogrl.data.recipes.lime_scenarios import SCENARIOS
 from cogrl.data.recipes.lime_writer import Selection, Writer
+from cogrl.data.text_file import utf8_text
 
 FRAMES: tuple[str, ...] = (
     "I never imagined {} would end like this.",
@@ -66,7 +67,7 @@ class ListWriter(Writer):
         self.file, self.licence = Path(file), licence
         if not self.file.is_file():
             raise FileNotFoundError(f'{file} is missing; expected lines such as {{"scenario": "travel", "text": "…"}}')
-        self.version = f"list\n{self.file.read_text(encoding='utf-8')}"
+        self.version = f"list\n{utf8_text(self.file)}"
 
     def write(self, selection: Selection, seed: int) -> str:
         lines = self.version.split("\n")[1:]
@@ -79,10 +80,7 @@ class ListWriter(Writer):
         return f"{sum(bool(line.strip()) for line in lines)} lines of {self.file.name}"
 
     def _entry(self, line: str, where: str) -> tuple[str, str]:
-        try:
-            entry = json.loads(line)
-        except json.JSONDecodeError as error:
-            raise ValueError(f"{where}: not JSON: {error.msg}") from error
+        entry = checked_json(line, where)
         if not isinstance(entry, dict) or not all(isinstance(entry.get(key), str) for key in ("scenario", "text")):
             raise ValueError(f'{where}: expected {{"scenario": …, "text": …}}, got {line[:80]}')
         if entry["scenario"] not in SCENARIOS:

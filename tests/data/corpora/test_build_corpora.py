@@ -66,3 +66,12 @@ def test_audio_at_another_rate_trains_only_when_asked_to_convert(tmp_path, wav):
     data = AudioData(test=str(out / "test.jsonl"), convert=True)
     data.setup("test")
     assert len(data._clips("test")[0].waveform) == pytest.approx(1600, abs=2)
+
+
+def test_a_folder_with_other_names_says_what_was_found_and_never_only_that_nothing_is_left(tmp_path, wav, capsys):
+    raw = tmp_path / "HumDial"
+    (raw / "trainset" / "en").mkdir(parents=True)
+    (raw / "trainset" / "en" / "task1.jsonl").write_text("{}\n")
+    assert main(["build", "humdial", "--raw", str(raw), "--out", str(tmp_path / "out")]) == 2
+    message = capsys.readouterr().err
+    assert "trainset/en/task1.jsonl" in message and "expected one of train/{zh,en}/*.jsonl" in message

@@ -120,3 +120,21 @@ def test_the_card_names_source_licence_promise_and_every_loss(tmp_path, wav):
     for part in ("https://example.org/toy", "CC0", "disjoint: [speaker]", "sad 1", "- label x: 2", "twice recorded"):
         assert part in card
     assert (tmp_path / "out" / "CORPUS.md").read_text() == card
+
+
+def test_when_nothing_is_left_the_message_says_what_was_found_and_what_was_expected(tmp_path, wav):
+    (tmp_path / "raw" / "Angry").mkdir(parents=True)
+    (tmp_path / "raw" / "Angry" / "a.aiff").write_bytes(b"FORM")
+    reading = Reading(SOURCE, {"train": []}, root=tmp_path / "raw", layout="clips/*.wav")
+    with pytest.raises(ValueError) as caught:
+        write_corpus(reading, tmp_path / "out")
+    message = str(caught.value)
+    assert "nothing is left to write; dropped: nothing; found in " in message
+    assert "Angry/a.aiff; expected clips/*.wav" in message
+
+
+def test_a_name_no_file_can_hold_is_counted_and_not_a_traceback_at_the_end(tmp_path, wav):
+    odd = wav(tmp_path / "a.wav").rename(tmp_path / b"\xff.wav".decode("utf-8", "surrogateescape"))
+    kept = with_audio([example(odd), example(wav(tmp_path / "b.wav"), "b")], SOURCE, False, dropped := Counter())
+    assert [e.id for e in kept] == ["b"]
+    assert dropped == {"characters that can not be read (U+FFFD, control characters)": 1}

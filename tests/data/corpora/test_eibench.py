@@ -110,3 +110,27 @@ def test_a_line_without_choices_is_named_with_file_line_and_dialogue(raw, wav):
     listing(raw / "en", wav, "task1", [item("d1", **question()), item("d2", label="A")])
     with pytest.raises(ValueError, match=r"task1.jsonl:2 \(d2\): needs question and options .*dialogue_id, turns, lab"):
         eibench.read(raw)
+
+
+def test_a_choice_keeps_a_letter_that_is_part_of_its_text():
+    given = question(options=["A. Lincoln", "the mayor", "nobody"], answer="A. Lincoln")
+    assert eibench.multiple_choice(given, "x:1")["choices"] == ("A. Lincoln", "the mayor", "nobody")
+
+
+def test_no_choice_is_left_out_and_a_letter_must_go_with_its_text():
+    many = [f"choice {n}" for n in range(10)]
+    parsed = eibench.multiple_choice(question(options=many, answer="J"), "x:1")
+    assert parsed["choices"] == tuple(many) and parsed["answer"] == "choice 9"
+    with pytest.raises(ValueError, match="has 27 choices"):
+        eibench.multiple_choice(question(options=[str(n) for n in range(27)]), "x:1")
+    with pytest.raises(ValueError, match=r"answer 'B\. sad to happy' is none of"):
+        eibench.multiple_choice(question(answer="B. sad to happy"), "x:1")
+
+
+def test_a_broken_question_is_counted_with_partial(raw):
+    path = raw / "en" / "task1.jsonl"
+    record = json.loads(path.read_text())
+    del record["answer"]
+    path.write_text(json.dumps(record))
+    reading = eibench.read(raw, partial=True)
+    assert reading.dropped == {"line of a list is broken": 1} and len(reading.splits["test"]) == 7

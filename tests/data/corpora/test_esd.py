@@ -100,3 +100,20 @@ def test_a_damaged_clip_is_named(english):
 def test_an_unknown_language_is_refused(english):
     with pytest.raises(ValueError, match="ESD has no language 'fr'; available: zh, en"):
         esd.read(english, ("fr",))
+
+
+def test_other_spellings_of_folders_suffixes_and_lists_are_read(english):
+    for clip in list(english.rglob("*.wav")):
+        clip.rename(clip.with_suffix(".WAV"))
+    (english / "0011" / "Angry").rename(english / "0011" / "angry")
+    (english / "0011" / "0011.txt").rename(english / "0011" / "0011.TXT")
+    reading = esd.read(english, ("en",))
+    assert not reading.dropped and sum(map(len, reading.splits.values())) == 100
+
+
+def test_a_folder_without_any_audio_is_not_passed_over(english):
+    for clip in (english / "0015" / "Happy").iterdir():
+        clip.rename(clip.with_suffix(".m4a"))
+    with pytest.raises(FileNotFoundError, match=r"expected .*0015/Happy; the download is incomplete"):
+        esd.read(english, ("en",))
+    assert esd.read(english, ("en",), partial=True).dropped == {"folder or list is missing": 1}

@@ -129,3 +129,36 @@ def test_a_missing_language_or_release_is_named(raw, tmp_path):
     assert len(humdial.read(raw, partial=True).splits["val"]) == 1
     with pytest.raises(FileNotFoundError, match=r"expected one of train/\{zh,en\}/\*.jsonl.*HumDial-Challenge"):
         humdial.read(tmp_path / "zh")
+
+
+@pytest.mark.parametrize("name", ["val", "valid", "DEV"])
+def test_the_folder_of_the_validation_split_may_have_any_of_its_names(raw, name):
+    (raw / "dev").rename(raw / name)
+    assert len(humdial.read(raw).splits["val"]) == 2
+
+
+def test_upper_case_suffixes_and_other_audio_are_found(raw):
+    for clip in list(raw.rglob("*.wav")):
+        clip.rename(clip.with_suffix(".WAV"))
+    for path in list(raw.rglob("*.jsonl")):
+        path.rename(path.with_suffix(".JSONL"))
+    assert sum(map(len, humdial.read(raw).splits.values())) == 14
+
+
+def test_broken_lines_and_dialogues_are_counted_with_partial_and_the_rest_is_built(raw):
+    path = raw / "train" / "en" / "task2_3.jsonl"
+    bad = ['{"dialogue_id": "x", "turns": []}', "{", '{"dialogue_id": "y", "turns": [{"turn_id": "two", "text": "a"}]}']
+    bad.append('{"dialogue_id": "z", "turns": [{"text": "a\\ud83d"}]}')
+    path.write_text("\n".join([*path.read_text().splitlines(), *bad]))
+    with pytest.raises(ValueError, match=r"task2_3\.jsonl:3 \(x\)"):
+        humdial.read(raw)
+    reading = humdial.read(raw, partial=True)
+    assert reading.dropped == {"line of a list is broken": 4} and len(reading.splits["train"]) == 8
+
+
+def test_a_byte_order_mark_and_a_line_separator_inside_a_text_are_no_line_ends(raw):
+    path = raw / "train" / "en" / "task1.jsonl"
+    record = json.loads(path.read_text())
+    record["turns"][0]["text"] = "One\u2028two."
+    path.write_bytes(b"\xef\xbb\xbf" + json.dumps(record, ensure_ascii=False).encode() + b"\n")
+    assert by_id(humdial.read(raw))["humdial-train-en-task1-task1_en_1"].text == "One\u2028two."

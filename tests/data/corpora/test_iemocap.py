@@ -81,3 +81,32 @@ def test_a_missing_session_folder_or_clip_is_named(raw, tmp_path):
     assert dropped["no transcript"] == 5 and dropped["audio is missing, empty or damaged"] == 1
     with pytest.raises(FileNotFoundError, match="expected the folders Session1 to Session5"):
         iemocap.read(tmp_path / "away")
+
+
+def test_transcripts_in_cp1252_are_decoded_and_unknown_bytes_counted_never_kept(raw, written):
+    path = raw / "Session5/dialog/transcriptions/Ses05F_impro01.txt"
+    text = path.read_text().replace("Excuse me 0.", "It’s me, José.").replace("Excuse me 1.", "Excuse ? 1.")
+    path.write_bytes(text.encode("cp1252").replace(b"Excuse ?", b"Excuse \x9d"))
+    reading = iemocap.read(raw)
+    assert [e.text for e in reading.splits["test"]][:2] == ["It’s me, José.", "Excuse me 2."]
+    splits, card = written(reading)
+    assert "characters that can not be read (U+FFFD, control characters): 1" in card and len(splits["test"]) == 4
+
+
+def test_an_evaluation_that_is_cut_in_mid_line_is_named_and_with_partial_counted(raw):
+    path = raw / "Session5/dialog/EmoEvaluation/Ses05F_impro01.txt"
+    lines = path.read_text().split("\n")
+    last = max(number for number, line in enumerate(lines) if line.startswith("["))
+    path.write_text("\n".join([*lines[:last], lines[last][:40]]))
+    with pytest.raises(ValueError, match=rf"Ses05F_impro01\.txt:{last + 1}: an utterance has time, name, code"):
+        iemocap.read(raw)
+    assert iemocap.read(raw, partial=True).dropped["line of EmoEvaluation is cut or damaged"] == 1
+
+
+def test_old_line_ends_and_upper_case_suffixes_are_read(raw):
+    for path in raw.rglob("Ses0*_impro01.txt"):
+        path.write_bytes(path.read_bytes().replace(b"\n", b"\r"))
+        path.rename(path.with_suffix(".TXT"))
+    for path in list(raw.rglob("*.wav")):
+        path.rename(path.with_suffix(".WAV"))
+    assert {name: len(rows) for name, rows in iemocap.read(raw).splits.items()} == {"train": 15, "val": 5, "test": 5}

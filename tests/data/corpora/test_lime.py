@@ -135,3 +135,66 @@ def test_a_broken_file_or_record_is_named(raw):
 def test_shares_that_leave_nothing_to_train_on_are_refused(raw):
     with pytest.raises(ValueError, match="must leave something for training"):
         lime.read(raw, val_share=0.5, test_share=0.5)
+
+
+def test_partial_builds_the_rest_when_the_first_file_and_a_field_of_a_record_are_missing(raw, written):
+    (raw / "PartA_wav" / "1/low/1_0_anger.wav").unlink()
+    path = raw / "PartB_json_EN" / "1.json"
+    content = json.loads(path.read_text(encoding="utf-8"))
+    del content["1_3_surprise"]["scenario"]
+    path.write_text(json.dumps(content), encoding="utf-8")
+    with pytest.raises(ValueError, match=r"PartB_json_EN/1.json: 1_3_surprise: missing scenario"):
+        lime.read(raw)
+    splits, card = written(lime.read(raw, partial=True), convert=True)
+    ids = {e.id for rows in splits.values() for e in rows}
+    assert len(ids) == 82 and not ids & {"lime-A-low-1_0_anger", "lime-B-low-1_3_surprise"}
+    assert "- audio is missing, empty or damaged: 1" in card and "- record without scenario: 1" in card
+
+
+def test_a_first_file_that_is_missing_is_named_and_not_the_whole_part(raw):
+    (raw / "PartA_wav" / "1/low/1_0_anger.wav").unlink()
+    with pytest.raises(ValueError, match="1 clips can not be read; --partial leaves them out") as caught:
+        lime.read(raw)
+    assert "1_0_anger.wav: no such audio file" in str(caught.value)
+
+
+def test_archives_that_unpack_into_several_folders_are_all_searched(raw):
+    moved = raw / "PartA_wav_2" / "10"
+    moved.parent.mkdir()
+    (raw / "PartA_wav" / "10").rename(moved)
+    assert sum(len(rows) for rows in lime.read(raw).splits.values()) == 84
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        ("{", "file of records is broken"),
+        ("[]", "file of records is broken"),
+        (
+            '{"1_0_a": {"text": "\\ud83d", "emotion": "SAD", "scenario": "", "group": "", "wav_path": ""}}',
+            "record is damaged",
+        ),
+    ],
+)
+def test_partial_counts_broken_files_and_records(raw, content, reason):
+    (raw / "PartB_json_EN" / "1.json").write_text(content)
+    with pytest.raises(ValueError, match=r"PartB_json_EN/1\.json"):
+        lime.read(raw)
+    reading = lime.read(raw, partial=True)
+    assert reading.dropped == {reason: 1} and sum(map(len, reading.splits.values())) == 63
+
+
+def test_an_utterance_that_is_there_twice_in_one_file_is_refused(raw):
+    path = raw / "PartA_json_CN" / "1.json"
+    one = json.dumps(json.loads(path.read_text(encoding="utf-8"))["1_0_anger"])
+    path.write_text(f'{{"1_0_anger": {one}, "1_0_anger": {one}}}')
+    with pytest.raises(ValueError, match=r"1\.json: key '1_0_anger' comes twice"):
+        lime.read(raw)
+
+
+def test_a_part_whose_lists_are_empty_is_named_and_counted(raw):
+    for path in (raw / "PartB_json_EN").glob("*.json"):
+        path.write_text("{}")
+    with pytest.raises(ValueError, match="PartB_json_EN holds no utterances"):
+        lime.read(raw)
+    assert lime.read(raw, partial=True).dropped == {"part without utterances": 1}

@@ -3,6 +3,7 @@
 import csv
 
 import pytest
+import soundfile
 
 from cogrl.data.corpora import meld
 
@@ -82,3 +83,53 @@ def test_a_list_without_its_columns_and_an_unknown_label_are_named(tmp_path, wav
     table.write_text(table.read_text().replace("Dialogue_ID", "Dia"))
     with pytest.raises(ValueError, match=r"test_sent_emo.csv: has no column Dialogue_ID"):
         meld.read(root)
+
+
+@pytest.mark.parametrize("cut", [1, 2, 5])
+def test_a_list_cut_in_mid_row_is_named_by_line_and_with_partial_counted(tmp_path, wav, cut):
+    root = corpus(tmp_path, wav)
+    table = root / "test_sent_emo.csv"
+    lines = table.read_bytes().splitlines(keepends=True)
+    table.write_bytes(b"".join(lines[:-1]) + b",".join(lines[-1].split(b",")[:cut]))
+    with pytest.raises(ValueError, match=r"test_sent_emo\.csv:4: (has fewer columns|not CSV from here on)"):
+        meld.read(root)
+    reading = meld.read(root, partial=True)
+    assert reading.dropped["row of a list is cut or damaged"] == 1 and len(reading.splits["test"]) == 2
+
+
+def test_a_byte_that_no_encoding_knows_costs_its_clip_and_is_counted(tmp_path, wav, written):
+    root = corpus(tmp_path / "MELD", wav)
+    table = root / "test_sent_emo.csv"
+    table.write_bytes(table.read_bytes().replace("it’s you".encode("cp1252"), b"it\x81s you", 1))
+    splits, card = written(meld.read(root))
+    assert len(splits["test"]) == 2 and "- characters that can not be read (U+FFFD, control characters): 1" in card
+
+
+@pytest.mark.parametrize("name", ["val", "valid", "validation", "DEV"])
+@pytest.mark.parametrize("suffix", [".WAV", ".mp3", ".Flac"])
+def test_other_names_of_the_split_and_of_the_files_are_read(tmp_path, wav, name, suffix):
+    root = corpus(tmp_path, wav, nested=False)
+    (root / "dev_sent_emo.csv").rename(root / f"{name}_sent_emo.csv")
+    folder = (root / CLIPS["dev"]).rename(root / f"{name}_splits_complete")
+    for clip in folder.glob("*.wav"):
+        samples, rate = soundfile.read(clip)
+        kind = {".WAV": "WAV", ".mp3": "MP3", ".Flac": "FLAC"}[suffix]
+        soundfile.write(clip.with_suffix(suffix), samples, rate, format=kind)
+        clip.unlink()
+    (example,) = meld.read(root).splits["val"]
+    assert example.id == "meld-val-dia0_utt0" and example.audio == folder / f"dia0_utt0{suffix}"
+
+
+def test_a_clip_that_is_there_twice_is_read_once_as_wav(tmp_path, wav):
+    root = corpus(tmp_path, wav)
+    clip = root / "test" / CLIPS["test"] / "dia0_utt0.wav"
+    samples, rate = soundfile.read(clip)
+    soundfile.write(clip.with_suffix(".mp3"), samples, rate, format="MP3")
+    assert meld.read(root).splits["test"][0].audio == clip
+
+
+def test_every_split_may_lie_in_a_folder_of_its_own(tmp_path, wav):
+    root = corpus(tmp_path / "MELD.Raw", wav)
+    for split in ("dev", "test"):
+        (root / f"{split}_sent_emo.csv").rename(root / split / f"{split}_sent_emo.csv")
+    assert {name: len(rows) for name, rows in meld.read(root).splits.items()} == {"train": 2, "val": 1, "test": 3}

@@ -97,3 +97,32 @@ def test_what_is_missing_or_misshapen_is_named(tmp_path, wav):
     (root / "Transcripts").rename(tmp_path / "away")
     with pytest.raises(FileNotFoundError, match=r"expected .*Transcripts; the download is incomplete"):
         msp_podcast.read(root)
+
+
+def test_transcripts_in_cp1252_are_decoded_and_unknown_bytes_counted_never_kept(tmp_path, wav, written):
+    root = corpus(tmp_path / "MSP", wav)
+    (root / "Transcripts" / "MSP-PODCAST_0001_0000.txt").write_bytes("It’s – “fine”.".encode("cp1252"))
+    (root / "Transcripts" / "MSP-PODCAST_0001_0001.txt").write_bytes(b"It\x81s fine.")
+    reading = msp_podcast.read(root)
+    assert [e.text for e in reading.splits["train"]] == ["It’s – “fine”.", "So, number 2."]
+    splits, card = written(reading)
+    assert "characters that can not be read (U+FFFD, control characters): 1" in card
+    assert "\ufffd" not in "".join(e.text for rows in splits.values() for e in rows)
+
+
+def test_a_list_in_another_encoding_or_spelling_is_read(tmp_path, wav):
+    root = corpus(tmp_path, wav)
+    table = root / "Labels" / "labels_consensus.csv"
+    text = table.read_text().replace("Development", "dev").replace("Train", "train").replace(".wav", ".WAV")
+    table.write_bytes(text.encode("utf-16"))
+    (root / "Audios").rename(root / "audios")
+    splits = msp_podcast.read(root).splits
+    assert [len(splits[name]) for name in ("train", "val", "test1", "test2")] == [3, 1, 1, 1]
+
+
+def test_a_row_that_is_cut_is_counted_with_partial(tmp_path, wav):
+    root = corpus(tmp_path, wav)
+    table = root / "Labels" / "labels_consensus.csv"
+    table.write_text(table.read_text() + "MSP-PODCAST_0009_0001.wav,A,4\n")
+    reading = msp_podcast.read(root, partial=True)
+    assert reading.dropped["row of the list is cut or damaged"] == 1 and len(reading.splits["train"]) == 3

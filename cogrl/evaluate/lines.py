@@ -1,0 +1,48 @@
+"""Which lines of a manifest are asked their question, and which are answered and graded by emotion."""
+
+from collections.abc import Sequence
+
+from cogrl.data.manifest import raise_all
+from cogrl.evaluate.choice.question import question_prompt
+from cogrl.rewards.composite import Reward
+from cogrl.rewards.judge import Selective
+from cogrl.types import Example
+
+
+def sorted_lines(examples: Sequence[Example], reward: Reward) -> tuple[list[Example], list[Example], list[str]]:
+    """(lines with choices, lines with an emotion that the reward can grade, notes for the report).
+
+    A line with both is in both. One with choices whose replies can not be graded is asked its question only, which the
+    notes say. Raises ValueError, `file:line (id)`, for lines that would be neither, and for a question without choices.
+    """
+    unscored = "has a question without choices, whose answer is not scored; give it choices or leave the line out"
+    raise_all([f"{e.where} ({e.id}): {unscored}" for e in examples if e.question and not e.choices])
+    questions = [example for example in examples if example.choices]
+    for example in questions:
+        question_prompt(example)  # raises for one that can not be put
+    check_gradable([example for example in examples if not example.choices], reward)
+    reasons = {example.id: ungradable(example, reward) for example in questions}
+    left_out = [example for example in questions if reasons[example.id]]
+    notes = []
+    if left_out:
+        first = left_out[0]
+        notes.append(
+            f"{len(left_out)} of {len(questions)} lines with choices are asked their question and stand in no table of "
+            f"emotions, such as {first.id}: {reasons[first.id]}.\n"
+        )
+    return questions, [example for example in examples if not reasons.get(example.id)], notes
+
+
+def check_gradable(examples: Sequence[Example], reward: Reward) -> None:
+    """Raises ValueError, `file:line (id)`, for lines without an emotion and for those that the reward can not grade."""
+    unlabelled = sum(example.emotion is None for example in examples)
+    advice = f", as {unlabelled} of {len(examples)} lines have none; answers are compared with it: leave such lines out"
+    reasons = [(example, ungradable(example, reward)) for example in examples]
+    raise_all([f"{e.where} ({e.id}): {why}{'' if e.emotion else advice}" for e, why in reasons if why])
+
+
+def ungradable(example: Example, reward: Reward) -> str | None:
+    """Why a reply to this line stands in no table of emotions; None where it does."""
+    if example.emotion is None:
+        return "no emotion"
+    return reward.refusal(example) if isinstance(reward, Selective) else None

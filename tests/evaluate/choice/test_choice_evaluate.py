@@ -1,0 +1,181 @@
+"""`cogrl evaluate` on lines with choices: their question is put, and the choice that the answer names is scored."""
+
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from cogrl.cli.main import main
+from cogrl.data.manifest import read_manifest
+from cogrl.data.module import Clips
+from cogrl.evaluate.choice.answers import ChoiceAnswers, choice_differences, choice_figures, choice_table
+from cogrl.evaluate.choice.question import question_prompt
+from cogrl.models.qwen2_audio import Qwen2Audio
+from cogrl.rollout.hf import HFEngine
+from cogrl.rollout.sampling import Sampling
+
+CHOICES = ["calm", "tense", "merry"]
+TASKS = ("trajectory", "reasoning")
+KEPT = ("id", "audio", "split", "text", "text_group", "speaker")
+
+
+def questions(corpus, n: int = 8, **changes) -> list[dict]:
+    """Lines with choices; the right one is `tense` (B) for three in four, two tasks in turn, no emotion."""
+    lines = [json.loads(line) for line in (corpus / "sft.jsonl").read_text().splitlines()[:n]]
+    asked = {"question": "How does the voice sound?", "choices": CHOICES, "language": "en"}
+    found = []
+    for i, line in enumerate(lines):
+        kept = {key: line[key] for key in KEPT} | {"audio": str(corpus / line["audio"]), "text_group": f"t{i}"}
+        found.append(kept | asked | {"task": TASKS[i % 2], "answer": CHOICES[0 if i % 4 == 3 else 1]} | changes)
+    return found
+
+
+def manifest(path: Path, records) -> Path:
+    path.write_text("".join(json.dumps(record) + "\n" for record in records))
+    return path
+
+
+@pytest.fixture(scope="module")
+def says_b(tiny_policy_dir, smoke_corpus, tmp_path_factory) -> str:
+    """The tiny policy, trained to answer these questions with B."""
+    folder = tmp_path_factory.mktemp("choice")
+    policy = Qwen2Audio(str(tiny_policy_dir)).load()
+    examples = read_manifest(manifest(folder / "m.jsonl", questions(smoke_corpus)))
+    clips = list(Clips(examples, policy.sampling_rate, policy.max_audio_s, False))
+    heard, names = [clip.waveform for clip in clips], [clip.example.id for clip in clips]
+    optimizer = torch.optim.Adam(policy.parameters(), 3e-2)
+    prompts = policy.encode_prompts([question_prompt(example) for example in examples], heard, names)
+    targets = policy.encode_targets(["B"] * len(clips))
+    for _ in range(20):
+        loss = -(policy.token_logprobs(prompts, targets).logprobs * targets.mask).sum() / targets.mask.sum()
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    assert loss < 0.05
+    policy.save(folder / "policy")
+    return str(folder / "policy")
+
+
+@pytest.fixture
+def evaluate(workdir, capsys):
+    """`evaluate(policy, records, *flags)`: status, what was printed, and the folder of the report."""
+
+    def run(policy, records, *flags):
+        data = manifest(workdir / "questions.jsonl", records)
+        args = ["--data", str(data), "--out", "report", "--max-new-tokens", "4", "--draws", "0", *flags]
+        status = main(["evaluate", "--policy", f"one={policy}", *args])
+        printed = capsys.readouterr()
+        return status, printed.out + printed.err, workdir / "report"
+
+    return run
+
+
+def figures(folder, name: str = "one") -> dict:
+    return json.loads((folder / "report.json").read_text())["policies"][name]
+
+
+def answers(folder) -> list[dict]:
+    return [json.loads(line) for line in (folder / "answers_choice.jsonl").read_text().splitlines()]
+
+
+def test_the_question_and_every_choice_reach_the_model_with_the_clip(policy, smoke_corpus, tmp_path):
+    examples = read_manifest(manifest(tmp_path / "m.jsonl", questions(smoke_corpus, 2)))
+    clips = list(Clips(examples, policy.sampling_rate, policy.max_audio_s, False))
+    prompts = [question_prompt(example) for example in examples]
+    rollouts = HFEngine().sample(policy, clips, ["B"] * 2, Sampling(max_new_tokens=2), instructions=prompts)
+    text = policy.tokenizer.decode(rollouts.prompts.input_ids[0])
+    assert prompts[0] == (
+        "How does the voice sound?\nA. calm\nB. tense\nC. merry\nAnswer with the letter of one choice and nothing else."
+    )
+    assert prompts[0] in text and rollouts.prompts.clip_counts == (1, 1)
+
+
+def test_accuracy_by_task_with_its_interval_and_no_figure_of_an_emotion(says_b, smoke_corpus, evaluate):
+    status, printed, folder = evaluate(says_b, questions(smoke_corpus))
+    assert status == 0, printed
+    m = figures(folder)
+    assert set(m) == {"choice_accuracy", "choice_unparsed", *(f"choice_accuracy_{task}" for task in TASKS)}
+    assert m["choice_accuracy"]["mean"] == 0.75 and m["choice_accuracy"]["n"] == 8
+    assert m["choice_accuracy"]["low"] < 0.75 < m["choice_accuracy"]["high"]
+    assert m["choice_accuracy_trajectory"]["mean"] == 1 and m["choice_accuracy_reasoning"]["mean"] == 0.5
+    assert m["choice_unparsed"]["mean"] == 0
+    assert (
+        "| one | all | 8 | 75.0 [" in printed and "| one | reasoning | 4 | 50.0 [" in printed and "| 33.3 |" in printed
+    )
+    assert "What is heard" not in printed and "WA" not in printed and "stand in no table of emotions" in printed
+    assert [a["chosen"] for a in answers(folder)] == ["tense"] * 8 and answers(folder)[3]["right"] is False
+    assert {path.name for path in folder.iterdir()} == {"report.md", "report.json", "answers_choice.jsonl"}
+
+
+def test_an_answer_that_names_no_choice_is_wrong_and_counted(tiny_policy_dir, smoke_corpus, evaluate):
+    status, _, folder = evaluate(tiny_policy_dir, questions(smoke_corpus))
+    assert status == 0
+    assert figures(folder)["choice_unparsed"]["mean"] == 1 and figures(folder)["choice_accuracy"]["mean"] == 0
+    assert {a["chosen"] for a in answers(folder)} == {None}
+
+
+def test_hidden_answers_are_asked_and_written_but_not_scored_and_it_is_said(says_b, smoke_corpus, evaluate):
+    records = questions(smoke_corpus)
+    for record in records[:3]:
+        del record["answer"]
+    status, printed, folder = evaluate(says_b, records)
+    assert status == 0 and figures(folder)["choice_accuracy"]["n"] == 5
+    assert "3 questions have no published answer: they are asked and written, and not scored" in printed
+    assert [a["right"] for a in answers(folder)[:3]] == [None] * 3 and answers(folder)[0]["chosen"] == "tense"
+
+
+def test_lines_with_an_emotion_keep_their_tables_beside_the_questions(says_b, smoke_corpus, evaluate):
+    records = questions(smoke_corpus, 6)
+    spoken = [json.loads(line) for line in (smoke_corpus / "sft.jsonl").read_text().splitlines()]
+    for record, line in zip(records[:2], spoken, strict=False):
+        record["emotion"] = line["emotion"]
+    plain = [line | {"audio": str(smoke_corpus / line["audio"])} for line in spoken[6:10]]
+    status, printed, folder = evaluate(says_b, [*records, *plain])
+    assert status == 0, printed
+    m = figures(folder)
+    assert m["emotion_accuracy"]["n"] == 6 and m["choice_accuracy"]["n"] == 6
+    assert "4 of 6 lines with choices are asked their question and stand in no table of emotions" in printed
+    assert len((folder / "answers.jsonl").read_text().splitlines()) == 6
+    status, _, folder = evaluate(says_b, questions(smoke_corpus))
+    assert not (folder / "answers.jsonl").exists() and not (folder / "confusion.png").exists()
+
+
+def test_chinese_questions_are_asked_whatever_grades_replies(says_b, smoke_corpus, evaluate):
+    records = questions(smoke_corpus, 4, language="zh", question="语气怎样？", emotion="sad")
+    status, printed, folder = evaluate(says_b, records)
+    assert status == 0 and figures(folder)["choice_accuracy"]["n"] == 4
+    assert "4 of 4 lines with choices" in printed and "language is 'zh': the offline rubric reads English" in printed
+    assert "emotion_accuracy" not in figures(folder)
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        ({"choices": None, "answer": None}, "has a question without choices, whose answer is not scored"),
+        ({"choices": [f"c{n}" for n in range(27)], "answer": "c1"}, "27 choices, but only 26 letters"),
+        ({"question": "Why? " * 10_000}, "this model has"),
+    ],
+)
+def test_a_question_that_can_not_be_put_or_scored_is_refused_by_line(says_b, smoke_corpus, evaluate, change, reason):
+    records = questions(smoke_corpus, 3)
+    records[1] = {key: value for key, value in (records[1] | change).items() if value is not None}
+    status, printed, folder = evaluate(says_b, records)
+    assert status == 2 and f"questions.jsonl:2 ({records[1]['id']}): " in printed and reason in printed
+    assert not (folder / "report.md").exists()
+
+
+def test_policies_are_compared_on_the_same_questions(smoke_corpus, tmp_path):
+    examples = read_manifest(manifest(tmp_path / "m.jsonl", questions(smoke_corpus)))
+    good = ChoiceAnswers("good", examples, ["B"] * 8, ["tense"] * 8)
+    bad = ChoiceAnswers("bad", examples, ["C", *["?"] * 7], ["merry", *[None] * 7])
+    assert choice_differences(bad, good)["choice_accuracy"]["mean"] == 0.75
+    assert choice_figures(bad)["choice_unparsed"]["mean"] == 7 / 8
+    table = choice_table([bad, good], {answers.name: choice_figures(answers) for answers in (bad, good)})
+    assert "- good minus bad: 75.0 [" in table
+
+
+def test_the_interval_resamples_dialogues_and_not_questions(smoke_corpus, tmp_path):
+    examples = read_manifest(manifest(tmp_path / "m.jsonl", questions(smoke_corpus, text_group="one", speaker="s")))
+    one = choice_figures(ChoiceAnswers("x", examples, ["B"] * 8, ["tense"] * 8))["choice_accuracy"]
+    assert one["mean"] == 0.75 and one["low"] is None
