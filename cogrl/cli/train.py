@@ -12,6 +12,7 @@ from typing import Any, NoReturn
 
 import jsonargparse
 from pytorch_lightning.cli import LightningArgumentParser, LightningCLI
+from pytorch_lightning.utilities.model_helpers import is_overridden
 from transformers.utils.logging import disable_progress_bar
 
 from cogrl.callbacks.checkpoint import LastCheckpoint
@@ -25,6 +26,16 @@ from cogrl.cli.nulls import with_nulls
 from cogrl.cli.signals import graceful_signals
 from cogrl.data.module import AudioData
 from cogrl.stages import Stage
+
+_NOT_TO_ACT_UPON = (
+    r"`isinstance\(treespec, LeafSpec\)`",
+    r"You have overridden `transfer_batch_to_device`",
+    r"Found \d+ module\(s\) in eval mode",  # frozen encoders and teachers are so on purpose
+    r"You passed in a `val_dataloader` but have no `validation_step`",  # RL stages: the manifest guards the splits
+    r"Total length of `list` across ranks is zero",  # no data.val
+    r"Checkpoint directory .* exists and is not empty",  # so it is when a run goes on
+)
+"""Warnings that libraries give in sound runs."""
 
 
 class StageParser(LightningArgumentParser):
@@ -89,6 +100,8 @@ class StageCLI(LightningCLI):
             settings["run_name"] = settings["run_name"] or name
             settings["run_id"] = settings["run_id"] or resumed
             kwargs["logger"] = MLflowLogger(**settings)
+        if self.datamodule.keep_in_memory:  # what is read once needs no more workers
+            warnings.filterwarnings("ignore", message="The '.*_dataloader' does not have many workers")
         if trainer.enable_progress_bar is None and not sys.stderr.isatty():
             kwargs["enable_progress_bar"] = False
             self.trainer_defaults["callbacks"] = ProgressLines()
@@ -112,6 +125,12 @@ class StageCLI(LightningCLI):
         with graceful_signals(self.trainer):
             self.trainer.fit(**kwargs)
 
+    def before_validate(self) -> None:
+        if not is_overridden("validation_step", self.model):
+            raise ValueError(
+                f"{type(self.model).__name__} has nothing to validate; grade its policy with: cogrl test (data.test)"
+            )
+
     def predict(self, **kwargs: Any) -> None:
         batches = self.trainer.predict(**kwargs)
         rank = self.trainer.global_rank
@@ -133,7 +152,7 @@ def be_brief() -> None:
         logging.getLogger(name).setLevel(logging.WARNING)
     for name in ("pytorch_lightning.loggers.mlflow", "lightning_fabric.utilities.seed"):
         logging.getLogger(name).setLevel(logging.ERROR)
-    for message in (r"`isinstance\(treespec, LeafSpec\)`", "You have overridden `transfer_batch_to_device`"):
+    for message in _NOT_TO_ACT_UPON:
         warnings.filterwarnings("ignore", message=message)
     if not sys.stderr.isatty():
         disable_progress_bar()

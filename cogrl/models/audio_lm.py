@@ -109,7 +109,8 @@ class AudioLM(nn.Module, ABC):
             self.model.model.language_model.requires_grad_(False)
             self.model.lm_head.requires_grad_(False)
         if self.gradient_checkpointing:
-            self.model.gradient_checkpointing_enable({"use_reentrant": False})
+            named_since_5_23 = getattr(self.model, "activation_checkpointing_enable", None)
+            (named_since_5_23 or self.model.gradient_checkpointing_enable)({"use_reentrant": False})
         return self
 
     def without_dropout(self) -> None:
