@@ -25,6 +25,8 @@ from cogrl.cli.explain import explain
 from cogrl.cli.nulls import with_nulls
 from cogrl.cli.signals import graceful_signals
 from cogrl.data.module import AudioData
+from cogrl.models.audio_lm import AudioLM
+from cogrl.models.check import check_policy
 from cogrl.stages import Stage
 
 _NOT_TO_ACT_UPON = (
@@ -90,6 +92,12 @@ class StageCLI(LightningCLI):
     def before_instantiate_classes(self) -> None:
         self.run_dir = Path(self.config[self.command].run_dir).absolute()
         check_writable(self.run_dir)
+
+    def instantiate_classes(self) -> None:
+        super().instantiate_classes()
+        for part in self.model.modules():
+            if isinstance(part, AudioLM):  # said now, not after all data were read
+                check_policy(part)
 
     def instantiate_trainer(self, **kwargs: Any):
         trainer, settings = self._get(self.config_init, "trainer"), self._get(self.config_init, "mlflow").as_dict()

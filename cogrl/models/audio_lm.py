@@ -19,6 +19,7 @@ from cogrl.lm_head import (
     token_logprobs,
 )
 from cogrl.models.chat_prompts import as_conversation, chat_prompts
+from cogrl.models.folder import read_config
 from cogrl.models.lora import Lora
 from cogrl.models.token_states import packed_states, repeated_states
 from cogrl.types import Completions, Conversation, Heard, Prompts, Rollouts, Waveform
@@ -71,6 +72,10 @@ class AudioLM(nn.Module, ABC):
         self.processor: Any = None
 
     # ---- family ----
+    # optional, for `models.check`: the types its `config.json` may have, and the transformers class it reads
+    model_types: tuple[str, ...] = ()
+    model_class: type[nn.Module] | None = None
+
     @abstractmethod
     def read_folder(self, path: str, dtype: torch.dtype) -> tuple[nn.Module, Any]:
         """The model and its processor."""
@@ -92,11 +97,7 @@ class AudioLM(nn.Module, ABC):
         """Read the weights once; later calls do nothing."""
         if self.model is not None:
             return self
-        if not (Path(self.path) / "config.json").is_file():
-            raise FileNotFoundError(
-                f"policy.path={self.path!r} holds no config.json; give a Hugging Face folder, "
-                "or make the embedded model with: cogrl build tiny-model"
-            )
+        read_config(self.path)
         self.model, self.processor = self.read_folder(self.path, getattr(torch, self.dtype_name))
         hearing = [p for part in self.ears for p in part.parameters() if p.requires_grad]
         if not self.train_audio_tower:

@@ -14,12 +14,17 @@ FAMILIES: dict[str, type[AudioLM]] = {
 """By the `model_type` in their `config.json`."""
 
 
+def refuse_no_policy(path: str, option: str = "--policy") -> None:
+    """FileNotFoundError or ValueError, beginning with `option`, when `saved_policy` could not read this folder."""
+    refuse_another_family(path, FAMILIES, option)
+
+
 def saved_policy(path: str, dtype: str = "float32") -> AudioLM:
     """The policy of a folder as a stage has left it: with the emotion module where it has one. Weights are read.
 
-    Raises ValueError for a model of another family.
+    Raises what `refuse_no_policy` does.
     """
-    refuse_another_family(path, FAMILIES)
+    refuse_no_policy(path)
     family = FAMILIES[model_type_of(path)]
     if family is Qwen2Audio and holds_module(path):
         return Qwen2Audio(path, EmotionSettings(), dtype=dtype).load()
