@@ -17,6 +17,8 @@ class ProgressLines(pl.Callback):
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs, batch, batch_idx: int
     ) -> None:
+        if trainer.fit_loop._should_accumulate():
+            return  # in the middle of an optimiser step, whose metrics are not whole yet
         elapsed_s = time.monotonic() - self.last_line
         done = trainer.global_step == trainer.max_steps
         if (elapsed_s < self.every_s and not done) or not trainer.is_global_zero:

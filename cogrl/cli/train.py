@@ -14,6 +14,7 @@ from typing import Any, NoReturn
 
 import jsonargparse
 from pytorch_lightning.cli import LightningArgumentParser, LightningCLI
+from pytorch_lightning.utilities.model_helpers import is_overridden
 from pytorch_lightning.utilities.rank_zero import rank_zero_only
 from transformers.utils.logging import disable_progress_bar
 
@@ -33,8 +34,20 @@ from cogrl.cli.run_folder import refuse_to_mix, set_aside, sole_writer
 from cogrl.cli.signals import graceful_signals
 from cogrl.cli.stopping import end_with_launcher
 from cogrl.data.module import AudioData
+from cogrl.models.audio_lm import AudioLM
+from cogrl.models.check import check_policy
 from cogrl.stages import Stage
 from cogrl.stages.ranks import gathered, leave
+
+_NOT_TO_ACT_UPON = (
+    r"`isinstance\(treespec, LeafSpec\)`",
+    r"You have overridden `transfer_batch_to_device`",
+    r"Found \d+ module\(s\) in eval mode",  # frozen encoders and teachers are so on purpose
+    r"You passed in a `val_dataloader` but have no `validation_step`",  # RL stages: the manifest guards the splits
+    r"Total length of `list` across ranks is zero",  # no data.val
+    r"Checkpoint directory .* exists and is not empty",  # so it is when a run goes on
+)
+"""Warnings that libraries give in sound runs."""
 
 
 class StageParser(LightningArgumentParser):
@@ -91,6 +104,12 @@ class StageCLI(LightningCLI):
         self.run_dir = Path(self.config[self.command].run_dir).absolute()
         check_writable(self.run_dir)
 
+    def instantiate_classes(self) -> None:
+        super().instantiate_classes()
+        for part in self.model.modules():
+            if isinstance(part, AudioLM):  # said now, not after all data were read
+                check_policy(part)
+
     def instantiate_trainer(self, **kwargs: Any):
         trainer, settings = self._get(self.config_init, "trainer"), self._get(self.config_init, "mlflow").as_dict()
         self.stop = AgreedStop()
@@ -101,6 +120,8 @@ class StageCLI(LightningCLI):
             settings["run_name"] = settings["run_name"] or name
             settings["run_id"] = settings["run_id"] or resumed
             kwargs["logger"] = MLflowLogger(**settings)
+        if self.datamodule.keep_in_memory:  # what is read once needs no more workers
+            warnings.filterwarnings("ignore", message="The '.*_dataloader' does not have many workers")
         if trainer.enable_progress_bar is None and not sys.stderr.isatty():
             kwargs["enable_progress_bar"] = False
             self.trainer_defaults["callbacks"].append(ProgressLines())
@@ -139,6 +160,12 @@ class StageCLI(LightningCLI):
         with graceful_signals(self.trainer, self.stop):
             self.trainer.test(**kwargs)
 
+    def before_validate(self) -> None:
+        if not is_overridden("validation_step", self.model):
+            raise ValueError(
+                f"{type(self.model).__name__} has nothing to validate; grade its policy with: cogrl test (data.test)"
+            )
+
     def predict(self, **kwargs: Any) -> None:
         with graceful_signals(self.trainer, self.stop):
             ranks = gathered(self.trainer.predict(**kwargs))
@@ -166,7 +193,7 @@ def be_brief() -> None:
         logging.getLogger(name).setLevel(logging.WARNING)
     for name in ("pytorch_lightning.loggers.mlflow", "lightning_fabric.utilities.seed"):
         logging.getLogger(name).setLevel(logging.ERROR)
-    for message in (r"`isinstance\(treespec, LeafSpec\)`", "You have overridden `transfer_batch_to_device`"):
+    for message in _NOT_TO_ACT_UPON:
         warnings.filterwarnings("ignore", message=message)
     if not sys.stderr.isatty():
         disable_progress_bar()

@@ -20,7 +20,7 @@ from cogrl.lm_head import (
 )
 from cogrl.models.chat_prompts import as_conversation, chat_prompts
 from cogrl.models.end_tokens import EndTokens, end_tokens
-from cogrl.models.folder import refuse_another_tokenizer
+from cogrl.models.folder import read_config, refuse_another_tokenizer
 from cogrl.models.lora import Lora
 from cogrl.models.token_states import packed_states, repeated_states
 from cogrl.types import Completions, Conversation, Heard, Prompts, Rollouts, Waveform
@@ -72,6 +72,10 @@ class AudioLM(nn.Module, ABC):
         self.ends: EndTokens | None = None
 
     # ---- family ----
+    # optional, for `models.check`: the types its `config.json` may have, and the transformers class it reads
+    model_types: tuple[str, ...] = ()
+    model_class: type[nn.Module] | None = None
+
     @abstractmethod
     def read_folder(self, path: str, dtype: torch.dtype) -> tuple[nn.Module, Any]:
         """The model and its processor."""
@@ -93,11 +97,7 @@ class AudioLM(nn.Module, ABC):
         """Read the weights once; later calls do nothing."""
         if self.model is not None:
             return self
-        if not (Path(self.path) / "config.json").is_file():
-            raise FileNotFoundError(
-                f"policy.path={self.path!r} holds no config.json; give a Hugging Face folder, "
-                "or make the embedded model with: cogrl build tiny-model"
-            )
+        read_config(self.path)
         self.model, self.processor = self.read_folder(self.path, getattr(torch, self.dtype_name))
         refuse_another_tokenizer(self.path, self.tokenizer, self.model.config.get_text_config().vocab_size)
         self.ends = end_tokens(self.processor, self.model.generation_config, self.path)
@@ -112,7 +112,8 @@ class AudioLM(nn.Module, ABC):
             self.model.model.language_model.requires_grad_(False)
             self.model.lm_head.requires_grad_(False)
         if self.gradient_checkpointing:
-            self.model.gradient_checkpointing_enable({"use_reentrant": False})
+            named_since_5_23 = getattr(self.model, "activation_checkpointing_enable", None)
+            (named_since_5_23 or self.model.gradient_checkpointing_enable)({"use_reentrant": False})
         return self
 
     @property

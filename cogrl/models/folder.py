@@ -1,24 +1,91 @@
-"""What a Hugging Face folder says it holds."""
+"""What a Hugging Face folder holds, and what it lacks: said before anything else is read."""
 
-from collections.abc import Collection
+import json
+import re
+from collections.abc import Collection, Sequence
 from pathlib import Path
+from typing import Any
 
-from transformers import PreTrainedConfig, PreTrainedTokenizerBase
+from transformers import PreTrainedTokenizerBase
+
+TOKENIZER = ("tokenizer.json", "vocab.json", "tokenizer.model")
+PROCESSOR = ("processor_config.json", "preprocessor_config.json")
+WEIGHTS = ("model.safetensors", "model.safetensors.index.json", "pytorch_model.bin", "pytorch_model.bin.index.json")
+_OUR_FOLDERS = ("models", "runs", "data")
 
 
-def model_type_of(path: str | Path) -> str | None:
+def read_config(path: str | Path, option: str = "policy.path") -> dict[str, Any]:
+    """The `config.json` of a local folder; a name of the Hugging Face hub is refused, nothing is looked up.
+
+    Raises FileNotFoundError, NotADirectoryError for a file, ValueError for a `config.json` that can not be read; the
+    message begins with `option`, says what to give instead and, for a hub name, how to download it.
+    """
+    folder, given = Path(path), f"{option}={str(path)!r}"
+    if folder.is_file():
+        raise NotADirectoryError(f"{given} is a file; give the folder it lies in, {str(folder.parent)!r}")
+    if not (folder / "config.json").is_file():
+        raise FileNotFoundError(f"{given} holds no config.json; {advice(folder)}")
+    try:
+        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{given}: its config.json is no JSON ({error}); copy the folder again") from error
+    if not isinstance(config, dict):
+        raise ValueError(f"{given}: its config.json holds no keys and values; copy the folder again")
+    return config
+
+
+def advice(folder: Path) -> str:
+    """What to give in place of a folder without a model."""
+    for inside in (folder / "export", *sorted(folder.glob("*"))):
+        if (inside / "config.json").is_file():
+            return f"did you mean {str(inside)!r}?"
+    if (folder / "adapter_config.json").is_file():
+        return "it holds adapters alone; merge them into their base model and give that folder"
+    organisation, slash, name = str(folder).partition("/")
+    of_the_hub = slash and re.fullmatch(r"[\w.-]+", name) and re.fullmatch(r"[\w-]+", organisation)
+    if of_the_hub and organisation not in _OUR_FOLDERS and not Path(organisation).exists():
+        return (
+            f"cogrl reads local folders; download that model with: hf download {folder} --local-dir models/{name}, "
+            f"and give models/{name}"
+        )
+    return "give a Hugging Face folder, or make the embedded model with: cogrl build tiny-model"
+
+
+def refuse_missing_files(
+    path: str | Path, option: str = "policy.path", needed: Sequence[Collection[str]] = (WEIGHTS, TOKENIZER, PROCESSOR)
+) -> None:
+    """FileNotFoundError when of one of the `needed` kinds no file is there, or a part of the weights is not."""
+    folder = Path(path)
+    for names in needed:
+        if not any((folder / name).is_file() for name in names):
+            raise FileNotFoundError(
+                f"{option}={str(path)!r} holds none of {', '.join(names)}; copy the whole folder, or that file of the "
+                "model it was made from"
+            )
+    for index in folder.glob("*.index.json"):
+        parts = sorted(set(json.loads(index.read_text(encoding="utf-8"))["weight_map"].values()))
+        absent = [part for part in parts if not (folder / part).is_file()]
+        if absent:
+            raise FileNotFoundError(
+                f"{option}={str(path)!r} lacks {absent[0]}, {len(absent)} of {len(parts)} parts of the weights that "
+                f"{index.name} names; copy or download them again"
+            )
+
+
+def model_type_of(path: str | Path, option: str = "policy.path") -> str | None:
     """The `model_type` in the `config.json` of a folder."""
-    return PreTrainedConfig.get_config_dict(path)[0].get("model_type")
+    return read_config(path, option).get("model_type")
 
 
-def refuse_another_family(path: str | Path, known: Collection[str]) -> None:
+def refuse_another_family(path: str | Path, known: Collection[str], option: str = "policy.path") -> None:
     """ValueError for a model of another type, which transformers would fill with random weights after a warning."""
-    kind = model_type_of(path)
+    kind = model_type_of(path, option)
     if kind not in known:
         raise ValueError(
-            f"policy.path={str(path)!r} holds a model of type {kind!r}, this policy reads {' or '.join(known)}; give "
+            f"{option}={str(path)!r} holds a model of type {kind!r}, this policy reads {' or '.join(known)}; give "
             "another folder, or the policy file of that family (configs/policy)"
         )
+    refuse_missing_files(path, option)
 
 
 def refuse_another_tokenizer(path: str | Path, tokenizer: PreTrainedTokenizerBase, vocabulary: int) -> None:

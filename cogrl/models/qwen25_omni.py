@@ -74,6 +74,8 @@ class Qwen25Omni(AudioLM):
     is the last layer of the audio tower, so `train_audio_tower: false` freezes both, with adapters or without.
     """
 
+    model_types, model_class = MODEL_TYPES, Qwen2_5OmniThinkerForConditionalGeneration
+
     def read_folder(self, path: str, dtype: torch.dtype) -> tuple[nn.Module, Any]:
         refuse_another_family(path, MODEL_TYPES)
         refuse_silent_loss(path)

@@ -27,6 +27,8 @@ class Qwen2Audio(AudioLM):
         emotion: hears a dimensional emotion of each clip besides its frames; see `cogrl.models.emotion`.
     """
 
+    model_types, model_class = MODEL_TYPES, Qwen2AudioForConditionalGeneration
+
     def __init__(self, path: str, emotion: EmotionSettings | None = None, **shared: Any) -> None:
         super().__init__(path, **shared)
         self.emotion = None if emotion is None else EmotionModule(emotion)

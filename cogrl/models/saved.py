@@ -15,12 +15,17 @@ FAMILIES: dict[str, type[AudioLM]] = {
 """By the `model_type` in their `config.json`."""
 
 
+def refuse_no_policy(path: str, option: str = "--policy") -> None:
+    """FileNotFoundError or ValueError, beginning with `option`, when `saved_policy` could not read this folder."""
+    refuse_another_family(path, FAMILIES, option)
+
+
 def saved_policy(path: str, dtype: str = "float32") -> AudioLM:
     """The policy of a folder as a stage has left it: with the emotion module where it has one. Weights are read.
 
-    Raises ValueError for a model of another family or with weights that are NaN or infinite.
+    Raises what `refuse_no_policy` does, and ValueError for weights that are NaN or infinite.
     """
-    refuse_another_family(path, FAMILIES)
+    refuse_no_policy(path)
     family = FAMILIES[model_type_of(path)]
     emotion = (EmotionSettings(),) if family is Qwen2Audio and holds_module(path) else ()
     policy = family(path, *emotion, dtype=dtype).load()

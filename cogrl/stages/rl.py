@@ -209,17 +209,18 @@ class RLStage(Stage, ABC):
     def log_update(self, metrics: PolicyMetrics) -> None:
         """What every policy-gradient objective reports about an update; the gate by route and advantage sign."""
         for name in ("entropy", "log_ratio_abs", "kl_old", "ratio_max", "bad"):
-            self.log_finite(f"policy/{name}", metrics[name][None])
+            over_a_step = {"ratio_max": "max", "bad": "sum"}.get(name, "mean")
+            self.log_finite(f"policy/{name}", metrics[name][None], over_a_step)
         self.log_finite("gate/effective_tokens", metrics["effective"][None])
         for row, route in enumerate(self.routes):
             for sign in ("pos", "neg"):
                 self.log_finite(f"gate/{route}/{sign}", metrics.of(row, sign)["gate"][None])
 
-    def log_finite(self, name: str, values: Tensor) -> None:
-        """Log the mean of the finite values; nothing when there are none."""
+    def log_finite(self, name: str, values: Tensor, over_a_step: str = "mean") -> None:
+        """Log the mean of the finite values; nothing when there are none. See `Stage.log` for micro-batches."""
         values = values[values.isfinite()]
         if len(values):
-            self.log(name, values.mean(), batch_size=len(values), on_step=True, on_epoch=False)
+            self.log(name, values.mean(), batch_size=len(values), on_step=True, on_epoch=False, reduce_fx=over_a_step)
 
 
 def refuse_broken(metrics: PolicyMetrics) -> None:

@@ -3,7 +3,7 @@
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import pytorch_lightning as pl
 import torch
@@ -18,6 +18,7 @@ from cogrl.rollout.hf import HFEngine
 from cogrl.rollout.sampling import Sampling
 from cogrl.stages.agreement import compare
 from cogrl.stages.means import Means
+from cogrl.stages.step_means import REDUCTIONS, StepMeans
 from cogrl.types import ROUTES, ClipBatch, Example, Rollouts, Route, Scores
 
 
@@ -68,6 +69,7 @@ class Stage(pl.LightningModule):
         self.policy, self.optim, self.sampling = policy, optim, sampling
         self.reward = reward or DualRouteReward(ExplicitReward(), ImplicitReward())
         self.engine, self.room, self.means = HFEngine(), Room(policy), Means()
+        self.step_means = StepMeans()
 
     @property
     def steps_per_batch(self) -> int:
@@ -113,6 +115,7 @@ class Stage(pl.LightningModule):
     def on_fit_start(self) -> None:
         self.check_agreement()
         self.check([*self.examples("train"), *self.examples("val")])
+        self.policy.train()  # loaded weights come in evaluation mode
 
     def on_validation_start(self) -> None:
         if self.trainer.state.fn == TrainerFn.VALIDATING:  # and not in the middle of a fit
@@ -130,9 +133,6 @@ class Stage(pl.LightningModule):
     def examples(self, split: str) -> Sequence[Example]:
         """The lines of a split; none where the data come from elsewhere than `AudioData`."""
         return getattr(self.trainer.datamodule, "examples", {}).get(split, [])
-
-    def on_train_start(self) -> None:
-        self.policy.train()  # loaded weights come in evaluation mode
 
     def check(self, examples: Sequence[Example], refusal: Callable[[Example], str | None] | None = None) -> None:
         """Before the first step: can the policy hear every clip whole, and has each what this stage learns from?
@@ -173,6 +173,27 @@ class Stage(pl.LightningModule):
     def transfer_batch_to_device(self, batch: ClipBatch, device: torch.device, dataloader_idx: int) -> ClipBatch:
         """Clips stay on the CPU: the policy's encoder puts what it makes of them on the device."""
         return batch
+
+    def log(
+        self,
+        name: str,
+        value: Any,
+        prog_bar: bool = False,
+        *,
+        on_step: bool | None = None,
+        on_epoch: bool | None = None,
+        reduce_fx: Any = "mean",
+        **options: Any,
+    ) -> None:
+        """As Lightning's, but what `training_step` logs for each step is of the step's micro-batches together.
+
+        `reduce_fx` says how they are put together: "mean", "max", "min" or "sum".
+        """
+        each_step = self._current_fx_name == "training_step" and on_step is not False and not on_epoch
+        if each_step and reduce_fx in REDUCTIONS and isinstance(value, (int, float, torch.Tensor)):
+            micro_batch = self.trainer.fit_loop.total_batch_idx
+            value = self.step_means.add(name, value, self.global_step, micro_batch, reduce_fx)
+        super().log(name, value, prog_bar=prog_bar, on_step=on_step, on_epoch=on_epoch, reduce_fx=reduce_fx, **options)
 
     def test_step(self, batch: ClipBatch, batch_idx: int) -> None:
         """Greedy answers on both routes, graded by the training reward: `test/<route>/<term>`."""

@@ -1,0 +1,27 @@
+"""What of a policy can be known before any data or weights are read: its folder, its files, where adapters would go."""
+
+import torch
+from torch import nn
+
+from cogrl.models.audio_lm import AudioLM
+from cogrl.models.folder import read_config, refuse_another_family
+
+
+def check_policy(policy: AudioLM) -> None:
+    """Raises what `AudioLM.load` would raise later, after the data were read.
+
+    FileNotFoundError, NotADirectoryError or ValueError for a folder without a whole model of the policy's family;
+    ValueError for adapters that have nowhere to go.
+    """
+    read_config(policy.path)
+    if policy.model_types:
+        refuse_another_family(policy.path, policy.model_types)
+    if policy.lora is not None and policy.model_class is not None:
+        policy.lora.check(without_weights(policy))
+
+
+def without_weights(policy: AudioLM) -> nn.Module:
+    """The modules of the policy's model with their names and shapes, on the device "meta"."""
+    family = policy.model_class
+    with torch.random.fork_rng(devices=[]), torch.device("meta"):
+        return family(family.config_class.from_pretrained(policy.path))
