@@ -1,7 +1,6 @@
 """The RL loop every policy-gradient stage shares: sample -> score -> credit -> update."""
 
 import warnings
-from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -10,16 +9,18 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from cogrl.lm_head import PolicyLossConfig, PolicyMetrics
+from cogrl.lm_head import PolicyMetrics
 from cogrl.models.audio_lm import AudioLM
+from cogrl.models.reference import Reference, logprobs_of
 from cogrl.objectives.advantages import group_normalised
 from cogrl.rewards.composite import Selective
 from cogrl.stages.drift import DriftWatch
+from cogrl.stages.objective import Objective
 from cogrl.stages.stage import Stage
 from cogrl.types import Clip, ClipBatch, Example, Rollouts, Route, Scores
 
 
-class RLStage(Stage, ABC):
+class RLStage(Stage):
     """Rollouts of a batch of clips, kept in a buffer and consumed by `updates_per_rollout` optimiser steps.
 
     Lightning's automatic optimisation drives it: one `training_step` is one micro-batch out of the buffer (whole
@@ -42,6 +43,8 @@ class RLStage(Stage, ABC):
     def __init__(
         self,
         policy: AudioLM,
+        objective: Objective,
+        reference: str | None = None,
         group_size: int = 8,
         routes: tuple[Route, ...] = ("A", "B"),
         updates_per_rollout: int = 2,
@@ -58,13 +61,21 @@ class RLStage(Stage, ABC):
             raise ValueError(f"updates_per_rollout={updates_per_rollout} and passes={passes} must be at least 1")
         if updates_per_rollout % passes:
             raise ValueError(f"updates_per_rollout={updates_per_rollout} is not a multiple of passes={passes}")
-        if updates_per_rollout == 1:
+        if bool(objective.kl_coef) != bool(reference):
+            raise ValueError(
+                f"objective.kl_coef={objective.kl_coef} and reference={reference!r}: a KL penalty needs a reference "
+                "(base: the policy without its adapters, or the folder of a frozen one), and without it a reference is "
+                "of no use; set both or neither"
+            )
+        if updates_per_rollout == 1 and objective.kind != "reinforce":
             warnings.warn("updates_per_rollout=1: every ratio is 1, so the gate (or clip) is inert", stacklevel=2)
         self.group_size, self.routes = group_size, tuple(routes)
         self.updates_per_rollout, self.passes = updates_per_rollout, passes
         unknown = [route for route in route_weights or {} if route not in self.routes]
         if not self.routes or unknown:
             raise ValueError(f"routes={self.routes}, route_weights={route_weights}: weights are of the routes in use")
+        objective.check_routes(self.routes)
+        self.objective, self.reference = objective, Reference(reference, policy) if reference else None
         self.route_weights = {route: 1.0 for route in self.routes} | (route_weights or {})
         self.variance_tolerance, self.resamples = variance_tolerance, resamples
         self.buffer: list[Rollouts] = []
@@ -73,9 +84,10 @@ class RLStage(Stage, ABC):
         self.tokens_a_part: float | None = None
         self.drift = DriftWatch()
 
-    @abstractmethod
-    def objective(self, rollouts: Rollouts) -> PolicyLossConfig:
-        """Which loss, with which bounds and denominator: the one thing that differs between objectives."""
+    def on_fit_start(self) -> None:
+        super().on_fit_start()
+        if self.reference:
+            self.reference.load()
 
     def refusal(self, example: Example) -> str | None:
         """Also why the reward can not grade answers to an example, where it says so."""
@@ -96,10 +108,10 @@ class RLStage(Stage, ABC):
         if batch_idx % self.steps_per_batch == 0 or not self.buffer:
             rollouts = self.sample(batch.clips, self.routes_of(batch))
             rollouts, self.scores = self.again(rollouts, self.score(rollouts))
-            self.rollouts = self.credit(rollouts, self.scores)
+            self.rollouts = self.compare(self.credit(rollouts, self.scores))
             self.buffer = self.split(self.rollouts)
             tokens = self.trainer.strategy.reduce(self.rollouts.completions.mask.sum().float(), reduce_op="mean")
-            self.tokens_a_part = tokens.item() / (self.steps_per_batch // self.passes)
+            self.tokens_a_part = tokens.item() / self.parts
             self.log_rollouts(self.rollouts, self.scores)
         part = self.buffer.pop(0)
         loss = self.update(part)
@@ -158,14 +170,27 @@ class RLStage(Stage, ABC):
         advantages = (advantages * weights).masked_fill(failed, 0.0)
         return replace(rollouts, rewards=scores.total, advantages=advantages.to(self.device))
 
+    def compare(self, rollouts: Rollouts) -> Rollouts:
+        """With the log-probabilities the objective compares the policy to: one pass each, a micro-batch at a time."""
+        temperature, groups = self.sampling.temperature, max(1, len(rollouts.clips) // self.parts)
+        if self.objective.is_cap is not None:
+            rollouts = replace(rollouts, old_logprobs=logprobs_of(self.policy, rollouts, temperature, groups))
+        if self.reference:
+            rollouts = replace(rollouts, ref_logprobs=self.reference.logprobs(rollouts, temperature, groups))
+        return rollouts
+
+    @property
+    def parts(self) -> int:
+        """Micro-batches of one pass over a rollout."""
+        return self.steps_per_batch // self.passes
+
     def split(self, rollouts: Rollouts) -> list[Rollouts]:
         """Micro-batches of whole groups in the order they will be used, freshly shuffled on each pass.
 
         They are equal in size, on every rank, so that the mean over one is the mean over all: Lightning averages over
         accumulated micro-batches and ranks.
         """
-        groups = len(rollouts.clips)
-        parts = self.steps_per_batch // self.passes
+        groups, parts = len(rollouts.clips), self.parts
         if groups % parts:
             raise ValueError(
                 f"{groups} prompts a batch can not be split into {parts} equal micro-batches (updates_per_rollout / "
@@ -176,12 +201,13 @@ class RLStage(Stage, ABC):
 
     def update(self, rollouts: Rollouts) -> Float[Tensor, ""]:
         """The loss of one micro-batch. A new idea for it can be tried here with the functions of `cogrl.objectives`."""
-        routes = torch.tensor([self.routes.index(route) for route in rollouts.row_routes], device=self.device)
-        objective = replace(self.objective(rollouts), n_routes=len(self.routes))
+        rows = rollouts.row_routes
+        routes = torch.tensor([self.routes.index(route) for route in rows]).to(self.device, non_blocking=True)
+        loss = self.objective.loss(rows, self.routes, self.sampling.max_new_tokens, self.device)
         out = self.policy.policy_loss(
-            rollouts, objective, routes, temperature=self.sampling.temperature, num_tokens=self.tokens_a_part
+            rollouts, loss, routes, temperature=self.sampling.temperature, num_tokens=self.tokens_a_part
         )
-        metrics = PolicyMetrics(out.metrics.table.cpu())  # one wait for the device
+        metrics = PolicyMetrics(out.metrics.table.cpu(), loss.kl_estimator)  # one wait for the device
         self.log_update(metrics)
         self.drift.see(metrics["log_ratio_abs"].item(), self.global_step, rollouts.policy_version)
         return out.loss
@@ -209,7 +235,7 @@ class RLStage(Stage, ABC):
                 f"none of the {int(metrics['tokens'])} tokens of this update has finite log-probabilities; "
                 "lower optim.lr or go back to an earlier checkpoint"
             )
-        for name in ("entropy", "log_ratio_abs", "kl_old", "ratio_max", "bad"):
+        for name in ("entropy", "log_ratio_abs", "kl_old", "kl", "is_weight", "ratio_max", "bad"):
             self.log_finite(f"policy/{name}", metrics[name][None])
         self.log_finite("gate/effective_tokens", metrics["effective"][None])
         for row, route in enumerate(self.routes):
