@@ -6,6 +6,7 @@ import torch
 from cogrl_kernels.linear_kl import Direction, LinearKlOutput, linear_kl
 from cogrl_kernels.linear_logprob import Impl, linear_logprob
 from cogrl_kernels.linear_policy_loss import LinearPolicyLossOutput, linear_policy_loss
+from cogrl_kernels.policy_config import Kind, KlEstimator, Reduction, reduction_of
 from cogrl_kernels.policy_loss import PolicyLossConfig, PolicyMetrics
 from cogrl_kernels.policy_metrics import merge
 from jaxtyping import Bool, Float, Int
@@ -14,13 +15,17 @@ from torch.nn.functional import pad
 
 __all__ = [
     "Direction",
+    "Kind",
+    "KlEstimator",
     "LinearPolicyLossOutput",
     "PolicyLossConfig",
     "PolicyMetrics",
+    "Reduction",
     "TokenLogprobs",
     "TokenStates",
     "merge",
     "policy_loss",
+    "reduction_of",
     "sequence_kl",
     "token_logprobs",
 ]
@@ -94,16 +99,23 @@ def policy_loss(
     bias: Float[Tensor, " v"] | None = None,
     softcap: float | None = None,
     num_tokens: int | float | None = None,
+    ref_logprobs: Float[Tensor, "b t"] | None = None,
+    rollout_logprobs: Float[Tensor, "b t"] | None = None,
     impl: Impl = "auto",
 ) -> LinearPolicyLossOutput:
     """The objective of `b` rollouts straight from the hidden states, without log-probabilities in the graph.
 
-    Arguments as in `token_logprobs`; `old_logprobs` are those of the policy that sampled, `advantages` one a rollout,
-    `routes` the row of each rollout in the telemetry. The denominator counts these `b` rollouts: Lightning averages
-    over micro-batches and ranks, which have to be of one size. Tokens differ from one to the next, so an objective that
-    averages over them takes `num_tokens`, the mean of a micro-batch. Tokens come out packed, (m,).
+    Arguments as in `token_logprobs`; `old_logprobs` are those of the policy before its first update on these rollouts,
+    `advantages` one a rollout, `routes` the row of each rollout in the telemetry. An objective with `kl_coef` needs
+    `ref_logprobs`, one with `is_cap` needs `rollout_logprobs`, those of the engine that sampled. The denominator counts
+    these `b` rollouts: Lightning averages over micro-batches and ranks, which have to be of one size. Tokens differ
+    from one to the next, so an objective that averages over them takes `num_tokens`, the mean of a micro-batch. Tokens
+    come out packed, (m,).
     """
     where = mask.flatten().nonzero().squeeze(1)
+    old, ref, rollout = (
+        None if x is None else x.flatten()[where] for x in (old_logprobs, ref_logprobs, rollout_logprobs)
+    )
     return linear_policy_loss(
         states.hidden,
         weight,
@@ -115,7 +127,9 @@ def policy_loss(
         bias=bias,
         temperature=temperature,
         softcap=softcap,
-        old_logprobs=old_logprobs.flatten()[where],
+        old_logprobs=old,
+        ref_logprobs=ref,
+        rollout_logprobs=rollout,
         routes=routes,
         num_tokens=num_tokens if objective.denominator == "token_mean" else None,
         impl=impl,

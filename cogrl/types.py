@@ -197,12 +197,17 @@ class Completions:
     mask: Bool[Tensor, "b t"]
 
 
+_BY_STAGE = ("rewards", "advantages", "old_logprobs", "ref_logprobs")
+
+
 @dataclass(frozen=True)
 class Rollouts:
     """What an engine sampled, group by group. Produced once, then read-only.
 
     `sampling_logprobs` are under the sampling distribution (its temperature included) and 0 where the mask is False.
-    `advantages` and `rewards` are filled in by the stage once the completions are scored.
+    The stage fills in `advantages` and `rewards` once the completions are scored and, where its objective asks for them
+    and at the same temperature, `old_logprobs` of the policy before its first update (None: the sampling ones are taken
+    for them) and `ref_logprobs` of the frozen reference.
     """
 
     clips: Sequence[Clip]
@@ -216,6 +221,8 @@ class Rollouts:
     policy_version: int = 0
     rewards: Float[Tensor, " b"] | None = None
     advantages: Float[Tensor, " b"] | None = None
+    old_logprobs: Float[Tensor, "b t"] | None = None
+    ref_logprobs: Float[Tensor, "b t"] | None = None
 
     def __len__(self) -> int:
         return self.completions.ids.shape[0]
@@ -242,8 +249,7 @@ class Rollouts:
             sampling_logprobs=self.sampling_logprobs[rows],
             texts=[self.texts[i] for i in rows.tolist()],
             finished=self.finished[rows],
-            rewards=None if self.rewards is None else self.rewards[rows],
-            advantages=None if self.advantages is None else self.advantages[rows],
+            **{name: value[rows] for name in _BY_STAGE if (value := getattr(self, name)) is not None},
         )
 
     def rows_of(self, index: Sequence[int]) -> Int[Tensor, " rows"]:
@@ -272,6 +278,7 @@ class Rollouts:
             sampling_logprobs=put(self.sampling_logprobs, other.sampling_logprobs),
             texts=texts,
             finished=finished,
+            **dict.fromkeys(_BY_STAGE),
         )
 
 

@@ -14,9 +14,10 @@ from cogrl.cli.digest import digest
 from cogrl.cli.main import STAGE_COMMANDS, parser_of
 from cogrl.cli.pipeline import Pipeline, Step, within
 from cogrl.cli.train import StageCLI, be_brief
+from cogrl.models.reference import BASE
 
-_INPUTS = ("path", "encoder", "train", "val", "test")
-"""Keys of a stage's `model` and `data` whose text names something it reads."""
+_INPUTS = ("path", "reference", "encoder", "train", "val", "test")
+"""Keys of a stage's `model` and `data` whose text names something it reads, other than `BASE`."""
 
 
 @dataclass(frozen=True)
@@ -115,7 +116,7 @@ def named(values: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, Path]]:
     for key, value in values.items():
         if isinstance(value, Mapping):
             yield from named(value, prefix if key == "init_args" else f"{prefix}{key}.")
-        elif key in _INPUTS and isinstance(value, str) and value:
+        elif key in _INPUTS and isinstance(value, str) and value not in ("", BASE):
             yield f"{prefix}{key}", Path(value)
 
 

@@ -112,8 +112,8 @@ class AudioLM(nn.Module, ABC):
             self.model.model.language_model.requires_grad_(False)
             self.model.lm_head.requires_grad_(False)
         if self.gradient_checkpointing:
-            named_since_5_23 = getattr(self.model, "activation_checkpointing_enable", None)
-            (named_since_5_23 or self.model.gradient_checkpointing_enable)({"use_reentrant": False})
+            new_name = getattr(self.model, "activation_checkpointing_enable", None)  # since transformers 5.23
+            (new_name or self.model.gradient_checkpointing_enable)({"use_reentrant": False})
         return self
 
     @property
@@ -260,11 +260,8 @@ class AudioLM(nn.Module, ABC):
         self, prompts: Prompts, completions: Completions, temperature: float = 1.0, group_size: int = 1
     ) -> TokenLogprobs:
         """Log-probabilities and entropies of the masked-in tokens, at the temperature they are sampled at."""
-        states = self.token_states(prompts, completions, group_size)
-        bias = self.lm_head_bias
-        return token_logprobs(
-            states, self.lm_head_weight, completions.ids, completions.mask, temperature, bias=bias, impl=self.head
-        )
+        states, head, bias = self.token_states(prompts, completions, group_size), self.lm_head_weight, self.lm_head_bias
+        return token_logprobs(states, head, completions.ids, completions.mask, temperature, bias=bias, impl=self.head)
 
     def policy_loss(
         self, rollouts: Rollouts, objective: PolicyLossConfig, routes: Int[Tensor, " b"], **settings: Any
@@ -276,10 +273,12 @@ class AudioLM(nn.Module, ABC):
             self.lm_head_weight,
             completions.ids,
             completions.mask,
-            rollouts.sampling_logprobs,
+            rollouts.sampling_logprobs if rollouts.old_logprobs is None else rollouts.old_logprobs,
             rollouts.advantages,
             objective,
             routes,
+            ref_logprobs=rollouts.ref_logprobs,
+            rollout_logprobs=None if objective.is_cap is None else rollouts.sampling_logprobs,
             bias=self.lm_head_bias,
             impl=self.head,
             **settings,

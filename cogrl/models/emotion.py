@@ -154,9 +154,13 @@ def refuse_another(held: EmotionEncoder, folder: Path, asked: EmotionEncoder, pa
             f"policy.emotion.encoder={path!r} makes embeddings of width {asked.width}, the module in {folder} takes "
             f"{held.width}; {advice}"
         )
-    theirs, ours = held.state_dict(), asked.state_dict()
-    same = theirs.keys() == ours.keys() and all(torch.equal(theirs[name], ours[name].to(theirs[name])) for name in ours)
-    if not same:
+    if not same_encoder(held, asked):
         raise ValueError(
             f"policy.emotion.encoder={path!r} is another encoder than the one {folder} was trained with; {advice}"
         )
+
+
+def same_encoder(one: EmotionEncoder, other: EmotionEncoder) -> bool:
+    """Whether both make the same embedding of a clip: weight for weight."""
+    mine, theirs = one.state_dict(), other.state_dict()
+    return mine.keys() == theirs.keys() and all(torch.equal(mine[name], theirs[name].to(mine[name])) for name in mine)

@@ -2,28 +2,13 @@
 
 from typing import Any
 
-from cogrl.lm_head import PolicyLossConfig
 from cogrl.models.audio_lm import AudioLM
+from cogrl.stages.objective import Objective
 from cogrl.stages.rl import RLStage
-from cogrl.types import Rollouts
 
 
 class Grpo(RLStage):
-    """The clipped-ratio objective on one or both routes.
+    """The clipped-ratio objective on one or both routes, or another one of its family: dapo, dr_grpo, gspo, cispo."""
 
-    Args:
-        clip_low, clip_high: the ratio is clipped to [1 - clip_low, 1 + clip_high].
-    """
-
-    def __init__(
-        self,
-        policy: AudioLM,
-        clip_low: float = 0.2,
-        clip_high: float = 0.2,
-        **shared: Any,
-    ) -> None:
-        super().__init__(policy, **shared)
-        self.bounds = PolicyLossConfig("grpo", clip_low=clip_low, clip_high=clip_high)
-
-    def objective(self, rollouts: Rollouts) -> PolicyLossConfig:
-        return self.bounds
+    def __init__(self, policy: AudioLM, objective: Objective = Objective("grpo"), **shared: Any) -> None:
+        super().__init__(policy, objective, **shared)

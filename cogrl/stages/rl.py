@@ -1,7 +1,6 @@
 """The RL loop every policy-gradient stage shares: sample -> score -> credit -> update."""
 
 import warnings
-from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -10,18 +9,20 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from cogrl.lm_head import PolicyLossConfig, PolicyMetrics, merge
+from cogrl.lm_head import PolicyMetrics, merge
 from cogrl.models.audio_lm import AudioLM
 from cogrl.models.dropout import without_dropout
+from cogrl.models.reference import Reference, logprobs_of
 from cogrl.objectives.advantages import group_normalised
 from cogrl.stages.drift import DriftWatch
 from cogrl.stages.means import Means
+from cogrl.stages.objective import Objective
 from cogrl.stages.ranks import gathered
 from cogrl.stages.stage import Stage
 from cogrl.types import Clip, ClipBatch, Example, Rollouts, Route, Scores
 
 
-class RLStage(Stage, ABC):
+class RLStage(Stage):
     """Rollouts of a batch of clips, kept in a buffer and consumed by `updates_per_rollout` optimiser steps.
 
     Lightning's automatic optimisation drives it: one `training_step` is one micro-batch out of the buffer (whole
@@ -44,6 +45,8 @@ class RLStage(Stage, ABC):
     def __init__(
         self,
         policy: AudioLM,
+        objective: Objective,
+        reference: str | None = None,
         group_size: int = 8,
         routes: tuple[Route, ...] = ("A", "B"),
         updates_per_rollout: int = 2,
@@ -60,13 +63,21 @@ class RLStage(Stage, ABC):
             raise ValueError(f"updates_per_rollout={updates_per_rollout} and passes={passes} must be at least 1")
         if updates_per_rollout % passes:
             raise ValueError(f"updates_per_rollout={updates_per_rollout} is not a multiple of passes={passes}")
-        if updates_per_rollout == 1:
+        if bool(objective.kl_coef) != bool(reference):
+            raise ValueError(
+                f"objective.kl_coef={objective.kl_coef} and reference={reference!r}: a KL penalty needs a reference "
+                "(base: the policy without its adapters, or the folder of a frozen one), and without it a reference is "
+                "of no use; set both or neither"
+            )
+        if updates_per_rollout == 1 and objective.kind != "reinforce":
             warnings.warn("updates_per_rollout=1: every ratio is 1, so the gate (or clip) is inert", stacklevel=2)
         self.group_size, self.routes = group_size, tuple(routes)
         self.updates_per_rollout, self.passes = updates_per_rollout, passes
         unknown = [route for route in route_weights or {} if route not in self.routes]
         if not self.routes or unknown:
             raise ValueError(f"routes={self.routes}, route_weights={route_weights}: weights are of the routes in use")
+        objective.check_routes(self.routes)
+        self.objective, self.reference = objective, Reference(reference, policy) if reference else None
         self.route_weights = {route: 1.0 for route in self.routes} | (route_weights or {})
         self.variance_tolerance, self.resamples = variance_tolerance, resamples
         self.buffer: list[Rollouts] = []
@@ -75,9 +86,10 @@ class RLStage(Stage, ABC):
         self.tokens_a_part: float | None = None
         self.drift = DriftWatch()
 
-    @abstractmethod
-    def objective(self, rollouts: Rollouts) -> PolicyLossConfig:
-        """Which loss, with which bounds and denominator: the one thing that differs between objectives."""
+    def on_fit_start(self) -> None:
+        super().on_fit_start()
+        if self.reference:
+            self.reference.load()
 
     def refusal(self, example: Example) -> str | None:
         """Also why the reward can not grade answers to an example, where it says so."""
@@ -99,7 +111,7 @@ class RLStage(Stage, ABC):
         if batch_idx % self.steps_per_batch == 0 or not self.buffer:
             rollouts = self.sample(batch.clips, self.routes_of(batch))
             rollouts, self.scores = self.again(rollouts, self.score(rollouts))
-            self.rollouts = self.credit(rollouts, self.scores)
+            self.rollouts = self.compare(self.credit(rollouts, self.scores))
             self.buffer = self.split(self.rollouts)
             tokens = self.trainer.strategy.reduce(self.rollouts.completions.mask.sum().float(), reduce_op="mean")
             self.tokens_a_part = tokens.item() / self.parts_per_batch
@@ -161,6 +173,15 @@ class RLStage(Stage, ABC):
         advantages = (advantages * weights).masked_fill(failed, 0.0)
         return replace(rollouts, rewards=scores.total, advantages=advantages.to(self.device))
 
+    def compare(self, rollouts: Rollouts) -> Rollouts:
+        """With the log-probabilities the objective compares the policy to: one pass each, a micro-batch at a time."""
+        temperature, groups = self.sampling.temperature, max(1, len(rollouts.clips) // self.parts_per_batch)
+        if self.objective.is_cap is not None:
+            rollouts = replace(rollouts, old_logprobs=logprobs_of(self.policy, rollouts, temperature, groups))
+        if self.reference:
+            rollouts = replace(rollouts, ref_logprobs=self.reference.logprobs(rollouts, temperature, groups))
+        return rollouts
+
     def split(self, rollouts: Rollouts) -> list[Rollouts]:
         """Micro-batches of whole groups in the order they will be used, freshly shuffled on each pass.
 
@@ -178,15 +199,16 @@ class RLStage(Stage, ABC):
 
     def update(self, rollouts: Rollouts) -> Float[Tensor, ""]:
         """The loss of one micro-batch. A new idea for it can be tried here with the functions of `cogrl.objectives`."""
-        routes = torch.tensor([self.routes.index(route) for route in rollouts.row_routes], device=self.device)
-        objective = replace(self.objective(rollouts), n_routes=len(self.routes))
+        rows = rollouts.row_routes
+        routes = torch.tensor([self.routes.index(route) for route in rows]).to(self.device, non_blocking=True)
+        loss = self.objective.loss(rows, self.routes, self.sampling.max_new_tokens, self.device)
         out = self.policy.policy_loss(
-            rollouts, objective, routes, temperature=self.sampling.temperature, num_tokens=self.tokens_a_part
+            rollouts, loss, routes, temperature=self.sampling.temperature, num_tokens=self.tokens_a_part
         )
         tables = gathered(out.metrics.table.cpu())  # of all ranks; one wait for the device
         for table in tables:
-            refuse_broken(PolicyMetrics(table))  # on every rank, whosever it is
-        metrics = PolicyMetrics(merge(*tables))
+            refuse_broken(PolicyMetrics(table, loss.kl_estimator))  # on every rank, whosever it is
+        metrics = PolicyMetrics(merge(*tables), loss.kl_estimator)
         self.log_update(metrics)
         self.drift.see(metrics["log_ratio_abs"].item(), self.global_step, rollouts.policy_version)
         return out.loss
@@ -208,7 +230,7 @@ class RLStage(Stage, ABC):
 
     def log_update(self, metrics: PolicyMetrics) -> None:
         """What every policy-gradient objective reports about an update; the gate by route and advantage sign."""
-        for name in ("entropy", "log_ratio_abs", "kl_old", "ratio_max", "bad"):
+        for name in ("entropy", "log_ratio_abs", "kl_old", "kl", "is_weight", "ratio_max", "bad"):
             over_a_step = {"ratio_max": "max", "bad": "sum"}.get(name, "mean")
             self.log_finite(f"policy/{name}", metrics[name][None], over_a_step)
         self.log_finite("gate/effective_tokens", metrics["effective"][None])

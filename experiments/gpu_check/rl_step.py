@@ -190,7 +190,7 @@ def measure(dry_run: bool) -> dict:
             gradient_checkpointing=not dry_run,
         ).load()
     stage = DrSapo(
-        policy, group_size=sizes.group, sampling=Sampling(max_new_tokens=sizes.tokens), reward=Noise(), tau_pos=1.0
+        policy, group_size=sizes.group, sampling=Sampling(max_new_tokens=sizes.tokens), reward=Noise()
     )
     turns, steps = Turns(not dry_run), stage.updates_per_rollout * len(VARIANTS) * (1 + sizes.pairs)
     pl.Trainer(

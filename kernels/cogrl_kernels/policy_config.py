@@ -2,18 +2,21 @@
 
 import math
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, get_args
 
 from torch import Tensor
 
 Temperature = float | Tensor
+Kind = Literal["sapo", "grpo", "dapo", "dr_grpo", "gspo", "cispo", "reinforce"]
+Reduction = Literal["sequence_mean", "token_mean", "fixed_length"]
+KlEstimator = Literal["k1", "k2", "k3"]
 
 
 @dataclass(frozen=True)
 class KindDefaults:
     """What a kind uses and the values of its paper; None = the kind has no such setting."""
 
-    reduction: Literal["sequence_mean", "token_mean", "fixed_length"]
+    reduction: Reduction
     clip_low: float | None = None
     clip_high: float | None = None
     taus: tuple[float, float] | None = None
@@ -31,11 +34,12 @@ DEFAULTS = {
 }
 """SAPO arXiv 2511.20347, GRPO 2402.03300, DAPO 2503.14476, Dr. GRPO 2503.20783, GSPO 2507.18071, CISPO 2506.13585."""
 
-CHOICES = {
-    "kind": tuple(DEFAULTS),
-    "reduction": ("sequence_mean", "token_mean", "fixed_length"),
-    "kl_estimator": ("k1", "k2", "k3"),
-}
+CHOICES = {"kind": get_args(Kind), "reduction": get_args(Reduction), "kl_estimator": get_args(KlEstimator)}
+
+
+def reduction_of(kind: Kind, reduction: Reduction | None = None) -> Reduction:
+    """The one asked for, else that of the paper of `kind`."""
+    return DEFAULTS[kind].reduction if reduction is None else reduction
 
 
 @dataclass(frozen=True)
@@ -52,14 +56,14 @@ class PolicyLossConfig:
     Raises ValueError on values out of range and on settings that the kind does not use.
     """
 
-    kind: Literal["sapo", "grpo", "dapo", "dr_grpo", "gspo", "cispo", "reinforce"] = "sapo"
-    reduction: Literal["sequence_mean", "token_mean", "fixed_length"] | None = None
+    kind: Kind = "sapo"
+    reduction: Reduction | None = None
     tau_pos: Temperature | None = None
     tau_neg: Temperature | None = None
     clip_low: float | None = None
     clip_high: float | None = None
     kl_coef: float = 0.0
-    kl_estimator: Literal["k1", "k2", "k3"] = "k3"
+    kl_estimator: KlEstimator = "k3"
     entropy_coef: float = 0.0
     is_cap: float | None = None
     length: int | None = None
@@ -95,8 +99,8 @@ class PolicyLossConfig:
             raise ValueError(f"n_routes={self.n_routes} must be at least 1")
 
     @property
-    def denominator(self) -> str:
-        return DEFAULTS[self.kind].reduction if self.reduction is None else self.reduction
+    def denominator(self) -> Reduction:
+        return reduction_of(self.kind, self.reduction)
 
     @property
     def clips(self) -> tuple[float | None, float | None]:

@@ -31,6 +31,15 @@ def later(ctx, hidden, weight, bias, labels, temperature, chunk_size, softcap, l
     return linear_logprob.all_logits(hidden / temperature, weight, labels, softcap)
 
 
+def latest(
+    ctx, hidden, weight, bias, targets, temperature, chunk_size, final_logit_softcapping=None, logit_scale=1.0,
+    outputs=("entropy", "is_top1"), surprise="harmless",
+):  # fmt: skip
+    assert outputs == ("entropy",) and surprise == "harmless"
+    found = linear_logprob.all_logits(hidden / temperature, weight, targets, final_logit_softcapping)
+    return *found, None, None, None
+
+
 def unknown(ctx, hidden, weight, targets, temperature, chunk_size, surprise):
     raise AssertionError("not to be called")
 
@@ -45,7 +54,7 @@ def with_trl(monkeypatch):
     return install
 
 
-@pytest.mark.parametrize("forward", [first, later])
+@pytest.mark.parametrize("forward", [first, later, latest])
 def test_trl_is_called_with_the_arguments_its_version_has(with_trl, setting, forward):
     with_trl(forward)
     problem = linear_logprob.problem(setting())
@@ -60,6 +69,17 @@ def test_trl_with_arguments_nobody_knows_here_is_refused(with_trl, setting):
     with_trl(first)
     with pytest.raises(NotImplementedError, match="no softcap"):
         trl.logprob(setting(head=Head(24, 301, 30.0)))
+
+
+@pytest.mark.parametrize("softcap", [None, 30.0])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16])
+def test_trl_itself_agrees_with_float64(setting, softcap, dtype):
+    pytest.importorskip("trl", reason="TRL is not a dependency; pip install trl to compare with it")
+    problem = linear_logprob.problem(setting(head=Head(24, 301, softcap), dtype=dtype))
+    provider = linear_logprob.operation().providers["trl"]
+    found = check.errors(provider.open(problem.setting), problem, linear_logprob.true(problem))
+    assert {"objective", "logprobs", "entropy", "grad hidden", "grad weight"} <= set(found)
+    assert check.wrong(found, check.bound(problem, exact=dtype == torch.float32)) is None
 
 
 @pytest.mark.skipif(not hasattr(torch.nn.functional, "linear_cross_entropy"), reason="came with torch 2.13")

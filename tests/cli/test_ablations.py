@@ -82,15 +82,15 @@ def test_grpo_differs_from_dr_sapo_in_nothing_but_the_objective():
     grpo, dr_sapo = (yaml.safe_load((ROOT / f"configs/stage/{name}.yaml").read_text()) for name in ("grpo", "dr_sapo"))
     for stage in (grpo, dr_sapo):
         del stage["run_dir"], stage["model"]["class_path"]
-    assert (grpo["model"]["init_args"].pop("clip_low"), grpo["model"]["init_args"].pop("clip_high")) == (0.2, 0.2)
+    assert grpo["model"]["init_args"].pop("objective") == {"kind": "grpo"}
     assert grpo == dr_sapo
 
 
 def test_the_full_chain_has_the_default_temperatures_and_the_sweep_changes_only_them():
     assert not [key for key in options(read_pipeline(BASE), "dr_sapo") if "tau" in key]
     assert "tau" not in (ROOT / "configs/stage/dr_sapo.yaml").read_text()
-    assert changed("tau_5_6", "dr_sapo") == {"model.tau_pos": "5.0", "model.tau_neg": "6.0"}
-    assert changed("tau_10_12", "dr_sapo") == {"model.tau_pos": "10.0", "model.tau_neg": "12.0"}
+    assert changed("tau_5_6", "dr_sapo") == {"model.objective.tau_pos": "5.0", "model.objective.tau_neg": "6.0"}
+    assert changed("tau_10_12", "dr_sapo") == {"model.objective.tau_pos": "10.0", "model.objective.tau_neg": "12.0"}
 
 
 def test_one_route_practises_route_a_alone():

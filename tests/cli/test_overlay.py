@@ -25,7 +25,7 @@ steps:
     fit:
       config: [stage.yaml, policy.yaml]
       overrides:
-        model.tau_pos: 1.0
+        model.objective.tau_pos: 1.0
         model.policy.emotion: {encoder: ears, train: false}
         data.train: ${vars.corpus}/sft.jsonl
   - name: second
@@ -81,10 +81,11 @@ def test_a_value_is_filled_in_after_merging(base):
 
 
 def test_overrides_are_merged_a_dotted_key_being_one_key(base):
-    overlay = "steps: {first: {fit: {overrides: {model.tau_pos: 5.0, model.tau_neg: 6.0}}}}"
+    overlay = "steps: {first: {fit: {overrides: {model.objective.tau_pos: 5.0, model.objective.tau_neg: 6.0}}}}"
     found = args(read(base, overlay), "first")
-    assert {"--model.tau_pos=5.0", "--model.tau_neg=6.0", "--data.train=lime/sft.jsonl"} <= set(found)
-    assert not any(word.startswith("--model={") or word == "--model.tau_pos=1.0" for word in found)
+    taus = {"--model.objective.tau_pos=5.0", "--model.objective.tau_neg=6.0"}
+    assert taus | {"--data.train=lime/sft.jsonl"} <= set(found)
+    assert not any(word.startswith("--model={") or word == "--model.objective.tau_pos=1.0" for word in found)
 
 
 def test_mappings_inside_overrides_are_merged_too(base):

@@ -1,10 +1,13 @@
 """What a stage's update computes is the objective of `cogrl.objectives`, kernels on or off."""
 
-from dataclasses import replace
+from dataclasses import fields, replace
+from typing import get_args
 
 import pytest
 import torch
+from policy_oracle import truth
 
+from cogrl.lm_head import Kind, PolicyLossConfig
 from cogrl.models.qwen2_audio import Qwen2Audio
 from cogrl.objectives.grpo import grpo
 from cogrl.objectives.reduce import sequence_mean
@@ -12,6 +15,7 @@ from cogrl.objectives.sapo import sapo
 from cogrl.rollout.hf import HFEngine
 from cogrl.rollout.sampling import Sampling
 from cogrl.stages import DrSapo, Grpo
+from cogrl.stages.objective import Objective
 
 SAMPLING = Sampling(temperature=0.8, max_new_tokens=9)
 STAGES = {
@@ -38,7 +42,7 @@ def gradients(policy):
 def test_an_update_has_the_loss_and_gradient_of_the_written_objective(tiny_policy_dir, rollouts, name, switches):
     kind, settings, objective = STAGES[name]
     policy = Qwen2Audio(str(tiny_policy_dir), **switches).load()
-    stage = kind(policy, sampling=SAMPLING, group_size=3, **settings)
+    stage = kind(policy, Objective(name, **settings), sampling=SAMPLING, group_size=3)
     stage.log_update = lambda metrics: None
     loss = stage.update(rollouts)
     loss.backward()
@@ -57,10 +61,8 @@ def test_an_update_has_the_loss_and_gradient_of_the_written_objective(tiny_polic
 
 def test_without_settings_the_temperatures_are_sapos_and_the_routes_weigh_the_same(policy, rollouts):
     stage = DrSapo(policy)
-    config = stage.objective(rollouts)
-    assert (
-        config.kind == "sapo" and (config.tau_pos == 1.0).all() and torch.allclose(config.tau_neg, torch.tensor(1.05))
-    )
+    loss = stage.objective.loss(rollouts.row_routes, stage.routes, limit=9)
+    assert loss.kind == "sapo" and loss.taus == (1.0, 1.05)
     assert (stage.group_size, stage.updates_per_rollout, stage.passes) == (8, 2, 1)
     assert stage.routes == ("A", "B") and stage.route_weights == {"A": 1.0, "B": 1.0}
 
@@ -78,7 +80,7 @@ def test_telemetry_tells_routes_and_signs_apart(policy, rollouts):
     routes = torch.tensor([route == "A" for route in rollouts.row_routes])
     advantages = torch.where(routes, 1.0, -1.0)  # A is only praised, B only blamed
     far = rollouts.sampling_logprobs - 2.0 * routes[:, None]  # and only A has drifted
-    stage = DrSapo(policy, sampling=SAMPLING, group_size=3, tau_pos=10.0, tau_neg=0.1)
+    stage = DrSapo(policy, Objective("sapo", tau_pos=10.0, tau_neg=0.1), sampling=SAMPLING, group_size=3)
     seen = []
     stage.log_update = seen.append
     stage.update(replace(rollouts, advantages=advantages, sampling_logprobs=far))
@@ -96,7 +98,44 @@ def test_an_update_without_a_single_finite_log_probability_is_refused(policy, ro
         stage.update(rollouts)
 
 
-@pytest.mark.parametrize(("kind", "bad"), [(DrSapo, {"tau_pos": 0.0}), (Grpo, {"clip_low": 1.5})])
-def test_settings_out_of_range_are_refused_before_anything_is_loaded(tiny_policy_dir, kind, bad):
-    with pytest.raises(ValueError, match=next(iter(bad))):
-        kind(Qwen2Audio(str(tiny_policy_dir)), **bad)
+def test_a_stage_reaches_every_setting_of_the_loss():
+    ours, theirs = ({field.name: field for field in fields(kind)} for kind in (Objective, PolicyLossConfig))
+    assert ours.keys() == theirs.keys() - {"n_routes"}
+    assert all(ours[name].default == theirs[name].default for name in ours if name != "kind")
+
+
+@pytest.mark.parametrize("settings", [{}, {"reduction": "token_mean"}, {"reduction": "fixed_length", "length": 7}])
+@pytest.mark.parametrize("kind", get_args(Kind))
+def test_every_kind_and_denominator_is_the_written_loss(policy, rollouts, kind, settings):
+    objective = Objective(kind, kl_coef=0.3, entropy_coef=0.02, is_cap=1.3, **settings)
+    stage = Grpo(policy, objective, reference="elsewhere", sampling=SAMPLING, group_size=3)
+    stage.log_update = lambda metrics: None
+    mask, g = rollouts.completions.mask, torch.Generator().manual_seed(5)
+    old, ref = (rollouts.sampling_logprobs + 0.3 * torch.randn(mask.shape, generator=g) * mask for _ in range(2))
+    loss = stage.update(replace(rollouts, old_logprobs=old, ref_logprobs=ref))
+    scored = policy.token_logprobs(rollouts.prompts, rollouts.completions, SAMPLING.temperature, 3)
+    call = {"logprobs": scored.logprobs.detach(), "entropy": scored.entropy.detach(), "old_logprobs": old}
+    call |= {"ref_logprobs": ref, "rollout_logprobs": rollouts.sampling_logprobs}
+    call = {name: x[mask] for name, x in call.items()}
+    call |= {"advantages": rollouts.advantages, "cu_seqlens": torch.tensor([0, *mask.sum(1).cumsum(0)])}
+    expected = truth(call, objective.loss(rollouts.row_routes, stage.routes, limit=SAMPLING.max_new_tokens))
+    assert loss.item() == pytest.approx(expected.loss, rel=1e-4, abs=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"kind": "sapo", "tau_pos": 0.0}, "tau_pos=0.0 must be positive"),
+        ({"kind": "sapo", "tau_neg": {"A": 1.0, "B": -1.0}}, "tau_neg=-1.0 must be positive"),
+        ({"kind": "grpo", "clip_low": 1.5}, "clip_low=1.5"),
+        ({"kind": "cispo", "clip_low": 0.1}, "clip_low=0.1 has no meaning for kind='cispo'"),
+        ({"kind": "reinforce", "tau_pos": {"A": 1.0}}, "tau_pos=1.0 has no meaning for kind='reinforce'"),
+        ({"kind": "dr_grpo", "length": 0}, "length=0"),
+        ({"kind": "grpo", "length": 9}, "length=9 has no meaning"),
+        ({"kind": "grpo", "is_cap": 0.0}, "is_cap=0.0 must be positive"),
+        ({"kind": "grpo", "kl_coef": -0.1}, "kl_coef=-0.1 would push"),
+    ],
+)
+def test_settings_out_of_range_or_without_use_are_refused_before_anything_is_loaded(settings, message):
+    with pytest.raises(ValueError, match=message):
+        Objective(**settings)

@@ -8,11 +8,11 @@ import pytorch_lightning as pl
 import torch
 from torch.utils.data import DataLoader
 
-from cogrl.lm_head import PolicyLossConfig
 from cogrl.models.lora import Lora
 from cogrl.models.qwen2_audio import Qwen2Audio
 from cogrl.rollout.sampling import Sampling
 from cogrl.stages import DrSapo, Grpo
+from cogrl.stages.objective import Objective
 from cogrl.stages.stage import Optim
 from cogrl.types import ClipBatch, Scores
 
@@ -269,27 +269,24 @@ def test_variance_below_the_tolerance_is_no_signal(policy, clips):
 
 
 def test_each_route_can_have_its_own_temperatures(policy, clips):
-    stage = stage_of(DrSapo, policy, CountsTokens(), tau_pos={"A": 1.0, "B": 10.0}, tau_neg=1.05)
+    objective = Objective("sapo", tau_pos={"A": 1.0, "B": 10.0}, tau_neg=1.05)
+    stage = stage_of(DrSapo, policy, CountsTokens(), objective=objective)
     fit(stage, clips, steps=1)
-    config = stage.objective(stage.rollouts)
-    assert config.tau_pos.tolist() == [1.0] * 4 + [10.0] * 4 + [1.0] * 4 + [10.0] * 4
-    assert torch.equal(config.tau_neg, torch.full((16,), 1.05))
+    loss = objective.loss(stage.rollouts.row_routes, stage.routes, limit=6)
+    assert loss.tau_pos.tolist() == [1.0] * 4 + [10.0] * 4 + [1.0] * 4 + [10.0] * 4
+    assert loss.tau_neg == 1.05 and loss.n_routes == 2
 
 
 @pytest.mark.parametrize("bad", [{"A": 1.0}, {"A": 1.0, "B": -1.0}, 0.0])
 def test_temperatures_that_miss_a_route_or_are_not_positive_are_refused(policy, bad):
     with pytest.raises(ValueError, match="tau_pos"):
-        stage_of(DrSapo, policy, Constant(), tau_pos=bad)
-
-
-class Dapo(DrSapo):
-    def objective(self, rollouts):
-        return PolicyLossConfig("dapo")
+        stage_of(DrSapo, policy, Constant(), objective=Objective("sapo", tau_pos=bad))
 
 
 def test_a_mean_over_tokens_counts_those_of_the_whole_rollout(policy, clips, monkeypatch):
     """Micro-batches of short and of long completions: dividing each by its own count would weigh short ones more."""
-    stage = stage_of(Dapo, policy, CountsTokens(), updates_per_rollout=1, optim=Optim(lr=0.0))
+    dapo = Objective("dapo")
+    stage = stage_of(Grpo, policy, CountsTokens(), objective=dapo, updates_per_rollout=1, optim=Optim(lr=0.0))
     counts, policy_loss = [], policy.policy_loss
     monkeypatch.setattr(
         policy,

@@ -8,7 +8,10 @@ CHUNK = 8192
 
 
 def logprob(setting: Setting) -> Call:
-    """Raises NotImplementedError when this version of TRL takes arguments unknown here."""
+    """Raises NotImplementedError when this version of TRL must be given arguments unknown here.
+
+    Unknown ones that TRL has a default for keep it.
+    """
     from trl.trainer.utils import _ChunkedLogProbFunction as function
 
     known = {
@@ -18,6 +21,7 @@ def logprob(setting: Setting) -> Call:
         "softcap": setting.head.softcap,
         "final_logit_softcapping": setting.head.softcap,
         "logit_scale": 1.0,
+        "outputs": ("entropy",),
     }
     tensors = {
         "last_hidden": "hidden",
@@ -26,7 +30,9 @@ def logprob(setting: Setting) -> Call:
         "targets": "targets",
         "labels": "targets",
     }
-    names = list(inspect.signature(function.forward).parameters)[1:]
+    arguments = list(inspect.signature(function.forward).parameters.values())[1:]
+    known |= {a.name: a.default for a in arguments if a.name not in known and a.default is not a.empty}
+    names = [a.name for a in arguments]
     strange = [name for name in names if name not in known and name not in tensors]
     if strange:
         raise NotImplementedError(f"this version of TRL has arguments unknown here: {', '.join(strange)}")

@@ -1,0 +1,77 @@
+"""`model.objective` and `model.reference` from YAML and from flags: each run makes a step, each mistake is named."""
+
+import math
+
+import pytest
+import torch
+from mlflow import MlflowClient
+from test_configs import printed
+from test_dry_run import changed, paper  # noqa: F401
+from test_errors import complaint
+
+from cogrl.cli.main import main
+from cogrl.models.qwen2_audio import Qwen2Audio
+
+
+def metrics(workdir):
+    (run,) = MlflowClient(f"sqlite:///{workdir}/mlflow.db").search_runs(["1"])
+    assert run.info.status == "FINISHED"
+    return run.data.metrics
+
+
+def test_a_kl_coefficient_on_the_command_line_trains_towards_a_frozen_folder(command, workdir, tiny_policy_dir):
+    frozen = Qwen2Audio(str(tiny_policy_dir)).load()
+    torch.manual_seed(0)
+    with torch.no_grad():
+        for parameter in frozen.parameters():
+            parameter.add_(0.1 * torch.randn_like(parameter))
+    frozen.save(workdir / "frozen")
+    assert main(command("fit", "--model.objective.kl_coef", "0.04", "--model.reference=frozen", stage="grpo")) == 0
+    found = metrics(workdir)
+    assert found["policy/kl"] > 0.01 and found["train/loss"] > 1e-4
+    assert "policy/is_weight" not in found
+
+
+def test_a_kl_penalty_and_truncated_weights_from_a_file_with_the_base_as_reference(command, workdir):
+    pytest.importorskip("peft", reason="adapters need the extra cogrl[lora]")
+    (workdir / "mine.yaml").write_text(
+        "model: {init_args: {objective: {kind: cispo, kl_coef: 0.04, is_cap: 2.0, entropy_coef: 0.001}, "
+        "reference: base, policy: {init_args: {lora: {rank: 2}, train_audio_tower: false}}}}"
+    )
+    assert main(command("fit", "--config", "mine.yaml", stage="grpo")) == 0
+    found = metrics(workdir)
+    assert math.isfinite(found["policy/kl"]) and found["policy/is_weight"] == pytest.approx(1.0, abs=1e-3)
+
+
+def test_a_file_changes_single_settings_of_the_stages_objective(command, workdir):
+    (workdir / "mine.yaml").write_text("model: {init_args: {objective: {tau_pos: {A: 5.0, B: 10.0}}}}")
+    found = printed(command("fit", "--config", "mine.yaml", "--model.objective.tau_neg=12", stage="dr_sapo"))
+    objective = found["model"]["init_args"]["objective"]
+    assert (objective["kind"], objective["tau_pos"], objective["tau_neg"]) == ("sapo", {"A": 5.0, "B": 10.0}, 12.0)
+    other = printed(command("fit", "--model.objective.kind=gspo", stage="grpo"))["model"]["init_args"]["objective"]
+    assert (other["kind"], other["clip_low"], other["clip_high"]) == ("gspo", None, None)  # those of its paper
+
+
+@pytest.mark.parametrize(
+    ("flags", "expected"),
+    [
+        (["--model.objective.kl_cof=0.04"], "unknown key 'model.objective.kl_cof'; did you mean 'kl_coef'?"),
+        (["--model.objective.kind=gppo"], "model.objective.kind: 'gppo' is not of type"),
+        (["--model.objective.tau_pos=3"], "tau_pos=3.0 has no meaning for kind='grpo'; leave it out"),
+        (["--model.objective.kl_coef=0.04", "--data.train=nowhere.jsonl"], "a KL penalty needs a reference"),
+        (["--model.reference=base", "--data.train=nowhere.jsonl"], "without it a reference is of no use"),
+        (["--model.objective.kl_coef=0.04", "--model.reference=base"], "this one has none: train adapters"),
+        (["--model.objective.kl_coef=0.04", "--model.reference=gone"], "reference='gone' holds no config.json"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_a_wrong_objective_is_refused_with_what_to_do(command, workdir, capsys, flags, expected):
+    assert expected in complaint(command("fit", *flags, stage="grpo"), capsys)
+
+
+def test_a_dry_run_looks_for_the_reference(paper, workdir):  # noqa: F811
+    penalised = {"model.objective.kl_coef": 0.04}
+    status, out, err = paper(file=changed(workdir, "dr_sapo", **penalised, **{"model.reference": "runs/gone"}))
+    assert status == 2 and "model.reference: runs/gone does not exist" in err
+    _, out, err = paper(file=changed(workdir, "dr_sapo", **penalised, **{"model.reference": "base"}))
+    assert "model.reference" not in out + err
