@@ -2,6 +2,7 @@
 
 from cogrl.models import qwen2_audio, qwen25_omni
 from cogrl.models.audio_lm import AudioLM
+from cogrl.models.audio_window import AudioWindow, read_window
 from cogrl.models.emotion import EmotionSettings, holds_module
 from cogrl.models.folder import model_type_of, refuse_another_family
 from cogrl.models.qwen2_audio import Qwen2Audio
@@ -24,3 +25,9 @@ def saved_policy(path: str, dtype: str = "float32") -> AudioLM:
     if family is Qwen2Audio and holds_module(path):
         return Qwen2Audio(path, EmotionSettings(), dtype=dtype).load()
     return family(path, dtype=dtype).load()
+
+
+def saved_window(path: str) -> AudioWindow:
+    """What audio the policy of a folder hears; no weights are read. Raises what `saved_policy` raises."""
+    refuse_another_family(path, FAMILIES)
+    return read_window(path)
