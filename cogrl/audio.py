@@ -1,27 +1,38 @@
 """Audio files and waveforms: loading, checking, writing; the only conversion between seconds and samples.
 
-What a model hears is what its manifest names: a file that is missing, empty, damaged, cut, too long, stereo or at
-another sampling rate is refused, never repaired in silence. `load_audio(convert=True)` is the explicit way in for
-foreign files: it mixes channels down and resamples.
+What a model hears is what its manifest names: a file that is missing, empty, damaged, cut, too long, silent, off the
+scale, stereo or at another sampling rate is refused, never repaired in silence. `load_audio(convert=True)` is the
+explicit way in for foreign files: it mixes channels down and resamples. Every file is opened here, and by its content:
+neither its name nor its header is believed (see `cogrl.containers`).
 """
 
+import functools
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import soundfile
 import soxr
 
+from cogrl.containers.opened import check_last_sample, decoded, ffmpeg_line, label_of, opened
 from cogrl.types import Waveform
 
 SHORTEST_S = 0.02
-_CONVERT = "convert it first, e.g.: ffmpeg -i IN -ac 1 -ar {rate} OUT.flac"
+LOUDEST = 4.0
+"""The highest peak of a float file, 12 dB over full scale: mixes, lossy decoders and resampling overshoot by less.
+Integers that were saved as floats lie far beyond, but for those that would be next to silent."""
+_STEP = 2.0**-15
+"""One step of 16 bits."""
+_CANCELLED = 0.01
+"""Channels cancel each other out when their mix has less than this share (-40 dB) of the level of the loudest."""
+SilentClips = Literal["refuse", "keep"]
 
 
 @dataclass(frozen=True)
 class AudioInfo:
-    """The header of an audio file."""
+    """Length and form of an audio file. `frames` are those that are there, whatever the header says."""
 
     frames: int
     sampling_rate: int
@@ -43,16 +54,35 @@ def to_seconds(samples: int, sampling_rate: int) -> float:
 
 
 def audio_info(path: Path, name: str = "") -> AudioInfo:
-    """The header of `path`. Raises FileNotFoundError or ValueError, naming `name` (a sample id or file:line)."""
-    label = _label(path, name)
-    if not path.is_file():
-        raise FileNotFoundError(f"{label}: no such audio file; rebuild the corpus or correct the manifest")
+    """The true length and the form of `path`; only its last sample is decoded.
+
+    Raises FileNotFoundError, another OSError or ValueError, naming `name` (a sample id or file:line), for a file that
+    is missing, can not be read, is no audio, or is cut.
+    """
     try:
-        header = soundfile.info(path)
-    except soundfile.LibsndfileError as error:
-        size = path.stat().st_size
-        raise ValueError(f"{label}: cannot be decoded ({size} bytes; {error}); replace the file or drop it") from error
-    return AudioInfo(header.frames, header.samplerate, header.channels)
+        return _info(Path(path), file_stamp(path))
+    except (OSError, ValueError) as error:
+        raise type(error)(f"{name}: {error}" if name else str(error)) from error
+
+
+@functools.lru_cache(maxsize=100_000)
+def _info(path: Path, stamp: tuple[int, int] | None) -> AudioInfo:
+    """A file is looked at again only when its size or time stamp changes."""
+    label = label_of(path)
+    with opened(path, label) as sound:
+        info = AudioInfo(sound.frames, sound.samplerate, sound.channels)
+        if sound.format == "FLAC" and info.frames:  # its number of samples tells nothing of the last frame's end
+            check_last_sample(sound, label)
+    return info
+
+
+def file_stamp(path: Path) -> tuple[int, int] | None:
+    """Size in bytes and time of the last change in ns; None for what can not be looked at."""
+    try:
+        status = os.stat(path)
+    except (OSError, ValueError):
+        return None
+    return status.st_size, status.st_mtime_ns
 
 
 def load_audio(
@@ -62,43 +92,62 @@ def load_audio(
     expected_s: float | None = None,
     name: str = "",
     convert: bool = False,
+    silent_clips: SilentClips = "refuse",
 ) -> Waveform:
     """Mono float32 samples at `sampling_rate`, from any format libsndfile reads.
 
     `convert=True` mixes channels down (mean) and resamples (soxr, high quality); by default such files are refused.
-    Raises FileNotFoundError for a missing file, and ValueError, naming path, `name` and a remedy, for a file that is
-    empty, undecodable, shorter than 20 ms or longer than `max_s` (never cut), that holds NaN or infinity, or whose
-    duration differs from `expected_s` by more than 5 % + 20 ms (a truncated file).
+    Raises FileNotFoundError for a missing file, another OSError for one that can not be read, and ValueError, naming
+    path, `name` and a remedy, for a file that is empty, undecodable, cut (fewer samples than its header promises),
+    shorter than 20 ms or longer than `max_s` (never cut), that holds NaN, infinity or peaks beyond `LOUDEST`, whose
+    duration differs from `expected_s` by more than 5 % + 20 ms, or that is silent, by itself or because its channels
+    cancel each other out, unless `silent_clips` is "keep".
     """
     path = Path(path)
-    label = _label(path, name)
-    header = audio_info(path, name)
-    if not convert:
-        if header.channels != 1:
-            raise ValueError(f"{label}: has {header.channels} channels, not 1; {_CONVERT.format(rate=sampling_rate)}")
-        if header.sampling_rate != sampling_rate:
-            raise ValueError(
-                f"{label}: is sampled at {header.sampling_rate} Hz, the model hears {sampling_rate} Hz; "
-                + _CONVERT.format(rate=sampling_rate)
-            )
-    try:
-        samples, rate = soundfile.read(path, dtype="float32", always_2d=True)
-    except soundfile.LibsndfileError as error:
-        raise ValueError(f"{label}: damaged audio data ({error}); replace the file or drop it") from error
-    waveform = samples.mean(axis=1)
-    _check_samples(waveform, rate, label, max_s, expected_s)
+    label = label_of(path, name)
+    with opened(path, label) as sound:
+        header = AudioInfo(sound.frames, sound.samplerate, sound.channels)
+        if not convert:
+            _check_form(header, sampling_rate, path, label)
+        _check_duration(header, label, max_s, expected_s)
+        samples = decoded(sound, label)
+    waveform = samples.mean(axis=1) if header.channels > 1 else samples[:, 0]
+    _check_scale(samples, label)
+    if silent_clips == "refuse":
+        _check_audible(samples, waveform, label)
+    rate = header.sampling_rate
     return waveform if rate == sampling_rate else soxr.resample(waveform, rate, sampling_rate)
 
 
-def _check_samples(
-    waveform: Waveform, sampling_rate: int, label: str, max_s: float | None, expected_s: float | None
-) -> None:
-    duration_s = to_seconds(len(waveform), sampling_rate)
-    if len(waveform) == 0:
+def decode_audio(content: bytes, name: str) -> tuple[np.ndarray, int]:
+    """Float32 samples (n, channels) and the sampling rate of an audio file's bytes, in any format libsndfile reads.
+
+    Raises ValueError, naming `name`, for what is no audio, is cut, empty, off the scale, or holds NaN or infinity.
+    """
+    with opened(content, name) as sound:
+        samples, rate = decoded(sound, name), sound.samplerate
+    if len(samples) == 0:
+        raise ValueError(f"{name}: holds no samples")
+    _check_scale(samples, name)
+    return samples, rate
+
+
+def _check_form(header: AudioInfo, sampling_rate: int, path: Path, label: str) -> None:
+    by_cogrl = "when it is read with data.convert: true (cogrl evaluate: --convert)"
+    once = f"or once: {ffmpeg_line(path, sampling_rate)}"
+    if header.channels != 1:
+        raise ValueError(f"{label}: has {header.channels} channels, not 1; mix them down {by_cogrl}, {once}")
+    if header.sampling_rate != sampling_rate:
+        raise ValueError(
+            f"{label}: is sampled at {header.sampling_rate} Hz, the model hears {sampling_rate} Hz; resample it "
+            f"{by_cogrl}, {once}"
+        )
+
+
+def _check_duration(header: AudioInfo, label: str, max_s: float | None, expected_s: float | None) -> None:
+    duration_s = header.duration_s
+    if header.frames == 0:
         raise ValueError(f"{label}: holds no samples; replace the file or drop it")
-    if not np.isfinite(waveform).all():
-        bad = int((~np.isfinite(waveform)).sum())
-        raise ValueError(f"{label}: {bad} samples are NaN or infinite; replace the file or drop it")
     if expected_s is not None and abs(duration_s - expected_s) > 0.05 * expected_s + 0.02:
         raise ValueError(
             f"{label}: lasts {duration_s:.3f} s, the manifest says {expected_s:.3f} s (a truncated file?); "
@@ -108,8 +157,33 @@ def _check_samples(
         raise ValueError(f"{label}: lasts {1000 * duration_s:.0f} ms, less than {1000 * SHORTEST_S:.0f} ms; drop it")
     if max_s is not None and duration_s > max_s:
         raise ValueError(
-            f"{label}: lasts {duration_s:.2f} s, the limit is {max_s:g} s; cut it into segments or raise the limit"
+            f"{label}: lasts {duration_s:.2f} s, the limit is {max_s:g} s; cut it into segments or, as far as the "
+            "policy's window goes, raise data.max_s"
         )
+
+
+def _check_scale(samples: np.ndarray, label: str) -> None:
+    low, high = samples.min(initial=0), samples.max(initial=0)  # NaN where there is any
+    if not (np.isfinite(low) and np.isfinite(high)):
+        bad = int((~np.isfinite(samples)).any(axis=1).sum())
+        raise ValueError(f"{label}: {bad} samples are NaN or infinite; replace the file or drop it")
+    if max(-low, high) > LOUDEST:
+        raise ValueError(
+            f"{label}: peaks at {max(-low, high):g}, sound lies in [-1, 1] (integers saved as floats?); divide the "
+            "samples by full scale, 32768 for 16 bits, and write the file again"
+        )
+
+
+def _check_audible(samples: np.ndarray, waveform: Waveform, label: str) -> None:
+    reason, channels = None, samples.shape[1]
+    loudest = samples.std(axis=0).max() if channels > 1 else 0
+    if loudest > _STEP and waveform.std() < _CANCELLED * loudest:
+        reason = f"mixes to silence, its {channels} channels cancel each other out (opposite phase?); use one of them"
+    elif np.ptp(waveform) <= 2 * _STEP:
+        reason = f"is silent, all samples lie within {np.ptp(waveform):.1g}; drop it"
+    if reason is not None:
+        keep = "data.silent_clips: keep (cogrl evaluate and generate: --silent-clips keep)"
+        raise ValueError(f"{label}: {reason}, or have it heard as it is with {keep}")
 
 
 def write_flac(path: Path, waveform: Waveform, sampling_rate: int) -> None:
@@ -125,7 +199,3 @@ def write_flac(path: Path, waveform: Waveform, sampling_rate: int) -> None:
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
-
-
-def _label(path: Path, name: str) -> str:
-    return f"{name}: {path}" if name else str(path)

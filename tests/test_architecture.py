@@ -1,6 +1,7 @@
 """Import direction, file length and the rooms of the house, read from the source."""
 
 import ast
+import re
 import subprocess
 from pathlib import Path
 
@@ -9,7 +10,8 @@ import pytest
 ROOT = Path(__file__).parents[1]
 ALLOWED = {
     "types": set(),
-    "audio": {"types"},
+    "containers": set(),
+    "audio": {"types", "containers"},
     "finite": set(),
     "prompts": {"types"},
     "objectives": set(),
@@ -86,6 +88,16 @@ def test_files_stay_short():
 
 def test_nothing_imports_the_experiments():
     assert [p for p in SOURCES if any("experiments" in name for _, name in imports(p))] == []
+
+
+def test_audio_is_read_in_one_place():
+    users = {str(path.relative_to(ROOT)) for path in SOURCES for _, name in imports(path) if name == "soundfile"}
+    writers = {"cogrl/audio.py", "cogrl/callbacks/report.py"}
+    assert users == {"cogrl/containers/opened.py"} | writers
+    reads = [
+        name for name in writers if re.search(r"soundfile\.(read|info|blocks|SoundFile)\b", (ROOT / name).read_text())
+    ]
+    assert reads == []
 
 
 def test_kernels_is_a_folder_and_no_package():

@@ -119,3 +119,88 @@ def test_written_files_have_the_permissions_of_ordinary_files(tmp_path):
     (tmp_path / "plain").write_text("")
     write_flac(tmp_path / "clip.flac", tone(), RATE)
     assert (tmp_path / "clip.flac").stat().st_mode == (tmp_path / "plain").stat().st_mode
+
+
+def peak(height: float) -> np.ndarray:
+    return (tone() * height / 0.3).astype(np.float32)
+
+
+@pytest.mark.parametrize("height", [1.0, 1.5, 3.9])
+def test_the_overshoot_of_a_mix_is_heard_as_it_is(tmp_path, height):
+    path = tmp_path / "clip.wav"
+    soundfile.write(path, peak(height), RATE, subtype="FLOAT")
+    assert np.abs(load_audio(path)).max() == pytest.approx(height, rel=0.01)
+
+
+@pytest.mark.parametrize("subtype", ["FLOAT", "DOUBLE"])
+@pytest.mark.parametrize("height", [4.2, 127, 9830, 32767])
+def test_samples_far_off_the_scale_are_refused_with_their_peak(tmp_path, subtype, height):
+    path = tmp_path / "clip.wav"
+    soundfile.write(path, np.round(peak(height), 1), RATE, subtype=subtype)
+    with pytest.raises(ValueError, match=rf"c07: .*clip.wav: peaks at {height:g}.*, sound lies in \[-1, 1\]"):
+        load_audio(path, name="c07")
+
+
+def test_one_channel_off_the_scale_is_noticed_whatever_the_other_does_to_the_mix(tmp_path):
+    path = tmp_path / "clip.wav"
+    soundfile.write(path, np.stack([peak(900), -peak(899)], 1), RATE, subtype="FLOAT")
+    with pytest.raises(ValueError, match="peaks at 900"):
+        load_audio(path, convert=True, silent_clips="keep")
+
+
+NOTHING_TO_HEAR = {
+    "zeros": np.zeros(8000),
+    "a constant": np.full(8000, 0.25),
+    "one step of 16 bits": np.sign(np.sin(np.arange(8000))) * 2.0**-15,
+    "integers of 16 bits in one of 32": np.round(tone() * 32767) / 2**31,
+}
+
+
+@pytest.mark.parametrize("kind", NOTHING_TO_HEAR)
+def test_a_silent_clip_is_refused_unless_it_may_stay(tmp_path, kind):
+    path = tmp_path / "clip.wav"
+    soundfile.write(path, NOTHING_TO_HEAR[kind], RATE, subtype="PCM_32")
+    with pytest.raises(ValueError, match=r"c07: .*is silent.*data\.silent_clips: keep .*--silent-clips keep"):
+        load_audio(path, name="c07")
+    assert len(load_audio(path, silent_clips="keep")) == 8000
+
+
+@pytest.mark.parametrize("name", ["wav", "flac", "mp3", "ogg"])
+def test_channels_in_opposite_phase_are_refused_and_not_heard_as_silence(tmp_path, name):
+    path = tmp_path / f"clip.{name}"
+    soundfile.write(path, np.stack([tone(), -0.999 * tone()], 1), RATE)
+    with pytest.raises(ValueError, match=r"c07: .*mixes to silence, its 2 channels cancel each other out"):
+        load_audio(path, name="c07", convert=True)
+    assert np.abs(load_audio(path, convert=True, silent_clips="keep")).max() < 0.01
+
+
+def test_quiet_speech_an_offset_and_a_silent_channel_are_heard(tmp_path):
+    path = tmp_path / "clip.wav"
+    for samples in (tone() / 1000, tone() / 10 + 0.3, np.stack([tone(), 0 * tone()], 1)):
+        soundfile.write(path, samples, RATE, subtype="PCM_24")
+        assert load_audio(path, convert=True).std() > 1e-4
+
+
+@pytest.mark.parametrize(("rate", "channels"), [(RATE, 2), (44100, 1), (8000, 1)])
+def test_another_form_is_refused_with_the_settings_that_allow_it_and_the_command_that_changes_it(
+    tmp_path, rate, channels
+):
+    path = tmp_path / "my clip.wav"
+    soundfile.write(path, np.stack([tone(rate=rate)] * channels, 1), rate)
+    with pytest.raises(ValueError) as caught:
+        load_audio(path)
+    assert "data.convert: true (cogrl evaluate: --convert)" in str(caught.value)
+    assert f"ffmpeg -i '{path}' -ac 1 -ar 16000 '{path.with_suffix('.flac')}'" in str(caught.value)
+    assert len(load_audio(path, convert=True)) == 8000
+
+
+def test_a_file_that_is_too_long_is_refused_before_it_is_decoded(tmp_path):
+    path = tmp_path / "clip.flac"
+    soundfile.write(path, tone(5.0), RATE)
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 0xFF
+    path.write_bytes(content)
+    with pytest.raises(ValueError, match="damaged"):
+        load_audio(path)
+    with pytest.raises(ValueError, match=r"lasts 5.00 s, the limit is 4 s"):
+        load_audio(path, max_s=4.0)

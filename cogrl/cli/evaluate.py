@@ -21,6 +21,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--convert", action="store_true", help="mix down and resample clips that are not mono at the policy's rate"
     )
     parser.add_argument(
+        "--silent-clips",
+        choices=("refuse", "keep"),
+        default="refuse",
+        help="keep: silent clips are asked about too",
+    )
+    parser.add_argument(
         "--history", choices=["heard", "left_out"], help="the earlier turns of dialogues; needed where there are any"
     )
     parser.add_argument(
@@ -45,7 +51,8 @@ def main(args: argparse.Namespace) -> None:
     from transformers.utils.logging import disable_progress_bar
 
     from cogrl.cli.described import described
-    from cogrl.data.manifest import check_audio_files, heard_turns, raise_all, read_manifest
+    from cogrl.cli.hearable import refuse_unhearable
+    from cogrl.data.manifest import heard_turns, raise_all, read_manifest
     from cogrl.data.module import Clips
     from cogrl.evaluate.choice.answers import ask
     from cogrl.evaluate.emotion import evaluate_policy
@@ -69,16 +76,17 @@ def main(args: argparse.Namespace) -> None:
     if polar and not spoken:
         raise ValueError(f"--conflict {args.conflict}: {args.data} has no line with an emotion to compare it with")
     raters = {name: found.levels for name, found in load_all(args.epitome).items()} if args.epitome else {}
+    form = args.convert, args.silent_clips
+    stamps = refuse_unhearable([*examples, *polar], [item.rpartition("=")[2] for item in args.policy], *form)
     evaluations, choices = [], []
     for item in args.policy:
         name, _, path = item.rpartition("=")
         policy = saved_policy(path, args.dtype)
         policy.to("cuda" if torch.cuda.is_available() else "cpu")
         limits = policy.sampling_rate, policy.max_audio_s
-        check_audio_files([*examples, *polar], *limits, args.convert)
         raise_all(list(without_room(policy, [*examples, *polar], args.max_new_tokens)))
         lists = (questions, spoken, polar)
-        asked, clips, polar_clips = (list(Clips(rows, *limits, False, args.convert)) for rows in lists)
+        asked, clips, polar_clips = (list(Clips(rows, *limits, False, *form, stamps)) for rows in lists)
         print(f"answering {len(asked) + len(clips) + len(polar_clips)} clips with {path}", flush=True)
         of_policy = (name or Path(path).name, policy)
         if asked:

@@ -10,24 +10,34 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--policy", required=True, help="Hugging Face folder, e.g. runs/dr_sapo/export")
     parser.add_argument("--dtype", default="float32", help="of the weights")
     parser.add_argument("--max-new-tokens", type=int, default=128)
+    parser.add_argument(
+        "--silent-clips",
+        choices=("refuse", "keep"),
+        default="refuse",
+        help="keep: silence is asked about too",
+    )
     parser.add_argument("--json", action="store_true", help="one JSON object instead of text")
 
 
 def main(options: argparse.Namespace) -> int:
     import torch
 
-    from cogrl.audio import load_audio
+    from cogrl.audio import audio_info, load_audio
     from cogrl.data.manifest import raise_all
     from cogrl.models.prompt_length import without_room
-    from cogrl.models.saved import saved_policy
+    from cogrl.models.saved import saved_policy, saved_window
     from cogrl.prompts import perceived_emotion, reply
     from cogrl.rollout.hf import HFEngine
     from cogrl.rollout.sampling import Sampling
     from cogrl.types import ROUTES, Clip, Example
 
+    window = saved_window(options.policy)
+    reason = window.length_error(audio_info(options.audio).duration_s)
+    if reason is not None:  # before the weights are read
+        raise ValueError(f"{options.audio}: {reason}")
+    waveform = load_audio(options.audio, window.sampling_rate, convert=True, silent_clips=options.silent_clips)
     policy = saved_policy(options.policy, options.dtype)
     policy.to("cuda" if torch.cuda.is_available() else "cpu")
-    waveform = load_audio(options.audio, policy.sampling_rate, max_s=policy.max_audio_s, convert=True)
     name = options.audio.name
     clip = Clip(Example(name, options.audio, "", "", "", "", "neutral"), waveform)
     raise_all(list(without_room(policy, [clip.example], options.max_new_tokens)))

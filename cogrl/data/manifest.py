@@ -6,12 +6,15 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from cogrl.audio import load_audio
+from cogrl.audio import SilentClips, file_stamp, load_audio
 from cogrl.data.line import line_of, parse_line
 from cogrl.data.text_file import utf8_bytes
 from cogrl.types import Example
 
+FileStamps = Mapping[Path, tuple[int, int] | None]
+"""What `file_stamp` said of audio files when they were checked."""
 _MOST_ERRORS = 20
+_CHECKED: set[tuple] = set()
 
 
 def read_manifest(path: Path, audio_root: Path | None = None) -> list[Example]:
@@ -100,38 +103,34 @@ def heard_turns(examples: Sequence[Example], history: str | None) -> list[Exampl
 
 
 def check_audio_files(
-    examples: Sequence[Example], sampling_rate: int = 16000, max_s: float | None = None, convert: bool = False
-) -> None:
+    examples: Sequence[Example],
+    sampling_rate: int = 16000,
+    max_s: float | None = None,
+    convert: bool = False,
+    silent_clips: SilentClips = "refuse",
+) -> FileStamps:
     """Decodes every file once, earlier turns included (hundreds a second), and raises one ValueError with each refusal
-    of `load_audio`; `convert` allows other channel counts and sampling rates.
+    of `load_audio`, which says what `convert` and `silent_clips` allow. Returns the size and time stamp of each file.
 
     A file that passed is not decoded again in this process while its size and time stamp stay the same.
     """
-    errors = []
+    errors, stamps = [], {}
     for example in examples:
         clips = [("", example.audio, example.duration_s)]
         turns = [(n, turn) for n, turn in enumerate(example.turns, start=1) if turn.audio]
         clips += [(f", turn {n}", turn.audio, turn.duration_s) for n, turn in turns]
         for turn_name, audio, duration_s in clips:
             try:
-                key = (*_stamp(audio), duration_s, sampling_rate, max_s, convert)
+                stamps[audio] = file_stamp(audio)
+                key = (audio, stamps[audio], duration_s, sampling_rate, max_s, convert, silent_clips)
                 if key not in _CHECKED:
                     name = f"{example.where} ({example.id}{turn_name})"
-                    load_audio(audio, sampling_rate, max_s, duration_s, name, convert)
+                    load_audio(audio, sampling_rate, max_s, duration_s, name, convert, silent_clips)
                     _CHECKED.add(key)
-            except (ValueError, FileNotFoundError) as error:
+            except (ValueError, OSError) as error:
                 errors.append(str(error))
     raise_all(errors)
-
-
-_CHECKED: set[tuple] = set()
-
-
-def _stamp(path: Path) -> tuple:
-    if not path.exists():
-        return (path,)
-    status = path.stat()
-    return path, status.st_size, status.st_mtime_ns
+    return stamps
 
 
 def raise_all(errors: Sequence[str]) -> None:

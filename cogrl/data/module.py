@@ -8,9 +8,9 @@ from typing import Literal
 import pytorch_lightning as pl
 from torch.utils.data import DataLoader, Dataset, DistributedSampler
 
-from cogrl.audio import load_audio
+from cogrl.audio import SilentClips, file_stamp, load_audio
 from cogrl.data.dealt_batches import DealtBatches
-from cogrl.data.manifest import check_audio_files, check_splits, heard_turns, read_manifest
+from cogrl.data.manifest import FileStamps, check_audio_files, check_splits, heard_turns, read_manifest
 from cogrl.data.signal_safe_loader import SignalSafeLoader
 from cogrl.types import Clip, ClipBatch, Example, Turn, Waveform
 
@@ -24,6 +24,8 @@ class AudioData(pl.LightningDataModule):
         workers: loader processes; 0 loads in the main process.
         sampling_rate: in Hz; a file with another rate, or with more than one channel, is refused unless `convert`.
         convert: mix channels down (mean) and resample (soxr) such files when they are read.
+        silent_clips: whether a clip of nothing but silence, or whose channels cancel each other out when they are
+            mixed down, is refused or kept.
         max_s: the longest clip the policy hears, in seconds; a longer one is refused, never cut.
         disjoint: what no two splits may share, of `text_group` and `speaker`; recorded corpora promise less than the
             embedded one (`cogrl build <corpus>` prints what).
@@ -47,6 +49,7 @@ class AudioData(pl.LightningDataModule):
         history: Literal["heard", "left_out"] | None = None,
         seed: int = 0,
         keep_in_memory: bool = False,
+        silent_clips: SilentClips = "refuse",
     ) -> None:
         super().__init__()
         if batch_size < 1:
@@ -54,11 +57,13 @@ class AudioData(pl.LightningDataModule):
         unknown = [field for field in disjoint if field not in ("text_group", "speaker")]
         if unknown:
             raise ValueError(f"data.disjoint names {unknown[0]!r}; allowed: text_group, speaker")
-        self.convert, self.disjoint, self.history = convert, tuple(disjoint), history
+        self.convert, self.silent_clips = convert, silent_clips
+        self.disjoint, self.history = tuple(disjoint), history
         self.manifests = {"train": train, "val": val, "test": test}
         self.batch_size, self.workers, self.seed = batch_size, workers, seed
         self.sampling_rate, self.max_s, self.keep_in_memory = sampling_rate, max_s, keep_in_memory
         self.examples: dict[str, list[Example]] = {}
+        self.stamps: dict[str, FileStamps] = {}
 
     def setup(self, stage: str) -> None:
         needed = {"fit": ("train", "val"), "validate": ("val",), "test": ("test",), "predict": ("test",)}[stage]
@@ -69,7 +74,9 @@ class AudioData(pl.LightningDataModule):
             path = self.manifests[name]
             if path is not None and name not in self.examples:
                 self.examples[name] = heard_turns(read_manifest(Path(path)), self.history)
-                check_audio_files(self.examples[name], self.sampling_rate, self.max_s, self.convert)
+                self.stamps[name] = check_audio_files(
+                    self.examples[name], self.sampling_rate, self.max_s, self.convert, self.silent_clips
+                )
         if "train" in self.examples:
             given = {name: Path(path) for name, path in self.manifests.items() if path is not None}
             splits = {name: self.examples.get(name) or read_manifest(path) for name, path in given.items()}
@@ -99,7 +106,15 @@ class AudioData(pl.LightningDataModule):
     predict_dataloader = test_dataloader
 
     def _clips(self, name: str) -> "Clips":
-        return Clips(self.examples[name], self.sampling_rate, self.max_s, self.keep_in_memory, self.convert)
+        return Clips(
+            self.examples[name],
+            self.sampling_rate,
+            self.max_s,
+            self.keep_in_memory,
+            self.convert,
+            self.silent_clips,
+            self.stamps.get(name),
+        )
 
     def _dealt(self, name: str) -> DataLoader:
         clips, ranks = self._clips(name), (self.trainer.global_rank, self.trainer.world_size)
@@ -110,7 +125,11 @@ class AudioData(pl.LightningDataModule):
 
 
 class Clips(Dataset):
-    """Examples with their audio and that of their earlier turns, decoded on access."""
+    """Examples with their audio and that of their earlier turns, decoded on access.
+
+    Raises ValueError, on access, for a file that is no longer what it was when it was checked, by its size and time of
+    change in `stamps`.
+    """
 
     def __init__(
         self,
@@ -119,8 +138,11 @@ class Clips(Dataset):
         max_s: float,
         keep_in_memory: bool,
         convert: bool = False,
+        silent_clips: SilentClips = "refuse",
+        stamps: FileStamps | None = None,
     ) -> None:
         self.examples, self.sampling_rate, self.max_s, self.convert = examples, sampling_rate, max_s, convert
+        self.silent_clips, self.stamps = silent_clips, stamps or {}
         self.kept: dict[int, Clip] | None = {} if keep_in_memory else None
 
     def __len__(self) -> int:
@@ -139,7 +161,16 @@ class Clips(Dataset):
     def _load(self, spoken: Example | Turn, name: str) -> Waveform | None:
         if spoken.audio is None:
             return None
-        return load_audio(spoken.audio, self.sampling_rate, self.max_s, spoken.duration_s, name, self.convert)
+        now = file_stamp(spoken.audio)
+        checked = self.stamps.get(spoken.audio, now)
+        if now != checked:
+            raise ValueError(
+                f"{name}: {spoken.audio}: has changed since it was checked (bytes, time of change in ns: "
+                f"{checked}, now {now}); start again with files that stay as they are"
+            )
+        return load_audio(
+            spoken.audio, self.sampling_rate, self.max_s, spoken.duration_s, name, self.convert, self.silent_clips
+        )
 
 
 class Batches(Dataset):

@@ -18,6 +18,7 @@ from cogrl.lm_head import (
     policy_loss,
     token_logprobs,
 )
+from cogrl.models.audio_window import AudioWindow
 from cogrl.models.chat_prompts import as_conversation, chat_prompts
 from cogrl.models.end_tokens import EndTokens, end_tokens
 from cogrl.models.folder import read_config, refuse_another_tokenizer
@@ -173,15 +174,10 @@ class AudioLM(nn.Module, ABC):
 
     def unhearable(self, seconds: float) -> str | None:
         """Why a clip of this length can not be heard whole; None when it can."""
-        if 0.1 <= seconds <= self.max_audio_s:
-            return None
-        return (
-            f"{seconds:.2f} s of audio; this model hears 0.1 to {self.max_audio_s:g} s and cogrl never cuts a clip: "
-            "split it, or use a model with a longer window"
-        )
+        return AudioWindow(self.sampling_rate, self.max_audio_s).length_error(seconds)
 
     def unhearable_file(self, path: Path) -> str | None:
-        """The same for an audio file, by its header."""
+        """The same for an audio file; hardly anything is decoded."""
         return self.unhearable(audio_info(path).duration_s)
 
     def encode_prompts(self, instructions: Sequence[str], heard: Sequence[Heard], names: Sequence[str]) -> Prompts:

@@ -3,6 +3,7 @@
 from cogrl.finite import not_finite
 from cogrl.models import qwen2_audio, qwen25_omni
 from cogrl.models.audio_lm import AudioLM
+from cogrl.models.audio_window import AudioWindow, read_window
 from cogrl.models.emotion import EmotionSettings, holds_module
 from cogrl.models.folder import model_type_of, refuse_another_family
 from cogrl.models.qwen2_audio import Qwen2Audio
@@ -33,3 +34,9 @@ def saved_policy(path: str, dtype: str = "float32") -> AudioLM:
     if broken:
         raise ValueError(f"policy {path}: the weights are not finite: {broken}; take an earlier export")
     return policy
+
+
+def saved_window(path: str) -> AudioWindow:
+    """What audio the policy of a folder hears; no weights are read. Raises what `refuse_no_policy` does."""
+    refuse_no_policy(path)
+    return read_window(path)

@@ -99,7 +99,7 @@ def test_a_policy_answers_on_both_routes_whatever_the_format_of_the_clip(workdir
 def test_a_clip_that_is_too_long_is_refused_not_cut(workdir, tiny_policy_dir, capsys):
     soundfile.write(workdir / "long.wav", np.full(16000 * 5, 0.1, dtype=np.float32), 16000)
     assert main(["generate", "long.wav", "--policy", str(tiny_policy_dir)]) == 2
-    assert "lasts 5.00 s, the limit is 4 s" in capsys.readouterr().err
+    assert "5.00 s of audio; this model hears 0.1 to 4 s" in capsys.readouterr().err
 
 
 def test_the_pages_need_a_store(workdir, capsys):

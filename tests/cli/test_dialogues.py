@@ -61,7 +61,7 @@ def test_an_earlier_turn_too_long_for_the_policy_is_refused_before_training(comm
     lines = Path(dialogues).read_text().splitlines()
     third = json.loads(lines[2])
     third["turns"][0]["audio"] = "long.flac"
-    write_flac(Path(dialogues).with_name("long.flac"), np.zeros(5 * 16_000, dtype=np.float32), 16_000)
+    write_flac(Path(dialogues).with_name("long.flac"), np.sin(np.arange(5 * 16_000, dtype=np.float32)) / 2, 16_000)
     Path(dialogues).write_text("\n".join([*lines[:2], json.dumps(third), *lines[3:]]))
     flags = ("--data.history=heard", "--data.max_s=30")
     said = refused(command, dialogues, workdir, capsys, *flags)

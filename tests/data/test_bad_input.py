@@ -4,6 +4,7 @@ The same through `cogrl fit` is in tests/cli/test_bad_data.py.
 """
 
 import json
+import os
 import shutil
 import struct
 from pathlib import Path
@@ -61,7 +62,7 @@ CLIPS = {
     "a folder": (lambda path: (path.unlink(), path.mkdir()), "no such audio file"),
     "zero bytes": (lambda path: path.write_bytes(b""), "cannot be decoded (0 bytes"),
     "zero length": (lambda path: wav(path, SECOND[:0]), "holds no samples"),
-    "header only": (header_only, "holds no samples"),
+    "header only": (header_only, "is cut: holds 0.000 of the 1.000 s that its header promises"),
     "NaN": (lambda path: wav(path, np.where(np.arange(16_000) == 99, np.nan, SECOND)), "1 samples are NaN or infinite"),
     "infinite": (
         lambda path: wav(path, np.where(np.arange(16_000) < 3, np.inf, SECOND)),
@@ -70,6 +71,10 @@ CLIPS = {
     "stereo": (lambda path: wav(path, np.stack([SECOND, SECOND], 1)), "has 2 channels, not 1"),
     "44.1 kHz": (lambda path: wav(path, np.tile(SECOND, 2), 44_100), "44100 Hz, the model hears 16000 Hz"),
     "a click": (lambda path: wav(path, SECOND[:100]), "lasts 6 ms, less than 20 ms"),
+    "integers as floats": (lambda path: wav(path, np.round(SECOND * 32767)), "peaks at 8192, sound lies in [-1, 1]"),
+    "silence": (lambda path: wav(path, 0 * SECOND), "is silent"),
+    "cut": (lambda path: path.write_bytes(path.read_bytes()[: path.stat().st_size // 2]), "is cut: holds "),
+    "a page": (lambda path: path.write_text("<html>404</html>"), "seems to be an HTML page"),
     "text": (lambda path: path.write_text("404 not found"), "cannot be decoded"),
 }
 
@@ -181,3 +186,33 @@ def test_convert_excuses_nothing_else(corpus, kind):
     spoil(corpus / record["audio"])
     rewrite(corpus, [{k: v for k, v in record.items() if k != "duration_s"}, *lines(corpus)[1:]])
     assert f"sft.jsonl:1 ({record['id']})" in refusal(corpus, convert=True) and reason in refusal(corpus, convert=True)
+
+
+def in_opposite_phase(path: Path) -> None:
+    wav(path, np.stack([SECOND, -SECOND], 1))
+
+
+@pytest.mark.parametrize("spoil", [in_opposite_phase, CLIPS["silence"][0]])
+def test_the_policy_for_silent_clips_decides(corpus, spoil):
+    record = lines(corpus)[0]
+    spoil(corpus / record["audio"])
+    rewrite(corpus, [{k: v for k, v in record.items() if k != "duration_s"}, *lines(corpus)[1:]])
+    assert f"sft.jsonl:1 ({record['id']})" in refusal(corpus, convert=True)
+    heard = set_up(corpus, convert=True, silent_clips="keep")._clips("train")[0].waveform
+    assert len(heard) == 16_000 and not heard.any()
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+@pytest.mark.parametrize("change", ["bytes", "time"])
+def test_a_file_that_changes_after_the_check_is_named_and_not_heard(corpus, workers, change):
+    data = set_up(corpus, workers=workers, batch_size=4)
+    loader = data.val_dataloader()
+    record = lines(corpus, "val")[0]
+    path = corpus / record["audio"]
+    if change == "bytes":
+        wav(path, np.tile(SECOND, 2)[: 16_000 + 99])
+    else:
+        status = path.stat()
+        os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns + 10**9))
+    with pytest.raises(ValueError, match=rf"{record['id']}: .*{path.name}: has changed since it was checked"):
+        next(iter(loader))

@@ -145,7 +145,7 @@ def test_the_preflight_reports_every_bad_clip_and_notices_later_damage(tmp_path)
     (tmp_path / "audio").mkdir()
     path = manifest(tmp_path, *({"audio": f"audio/{name}.flac"} for name in "abc"))
     for name, seconds in (("a", 0.5), ("b", 0.3)):
-        write_flac(tmp_path / "audio" / f"{name}.flac", np.zeros(round(16000 * seconds), np.float32), 16000)
+        write_flac(tmp_path / "audio" / f"{name}.flac", np.sin(np.arange(16000 * seconds, dtype=np.float32)) / 2, 16000)
     examples = read_manifest(path)
     with pytest.raises(ValueError) as caught:
         check_audio_files(examples)
@@ -157,5 +157,5 @@ def test_the_preflight_reports_every_bad_clip_and_notices_later_damage(tmp_path)
     with pytest.raises(ValueError, match="cannot be decoded"):
         check_audio_files(examples[:1])
     with pytest.raises(ValueError, match=r"limit is 0.1 s"):
-        write_flac(tmp_path / "audio" / "a.flac", np.zeros(8000, np.float32), 16000)
+        write_flac(tmp_path / "audio" / "a.flac", np.sin(np.arange(8000, dtype=np.float32)) / 2, 16000)
         check_audio_files(examples[:1], max_s=0.1)

@@ -62,9 +62,9 @@ def test_what_is_no_sound_audio_is_refused_with_the_reason():
     nan = np.zeros(100, np.float32)
     nan[3] = np.nan
     for content, reason in (
-        (whole[: len(whole) // 2], "cut off"),
+        (whole[: len(whole) // 2], "is cut"),
         (tone_speaker.wav([]), "no samples"),
-        (b"<html>busy</html>", "no audio.*html"),
+        (b"<html>busy</html>", "HTML page.*busy.*no audio"),
         (b"", "no audio"),
         (file_of(nan), "NaN"),
     ):

@@ -108,10 +108,10 @@ def transcript(path: Path, legacy: str = "cp1252") -> str:
 
 
 def with_audio(examples: Iterable[Example], source: Source, partial: bool, dropped: Counter[str]) -> list[Example]:
-    """The examples with the durations that the files' headers give, theirs and their earlier turns'.
+    """The examples with the true durations of their files, theirs and their earlier turns'; hardly anything is decoded.
 
     Those with characters that were lost, or that no text should hold (see `suspect`), are dropped and counted. Raises
-    ValueError for files that are missing, empty or no audio, naming ids and files, unless `partial`.
+    ValueError for files that are missing, empty, cut or no audio, naming ids and files, unless `partial`.
     """
     kept, errors = [], []
     for example in tqdm(list(examples), f"{source.name}: audio headers", unit="clip"):
@@ -124,7 +124,7 @@ def with_audio(examples: Iterable[Example], source: Source, partial: bool, dropp
                 for number, turn in enumerate(example.turns, start=1)
             )
             kept.append(replace(example, duration_s=_duration(example.audio, example.id), turns=turns))
-        except (FileNotFoundError, ValueError) as error:
+        except (OSError, ValueError) as error:
             errors.append(str(error))
     if errors and not partial:
         raise_all([f"{source.name}: {len(errors)} clips can not be read; --partial leaves them out", *errors])
@@ -210,7 +210,21 @@ def _card(reading: Reading, splits: dict[str, list[Example]]) -> str:
         counts = ", ".join(f"{label} {count}" for label, count in sorted(labels.items()))
         hours = sum(row.duration_s or 0 for row in rows) / 3600
         lines.append(f"| {name} | {len(rows)} | {hours:.2f} | {len({row.speaker for row in rows})} | {counts} |")
-    lines += ["", "Dropped:" if reading.dropped else "Nothing was dropped."]
+    lines += ["", _forms(splits), "", "Dropped:" if reading.dropped else "Nothing was dropped."]
     lines += [f"- {reason}: {count}" for reason, count in sorted(reading.dropped.items())]
     lines += [f"- note: {note}" for note in reading.notes]
     return "\n".join(lines) + "\n"
+
+
+def _forms(splits: dict[str, list[Example]]) -> str:
+    """How many files have which sampling rate and channels, and whether they need conversion."""
+    rows = [row for split in splits.values() for row in split]
+    files = [path for row in rows for path in (row.audio, *(turn.audio for turn in row.turns)) if path]
+    infos = [audio_info(path) for path in files]
+    forms = Counter((info.sampling_rate, info.channels) for info in infos)
+    named = ", ".join(
+        f"{count} at {rate} Hz with {channels} channel{'s' * (channels > 1)}"
+        for (rate, channels), count in sorted(forms.items())
+    )
+    need = "Train with `data.convert: true` (`cogrl evaluate --convert`): the published policies hear 16000 Hz, mono."
+    return f"Audio files: {named}." + ("" if set(forms) <= {(16_000, 1)} else f" {need}")

@@ -3,16 +3,13 @@
 Three voices stand behind it: `embedded` (this package's own), `command` (any program) and `service` (any HTTP server).
 """
 
-import io
 import re
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import asdict, dataclass, field
 from typing import Any, Protocol, runtime_checkable
 
-import numpy as np
-import soundfile
-
+from cogrl.audio import decode_audio
 from cogrl.types import Emotion, Intensity, Waveform
 
 
@@ -102,21 +99,9 @@ def values_of(line: Line) -> dict[str, Any]:
 def decoded(content: bytes, name: str) -> Speech:
     """Mono samples of an audio file's bytes, in any format libsndfile reads; channels are averaged.
 
-    Raises ValueError, naming `name`, for what is no audio, is cut off, empty, or holds NaN or infinity.
+    Raises ValueError, naming `name`, for what is no audio, is cut, empty, off the scale, or holds NaN or infinity.
     """
-    if content[:4] == b"RIFF":
-        declared = int.from_bytes(content[4:8], "little") + 8
-        # a program that writes to a pipe does not know the size and puts 0 or the largest number
-        if len(content) < declared < 2**32 - 2**16:
-            raise ValueError(f"{name}: the file is cut off, {len(content)} of {declared} bytes")
-    try:
-        samples, rate = soundfile.read(io.BytesIO(content), dtype="float32", always_2d=True)
-    except soundfile.LibsndfileError as error:
-        raise ValueError(f"{name}: no audio ({len(content)} bytes: {content[:40]!r}; {error})") from error
-    if len(samples) == 0:
-        raise ValueError(f"{name}: the file holds no samples")
-    if not np.isfinite(samples).all():
-        raise ValueError(f"{name}: the file holds NaN or infinite samples")
+    samples, rate = decode_audio(content, name)
     return Speech(samples.mean(axis=1), rate)
 
 

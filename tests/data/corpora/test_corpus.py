@@ -3,7 +3,9 @@
 from collections import Counter
 from dataclasses import replace
 
+import numpy as np
 import pytest
+import soundfile
 
 from cogrl.data.corpora.corpus import (
     Reading,
@@ -138,3 +140,21 @@ def test_a_name_no_file_can_hold_is_counted_and_not_a_traceback_at_the_end(tmp_p
     kept = with_audio([example(odd), example(wav(tmp_path / "b.wav"), "b")], SOURCE, False, dropped := Counter())
     assert [e.id for e in kept] == ["b"]
     assert dropped == {"characters that can not be read (U+FFFD, control characters)": 1}
+
+
+def test_the_card_says_which_files_need_conversion(tmp_path, wav):
+    plain, other = wav(tmp_path / "a.wav"), tmp_path / "b.wav"
+    soundfile.write(other, np.zeros((4410, 2)), 44_100)
+    card = write_corpus(Reading(SOURCE, {"train": [example(plain)]}), tmp_path / "plain")
+    assert "Audio files: 1 at 16000 Hz with 1 channel." in card and "convert" not in card
+    spoken = replace(example(other, "b"), turns=(Turn("Hm.", plain),))
+    card = write_corpus(Reading(SOURCE, {"train": [example(plain), spoken]}), tmp_path / "mixed")
+    assert "Audio files: 2 at 16000 Hz with 1 channel, 1 at 44100 Hz with 2 channels." in card
+    assert "`data.convert: true`" in card and "`cogrl evaluate --convert`" in card
+
+
+def test_a_cut_file_is_no_clip_of_half_the_length(tmp_path, wav):
+    path = wav(tmp_path / "a.wav", 0.5)
+    path.write_bytes(path.read_bytes()[:-8000])
+    with pytest.raises(ValueError, match=r"a: .*a.wav: is cut: holds 0.250 of the 0.500 s"):
+        with_audio([example(path)], SOURCE, False, Counter())

@@ -1,0 +1,88 @@
+"""FLAC: the number of samples in the stream information against the number of the last frame. (RFC 9639)"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from cogrl.containers.contents import Contents, File, cut, read_at, size_of
+
+_TAIL = 1 << 17
+"""Bytes looked at where the stream information does not say how long a frame can be."""
+
+_BLOCKS = {1: 192} | {code: 576 << code - 2 for code in range(2, 6)} | {code: 256 << code - 8 for code in range(8, 16)}
+
+
+@dataclass(frozen=True)
+class StreamInfo:
+    """What the first block of a file says; `samples` is 0 where it was not known."""
+
+    block: int
+    longest_frame: int
+    rate: int
+    samples: int
+
+
+def flac_contents(file: File, start: int) -> Contents:
+    """What a FLAC file holds whose signature is at `start`: behind a tag, where a decoder can not seek, or at 0."""
+    head = read_at(file, start + 8, 34)
+    if len(head) < 34:
+        return Contents()
+    packed = int.from_bytes(head[10:18], "big")
+    info = StreamInfo(
+        int.from_bytes(head[2:4], "big"), int.from_bytes(head[7:10], "big"), packed >> 44, packed & (2**36 - 1)
+    )
+    end = size_of(file)
+    tail = read_at(file, max(start + 42, end - max(_TAIL, 2 * info.longest_frame)))
+    held = next(_sample_counts(tail, info), None)
+    if held is not None and info.rate and held < info.samples:
+        return cut(held / info.rate, info.samples / info.rate, "s")
+    if start == 0 and held in (None, info.samples):
+        return Contents()
+    whole = bytearray(read_at(file, start))
+    whole[18:26] = (packed & ~(2**36 - 1) | (held or info.samples)).to_bytes(8, "big")
+    return Contents(restored=bytes(whole))
+
+
+def _sample_counts(tail: bytes, info: StreamInfo) -> Iterator[int]:
+    """Samples up to the end of each frame that begins in `tail`, the last one first."""
+    place = len(tail)
+    while (place := tail.rfind(b"\xff", 0, place)) >= 0:
+        count = _samples_at_the_end_of(tail[place : place + 16], info)
+        if count is not None:
+            yield count
+
+
+def _samples_at_the_end_of(head: bytes, info: StreamInfo) -> int | None:
+    """By a frame's head; None for bytes that are none. Its checksum is of 8 bits, so fields that can not be are too."""
+    if len(head) < 6 or head[1] & 0xFE != 0xF8 or head[2] >> 4 == 0 or head[2] & 15 == 15 or head[3] & 1:
+        return None
+    length = _utf8_length(head[4])
+    place = 4 + length
+    if length == 0 or place + 3 > len(head):
+        return None
+    number = head[4] & (0x7F if length == 1 else 0x7F >> length)
+    for byte in head[5:place]:
+        number = number << 6 | byte & 0x3F
+    code = head[2] >> 4
+    block = _BLOCKS.get(code, 0)
+    if not block:  # written out behind the number, less one
+        block = int.from_bytes(head[place : place + code - 5], "big") + 1
+        place += code - 5
+    place += {12: 1, 13: 2, 14: 2}.get(head[2] & 15, 0)
+    if place >= len(head) or _crc8(head[:place]) != head[place]:
+        return None
+    return (number if head[1] & 1 else number * info.block) + block
+
+
+def _utf8_length(byte: int) -> int:
+    """Bytes of a number that begins with `byte`; 0 where none does."""
+    ones = 8 - (byte ^ 0xFF).bit_length()
+    return 1 if ones == 0 else ones if 2 <= ones <= 7 else 0
+
+
+def _crc8(data: bytes) -> int:
+    value = 0
+    for byte in data:
+        value ^= byte
+        for _ in range(8):
+            value = value << 1 ^ (0x107 if value & 0x80 else 0)
+    return value

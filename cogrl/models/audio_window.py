@@ -1,0 +1,31 @@
+"""What audio a policy hears: its sampling rate and the length of its window, known without its weights."""
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from transformers import WhisperFeatureExtractor
+
+SHORTEST_S = 0.1
+
+
+@dataclass(frozen=True)
+class AudioWindow:
+    """`sampling_rate` in Hz; `longest_s` is the longest clip the encoder hears whole, in seconds."""
+
+    sampling_rate: int
+    longest_s: float
+
+    def length_error(self, seconds: float) -> str | None:
+        """Why a clip of this length can not be heard whole, and what to do; None when it can."""
+        if SHORTEST_S <= seconds <= self.longest_s:
+            return None
+        return (
+            f"{seconds:.2f} s of audio; this model hears {SHORTEST_S:g} to {self.longest_s:g} s and cogrl never cuts a "
+            "clip: split it, or use a model with a longer window"
+        )
+
+
+def read_window(folder: str | Path) -> AudioWindow:
+    """The window of the model in a Hugging Face folder, from the settings of its feature extractor alone."""
+    extractor = WhisperFeatureExtractor.from_pretrained(folder)
+    return AudioWindow(extractor.sampling_rate, extractor.n_samples / extractor.sampling_rate)
