@@ -267,16 +267,14 @@ class Rollouts:
             merged[rows] = pad(theirs, (0, width - theirs.shape[1]))
             return merged
 
-        texts, finished = list(self.texts), self.finished.clone()
-        for row, text in zip(rows.tolist(), other.texts, strict=True):
-            texts[row] = text
+        new_texts, finished = dict(zip(rows.tolist(), other.texts, strict=True)), self.finished.clone()
         finished[rows] = other.finished
         mine, theirs = self.completions, other.completions
         return replace(
             self,
             completions=Completions(put(mine.ids, theirs.ids), put(mine.mask, theirs.mask)),
             sampling_logprobs=put(self.sampling_logprobs, other.sampling_logprobs),
-            texts=texts,
+            texts=[new_texts.get(row, text) for row, text in enumerate(self.texts)],
             finished=finished,
             **dict.fromkeys(_BY_STAGE),
         )
@@ -295,10 +293,8 @@ class Scores:
 
     def with_rows(self, rows: Int[Tensor, " rows"], other: "Scores") -> "Scores":
         """These scores, those at `rows` replaced by `other`; the metrics stay those of the first scoring."""
-        missing = torch.full_like(other.total, torch.nan)
         terms = {name: value.clone() for name, value in self.terms.items()}
-        total = self.total.clone()
-        total[rows] = other.total
+        total = self.total.index_copy(0, rows, other.total)
         for name, values in terms.items():
-            values[rows] = other.terms.get(name, missing)
+            values[rows] = other.terms.get(name, torch.full_like(other.total, torch.nan))
         return replace(self, total=total, terms=terms)
