@@ -69,3 +69,9 @@ def test_a_hostile_answer_does_not_take_quadratic_time(unit):
         with contextlib.suppress(ValueError):
             parse_object(answer)
     assert time.monotonic() - start < 5  # quadratic: a billion steps and more
+
+
+def test_half_a_surrogate_pair_is_unusable_and_a_whole_one_is_a_character():
+    with pytest.raises(ValueError, match="half a surrogate pair"):
+        parse_object(r'{"response": "Well \ud83d."}')
+    assert parse_object(r'{"response": "\ud83d\ude00"}') == {"response": "😀"}

@@ -264,3 +264,8 @@ def test_the_command_takes_the_annotator_from_a_file(server, annotator, tmp_path
     assert "modle" in capsys.readouterr().err
     assert main([*command, "--annotator", str(tmp_path / "none.yaml")]) == 2
     assert "configs/annotator/chat.yaml" in capsys.readouterr().err
+
+
+def test_the_templates_reject_a_line_in_another_language():
+    made = TemplateAnnotator().annotate([spoken(language="zh"), replace(spoken(language="en"), id="v")])
+    assert list(made.targets) == ["v"] and made.rejected == {"u": "the templates are English, the line is 'zh'"}

@@ -3,9 +3,11 @@
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 
+from cogrl.audio import write_flac
 from cogrl.cli.main import main
 from cogrl.data.manifest import read_manifest
 from cogrl.data.module import Clips
@@ -179,3 +181,24 @@ def test_the_interval_resamples_dialogues_and_not_questions(smoke_corpus, tmp_pa
     examples = read_manifest(manifest(tmp_path / "m.jsonl", questions(smoke_corpus, text_group="one", speaker="s")))
     one = choice_figures(ChoiceAnswers("x", examples, ["B"] * 8, ["tense"] * 8))["choice_accuracy"]
     assert one["mean"] == 0.75 and one["low"] is None
+
+
+def test_eibench_goes_from_its_folder_to_a_table_by_task(tiny_policy_dir, workdir, capsys):
+    turns = [{"emotion": emotion, "text": f"Now {emotion}.", "response_text": "I see."} for emotion in ("sad", "happy")]
+    asked = {"question": "How did it change?", "options": ["sad to happy", "not at all"], "answer": "A"}
+    for task in (1, 2):
+        folder = workdir / "raw" / "en" / f"task{task}"
+        folder.mkdir(parents=True)
+        for n in (1, 2):
+            tone = np.sin(np.arange(8_000) / (10 * task + n)).astype(np.float32) / 4
+            write_flac(folder / f"d_{n}.flac", tone, 16_000)
+        record = {"dialogue_id": "d", "turns": turns} | asked
+        folder.with_suffix(".jsonl").write_text(json.dumps(record) + "\n")
+    assert main(["build", "eibench", "--raw", "raw", "--out", "bench", "--partial"]) == 0
+    args = ["--policy", str(tiny_policy_dir), "--data", "bench/test.jsonl", "--out", "report", "--max-new-tokens", "4"]
+    assert main(["evaluate", *args, "--history", "heard", "--draws", "0"]) == 0
+    printed = capsys.readouterr().out
+    assert "| trajectory | 1 | 0.0 | 50.0 |" in printed and "| reasoning | 1 | 0.0 | 50.0 |" in printed
+    records = answers(workdir / "report")
+    assert [record["task"] for record in records] == ["trajectory", "reasoning"]
+    assert {record["answer"] for record in records} == {"sad to happy"}
