@@ -15,14 +15,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(options: argparse.Namespace) -> int:
     import torch
+    from transformers.utils.logging import disable_progress_bar
 
     from cogrl.audio import load_audio
-    from cogrl.models.saved import saved_policy
+    from cogrl.models.saved import refuse_no_policy, saved_policy
     from cogrl.prompts import perceived_emotion, reply
     from cogrl.rollout.hf import HFEngine
     from cogrl.rollout.sampling import Sampling
     from cogrl.types import ROUTES, Clip, Example
 
+    if not options.audio.is_file():
+        raise FileNotFoundError(f"{options.audio}: no such audio file")
+    refuse_no_policy(options.policy)
+    disable_progress_bar()
     policy = saved_policy(options.policy, options.dtype)
     policy.to("cuda" if torch.cuda.is_available() else "cpu")
     waveform = load_audio(options.audio, policy.sampling_rate, max_s=policy.max_audio_s, convert=True)

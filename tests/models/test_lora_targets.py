@@ -62,7 +62,7 @@ def test_a_pattern_that_is_right_in_part_says_what_it_does_not_reach(unread):
 
 @pytest.mark.parametrize("targets", ["lm_head", r".*(q_proj|lm_head)"], ids=["alone", "beside others"])
 def test_the_output_head_takes_no_adapters_but_trains_in_full(unread, targets):
-    with pytest.raises(ValueError, match="the output head, which takes no adapters.*train it with in_full: lm_head"):
+    with pytest.raises(ValueError, match=r"the output head, which takes no adapters.*train it with in_full: lm_head"):
         check_policy(unread(lora=Lora(targets=targets)))
     with pytest.raises(ValueError, match="the output head"):
         unread(lora=Lora(targets=targets)).load()
