@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from cogrl.cli.nearest import nearest
+from cogrl.cli.out_folder import make_out_folder
 
 _MODES = ("score", "fwd", "bwd", "full")
 _DTYPES = ("float32", "bfloat16", "float16", "float64")
@@ -54,7 +55,7 @@ def main(options: argparse.Namespace) -> int:
     if options.mlflow and not options.out:
         raise ValueError("--mlflow keeps the files of the benchmark: say with --out where to write them")
     if options.out:
-        options.out.mkdir(parents=True, exist_ok=True)  # refused now, not after all the measurements
+        make_out_folder(options.out)  # refused now, not after all the measurements
     report = run(plan)
     text = markdown(report)
     print("\n" + text)

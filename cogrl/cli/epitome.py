@@ -12,7 +12,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     training = actions.add_parser("train", help="train one classifier on one of EPITOME's CSV files")
     training.add_argument("--mechanism", choices=("ER", "IP", "EX"), required=True, help="which kind of empathy")
     training.add_argument("--data", type=Path, required=True, help="CSV: sp_id,rp_id,seeker_post,response_post,level,…")
-    training.add_argument("--base", default="roberta-base", help="folder of a RoBERTa model (default: %(default)s)")
+    training.add_argument(
+        "--base", default="models/roberta-base", help="folder of a RoBERTa model (default: %(default)s)"
+    )
     training.add_argument("--out", type=Path, default=Path("models/epitome"), help="written to OUT/MECHANISM")
     for name in _RECIPE:
         training.add_argument(f"--{name.replace('_', '-')}", type=float, default=argparse.SUPPRESS)
@@ -22,11 +24,12 @@ def main(options: argparse.Namespace) -> int:
     from transformers.utils.logging import disable_progress_bar
 
     from cogrl.evaluate.epitome_data import read_posts
-    from cogrl.evaluate.epitome_train import Recipe, train
+    from cogrl.evaluate.epitome_train import Recipe, refuse_no_roberta, train
 
     disable_progress_bar()
     kinds = {field.name: field.type for field in fields(Recipe)}
     recipe = Recipe(**{name: kinds[name](value) for name, value in vars(options).items() if name in _RECIPE})
+    refuse_no_roberta(options.base)
     posts = read_posts(options.data)
     classifier = train(options.mechanism, posts, options.base, recipe)
     folder = options.out / options.mechanism

@@ -4,6 +4,8 @@ import argparse
 from dataclasses import replace
 from pathlib import Path
 
+from cogrl.cli.out_folder import make_out_folder
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.description = "Answer a manifest with one or more policies; print a table with intervals and controls."
@@ -61,14 +63,16 @@ def main(args: argparse.Namespace) -> None:
     from cogrl.evaluate.polarity import polar_examples
     from cogrl.evaluate.report import write
     from cogrl.models.prompt_length import without_room
-    from cogrl.models.saved import saved_policy
+    from cogrl.models.saved import refuse_no_policy, saved_policy
     from cogrl.rewards.composite import DualRouteReward, ExplicitReward, ImplicitReward, Reward
 
     disable_progress_bar()
     reward = DualRouteReward(ExplicitReward(), ImplicitReward())
     if args.reward:
         reward = described(args.reward, "model.init_args.reward", Reward, "configs/reward/http_judge.yaml")
-    args.out.mkdir(parents=True, exist_ok=True)  # refused now, not after all the answers
+    make_out_folder(args.out)  # refused now, not after all the answers
+    for item in args.policy:
+        refuse_no_policy(item.rpartition("=")[2])
     examples = heard_turns(read_manifest(args.data)[: args.limit], args.history)
     polar = heard_turns(polar_examples(args.conflict)[: args.limit], args.history) if args.conflict else []
     questions, spoken, notes = sorted_lines(examples, reward)

@@ -21,6 +21,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def main(options: argparse.Namespace) -> int:
     import torch
+    from transformers.utils.logging import disable_progress_bar
 
     from cogrl.audio import audio_info, load_audio
     from cogrl.data.manifest import raise_all
@@ -31,6 +32,7 @@ def main(options: argparse.Namespace) -> int:
     from cogrl.rollout.sampling import Sampling
     from cogrl.types import ROUTES, Clip, Example
 
+    disable_progress_bar()
     window = saved_window(options.policy)
     reason = window.length_error(audio_info(options.audio).duration_s)
     if reason is not None:  # before the weights are read

@@ -36,6 +36,8 @@ def run_judge(options: argparse.Namespace) -> None:
     from cogrl.evaluate.humdial import TASKS, read_dialogues
     from cogrl.evaluate.humdial_judge import JudgeSettings, judge_dialogues, over_http, summary
 
+    if options.template and not options.template.is_file():
+        raise FileNotFoundError(f"--template {options.template}: no such file; leave it out to use our own wording")
     task, dialogues = TASKS[options.task], read_dialogues(options.dialogues)
     template = options.template.read_text(encoding="utf-8") if options.template else None
     settings = JudgeSettings(**({"model": options.model} if options.model else {}))

@@ -19,6 +19,7 @@ from torch import Tensor, nn
 from transformers import AutoTokenizer, PreTrainedTokenizerBase, RobertaConfig, RobertaModel
 
 from cogrl.evaluate.epitome_data import MECHANISMS
+from cogrl.models.folder import TOKENIZER, refuse_missing_files
 
 LEVELS = 3
 
@@ -109,6 +110,7 @@ class Epitome:
 
 def load(folder: Path) -> Epitome:
     """The classifier that `Epitome.save` left in `folder`, on the GPU where there is one."""
+    refuse_missing_files(folder, "epitome", needed=(("config.json",), ("model.safetensors",), TOKENIZER))
     note = json.loads((folder / "epitome.json").read_text())
     model = BiEncoder(RobertaConfig.from_pretrained(folder))
     model.load_state_dict(load_file(folder / "model.safetensors"))

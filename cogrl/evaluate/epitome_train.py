@@ -14,6 +14,7 @@ from transformers import AutoTokenizer, RobertaConfig, RobertaModel
 from cogrl.evaluate.epitome import BiEncoder, Epitome
 from cogrl.evaluate.epitome_data import Post, split_by_seeker
 from cogrl.evaluate.stats import accuracy, bootstrap_mean, macro_f1
+from cogrl.models.folder import TOKENIZER, WEIGHTS, model_type_of, refuse_missing_files
 
 
 @dataclass(frozen=True)
@@ -38,7 +39,11 @@ def train(
     recipe: Recipe | None = None,
     note: Callable[[str], None] = print,
 ) -> Epitome:
-    """A classifier trained from the RoBERTa in `base`; its `report` is on posts of seekers it has not seen."""
+    """A classifier trained from the RoBERTa in the folder `base`; its `report` is on posts of unseen seekers.
+
+    Raises what `refuse_no_roberta` does.
+    """
+    refuse_no_roberta(base, "base")
     recipe = recipe or Recipe()
     learn, held_out = split_by_seeker(posts, recipe.held_out, recipe.seed)
     with torch.random.fork_rng():
@@ -65,6 +70,19 @@ def train(
                 losses.append(loss.item())
             note(f"{mechanism} epoch {epoch + 1}/{recipe.epochs}: loss {np.mean(losses):.3f}")
     return Epitome(mechanism, model, classifier.tokenizer, recipe.max_len, report(classifier, learn, held_out))
+
+
+def refuse_no_roberta(base: str | Path, option: str = "--base") -> None:
+    """FileNotFoundError or ValueError, beginning with `option`, for a folder without a whole RoBERTa model."""
+    download = "hf download FacebookAI/roberta-base --local-dir models/roberta-base"
+    if not Path(base).exists() and Path(base).name == "roberta-base":
+        raise FileNotFoundError(f"{option}={str(base)!r} does not exist; cogrl reads local folders: {download}")
+    kind = model_type_of(base, option)
+    if kind not in ("roberta", "xlm-roberta"):
+        raise ValueError(
+            f"{option}={str(base)!r} holds a model of type {kind!r}, not RoBERTa; get one with: {download}"
+        )
+    refuse_missing_files(base, option, needed=(WEIGHTS, TOKENIZER))
 
 
 def loss_of(classifier: Epitome, posts: Sequence[Post], recipe: Recipe) -> Float[Tensor, ""]:

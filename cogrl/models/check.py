@@ -1,21 +1,30 @@
 """What of a policy can be known before any data or weights are read: its folder, its files, where adapters would go."""
 
+from pathlib import Path
+
 import torch
 from torch import nn
 
 from cogrl.models.audio_lm import AudioLM
+from cogrl.models.emotion import encoder_class, refuse_silent_loss
 from cogrl.models.folder import read_config, refuse_another_family
 
 
 def check_policy(policy: AudioLM) -> None:
     """Raises what `AudioLM.load` would raise later, after the data were read.
 
-    FileNotFoundError, NotADirectoryError or ValueError for a folder without a whole model of the policy's family;
+    FileNotFoundError, NotADirectoryError or ValueError for a folder without a whole model of the policy's family, or
+    an emotion encoder that is not there or would be left out;
     ValueError for adapters that have nowhere to go.
     """
     read_config(policy.path)
     if policy.model_types:
         refuse_another_family(policy.path, policy.model_types)
+        emotion = getattr(policy, "emotion", None)
+        if emotion is None:
+            refuse_silent_loss(policy.path)
+        elif emotion.settings.encoder:
+            encoder_class(Path(emotion.settings.encoder))
     if policy.lora is not None and policy.model_class is not None:
         policy.lora.check(without_weights(policy))
 

@@ -17,11 +17,11 @@ import torch
 from jaxtyping import Float
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
-from transformers import PreTrainedConfig
 
 from cogrl.models.emotion_encoder import EmotionEncoder
 from cogrl.models.emotion_mel import MODEL_TYPE, MelEmotion
 from cogrl.models.emotion_wav2vec2 import Wav2Vec2Emotion
+from cogrl.models.folder import model_type_of
 from cogrl.models.signals import float32_signals
 from cogrl.types import Waveform
 
@@ -117,19 +117,24 @@ class EmotionModule(nn.Module):
 
 
 def read_encoder(folder: Path) -> EmotionEncoder:
-    """The encoder of a folder, of the class its `config.json` names.
+    """The encoder of a folder, of the class its `config.json` names. Raises what `encoder_class` does."""
+    return encoder_class(folder).read(folder)
 
-    Raises FileNotFoundError for a folder without one, ValueError for a model of another kind.
+
+def encoder_class(folder: Path) -> type[EmotionEncoder]:
+    """The class that reads a folder; its weights are not looked at.
+
+    Raises FileNotFoundError for a folder without an encoder, ValueError for a model of another kind.
     """
     if not (folder / "config.json").is_file():
         raise FileNotFoundError(
             f"{folder} holds no emotion encoder (no config.json); make the embedded one with: "
             f"cogrl build emotion-encoder --out {folder}"
         )
-    kind = PreTrainedConfig.get_config_dict(folder)[0].get("model_type")
+    kind = model_type_of(folder, "policy.emotion.encoder")
     if kind not in ENCODERS:
         raise ValueError(f"{folder}: model_type {kind!r} is no emotion encoder; known: {', '.join(ENCODERS)}")
-    return ENCODERS[kind].read(folder)
+    return ENCODERS[kind]
 
 
 def holds_module(policy_folder: str | Path) -> bool:

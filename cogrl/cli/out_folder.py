@@ -1,0 +1,12 @@
+"""The folder that `--out` names."""
+
+from pathlib import Path
+
+
+def make_out_folder(folder: Path) -> Path:
+    """Makes it before anything is computed. Raises OSError that says why it is of no use, and what to do."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise type(error)(f"--out {folder} can not be made a folder ({error}); choose another") from error
+    return folder
