@@ -22,12 +22,13 @@ def same(found, expected):
     return [torch.equal(a, b) for a, b in zip(found, expected, strict=True)]
 
 
+@pytest.mark.parametrize("autocast", [None, torch.bfloat16])
 @pytest.mark.parametrize("wanted", [[True, True], [True, False], [False, True]])
 @EACH_DIRECTION
-def test_opcheck(direction, wanted):
+def test_opcheck(direction, wanted, autocast):
     student, weight, *rest = inputs()
     leaves = [x.detach().requires_grad_(want) for x, want in zip((student, weight), wanted, strict=True)]
-    torch.library.opcheck(linear_kl_op, (*leaves, *rest, torch.randn(41), 0.7, direction, wanted))
+    torch.library.opcheck(linear_kl_op, (*leaves, *rest, torch.randn(41), 0.7, direction, autocast, wanted))
 
 
 @pytest.mark.parametrize("impl", ["chunked", "reference"])
