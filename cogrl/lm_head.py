@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 import torch
+from cogrl_kernels.head_chunks import autocast_dtype, operand_dtype, product, rounded, without_autocast
 from cogrl_kernels.linear_kl import Direction, LinearKlOutput, linear_kl
 from cogrl_kernels.linear_logprob import Impl, linear_logprob
 from cogrl_kernels.linear_policy_loss import LinearPolicyLossOutput, linear_policy_loss
@@ -11,7 +12,7 @@ from cogrl_kernels.policy_loss import PolicyLossConfig, PolicyMetrics
 from cogrl_kernels.policy_metrics import merge
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
-from torch.nn.functional import pad
+from torch.nn.functional import linear, pad
 
 __all__ = [
     "Direction",
@@ -23,7 +24,9 @@ __all__ = [
     "Reduction",
     "TokenLogprobs",
     "TokenStates",
+    "head_operand",
     "merge",
+    "next_token_logits",
     "policy_loss",
     "reduction_of",
     "sequence_kl",
@@ -53,6 +56,27 @@ class TokenLogprobs:
     entropy: Float[Tensor, "b t"]
 
 
+def head_operand(weight: Float[Tensor, "v d"]) -> Float[Tensor, "v d"]:
+    """The head as it is multiplied: float32, on a GPU also 16-bit; under autocast rounded to its dtype."""
+    weight = rounded(weight, autocast_dtype(weight))
+    return weight if weight.is_cuda and weight.dtype.itemsize == 2 else weight.float()
+
+
+def next_token_logits(
+    hidden: Float[Tensor, "b d"], weight: Float[Tensor, "v d"], bias: Float[Tensor, " v"]
+) -> Float[Tensor, "b v"]:
+    """float32 logits of one position, under autocast too: those that `token_logprobs` scores.
+
+    Whoever asks for many positions hands in the `head_operand` of the weight, which is then not made each time.
+    """
+    hidden, weight = rounded(hidden, autocast_dtype(hidden)), head_operand(weight)
+    with without_autocast(hidden):
+        if weight.dtype == torch.float32:
+            return linear(hidden.float(), weight, bias)
+        dtype = operand_dtype(hidden, weight)
+        return product(hidden.to(dtype), weight.to(dtype).T, torch.float32).add_(bias)
+
+
 def token_logprobs(
     states: TokenStates,
     weight: Float[Tensor, "v d"],
@@ -68,9 +92,10 @@ def token_logprobs(
     `states` must be of exactly the masked-in tokens; no shift happens here. Only those are computed, so ids under the
     mask may be anything (padding, -100). With an all-False mask the result is 0 and still part of the graph, so that
     sharded training finds a gradient for every parameter. `temperature` is the sampling temperature: rollouts and
-    training must use the same. Raises ValueError on masked-in ids outside the vocabulary.
+    training must use the same. A mask on the CPU spares a wait for the device. Raises ValueError on masked-in ids
+    outside the vocabulary.
     """
-    where = mask.flatten().nonzero().squeeze(1)
+    where = mask.flatten().nonzero().squeeze(1).to(targets.device, non_blocking=True)
     out = linear_logprob(
         states.hidden,
         weight,
@@ -110,9 +135,15 @@ def policy_loss(
     `ref_logprobs`, one with `is_cap` needs `rollout_logprobs`, those of the engine that sampled. The denominator counts
     these `b` rollouts: Lightning averages over micro-batches and ranks, which have to be of one size. Tokens differ
     from one to the next, so an objective that averages over them takes `num_tokens`, the mean of a micro-batch. Tokens
-    come out packed, (m,).
+    come out packed, (m,). With `mask` and `advantages` on the CPU nothing waits for the device.
     """
-    where = mask.flatten().nonzero().squeeze(1)
+    device = targets.device
+    where = mask.flatten().nonzero().squeeze(1).to(device, non_blocking=True)
+    trains = None
+    if objective.kl_coef or objective.entropy_coef:
+        trains = torch.ones(len(where), dtype=torch.bool)
+    elif mask.device == advantages.device == torch.device("cpu"):
+        trains = (advantages != 0).repeat_interleave(mask.sum(1))
     old, ref, rollout = (
         None if x is None else x.flatten()[where] for x in (old_logprobs, ref_logprobs, rollout_logprobs)
     )
@@ -120,8 +151,8 @@ def policy_loss(
         states.hidden,
         weight,
         targets.flatten()[where],
-        advantages,
-        pad(mask.sum(1).cumsum(0), (1, 0)),
+        advantages.to(device, non_blocking=True),
+        pad(mask.sum(1).cumsum(0), (1, 0)).to(device, non_blocking=True),
         config=objective,
         rows=states.rows,
         bias=bias,
@@ -131,6 +162,7 @@ def policy_loss(
         ref_logprobs=ref,
         rollout_logprobs=rollout,
         routes=routes,
+        trains=trains,
         num_tokens=num_tokens if objective.denominator == "token_mean" else None,
         impl=impl,
     )
@@ -156,6 +188,7 @@ def sequence_kl(
     """
     counts = mask.sum(1)
     weights = torch.repeat_interleave(1.0 / (counts.clamp(min=1) * len(mask)), counts)
+    weights = weights.to(student.hidden.device, non_blocking=True)
     return linear_kl(
         student.hidden[student.rows],
         weight,

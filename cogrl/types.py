@@ -1,7 +1,8 @@
 """The frozen dataclasses that cross rooms: examples, clips, prompts, rollouts, scores."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
+from functools import cached_property
 from itertools import accumulate
 from pathlib import Path
 from typing import Any, Literal
@@ -165,6 +166,8 @@ class Prompts:
     attention_mask: Int[Tensor, "p s"]
     audio: Mapping[str, Tensor]
     clip_counts: tuple[int, ...] | None = None
+    mask_on_host = cached_property(lambda self: self.attention_mask.bool().cpu())
+    """Shapes are decided on the CPU: once this was asked for, no step waits for the device to tell them."""
 
     def __post_init__(self) -> None:
         if self.clip_counts is None:
@@ -195,9 +198,8 @@ class Completions:
 
     ids: Int[Tensor, "b t"]
     mask: Bool[Tensor, "b t"]
-
-
-_BY_STAGE = ("rewards", "advantages", "old_logprobs", "ref_logprobs")
+    mask_on_host = cached_property(lambda self: self.mask.cpu())
+    """Likewise."""
 
 
 @dataclass(frozen=True)
@@ -205,9 +207,9 @@ class Rollouts:
     """What an engine sampled, group by group. Produced once, then read-only.
 
     `sampling_logprobs` are under the sampling distribution (its temperature included) and 0 where the mask is False.
-    The stage fills in `advantages` and `rewards` once the completions are scored and, where its objective asks for them
-    and at the same temperature, `old_logprobs` of the policy before its first update (None: the sampling ones are taken
-    for them) and `ref_logprobs` of the frozen reference.
+    The stage fills in `advantages` and `rewards`, on the CPU, once the completions are scored and, where its objective
+    asks for them and at the same temperature, `old_logprobs` of the policy before its first update (None: the sampling
+    ones are taken for them) and `ref_logprobs` of the frozen reference.
     """
 
     clips: Sequence[Clip]
@@ -240,16 +242,15 @@ class Rollouts:
     def groups(self, index: Sequence[int]) -> "Rollouts":
         """The groups at `index` (whole groups only: a group is never split)."""
         p, rows = torch.as_tensor(index), self.rows_of(index)
+        by_row = {part.name: getattr(self, part.name) for part in fields(self)}
         return replace(
             self,
             clips=[self.clips[i] for i in index],
             routes=[self.routes[i] for i in index],
             prompts=self.prompts.select(p),
             completions=Completions(self.completions.ids[rows], self.completions.mask[rows]),
-            sampling_logprobs=self.sampling_logprobs[rows],
             texts=[self.texts[i] for i in rows.tolist()],
-            finished=self.finished[rows],
-            **{name: value[rows] for name in _BY_STAGE if (value := getattr(self, name)) is not None},
+            **{name: value[rows] for name, value in by_row.items() if isinstance(value, Tensor)},
         )
 
     def rows_of(self, index: Sequence[int]) -> Int[Tensor, " rows"]:
@@ -276,7 +277,7 @@ class Rollouts:
             sampling_logprobs=put(self.sampling_logprobs, other.sampling_logprobs),
             texts=[new_texts.get(row, text) for row, text in enumerate(self.texts)],
             finished=finished,
-            **dict.fromkeys(_BY_STAGE),
+            **dict.fromkeys(("rewards", "advantages", "old_logprobs", "ref_logprobs")),
         )
 
 

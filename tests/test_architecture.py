@@ -20,7 +20,7 @@ ALLOWED = {
     "models": {"types", "audio", "finite", "prompts", "lm_head"},
     "data": {"types", "audio", "prompts", "chat"},
     "rewards": {"types", "audio", "prompts", "chat"},
-    "rollout": {"types", "audio", "prompts", "models"},
+    "rollout": {"types", "audio", "prompts", "lm_head", "models"},
     "stages": {"types", "finite", "prompts", "objectives", "lm_head", "models", "rewards", "rollout"},
     "callbacks": {"types", "finite"},
     "evaluate": {"types", "audio", "prompts", "objectives", "lm_head", "models", "data", "rewards", "rollout", "chat"},

@@ -242,22 +242,15 @@ class AudioLM(nn.Module, ABC):
         run = packed_states if self.share_prompt else repeated_states
         embed, decoder = self.model.get_input_embeddings(), self.model.model.language_model
         embeds = self.prompt_embeds(prompts) if embeds is None else embeds
-        return run(embed, decoder, embeds, prompts.attention_mask, completions, group_size)
-
-    @staticmethod
-    def next_token_logits(
-        hidden: Float[Tensor, "b d"], head: Float[Tensor, "v d"], bias: Float[Tensor, " v"]
-    ) -> Float[Tensor, "b v"]:
-        """float32 logits, also under autocast: what `token_logprobs` scores, one position at a time."""
-        with torch.autocast(hidden.device.type, enabled=False):
-            return torch.nn.functional.linear(hidden.float(), head, bias)
+        return run(embed, decoder, embeds, prompts, completions, group_size)
 
     def token_logprobs(
         self, prompts: Prompts, completions: Completions, temperature: float = 1.0, group_size: int = 1
     ) -> TokenLogprobs:
         """Log-probabilities and entropies of the masked-in tokens, at the temperature they are sampled at."""
-        states, head, bias = self.token_states(prompts, completions, group_size), self.lm_head_weight, self.lm_head_bias
-        return token_logprobs(states, head, completions.ids, completions.mask, temperature, bias=bias, impl=self.head)
+        states = self.token_states(prompts, completions, group_size)
+        ids, mask, bias = completions.ids, completions.mask_on_host, self.lm_head_bias
+        return token_logprobs(states, self.lm_head_weight, ids, mask, temperature, bias=bias, impl=self.head)
 
     def policy_loss(
         self, rollouts: Rollouts, objective: PolicyLossConfig, routes: Int[Tensor, " b"], **settings: Any
@@ -268,7 +261,7 @@ class AudioLM(nn.Module, ABC):
             self.token_states(rollouts.prompts, completions, rollouts.group_size),
             self.lm_head_weight,
             completions.ids,
-            completions.mask,
+            completions.mask_on_host,
             rollouts.sampling_logprobs if rollouts.old_logprobs is None else rollouts.old_logprobs,
             rollouts.advantages,
             objective,

@@ -7,6 +7,7 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 from transformers import DynamicCache
 
+from cogrl.lm_head import head_operand, next_token_logits
 from cogrl.models.audio_lm import AudioLM
 from cogrl.prompts import INSTRUCTIONS, heard
 from cogrl.rollout.sampling import Sampling
@@ -57,7 +58,8 @@ class HFEngine:
         Any of `policy.end_ids` ends a row. Rows that have ended leave the batch whenever they are half of it: long
         answers do not wait for short ones.
         """
-        decoder, head, bias = policy.model.model.language_model, policy.lm_head_weight.float(), policy.lm_head_bias
+        decoder = policy.model.model.language_model
+        head, bias = head_operand(policy.lm_head_weight), policy.lm_head_bias
         was_training = policy.training
         policy.eval()
         cache = DynamicCache()
@@ -83,7 +85,7 @@ class HFEngine:
         rows = torch.arange(len(mask), device=mask.device)  # of the batch, where each running row belongs
         alive = torch.ones_like(rows, dtype=torch.bool)
         for position in range(sampling.max_new_tokens):
-            token, logprob = sampling.draw(policy.next_token_logits(hidden, head, bias), generator)
+            token, logprob = sampling.draw(next_token_logits(hidden, head, bias), generator)
             here = rows[alive]
             ids[here, position], logprobs[here, position], sampled[here, position] = token[alive], logprob[alive], True
             alive = alive & ~torch.isin(token, ends)

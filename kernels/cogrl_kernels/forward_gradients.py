@@ -27,6 +27,13 @@ def zero_gradients(leaves: Sequence[Tensor | None], wanted: Sequence[bool], dtyp
     ]
 
 
+def scaled(grad: Tensor, upstream: Tensor, dtype: torch.dtype) -> Tensor:
+    """`grad * upstream` in `dtype`, rounded once and, on a GPU, without a copy in another dtype."""
+    if grad.dtype == dtype:
+        return grad * upstream
+    return torch.mul(grad, upstream, out=torch.empty_like(grad, dtype=dtype))
+
+
 def multiply_in_backward(operator: CustomOpDef, leaves: int) -> None:
     """Registers the backward of `operator`, of which the first `leaves` inputs are leaves.
 
@@ -48,7 +55,7 @@ def multiply_in_backward(operator: CustomOpDef, leaves: int) -> None:
     @once_differentiable
     def backward(ctx, upstream: Tensor | None, *_) -> tuple[Tensor | None, ...]:
         grads = [
-            None if dtype is None or upstream is None else (grad * upstream).to(dtype)
+            None if dtype is None or upstream is None else scaled(grad, upstream, dtype)
             for grad, dtype in zip(ctx.saved_tensors, ctx.dtypes, strict=True)
         ]
         return *grads, *[None] * ctx.others

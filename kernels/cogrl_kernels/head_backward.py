@@ -5,7 +5,16 @@ from collections.abc import Callable
 import torch
 from torch import Tensor
 
-from cogrl_kernels.head_chunks import accumulate_, backward_block, compute_dtype, fill_logits, operand_dtype, parts
+from cogrl_kernels.head_chunks import (
+    accumulate_,
+    backward_block,
+    compute_dtype,
+    fill_logits,
+    gradient_dtype,
+    operand_dtype,
+    parts,
+    rounded,
+)
 
 
 def head_gradients(
@@ -21,6 +30,7 @@ def head_gradients(
     temperature: Tensor,
     softcap: float | None,
     row_grad_: Callable,
+    autocast: torch.dtype | None,
     wanted: list[bool],
 ) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
     """Gradients of hidden (r, d), weight (v, d) and bias (v,), None where not wanted.
@@ -30,8 +40,10 @@ def head_gradients(
     smaller ones of the hidden states are summed up. Targets outside the vocabulary belong to another shard.
     """
     wants_hidden, wants_weight, wants_bias = wanted
-    dtype, multiplied = compute_dtype(hidden, weight), operand_dtype(hidden, weight)
     grad_weight = torch.zeros_like(weight) if wants_weight else None
+    hidden, weight = rounded(hidden, autocast), rounded(weight, autocast)
+    dtype, multiplied = compute_dtype(hidden, weight), operand_dtype(hidden, weight)
+    differentiated = gradient_dtype(multiplied)
     grad_bias = torch.zeros_like(bias, dtype=dtype) if wants_bias else None
     rows = torch.arange(len(hidden), device=hidden.device) if rows is None else rows
     live = grad_logprobs != 0 if grad_entropy is None else (grad_logprobs != 0) | (grad_entropy != 0)
@@ -49,11 +61,11 @@ def head_gradients(
         for p in parts(len(rows), step):
             z = fill_logits(states[p], head, block_bias, dtype)
             some = (None if x is None else x[p] for x in given)
-            dz = row_grad_(z, targets[p] - block.start, *some, softcap, multiplied)
+            dz = row_grad_(z, targets[p] - block.start, *some, softcap, differentiated)
             if wants_hidden:
-                accumulate_(grad_states[p], dz, head)
+                accumulate_(grad_states[p], dz, head.to(differentiated))
             if wants_weight:
-                accumulate_(block_grad, dz.T, states[p])
+                accumulate_(block_grad, dz.T, states[p].to(differentiated))
             if wants_bias:
                 grad_bias[block] += dz.sum(0, dtype=dtype)
         if wants_weight:

@@ -1,13 +1,16 @@
 """The logits of a head, piece by piece: how big a piece is, in which precision it is multiplied, and how it is padded.
 
 All logits are float32 whatever the inputs (float64 for float64), autocast included: bfloat16 logits cost up to 0.08 nat
-a token, which is larger than the log-ratios a policy update lives on.
+a token, which is larger than the log-ratios a policy update lives on. Under autocast hidden states and weight are
+rounded to its dtype, as a linear layer's are, and multiplied in that; the products are summed and kept in float32.
 
 On a CPU every product that makes logits has the same shape, 256 rows (the last ones padded) by 1024 columns: a library
 of matrix products may take another path, and sum in another order, for another shape. A token's log-probability is the
 same up to rounding in whatever batch it is scored, with or without gradients; its last bit is the library's, which may
 also sum rows of one product in different orders.
 """
+
+from contextlib import AbstractContextManager, nullcontext
 
 import torch
 from torch import Tensor
@@ -27,8 +30,11 @@ def parts(size: int, step: int) -> list[slice]:
 
 
 def training_rows(vocabulary: int, on_gpu: bool) -> int:
-    """Rows of logits alive at once while gradients are made. Fewer than 1024 starve the products of a GPU."""
-    return min(max(GPU_BUDGET // (6 * vocabulary), 1024), 8192) if on_gpu else CHUNK_ROWS
+    """Rows of logits alive at once while gradients are made. Fewer than 1024 starve the products of a GPU.
+
+    There they are a multiple of 256, so that no tile of a product is left partly empty.
+    """
+    return min(max(GPU_BUDGET // (6 * vocabulary) // 256 * 256, 1024), 8192) if on_gpu else CHUNK_ROWS
 
 
 def scoring_block(on_gpu: bool) -> tuple[int, int]:
@@ -46,11 +52,37 @@ def compute_dtype(hidden: Tensor, weight: Tensor) -> torch.dtype:
     return torch.promote_types(torch.promote_types(hidden.dtype, weight.dtype), torch.float32)
 
 
+def autocast_dtype(like: Tensor) -> torch.dtype | None:
+    """What autocast makes of a linear layer's inputs on the device of `like`; None where it is off.
+
+    To be asked for outside of operators: inside one, and in backward, autocast may be another.
+    """
+    kind = like.device.type
+    on = torch.amp.is_autocast_available(kind) and torch.is_autocast_enabled(kind)
+    return torch.get_autocast_dtype(kind) if on else None
+
+
+def without_autocast(like: Tensor) -> AbstractContextManager:
+    """Operations on the device of `like` compute in the dtypes they are given."""
+    kind = like.device.type
+    return torch.autocast(kind, enabled=False) if torch.amp.is_autocast_available(kind) else nullcontext()
+
+
+def rounded(x: Tensor, autocast: torch.dtype | None) -> Tensor:
+    """`x` as autocast hands it to a linear layer, which leaves float64 as it is."""
+    return x if autocast is None or x.dtype == torch.float64 else x.to(autocast)
+
+
 def operand_dtype(hidden: Tensor, weight: Tensor) -> torch.dtype:
-    """What is multiplied: only a GPU multiplies bfloat16 into float32, and in float16 gradients of logits underflow."""
-    if hidden.is_cuda and hidden.dtype == weight.dtype == torch.bfloat16:
-        return torch.bfloat16
+    """What is multiplied into logits: only a GPU multiplies 16-bit numbers into float32."""
+    if hidden.is_cuda and hidden.dtype == weight.dtype and hidden.dtype in (torch.bfloat16, torch.float16):
+        return hidden.dtype
     return compute_dtype(hidden, weight)
+
+
+def gradient_dtype(multiplied: torch.dtype) -> torch.dtype:
+    """What the gradient of logits is multiplied in, by their `operand_dtype`: in float16 it would underflow."""
+    return torch.float32 if multiplied == torch.float16 else multiplied
 
 
 def product(a: Tensor, b: Tensor, dtype: torch.dtype) -> Tensor:
@@ -59,8 +91,10 @@ def product(a: Tensor, b: Tensor, dtype: torch.dtype) -> Tensor:
 
 
 def accumulate_(total: Tensor, a: Tensor, b: Tensor) -> Tensor:
-    """total += a @ b, in the precision of `total`."""
-    return total.addmm_(a, b) if b.dtype == total.dtype else total.add_(torch.mm(a, b, out_dtype=total.dtype))
+    """total += a @ b, in the precision of `total` and without another tensor of its size."""
+    if b.dtype == total.dtype:
+        return total.addmm_(a, b)
+    return torch.addmm(total, a, b, out_dtype=total.dtype, out=total)
 
 
 def padded(x: Tensor, rows: int, value: float = 0) -> Tensor:

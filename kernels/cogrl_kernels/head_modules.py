@@ -2,6 +2,7 @@
 
 from types import ModuleType
 
+import torch
 from torch import Tensor
 
 from cogrl_kernels import head_chunks, row_ops
@@ -30,6 +31,7 @@ def rows_of(impl: str) -> ModuleType:
     return row_ops_triton
 
 
-def both_half(hidden: Tensor, weight: Tensor) -> bool:
+def both_half(hidden: Tensor, weight: Tensor, autocast: torch.dtype | None = None) -> bool:
     """Whether the scoring kernel pays: it multiplies float32 without rounding, slower than a library's product."""
-    return hidden.dtype == weight.dtype and hidden.dtype.itemsize == 2
+    dtypes = {torch.float64 if torch.float64 == x.dtype else autocast or x.dtype for x in (hidden, weight)}
+    return len(dtypes) == 1 and dtypes.pop().itemsize == 2

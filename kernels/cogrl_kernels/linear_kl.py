@@ -15,12 +15,16 @@ from cogrl_kernels.dispatch import choose
 from cogrl_kernels.forward_gradients import multiply_in_backward, takes_gradient, zero_gradients
 from cogrl_kernels.head_chunks import (
     accumulate_,
+    autocast_dtype,
     compute_dtype,
     fill_logits,
+    gradient_dtype,
     operand_dtype,
     parts,
     product,
+    rounded,
     training_rows,
+    without_autocast,
 )
 
 Direction = Literal["forward", "reverse"]
@@ -55,30 +59,32 @@ def linear_kl(
     """
     _check(student, weight, teacher, teacher_weight, weights, bias, temperature, direction)
     function = choose("linear_kl", impl, {"chunked": chunked, "reference": reference}, "chunked")
-    with torch.autocast(student.device.type, enabled=False):
-        loss, kl = function(
-            student, weight, teacher.detach(), teacher_weight.detach(), weights, bias, temperature, direction
-        )
+    given = student, weight, teacher.detach(), teacher_weight.detach(), weights, bias, temperature, direction
+    autocast = autocast_dtype(student)
+    with without_autocast(student):
+        loss, kl = function(*given, autocast)
     return LinearKlOutput(loss, kl.detach())
 
 
-def reference(student, weight, teacher, teacher_weight, weights, bias, temperature, direction):
+def reference(student, weight, teacher, teacher_weight, weights, bias, temperature, direction, autocast):
     """The truth: every logit at once, gradients by autograd."""
     dtype = compute_dtype(student, weight)
     offset = 0 if bias is None else bias.detach().to(dtype)
     log_q, log_p = (
-        torch.log_softmax((h.to(dtype) @ w.to(dtype).T + offset) / temperature, -1)
-        for h, w in ((student, weight), (teacher, teacher_weight))
+        torch.log_softmax((h @ w.T + offset) / temperature, -1)
+        for h, w in (
+            [rounded(x, autocast).to(dtype) for x in head] for head in ((student, weight), (teacher, teacher_weight))
+        )
     )
     first, second = (log_p, log_q) if direction == "forward" else (log_q, log_p)
     kl = (first.exp() * (first - second)).sum(-1)
     return (weights.to(dtype) * kl).sum(), kl
 
 
-def chunked(student, weight, teacher, teacher_weight, weights, bias, temperature, direction):
+def chunked(student, weight, teacher, teacher_weight, weights, bias, temperature, direction, autocast):
     """Rows of both distributions at a time, overwritten by the gradient of the student's logits."""
     given = student, weight, teacher, teacher_weight, weights.detach(), None if bias is None else bias.detach()
-    loss, kl, *_ = linear_kl_op(*given, temperature, direction, takes_gradient(student, weight))
+    loss, kl, *_ = linear_kl_op(*given, temperature, direction, autocast, takes_gradient(student, weight))
     return loss, kl
 
 
@@ -92,6 +98,7 @@ def linear_kl_op(
     bias: Tensor | None,
     temperature: float,
     direction: str,
+    autocast: torch.dtype | None,
     wanted: list[bool],
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """(loss, kl, gradients of student and weight), all in the dtype of the computation."""
@@ -99,9 +106,14 @@ def linear_kl_op(
     weights, kl = weights.to(dtype), student.new_zeros(len(student), dtype=dtype)
     grads = grad_student, grad_weight = zero_gradients((student, weight), wanted, dtype)
     wants_student, wants_weight = wanted
+    student, weight, teacher, teacher_weight = (
+        rounded(x, autocast) for x in (student, weight, teacher, teacher_weight)
+    )
     head = weight.to(operand_dtype(student, weight))
     teacher_head = teacher_weight.to(operand_dtype(teacher, teacher_weight))
-    with torch.autocast(student.device.type, enabled=False):
+    differentiated = gradient_dtype(head.dtype)
+    gradient_head = head.to(differentiated)
+    with without_autocast(student):
         for part in parts(len(student), training_rows(len(weight), student.is_cuda)):
             h = student[part].to(head.dtype)
             log_q = _log_softmax_(fill_logits(h, head, bias, dtype), temperature)
@@ -110,11 +122,11 @@ def linear_kl_op(
             kl[part], dz = DIRECTIONS[direction](log_q, log_p)
             if not any(wanted):
                 continue
-            dz = dz.mul_(weights[part, None] / temperature).to(head.dtype)
+            dz = dz.mul_(weights[part, None] / temperature).to(differentiated)
             if wants_student:
-                grad_student[part] = product(dz, head, dtype)
+                grad_student[part] = product(dz, gradient_head, dtype)
             if wants_weight:
-                accumulate_(grad_weight, dz.T, h)
+                accumulate_(grad_weight, dz.T, h.to(differentiated))
     return (weights * kl).sum(), kl, *grads
 
 

@@ -14,7 +14,7 @@ from torch import Tensor
 from cogrl_kernels.dispatch import choose, fastest
 from cogrl_kernels.head_backward import head_gradients
 from cogrl_kernels.head_checks import check_head, check_values, per_target
-from cogrl_kernels.head_chunks import compute_dtype
+from cogrl_kernels.head_chunks import autocast_dtype, compute_dtype, rounded, without_autocast
 from cogrl_kernels.head_modules import both_half, rows_of, scoring
 from cogrl_kernels.row_ops import finish
 from cogrl_kernels.vocab_shard import VocabShard, merge, real_rows, span, sum_over_ranks_
@@ -58,16 +58,18 @@ def linear_logprob(
     Raises ValueError on shapes, dtypes or ids that do not fit (ids on a GPU: a device assertion, so as not to wait).
     """
     implementations = {name: partial(_fused, impl=name) for name in ("triton", "chunked")} | {"reference": reference}
-    auto = fastest(hidden, "chunked") if both_half(hidden, weight) else "chunked"
+    autocast = autocast_dtype(hidden)
+    auto = fastest(hidden, "chunked") if both_half(hidden, weight, autocast) else "chunked"
     function = choose("linear_logprob", impl, implementations, auto, like=hidden)
     check_head(hidden, weight, targets, rows, bias, temperature, softcap, shard)
     temperature = per_target(temperature, targets, compute_dtype(hidden, weight))
     rows = None if rows is None else rows.long()
-    logprobs, ent, lse, top1 = function(hidden, weight, targets.long(), rows, bias, temperature, softcap, shard)
+    given = hidden, weight, targets.long(), rows, bias, temperature, softcap, shard, autocast
+    logprobs, ent, lse, top1 = function(*given)
     return LogProbs(logprobs, ent if entropy else None, lse.detach(), top1)
 
 
-def reference(hidden, weight, targets, rows, bias, temperature, softcap, shard):
+def reference(hidden, weight, targets, rows, bias, temperature, softcap, shard, autocast):
     """The truth: every logit at once, gradients by autograd."""
     if shard is not None:
         raise ValueError(
@@ -75,8 +77,9 @@ def reference(hidden, weight, targets, rows, bias, temperature, softcap, shard):
         )
     check_values(hidden, targets, rows, temperature, len(weight))
     dtype = compute_dtype(hidden, weight)
-    with torch.autocast(hidden.device.type, enabled=False):
-        logits = (hidden if rows is None else hidden[rows]).to(dtype) @ weight.to(dtype).T
+    with without_autocast(hidden):
+        hidden, weight = (rounded(x, autocast).to(dtype) for x in (hidden, weight))
+        logits = (hidden if rows is None else hidden[rows]) @ weight.T
         if bias is not None:
             logits = logits + bias.to(dtype)
         if softcap is not None:
@@ -89,8 +92,8 @@ def reference(hidden, weight, targets, rows, bias, temperature, softcap, shard):
     return logprobs.gather(1, targets[:, None]).squeeze(1), ent, lse, top1
 
 
-def _fused(hidden, weight, targets, rows, bias, temperature, softcap, shard, *, impl):
-    return _stats(hidden, weight, targets, rows, bias, temperature, softcap, *span(shard, weight), impl)
+def _fused(hidden, weight, targets, rows, bias, temperature, softcap, shard, autocast, *, impl):
+    return _stats(hidden, weight, targets, rows, bias, temperature, softcap, *span(shard, weight), autocast, impl)
 
 
 @torch.library.custom_op("cogrl_kernels::linear_logprob", mutates_args=())
@@ -105,18 +108,19 @@ def _stats(
     group: str | None,
     start: int,
     vocabulary: int,
+    autocast: torch.dtype | None,
     impl: str,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """(logprobs, entropy, lse, top1): an operator, so that compilers see one node and not its loops."""
     check_values(hidden, targets, rows, temperature, vocabulary)
-    weight, bias = real_rows(weight, bias, start, vocabulary)
-    with torch.autocast(hidden.device.type, enabled=False):
+    hidden, (weight, bias) = rounded(hidden, autocast), real_rows(rounded(weight, autocast), bias, start, vocabulary)
+    with without_autocast(hidden):
         known = scoring(impl).score_partials(hidden, weight, targets - start, rows, bias, temperature, softcap)
     return finish(*(known if group is None else merge(known, group)))
 
 
 @_stats.register_fake
-def _(hidden, weight, targets, rows, bias, temperature, softcap, group, start, vocabulary, impl):
+def _(hidden, weight, targets, rows, bias, temperature, *options):
     vector = torch.empty_like(temperature)
     return vector, torch.empty_like(vector), torch.empty_like(vector), torch.empty_like(vector, dtype=torch.bool)
 
@@ -137,12 +141,13 @@ def _grads(
     group: str | None,
     start: int,
     vocabulary: int,
+    autocast: torch.dtype | None,
     impl: str,
     wanted: list[bool],
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Gradients of hidden, weight and bias, empty where not wanted."""
     real, real_bias = real_rows(weight, bias, start, vocabulary)
-    with torch.autocast(hidden.device.type, enabled=False):
+    with without_autocast(hidden):
         grad_hidden, grad_weight, grad_bias = head_gradients(
             grad_logprobs,
             grad_entropy,
@@ -156,6 +161,7 @@ def _grads(
             temperature,
             softcap,
             rows_of(impl).row_grad_,
+            autocast,
             wanted,
         )
     if grad_hidden is not None and group is not None:
@@ -187,7 +193,7 @@ def _backward(ctx, grad_logprobs, grad_entropy, _lse, _top1):
     grad_logprobs = torch.zeros_like(entropy) if grad_logprobs is None else grad_logprobs
     grads = _grads(grad_logprobs, grad_entropy, entropy, *rest, *ctx.options, wanted)
     hidden, weight, bias = (grad if want else None for grad, want in zip(grads, wanted, strict=True))
-    return hidden, weight, None, None, bias, None, None, None, None, None, None
+    return hidden, weight, None, None, bias, *[None] * (1 + len(ctx.options))
 
 
 _stats.register_autograd(_backward, setup_context=_save)

@@ -9,12 +9,13 @@ backward takes four. Backward multiplies by the upstream gradient.
 from dataclasses import dataclass
 from functools import partial
 
+import torch
 from torch import Tensor
 
 from cogrl_kernels.dispatch import choose, fastest
 from cogrl_kernels.forward_gradients import takes_gradient
 from cogrl_kernels.head_checks import check_head, per_target
-from cogrl_kernels.head_chunks import compute_dtype
+from cogrl_kernels.head_chunks import autocast_dtype, compute_dtype
 from cogrl_kernels.linear_logprob import Impl, linear_logprob
 from cogrl_kernels.linear_policy_op import linear_policy_loss_op
 from cogrl_kernels.policy_arguments import flat
@@ -51,6 +52,7 @@ def linear_policy_loss(
     rollout_logprobs: Tensor | None = None,
     mask: Tensor | None = None,
     routes: Tensor | None = None,
+    trains: Tensor | None = None,
     num_tokens: Number | None = None,
     num_rollouts: Number | None = None,
     shard: VocabShard | None = None,
@@ -60,7 +62,8 @@ def linear_policy_loss(
 
     Arguments up to `softcap` and `shard` are those of `linear_logprob`, the others those of `policy_loss`. What takes
     no gradient is not computed: a frozen head saves one product of three, and tokens that are masked out, or have zero
-    advantage and no KL or entropy term, are scored and no more.
+    advantage and no KL or entropy term, are scored and no more. Which these are is read from the device, unless the
+    caller knows it: `trains` (n,), bool on the CPU, True on all others.
 
     "chunked" holds a chunk of the logits; "triton" the same with one kernel for everything between the products;
     "reference" all of them. A loss of whole rollouts (gspo) scores first and makes the logits again in backward.
@@ -89,12 +92,18 @@ def linear_policy_loss(
         routes=routes,
         counts=counts,
     )
+    if trains is not None and (trains.shape != targets.shape or trains.dtype != torch.bool or trains.is_cuda):
+        raise ValueError(
+            f"trains is {tuple(trains.shape)} {trains.dtype} on {trains.device}; need one bool a target, on the CPU"
+        )
     head = {"rows": rows, "bias": bias, "temperature": temperature, "softcap": softcap, "shard": shard}
     given = {"mask": mask, "routes": routes} | against | counts
-    return function(hidden, weight, targets, advantages, cu_seqlens, config, head, given)
+    return function(hidden, weight, targets, advantages, cu_seqlens, config, head, given, trains)
 
 
-def _two_pass(hidden, weight, targets, advantages, cu_seqlens, config, head, given, *, impl) -> LinearPolicyLossOutput:
+def _two_pass(
+    hidden, weight, targets, advantages, cu_seqlens, config, head, given, trains, *, impl
+) -> LinearPolicyLossOutput:
     scored = linear_logprob(hidden, weight, targets, **head, impl=impl)
     loss_impl = "reference" if impl == "reference" else "auto"
     out = policy_loss(
@@ -103,7 +112,9 @@ def _two_pass(hidden, weight, targets, advantages, cu_seqlens, config, head, giv
     return LinearPolicyLossOutput(out.loss, out.metrics, scored.logprobs.detach(), scored.entropy.detach())
 
 
-def _one_pass(hidden, weight, targets, advantages, cu_seqlens, config, head, given, *, impl) -> LinearPolicyLossOutput:
+def _one_pass(
+    hidden, weight, targets, advantages, cu_seqlens, config, head, given, trains, *, impl
+) -> LinearPolicyLossOutput:
     count = given["num_tokens" if config.denominator == "token_mean" else "num_rollouts"]
     loss, table, logprobs, entropy, *_ = linear_policy_loss_op(
         hidden,
@@ -121,7 +132,9 @@ def _one_pass(hidden, weight, targets, advantages, cu_seqlens, config, head, giv
         given["rollout_logprobs"],
         given["mask"],
         given["routes"],
+        trains,
         *flat(config, count),
+        autocast_dtype(hidden),
         impl,
         takes_gradient(hidden, weight, head["bias"]),
     )

@@ -5,6 +5,7 @@ from torch import Tensor
 
 from cogrl_kernels.forward_gradients import multiply_in_backward, zero_gradients
 from cogrl_kernels.head_checks import check_values
+from cogrl_kernels.head_chunks import without_autocast
 from cogrl_kernels.linear_policy_pass import score_and_differentiate
 from cogrl_kernels.policy_arguments import restored
 from cogrl_kernels.policy_loss import policy_loss
@@ -31,6 +32,7 @@ def linear_policy_loss_op(
     rollout: Tensor | None,
     mask: Tensor | None,
     routes: Tensor | None,
+    trains: Tensor | None,
     tau_pos: Tensor | None,
     tau_neg: Tensor | None,
     count: Tensor | None,
@@ -39,6 +41,7 @@ def linear_policy_loss_op(
     reduction: str,
     kl_estimator: str,
     n_routes: int,
+    autocast: torch.dtype | None,
     impl: str,
     wanted: list[bool],
 ) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor, Tensor, Tensor]:
@@ -51,17 +54,17 @@ def linear_policy_loss_op(
     # the config asks for one of the counts, and this is it
     given = {"mask": mask, "routes": routes, "num_tokens": number, "num_rollouts": number}
     given |= {"old_logprobs": old, "ref_logprobs": ref, "rollout_logprobs": rollout}
-    with torch.autocast(hidden.device.type, enabled=False):
+    with without_autocast(hidden):
         tokens = policy_tokens(temperature, advantages, cu_seqlens, config, **given)
         head = hidden, weight, bias, targets, rows, temperature, softcap, group, start, vocabulary
-        logprobs, entropy, grads = score_and_differentiate(*head, tokens, config, impl, wanted)
+        logprobs, entropy, grads = score_and_differentiate(*head, tokens, trains, config, autocast, impl, wanted)
         out = policy_loss(logprobs, advantages, cu_seqlens, config=config, entropy=entropy, **given)
     return out.loss, out.metrics.table, logprobs, entropy, *grads
 
 
 @linear_policy_loss_op.register_fake
 def _(hidden, weight, bias, targets, rows, temperature, *given):
-    n_routes, _, wanted = given[-3:]
+    n_routes, *_, wanted = given[-4:]
     vector = torch.empty_like(temperature)
     table = vector.new_empty(n_routes, len(SIGNS), COLUMNS)
     grads = zero_gradients((hidden, weight, bias), wanted, temperature.dtype)

@@ -12,10 +12,12 @@ from cogrl_kernels.head_chunks import (
     accumulate_,
     compute_dtype,
     fill_logits,
+    gradient_dtype,
     operand_dtype,
     padded,
     parts,
     product,
+    rounded,
     training_rows,
 )
 from cogrl_kernels.head_modules import best_scoring, rows_of
@@ -37,25 +39,34 @@ def score_and_differentiate(
     start: int,
     vocabulary: int,
     tokens: PolicyTokens,
+    trains: Tensor | None,
     config: PolicyLossConfig,
+    autocast: torch.dtype | None,
     impl: str,
     wanted: list[bool],
 ) -> tuple[Tensor, Tensor, list[Tensor]]:
     """(logprobs, entropy, gradients of hidden, weight and bias): those `wanted`, in the dtype of the computation.
 
-    `temperature` is (n,); `group`, `start` and `vocabulary` are those of a `VocabShard`.
+    `temperature` is (n,); `group`, `start` and `vocabulary` are those of a `VocabShard`. `trains` (n,), bool on the
+    CPU, says which tokens can have a gradient; None: the device is asked.
     """
-    dtype, multiplied = compute_dtype(hidden, weight), operand_dtype(hidden, weight)
+    dtype = compute_dtype(hidden, weight)
     rows = torch.arange(len(targets), device=hidden.device) if rows is None else rows
     grads = zero_gradients((hidden, weight, bias), wanted, dtype)
+    hidden, weight = rounded(hidden, autocast), rounded(weight, autocast)
+    multiplied = operand_dtype(hidden, weight)
+    differentiated = gradient_dtype(multiplied)
     wants_hidden, wants_weight, wants_bias = wanted
     grad_hidden, *of_head = grads
     grad_weight, grad_bias = real_rows(*of_head, start, vocabulary)
     weight, bias = real_rows(weight, bias, start, vocabulary)
     targets = targets - start
     logprobs, entropy = torch.zeros_like(temperature), torch.zeros_like(temperature)
-    trains = _trains(tokens, config) if any(wanted) else torch.zeros_like(tokens.mask)
-    idle, active = (~trains).nonzero().squeeze(1), trains.nonzero().squeeze(1)
+    if not any(wanted):
+        trains = torch.zeros(len(targets), dtype=torch.bool)
+    elif trains is None:
+        trains = _trains(tokens, config)
+    idle, active = (x.nonzero().squeeze(1).to(targets.device, non_blocking=True) for x in (~trains, trains))
     if len(idle):
         module = best_scoring(impl, hidden, weight)
         given = hidden, weight, targets[idle], rows[idle], bias, temperature[idle], softcap
@@ -64,6 +75,7 @@ def score_and_differentiate(
     step = training_rows(len(weight), hidden.is_cuda)
     if len(active):
         weight = weight.to(multiplied)
+        head = weight.to(differentiated)
         buffer = None if hidden.is_cuda else weight.new_empty(step, len(weight), dtype=dtype)
     for p in parts(len(active), step):
         index = active[p]
@@ -87,14 +99,15 @@ def score_and_differentiate(
             by_entropy,
             heat[:count],
             softcap,
-            multiplied,
+            differentiated,
         )
         if wants_hidden:
-            grad_hidden.index_add_(0, rows[index], product(dz, weight, dtype))
+            grad_hidden.index_add_(0, rows[index], product(dz, head, dtype))
         if wants_weight:
             # a row without a gradient may hold NaN, which zero does not silence
             dead = (by_logprob == 0) & (by_entropy == 0 if by_entropy is not None else True)
-            accumulate_(grad_weight, dz.T, h[:count].masked_fill(dead[:, None], 0))
+            states = h[:count].to(differentiated).masked_fill(dead[:, None], 0)
+            accumulate_(grad_weight, dz.T, states)
         if wants_bias:
             grad_bias += dz.sum(0, dtype=dtype)
     if wants_hidden and group is not None:

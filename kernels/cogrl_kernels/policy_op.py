@@ -99,7 +99,7 @@ def fused(
         mask,
         routes,
         *tensors,
-        torch.tensor(scalars, dtype=torch.float32, device=logprobs.device),
+        torch.tensor(scalars, dtype=torch.float32).to(logprobs.device, non_blocking=True),
         config.kind,
         config.denominator,
         config.kl_estimator if config.kl_coef else "",

@@ -85,7 +85,7 @@ def policy_tokens(
     mask = torch.ones(n, dtype=torch.bool, device=like.device) if mask is None else mask.bool()
 
     def each(x: float | Tensor) -> Tensor:
-        x = torch.as_tensor(x, dtype=dtype, device=like.device).detach()
+        x = x.detach().to(dtype) if isinstance(x, Tensor) else torch.full((), x, dtype=dtype, device=like.device)
         return x.expand(n) if x.ndim == 0 else x[segment] if len(x) == s else x
 
     def floats(x: Tensor | None) -> Tensor | None:

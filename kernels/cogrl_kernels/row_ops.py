@@ -84,7 +84,7 @@ def row_grad_(
         x.scatter_add_(1, column[part], at_target[part])
         if slope is not None:
             x.mul_(slope)
-    if z.is_cuda or dead.any():
+    if z.device.type != "cpu" or dead.any():
         z.masked_fill_(dead[:, None], 0.0)
     return z.to(out_dtype)
 

@@ -1,9 +1,11 @@
 """`model.objective` and `model.reference` from YAML and from flags: each run makes a step, each mistake is named."""
 
 import math
+from pathlib import Path
 
 import pytest
 import torch
+import yaml
 from mlflow import MlflowClient
 from test_configs import printed
 from test_dry_run import changed, paper  # noqa: F401
@@ -11,6 +13,8 @@ from test_errors import complaint
 
 from cogrl.cli.main import main
 from cogrl.models.qwen2_audio import Qwen2Audio
+
+PAGE = Path(__file__).parents[2] / "docs/objectives.md"
 
 
 def metrics(workdir):
@@ -67,6 +71,20 @@ def test_a_file_changes_single_settings_of_the_stages_objective(command, workdir
 )
 def test_a_wrong_objective_is_refused_with_what_to_do(command, workdir, capsys, flags, expected):
     assert expected in complaint(command("fit", *flags, stage="grpo"), capsys)
+
+
+EXAMPLES = [block.split("```")[0] for block in PAGE.read_text().split("```yaml\n")[1:]]
+
+
+@pytest.mark.parametrize("number", range(len(EXAMPLES)))
+def test_every_example_of_the_page_is_a_valid_configuration(command, workdir, number):
+    (workdir / "mine.yaml").write_text(EXAMPLES[number])
+    stage = "dr_sapo" if "DrSapo" in EXAMPLES[number] else "grpo"
+    wanted = yaml.safe_load(EXAMPLES[number])["model"]
+    found = printed(command("fit", "--config", "mine.yaml", stage=stage))["model"]
+    assert found["class_path"] == wanted["class_path"]
+    for key, value in wanted["init_args"].items():
+        assert found["init_args"][key] == (found["init_args"][key] | value if isinstance(value, dict) else value)
 
 
 def test_a_dry_run_looks_for_the_reference(paper, workdir):  # noqa: F811

@@ -23,12 +23,13 @@ def assert_same(found, expected):
     torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-6)
 
 
+@pytest.mark.parametrize("autocast", [None, torch.bfloat16])
 @pytest.mark.parametrize("wanted", [[True, True], [True, False], [False, True]])
 @EACH_DIRECTION
-def test_opcheck(direction, wanted):
+def test_opcheck(direction, wanted, autocast):
     student, weight, *rest = inputs()
     leaves = [x.detach().requires_grad_(want) for x, want in zip((student, weight), wanted, strict=True)]
-    torch.library.opcheck(linear_kl_op, (*leaves, *rest, torch.randn(41), 0.7, direction, wanted))
+    torch.library.opcheck(linear_kl_op, (*leaves, *rest, torch.randn(41), 0.7, direction, autocast, wanted))
 
 
 @pytest.mark.parametrize("impl", ["chunked", "reference"])

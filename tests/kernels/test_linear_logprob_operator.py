@@ -58,13 +58,14 @@ def test_memory_order_of_the_inputs_does_not_matter():
         torch.testing.assert_close(other, results[0], rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.parametrize("autocast", [None, torch.bfloat16])
 @pytest.mark.parametrize("softcap, biased, gathered", [(None, False, False), (3.0, True, True)])
-def test_opcheck(softcap, biased, gathered):
+def test_opcheck(softcap, biased, gathered, autocast):
     hidden, weight, targets = inputs(rows=6, vocabulary=11, width=4)
     leaves = [x.requires_grad_() for x in (hidden, weight, torch.randn(11))]
     rows = torch.tensor([0, 0, 5, 2, 1, 1]) if gathered else None
     given = leaves[0], leaves[1], targets, rows, leaves[2] if biased else None, torch.full((6,), 0.7), softcap
-    torch.library.opcheck(module._stats, (*given, None, 0, 11, "chunked"))
+    torch.library.opcheck(module._stats, (*given, None, 0, 11, autocast, "chunked"))
 
 
 def test_compiled_in_one_graph_it_gives_the_same_values_and_gradients():

@@ -119,7 +119,7 @@ def test_odd_sizes_in_float64_agree_to_the_last_digits(vocabulary, width):
 def test_half_precision_inputs_have_float32_logits(dtype, limit, autocast):
     problem, config = Problem(dtype=dtype), PolicyLossConfig(entropy_coef=0.05)
     expected, logprobs, _, truth = problem.truth(config)
-    with torch.autocast("cpu", torch.bfloat16, enabled=autocast):
+    with torch.autocast("cpu", dtype, enabled=autocast):
         out, grads = trained(problem, config)
     torch.testing.assert_close(out.logprobs.double(), logprobs, rtol=0, atol=2e-5)
     assert abs(out.loss - expected.loss) < 1e-5

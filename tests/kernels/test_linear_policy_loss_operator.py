@@ -46,8 +46,9 @@ def assert_same(found, expected):
 
 
 @pytest.mark.parametrize("wanted", [(True, True, True), (True, False, False), (False, True, False)])
+@pytest.mark.parametrize(("trains", "autocast"), [(None, None), (torch.arange(7) != 3, torch.bfloat16)])
 @pytest.mark.parametrize("config", [replace(CONFIG, is_cap=2.0), EVERYTHING], ids=lambda c: c.kind)
-def test_opcheck(config, wanted):
+def test_opcheck(config, wanted, trains, autocast):
     hidden, weight, targets, advantages, cuts = inputs(n=7, vocabulary=11, width=4, rollouts=2)
     leaves = [
         x.detach().requires_grad_(want) for x, want in zip((hidden, weight, torch.zeros(11)), wanted, strict=True)
@@ -55,8 +56,10 @@ def test_opcheck(config, wanted):
     given = extras(config, 7, 2)
     head = targets, torch.tensor([0, 1, 1, 5, 6, 6, 2]), torch.full((7,), 0.7), 3.0, None, 0, 11
     against = [given.get(name) for name in ("old_logprobs", "ref_logprobs", "rollout_logprobs", "mask", "routes")]
-    policy = advantages, cuts, *against, *flat(config, torch.tensor(5.0))
-    torch.library.opcheck(linear_policy_loss_op, (*leaves, *head, *policy, "chunked", takes_gradient(*leaves)))
+    policy = advantages, cuts, *against, trains, *flat(config, torch.tensor(5.0))
+    torch.library.opcheck(
+        linear_policy_loss_op, (*leaves, *head, *policy, autocast, "chunked", takes_gradient(*leaves))
+    )
 
 
 @pytest.mark.parametrize("dynamic", [False, True])

@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from cogrl.lm_head import TokenStates, head_operand, next_token_logits, token_logprobs
 from cogrl.rollout.hf import HFEngine
 from cogrl.rollout.sampling import Sampling
 
@@ -29,13 +30,19 @@ def test_sampled_log_probs_equal_teacher_forced_ones(policy, clips, temperature)
 
 
 @torch.no_grad()
-def test_sampling_and_scoring_share_float32_logits_under_autocast(policy, clips):
+@pytest.mark.parametrize("autocast", [None, torch.bfloat16, torch.float16])
+def test_sampling_and_scoring_share_float32_logits_under_autocast(policy, autocast):
     policy.lm_head_weight.mul_(8)
-    hidden = torch.randn(3, policy.lm_head_weight.shape[1])
-    expected = policy.next_token_logits(hidden, policy.lm_head_weight, policy.lm_head_bias)
-    with torch.autocast("cpu", torch.bfloat16):
-        logits = policy.next_token_logits(hidden, policy.lm_head_weight, policy.lm_head_bias)
-    assert logits.dtype == torch.float32 and torch.allclose(logits, expected, atol=1e-5)  # bfloat16: 1e-2
+    head, bias = policy.lm_head_weight, policy.lm_head_bias
+    hidden, targets = torch.randn(3, head.shape[1]), torch.tensor([[5], [6], [7]])
+    with torch.autocast("cpu", autocast or torch.bfloat16, enabled=autocast is not None):
+        logits = next_token_logits(hidden, head_operand(head), bias)
+        states = TokenStates(hidden, torch.arange(3))
+        scored = token_logprobs(states, head, targets, torch.ones(3, 1, dtype=torch.bool), bias=bias).logprobs
+    assert logits.dtype == torch.float32
+    assert torch.allclose(logits.log_softmax(-1).gather(1, targets), scored, atol=1e-5)
+    plain = (hidden @ head.T + bias).log_softmax(-1).gather(1, targets)
+    assert ((plain - scored).abs().max() > 1e-4) == (autocast is not None)
 
 
 @torch.no_grad()

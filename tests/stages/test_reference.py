@@ -218,7 +218,7 @@ def test_divergence_and_weights_are_reported(tiny_policy_dir, moved_dir, clips):
     objective = Objective("grpo", kl_coef=KL, is_cap=CAP, kl_estimator="k2")
     stage = stage_of(Grpo, policy, CountsTokens(), objective=objective, reference=moved_dir, sampling=SAMPLING)
     stage.engine, found = CoarseEngine(), {}
-    stage.log = lambda name, value, **_: found.setdefault(name, float(value))
+    stage.log = lambda name, value, **_: found.setdefault(name, float(torch.as_tensor(value).detach()))
     ((_, part, _), *_), _ = fit(stage, clips)
     mask = part.completions.mask
     away, drift = (part.old_logprobs - x for x in (part.ref_logprobs, part.sampling_logprobs))

@@ -126,6 +126,14 @@ def test_a_failed_reward_trains_nothing_and_does_not_move_its_group(policy, clip
     assert torch.allclose(stage.rollouts.advantages[:4][group.isfinite()], expected, rtol=1e-3)
 
 
+def test_centred_advantages_are_the_distance_from_the_mean_of_what_did_not_fail(policy, clips):
+    stage = stage_of(Grpo, policy, Failing(), objective=Objective("dr_grpo"), advantages="group_centred")
+    fit(stage, clips, steps=1)
+    rewards, advantages = stage.scores.total.view(-1, 4), stage.rollouts.advantages.view(-1, 4)
+    expected = (rewards - rewards.nanmean(1, keepdim=True)).nan_to_num()
+    assert torch.allclose(advantages, expected, atol=1e-6) and 0 < advantages.abs().max() < 0.5
+
+
 def test_scaling_the_rewards_of_route_b_leaves_route_a_alone(policy, clips):
     stages = []
     for scale in (1.0, 10.0):
