@@ -198,8 +198,7 @@ class Completions:
 
     ids: Int[Tensor, "b t"]
     mask: Bool[Tensor, "b t"]
-    mask_on_host = cached_property(lambda self: self.mask.cpu())
-    """Likewise."""
+    mask_on_host = cached_property(lambda self: self.mask.cpu())  # waits for the device once
 
 
 @dataclass(frozen=True)
@@ -295,7 +294,6 @@ class Scores:
     def with_rows(self, rows: Int[Tensor, " rows"], other: "Scores") -> "Scores":
         """These scores, those at `rows` replaced by `other`; the metrics stay those of the first scoring."""
         terms = {name: value.clone() for name, value in self.terms.items()}
-        total = self.total.index_copy(0, rows, other.total)
         for name, values in terms.items():
             values[rows] = other.terms.get(name, torch.full_like(other.total, torch.nan))
-        return replace(self, total=total, terms=terms)
+        return replace(self, total=self.total.index_copy(0, rows, other.total), terms=terms)
