@@ -114,25 +114,23 @@ def policy(tiny_policy_dir: Path):
 
 
 @pytest.fixture
-def leads():
-    """`leads(policy)`: of each token it draws from now on, by how much the largest logit leads the second.
+def leads(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """Of each token that the engine draws in this test, by how much the largest logit leads the second.
 
     Greedy answers can be compared from one batch with another only where rounding is too small to turn an arg max.
     """
+    from cogrl.rollout import hf
 
-    def watch(policy) -> list[float]:
-        found, next_token_logits = [], policy.next_token_logits
+    found, next_token_logits = [], hf.next_token_logits
 
-        def spy(*args):
-            logits = next_token_logits(*args)
-            first, second = logits.topk(2, -1).values.unbind(-1)
-            found.extend((first - second).tolist())
-            return logits
+    def spy(*args):
+        logits = next_token_logits(*args)
+        first, second = logits.topk(2, -1).values.unbind(-1)
+        found.extend((first - second).tolist())
+        return logits
 
-        policy.next_token_logits = spy
-        return found
-
-    return watch
+    monkeypatch.setattr(hf, "next_token_logits", spy)
+    return found
 
 
 @pytest.fixture(params=["Qwen2Audio", "Qwen25Omni"])
