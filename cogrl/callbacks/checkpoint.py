@@ -87,7 +87,7 @@ class LastCheckpoint(Checkpoint):
         if trainer.is_global_zero:
             self.folder.mkdir(parents=True, exist_ok=True)
             remove(unfinished)
-        trainer.save_checkpoint(unfinished)
+        trainer.save_checkpoint(unfinished, weights_only=False)
         failure = getattr(strategy.checkpoint_io, "failure", None)
         if strategy.reduce_boolean_decision(failure is not None, all=False):
             remove(unfinished)

@@ -33,8 +33,8 @@ def main(options: argparse.Namespace) -> int:
     from cogrl.types import ROUTES, Clip, Example
 
     disable_progress_bar()
-    window = saved_window(options.policy)
-    reason = window.length_error(audio_info(options.audio).duration_s)
+    header, window = audio_info(options.audio), saved_window(options.policy)
+    reason = window.length_error(header.duration_s)
     if reason is not None:  # before the weights are read
         raise ValueError(f"{options.audio}: {reason}")
     waveform = load_audio(options.audio, window.sampling_rate, convert=True, silent_clips=options.silent_clips)

@@ -48,11 +48,13 @@ def test_perception_refuses_lines_without_an_emotion_before_training(command, di
     assert f"{dialogues}:5 ({lines[4]['id']}): no emotion, which is what this stage teaches" in said
 
 
-def test_evaluation_refuses_lines_without_an_emotion_before_anything_is_answered(dialogues, workdir, capsys):
+def test_evaluation_refuses_lines_without_an_emotion_before_anything_is_answered(
+    dialogues, tiny_policy_dir, workdir, capsys
+):
     lines = [json.loads(line) for line in Path(dialogues).read_text().splitlines()]
     del lines[4]["emotion"]
     Path(dialogues).write_text("\n".join(map(json.dumps, lines)))
-    flags = ["--policy", "nowhere", "--data", dialogues, "--history", "left_out", "--out", "report"]
+    flags = ["--policy", str(tiny_policy_dir), "--data", dialogues, "--history", "left_out", "--out", "report"]
     assert main(["evaluate", *flags]) == 2
     assert f"{dialogues}:5 ({lines[4]['id']}): no emotion, as 1 of 28 lines have none" in capsys.readouterr().err
 

@@ -100,7 +100,7 @@ def test_a_file_that_is_wrong_only_together_with_a_later_class_is_still_found(co
         (["--model.optim.lr=fast"], "--model.optim.lr: model.optim.lr: 'fast' is not of type float"),
         (["--model.optim={lr: 1"], "--model.optim={lr: 1: not YAML: "),
         (["--config", "missing.yaml"], "--config missing.yaml: no such file"),
-        (["--ckpt_path=last"], "does not exist; leave the option out to start afresh"),
+        (["--ckpt_path=last"], "holds no checkpoint that can be read; leave the option out to start afresh"),
         (["--ckpt_path=other.ckpt"], "--ckpt_path other.ckpt"),
         (["--data.train=nowhere.jsonl"], "nowhere.jsonl is missing; make the embedded corpus with: cogrl build"),
         (["--model.policy.path=nowhere"], "policy.path='nowhere' holds no config.json"),

@@ -151,7 +151,7 @@ def test_an_emotion_encoder_that_is_not_there_is_said_before_any_data(command, c
 
 def test_a_clip_that_is_not_there_is_said_before_any_weights_are_read(workdir, asked, capsys):
     assert main(["generate", "nowhere.wav", "--policy", HUB]) == 2
-    assert capsys.readouterr().err == "cogrl: error: nowhere.wav: no such audio file\n"
+    assert capsys.readouterr().err.startswith("cogrl: error: nowhere.wav: no such audio file")
 
 
 @pytest.mark.parametrize("name", ["evaluate", "bench"])
