@@ -22,14 +22,16 @@ demo: setup
 
 # sets of strings are walked through in another order on every run; PYTHONHASHSEED=... make test repeats one
 test: export PYTHONHASHSEED := $(or $(filter-out random,$(PYTHONHASHSEED)),$(strip $(shell od -An -N4 -tu4 /dev/urandom)))
+# two processes share the work; the threads of both would be in each other's way
+test: export OMP_NUM_THREADS := 1
 test: setup
 	@echo "PYTHONHASHSEED=$$PYTHONHASHSEED"
-	@$(BIN)/python -m pytest -q -m "not slow"
+	@$(BIN)/python -m pytest -q -n 2 --dist loadfile -m "not slow"
 	@$(MAKE) -s interpreter
-	@$(BIN)/python -m pytest -q -m slow
+	@$(BIN)/python -m pytest -q -n 2 -m slow
 
 interpreter: setup
-	@TRITON_INTERPRET=1 $(BIN)/python -m pytest -q tests/interpreter || [ $$? -eq 5 ]   # 5: no Triton, nothing to run
+	@TRITON_INTERPRET=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 tests/interpreter || [ $$? -eq 5 ]   # 5: no Triton, nothing to run
 
 lint: setup
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check .

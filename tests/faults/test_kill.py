@@ -1,11 +1,9 @@
-"""A few of the kill trials of `kill.py`, chosen anew each time by a seed that is printed."""
-
-import random
+"""A few of the kill trials of `kill.py`, chosen by the hash seed, which `make test` draws anew and prints."""
 
 import pytest
 from kill import run_trial, trials
 
-SEED = random.SystemRandom().randrange(10**6)
+SEED = hash("kill trials") % 10**6
 SOME = trials(4, SEED)
 
 
