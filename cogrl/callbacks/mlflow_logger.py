@@ -179,9 +179,14 @@ class MLflowLogger(MLFlowLogger):
 
     @rank_zero_only
     def finalize(self, status: str = "success") -> None:
-        if self.broken or not self._initialized:
+        if self.broken:
             return
         self.flush()
+        lost = len(self.waiting) + len(self.postponed)
+        if lost:
+            rank_zero_warn(f"MLflow never took {lost} records of this run; what is in the run folder is whole")
+        if not self._initialized:
+            return
         final = self.final_status or ("FAILED" if status == "failed" else "FINISHED")
         self.attempt(lambda client, run: client.set_terminated(run, final))
 

@@ -1,3 +1,4 @@
+import shutil
 import time
 import warnings
 from pathlib import Path
@@ -133,3 +134,19 @@ def test_addresses_of_stores(tmp_path, monkeypatch):
     assert artifacts_beside("sqlite:///a/b.db") == f"file://{tmp_path}/a/mlruns"
     assert artifacts_beside("http://127.0.0.1:5000") is None
     assert database("http://127.0.0.1:5000") is None
+
+
+def test_a_store_that_can_be_opened_only_later_gets_all_that_it_missed(tmp_path, empty_store):
+    file = tmp_path / "later" / "mlflow.db"
+    logger = MLflowLogger(tracking_uri=f"sqlite:///{file}", flush_every_s=0.0)
+    with pytest.warns(UserWarning, match="MLflow did not take a record, training goes on"):
+        logger.log_hyperparams({"lr": 0.1})
+    logger.log_metrics({"loss": 2.0}, step=0)
+    file.parent.mkdir()
+    shutil.copy(empty_store, file)
+    logger.log_metrics({"loss": 1.0}, step=1)
+    logger.finalize()
+    store = MlflowClient(f"sqlite:///{file}")
+    (run,) = store.search_runs([store.get_experiment_by_name("cogrl").experiment_id])
+    assert run.info.status == "FINISHED" and run.data.params == {"lr": "0.1"}
+    assert [metric.step for metric in store.get_metric_history(run.info.run_id, "loss")] == [0, 1]
