@@ -65,8 +65,8 @@ class LastCheckpoint(Checkpoint):
             return
         try:
             self.save(trainer, pl_module)
-        except (OSError, ArithmeticError) as error:
-            rank_zero_warn(str(error))
+        except Exception as error:  # a broken device fails in its own way; the tracker still has to hear of the end
+            rank_zero_warn(f"the last checkpoint stays as it was: {error}")
 
     def save(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         """Write what the run needs to go on, unless no step was taken since the last time.

@@ -8,17 +8,23 @@ from typing import Any
 import torch
 from lightning_fabric.plugins.io.torch_io import TorchCheckpointIO
 
+from cogrl.callbacks.checkpoint_files import UNFINISHED
+
 
 class DirectCheckpointIO(TorchCheckpointIO):
     """Writes with `torch.save` and waits for the disk. A failure is kept in `failure`, for all ranks to learn of.
 
-    Raising here would leave the other ranks waiting for this one: only one of them writes.
+    Raising here would leave the other ranks waiting for this one: only one of them writes. That holds for the file that
+    `LastCheckpoint` asks about; checkpoints of others, such as Lightning's own callbacks, are written as ever.
     """
 
     def __init__(self) -> None:
         self.failure: str | None = None
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: str | Path, storage_options: Any = None) -> None:
+        if Path(path).name != UNFINISHED:
+            super().save_checkpoint(checkpoint, path, storage_options)
+            return
         self.failure = None
         try:
             with open(path, "wb") as file:

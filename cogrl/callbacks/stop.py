@@ -9,8 +9,9 @@ import torch
 class AgreedStop(pl.Callback):
     """Ends training when a signal has reached any rank: every rank at one step, so that they can save together.
 
-    `request` only notes the signal. After each batch, of training or validation, the ranks compare notes; Lightning's
-    own flag is then set on all of them at once, and its loops leave where the last step is complete and logged.
+    `request` only notes the signal. After each optimiser step and each validation batch the ranks compare notes;
+    Lightning's own flag is then set on all of them at once, and its loops leave where the last step is complete and
+    logged: never between the micro-batches of a step, whose gradients no checkpoint keeps.
     """
 
     def __init__(self) -> None:
@@ -37,7 +38,8 @@ class AgreedStop(pl.Callback):
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        self.agree(trainer)
+        if not trainer.fit_loop._should_accumulate():
+            self.agree(trainer)
 
     def on_validation_batch_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule, *batch: Any) -> None:
         if self.active:

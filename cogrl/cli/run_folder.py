@@ -4,6 +4,7 @@ import fcntl
 import os
 import shutil
 import socket
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,19 +18,23 @@ def sole_writer(folder: Path) -> Iterator[None]:
     """The right to write a folder, which is made if need be. Raises ValueError naming the process that has it.
 
     The operating system takes it back when the process ends, however that happens; workers that it forked do not keep
-    it.
+    it. On a file system without locks nobody can tell, which is warned of.
     """
     folder.mkdir(parents=True, exist_ok=True)
     lock = folder / _LOCK
     with open(lock, "a+", encoding="utf-8") as file:
         try:
             fcntl.lockf(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
+        except (BlockingIOError, PermissionError) as error:
             file.seek(0)
             raise ValueError(
                 f"{folder} is being written by {file.read().strip() or 'another process'}; wait for it or stop it, or "
                 "choose another folder"
             ) from error
+        except OSError as error:
+            warnings.warn(
+                f"{folder}: its file system has no locks ({error}); see that nobody else writes", stacklevel=3
+            )
         file.truncate(0)
         file.write(f"process {os.getpid()} on {socket.gethostname()}\n")
         file.flush()
@@ -51,13 +56,16 @@ def refuse_to_mix(folder: Path) -> None:
 
 
 def set_aside(folder: Path) -> Path | None:
-    """Move what a folder holds to `NAME.replaced`, where only the latest is kept; None when it holds nothing."""
-    held = [path for path in folder.iterdir() if path.name != _LOCK] if folder.is_dir() else []
-    if not held:
+    """Move what a folder holds to `NAME.replaced`, where only the latest run is kept; None when it holds no run.
+
+    What an attempt has left that ended before it kept anything stays: it must not take the place of a run.
+    """
+    if not holds_a_run(folder):
         return None
     aside = folder.with_name(f"{folder.name}.replaced")
     shutil.rmtree(aside, ignore_errors=True)
     aside.mkdir()
-    for path in held:
-        path.rename(aside / path.name)
+    for path in list(folder.iterdir()):
+        if path.name != _LOCK:
+            path.rename(aside / path.name)
     return aside
