@@ -16,6 +16,7 @@ from cogrl.callbacks.mlflow_store import (
     artifacts_beside,
     one_at_a_time,
     prepare,
+    refuse_deleted,
 )
 
 _LONGEST_PARAM = 500
@@ -90,6 +91,7 @@ class MLflowLogger(MLFlowLogger):
         """Set the store up if need be and begin the run, or take it up again."""
         with one_at_a_time(self.settings["tracking_uri"]):
             super().__init__(**self.settings)
+            refuse_deleted(self._mlflow_client, self.experiment_name, self.settings["tracking_uri"])
             client = super().experiment
         client.update_run(self._run_id, status=RunStatus.to_string(RunStatus.RUNNING))
         return client
@@ -181,6 +183,7 @@ class MLflowLogger(MLFlowLogger):
     def finalize(self, status: str = "success") -> None:
         if self.broken:
             return
+        self.next_opening = 0.0  # the last chance
         self.flush()
         lost = len(self.waiting) + len(self.postponed)
         if lost:
@@ -202,7 +205,7 @@ class MLflowLogger(MLFlowLogger):
     def note(self, error: Exception) -> None:
         self.failures += 1
         if self.failures == 1:
-            rank_zero_warn(f"MLflow did not take a record, training goes on: {str(error)[:300]}")
+            rank_zero_warn(f"MLflow did not take a record, training goes on: {str(error)[:600]}")
         if self.failures == _MOST_FAILURES:
             self.give_up(error)
 

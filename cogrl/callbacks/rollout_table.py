@@ -10,11 +10,15 @@ from cogrl.callbacks.mlflow_logger import MLflowLogger
 from cogrl.callbacks.report import rollout_page
 from cogrl.types import Rollouts, Scores
 
+_A_TABLE = 50
+"""Rollouts in one table."""
+
 
 class RolloutTable(pl.Callback):
     """For stages that sample: `run_dir/rollouts/<step>.jsonl` (all completions) and `<step>.html` (some, with sound).
 
-    With MLflow, the table `rollouts.json` and the pages are kept there too. Other stages are left alone.
+    With MLflow, the tables `rollouts.json`, `rollouts-1.json` and so on and the pages are kept there too. Other stages
+    are left alone.
 
     Args:
         every_n_rollouts: how often; 0 = never. The first rollout is always kept.
@@ -55,8 +59,13 @@ class RolloutTable(pl.Callback):
         columns = {name: [record[name] for record in shown] for name in shown[0]}
         for logger in trainer.loggers:
             if isinstance(logger, MLflowLogger):
-                logger.log_table(columns, "rollouts.json")
+                logger.log_table(columns, self.table())
                 logger.log_file(page, "rollouts")
+
+    def table(self) -> str:
+        """The table of the rollout at hand. MLflow rewrites a table whole at each append: a long run has several."""
+        number = self.seen // self.every_n_rollouts // _A_TABLE
+        return f"rollouts-{number}.json" if number else "rollouts.json"
 
     def state_dict(self) -> dict[str, Any]:
         return {"seen": self.seen}

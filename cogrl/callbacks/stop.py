@@ -46,7 +46,9 @@ class AgreedStop(pl.Callback):
             self.agree(trainer)
 
     def agree(self, trainer: pl.Trainer) -> None:
-        asked = torch.tensor(self.requested, device=trainer.strategy.root_device)
-        self.agreed = int(trainer.strategy.reduce(asked, reduce_op="max"))
+        self.agreed = self.requested
+        if trainer.world_size > 1:
+            asked = torch.tensor(self.requested, device=trainer.strategy.root_device)
+            self.agreed = int(trainer.strategy.reduce(asked, reduce_op="max"))
         if self.agreed:
             trainer._signal_connector.received_sigterm = True

@@ -1,5 +1,7 @@
 """Which checkpoint a run goes on from, and whether it is one of that run."""
 
+import pickle
+import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -43,9 +45,14 @@ def last_checkpoint(run_dir: Path) -> Path | None:
 
 
 def read_checkpoint(path: Path) -> dict[str, Any] | None:
-    """What a checkpoint file holds, its tensors left on disk; None for a file that is cut or no checkpoint."""
+    """What a checkpoint file holds, its tensors left on disk; None for a file that is cut or no checkpoint.
+
+    Of a whole one in which a callback keeps objects that are not loaded unseen, nothing.
+    """
     try:
         return torch.load(path, map_location="cpu", mmap=True, weights_only=True)
+    except pickle.UnpicklingError:
+        return {} if zipfile.is_zipfile(path) else None
     except Exception:  # torch raises whatever its readers of zip and pickle do
         return None
 

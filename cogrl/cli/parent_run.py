@@ -7,7 +7,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from cogrl.callbacks.mlflow_store import PARENT_TAG, artifacts_beside, one_at_a_time, prepare
+from cogrl.callbacks.mlflow_store import PARENT_TAG, artifacts_beside, one_at_a_time, prepare, refuse_deleted
 
 _EXPERIMENT = "cogrl"
 
@@ -76,5 +76,6 @@ class ParentRun:
 
 def experiment(client: Any, uri: str) -> str:
     """The id of the experiment in a store, made when it is missing. `client` is an `MlflowClient`."""
+    refuse_deleted(client, _EXPERIMENT, uri)
     found = client.get_experiment_by_name(_EXPERIMENT)
     return found.experiment_id if found else client.create_experiment(_EXPERIMENT, artifacts_beside(uri))

@@ -83,7 +83,7 @@ class Runner:
                         if line != shown:
                             shown = line
                             print(f"{label}: {line}", flush=True)
-        if received:
+        if received and child.returncode:  # a step that has ended well all the same is done
             return 128 + received[0]
         return child.returncode if child.returncode >= 0 else 128 - child.returncode
 

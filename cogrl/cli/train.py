@@ -109,6 +109,8 @@ class StageCLI(LightningCLI):
         for part in self.model.modules():
             if isinstance(part, AudioLM):  # said now, not after all data were read
                 check_policy(part)
+        if getattr(self.model, "reference", None):
+            self.model.reference.check()
 
     def instantiate_trainer(self, **kwargs: Any):
         trainer, settings = self._get(self.config_init, "trainer"), self._get(self.config_init, "mlflow").as_dict()
@@ -146,7 +148,8 @@ class StageCLI(LightningCLI):
 
     def claim(self) -> None:
         """Make the run folder this run's own, or refuse to mix it with another."""
-        if self.checkpoint and self.checkpoint.absolute().is_relative_to(self.run_dir):
+        requeued = self.trainer._checkpoint_connector._hpc_resume_path  # by SLURM, with the same command
+        if requeued or (self.checkpoint and self.checkpoint.resolve().is_relative_to(self.run_dir.resolve())):
             return
         if self._get(self.config, "overwrite") and (aside := set_aside(self.run_dir)):
             print(f"the earlier run is kept in {aside}")

@@ -39,6 +39,11 @@ class Reference:
         self.source, self.policy = source, policy
         self.frozen: AudioLM | None = None
 
+    def check(self) -> None:
+        """Before any data or weights are read. Raises FileNotFoundError for a folder without a model."""
+        if self.source != BASE:
+            refuse_no_folder(self.source)
+
     def load(self) -> None:
         """Read the weights, once. The policy must have its own.
 
@@ -92,10 +97,7 @@ def refuse_moving_base(policy: AudioLM) -> None:
 
 def frozen_policy(path: str, policy: AudioLM) -> AudioLM:
     """The policy of a folder, in the dtype of `policy` and computed the same way. Raises as `Reference.load` does."""
-    if not (Path(path) / "config.json").is_file():
-        raise FileNotFoundError(
-            f"reference={path!r} holds no config.json; give the Hugging Face folder of a frozen policy, or {BASE!r}"
-        )
+    refuse_no_folder(path)
     family = FAMILIES.get(model_type_of(path))
     if family is None or not isinstance(policy, family):
         raise ValueError(
@@ -118,6 +120,14 @@ def frozen_policy(path: str, policy: AudioLM) -> AudioLM:
             "or hear another clip; give a folder made of the same base model"
         )
     return frozen
+
+
+def refuse_no_folder(path: str) -> None:
+    """FileNotFoundError for a reference that is no folder of a model."""
+    if not (Path(path) / "config.json").is_file():
+        raise FileNotFoundError(
+            f"reference={path!r} holds no config.json; give the Hugging Face folder of a frozen policy, or {BASE!r}"
+        )
 
 
 def same_emotion(policy: AudioLM, frozen: AudioLM) -> bool:

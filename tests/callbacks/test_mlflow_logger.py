@@ -150,3 +150,11 @@ def test_a_store_that_can_be_opened_only_later_gets_all_that_it_missed(tmp_path,
     (run,) = store.search_runs([store.get_experiment_by_name("cogrl").experiment_id])
     assert run.info.status == "FINISHED" and run.data.params == {"lr": "0.1"}
     assert [metric.step for metric in store.get_metric_history(run.info.run_id, "loss")] == [0, 1]
+
+
+def test_a_deleted_experiment_is_named_with_how_to_restore_it_or_to_use_another(workdir, client):
+    number = client.create_experiment("mine")
+    client.delete_experiment(number)
+    logger = MLflowLogger("mine")
+    with pytest.warns(UserWarning, match=f"restore --experiment-id {number}, or name another with --mlflow"):
+        logger.log_hyperparams({"lr": 0.1})

@@ -154,3 +154,16 @@ def test_the_page_shows_no_more_groups_than_asked_for_and_the_file_all(tmp_path)
 def test_senseless_settings_are_refused(settings):
     with pytest.raises(ValueError, match="rollout_table"):
         RolloutTable(**settings)
+
+
+def test_no_append_rewrites_more_than_a_table_of_fifty_rollouts_and_a_resumed_run_goes_on_in_its_own(tmp_path):
+    table, stage, trainer = RolloutTable(every_n_rollouts=1), SamplingStage(), trainer_in(tmp_path)
+    names = []
+    for step in range(120):
+        names.append(table.table())
+        stage.rollouts, stage.scores = rollouts(step=step)
+        table.on_train_batch_end(trainer, stage, None, None, 0)
+    assert [names.count(name) for name in ("rollouts.json", "rollouts-1.json", "rollouts-2.json")] == [50, 50, 20]
+    resumed = RolloutTable(every_n_rollouts=1)
+    resumed.load_state_dict(table.state_dict())
+    assert resumed.table() == "rollouts-2.json"
