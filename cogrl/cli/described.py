@@ -4,22 +4,30 @@ from argparse import ArgumentError
 from pathlib import Path
 from typing import Any
 
-from cogrl.data.text_file import utf8_text
-
 
 def described(file: Path, key: str, kind: type, example: str) -> Any:
-    """The `kind` under `key` of a YAML file; `example` is a file to start from.
+    """The `kind` under `key` of a YAML file, its `${…}` filled in; `example` is a file to start from.
 
     Raises FileNotFoundError, and ValueError that says what in it is wrong.
     """
     from jsonargparse import ArgumentParser
 
+    from cogrl.cli.explain import options, problems
+    from cogrl.cli.explain_class import left_open
+    from cogrl.cli.interpolation import filled_in
+    from cogrl.cli.yaml_file import read_yaml
+
     if not file.is_file():
         raise FileNotFoundError(f"{file} is missing; start from {example}")
-    utf8_text(file)  # the parser would say less of other encodings
+    raw = read_yaml(file)
+    values = filled_in(raw, [(str(file), raw)])
     parser = ArgumentParser(exit_on_error=False)
     parser.add_argument(f"--{key}", type=kind, required=True)
     try:
-        return parser.instantiate(parser.parse_path(file))[key]
+        parsed = parser.parse_object(values)
+        problem = next(left_open(parsed.as_dict()), None)
+        if problem is None:
+            return parser.instantiate(parsed)[key]
     except ArgumentError as error:
-        raise ValueError(f"{file}: {error}") from error
+        problem = next(problems(values, options(parser), values), None) or str(error)
+    raise ValueError(f"{file}: {problem}")

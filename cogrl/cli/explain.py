@@ -6,17 +6,19 @@ without the file; here each file and flag is compared with the options of the pa
 
 import re
 import types
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from copy import deepcopy
 from dataclasses import is_dataclass
-from importlib import import_module
 from pathlib import Path
 from typing import Any, Union, get_args, get_origin
 
 import jsonargparse
 import yaml
 
+from cogrl.cli.explain_class import class_called, unfit
+from cogrl.cli.interpolation import unresolved
 from cogrl.cli.nearest import nearest
-from cogrl.data.text_file import utf8_text
+from cogrl.cli.yaml_file import read_yaml
 
 Options = Mapping[str, Any]
 """Dotted name -> type hint."""
@@ -25,6 +27,7 @@ _NEEDED = {
     "policy": "no policy given; add --config configs/policy/tiny.yaml after the stage's file",
     "path": "policy.path is missing; give the Hugging Face folder of the policy with --model.policy.path DIR",
 }
+_HOLLOW = "holds no keys; write them below it, further to the right, or remove the line"
 _SUBCLASS_KEYS = ("class_path", "init_args", "dict_kwargs")
 
 
@@ -37,7 +40,15 @@ def explain(message: str, args: Sequence[str], parser: jsonargparse.ArgumentPars
     for source, values in sources:
         for problem in problems(values, options(parser), merged):
             return f"{source}: {problem}"
-    return undefined(message, sources) or missing(message) or plain(message)
+    return unresolved(message, sources) or missing(message) or plain(message)
+
+
+def hollow(args: Sequence[str], parser: jsonargparse.ArgumentParser) -> Iterator[str]:
+    """Outer keys with nothing below them, which the parser may take for an absent part."""
+    known = options(parser)
+    for source, values in read_sources(args):
+        for key in [key for key, value in values.items() if value is None and needs_keys(key, known)]:
+            yield f"{source}: {key}: {_HOLLOW}"
 
 
 def read_sources(args: Sequence[str]) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -67,13 +78,7 @@ def read_source(name: str, value: str) -> Iterator[tuple[str, dict[str, Any]]]:
         return
     if not Path(value).is_file():
         raise FileNotFoundError(f"--config {value}: no such file")
-    try:
-        nested = yaml.safe_load(utf8_text(Path(value)))
-    except yaml.YAMLError as error:
-        raise ValueError(f"{value}: not YAML: {error}") from error
-    if nested is not None and not isinstance(nested, dict):
-        raise ValueError(f"{value}: must hold keys and values, got {type(nested).__name__}")
-    yield value, nested or {}
+    yield value, read_yaml(Path(value))
 
 
 def merge(old: Any, new: Any) -> Any:
@@ -104,25 +109,49 @@ def problems(
     for key, value in values.items():
         name, full = f"{prefix}{key}", f"{shown}{key}"
         below = merged.get(key) if isinstance(merged, dict) else None
-        if name in known:
+        if value is None and needs_keys(name, known):
+            yield f"{full}: {_HOLLOW}"
+        elif name in known:
             yield from wrong_value(full, value, known[name], below)
-        elif any(other.startswith(f"{name}.") for other in known):
+        elif group(name, known):
             if isinstance(value, dict):
                 yield from problems(value, known, below, f"{name}.", f"{full}.")
-            elif value is not None:
+            else:
                 yield f"{full}: {value!r} is not a group of keys"
         else:
             siblings = {other.removeprefix(prefix).split(".")[0] for other in known if other.startswith(prefix)}
             yield f"unknown key {full!r}; {nearest(str(key), siblings)}"
 
 
+def group(name: str, known: Options) -> bool:
+    """Whether the name is that of a group of options."""
+    return any(other.startswith(f"{name}.") for other in known)
+
+
+def needs_keys(name: str, known: Options) -> bool:
+    """Whether the name stands for nothing without keys of its own."""
+    return name in _NEEDED or (name not in known and group(name, known))
+
+
 def wrong_value(full: str, value: Any, hint: Any, merged: Any) -> Iterator[str]:
-    classes = [c for c in alternatives(hint) if isinstance(c, type) and c.__module__ != "builtins"]
+    classes = classes_in(alternatives(hint))
     for number, item in enumerate(value if isinstance(value, list) else []):
+        kind = next(iter(classes_in(part for one in alternatives(hint) for part in get_args(one))), object)
         if isinstance(item, dict) and "class_path" in item:
-            yield from wrong_object(f"{full}[{number}]", item, object, {})
+            yield from wrong_object(f"{full}[{number}]", item, kind, {})
+        elif isinstance(item, str):
+            yield from wrong_class(f"{full}[{number}]", item, kind)
+    for kind in alternatives(hint):
+        if isinstance(value, dict) and get_origin(kind) is dict and get_origin(get_args(kind)[1]) is Callable:
+            for key, item in value.items():
+                yield from wrong_class(f"{full}.{key}", item, object) if isinstance(item, str) else ()
     if not isinstance(value, dict) or not classes:
-        yield from wrong_leaf(full, value, hint)
+        for problem in wrong_leaf(full, value, hint):
+            by_name = (
+                isinstance(value, str) and classes and not is_dataclass(classes[0]) and str not in alternatives(hint)
+            )
+            yield from wrong_class(full, value, classes[0]) if by_name else ()
+            yield problem
     elif is_dataclass(classes[0]):
         yield from problems(value, options_of(classes[0]), merged, shown=f"{full}.")
     else:
@@ -132,11 +161,11 @@ def wrong_value(full: str, value: Any, hint: Any, merged: Any) -> Iterator[str]:
 def wrong_object(full: str, value: Mapping[str, Any], base: type, merged: Mapping[str, Any]) -> Iterator[str]:
     """A value of the form class_path + init_args; the class may stand in another file, `init_args` may be left out."""
     path = value.get("class_path") or merged.get("class_path") or f"{base.__module__}.{base.__qualname__}"
+    if "class_path" in value:
+        yield from wrong_class(f"{full}.class_path", path, base)
     try:
-        known = options_of(class_at(path))
-    except ValueError as error:
-        if "class_path" in value:
-            yield f"{full}.class_path: {error}"
+        known = options_of(class_called(path, base))
+    except ValueError:
         return
     short = [key for key in value if key not in _SUBCLASS_KEYS]
     if set(value) & set(_SUBCLASS_KEYS) and short:
@@ -145,20 +174,20 @@ def wrong_object(full: str, value: Mapping[str, Any], base: type, merged: Mappin
     yield from problems(inner, known, merged.get("init_args", merged), shown=shown)
 
 
-def class_at(path: str) -> type:
-    """The class with this dotted name. Raises ValueError, with the nearest name, when there is none."""
-    module, _, name = path.rpartition(".")
-    if not module:
-        raise ValueError(f"{path!r} is no full name; write package.module.{path}")
+def wrong_class(full: str, path: str, base: type) -> Iterator[str]:
+    """Why the class of this name can not stand here."""
     try:
-        found = import_module(module)
-    except ImportError as error:
-        raise ValueError(f"{path!r} can not be imported: {error}") from error
-    if not hasattr(found, name):
-        raise ValueError(
-            f"{module} has no {name!r}; {nearest(name, [n for n in vars(found) if not n.startswith('_')])}"
-        )
-    return getattr(found, name)
+        found = class_called(path, base)
+    except ValueError as error:
+        yield f"{full}: {error}"
+        return
+    for problem in unfit(found, base, path) if base is not object else ():
+        yield f"{full}: {problem}"
+
+
+def classes_in(hints: Iterable[Any]) -> list[type]:
+    """Those of the hints that are classes of somebody's own."""
+    return [hint for hint in hints if isinstance(hint, type) and hint.__module__ != "builtins"]
 
 
 def wrong_leaf(full: str, value: Any, hint: Any) -> Iterator[str]:
@@ -167,7 +196,7 @@ def wrong_leaf(full: str, value: Any, hint: Any) -> Iterator[str]:
     parser = jsonargparse.ArgumentParser(exit_on_error=False)
     parser.add_argument("--value", type=hint)
     try:
-        parser.parse_object({"value": value})
+        parser.parse_object({"value": deepcopy(value)})  # lists are changed in place
     except jsonargparse.ArgumentError:
         yield f"{full}: {value!r} is not {readable(hint)}"
 
@@ -183,16 +212,6 @@ def readable(hint: Any) -> str:
         for part in alternatives(hint)
     ]
     return "of type " + " or ".join(words)
-
-
-def undefined(message: str, sources: Sequence[tuple[str, Any]]) -> str | None:
-    """An interpolation that leads nowhere, and who wrote it."""
-    match = re.search(r"Interpolation key '\.*(.+?)' not found", message)
-    if not match:
-        return None
-    text = f"${{{match[1]}}}"
-    source = next((source for source, values in sources if text in str(values)), "configuration")
-    return f"{source}: {text} is not defined: no file and no flag sets {match[1]!r}"
 
 
 def missing(message: str) -> str | None:

@@ -1,14 +1,15 @@
 """Overlays: a few lines of YAML that make another pipeline of one that is there."""
 
 from collections.abc import Iterable, Mapping
-from io import StringIO
 from pathlib import Path
 from typing import Any
 
 import yaml
 from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import OmegaConfBaseException
 
 from cogrl.cli.nearest import nearest
+from cogrl.cli.yaml_file import read_yaml
 from cogrl.data.text_file import utf8_text
 
 FIT_KEYS = ("config", "overrides")
@@ -38,13 +39,11 @@ def read_mapping(file: Path, kind: str) -> dict[str, Any]:
     """The keys and values of a file, `${…}` not filled in. Raises FileNotFoundError, or ValueError naming the file."""
     if not file.is_file():
         raise FileNotFoundError(f"{file}: no such {kind} file")
+    read_yaml(file, may_be_empty=kind == "overlay")
     try:
-        values = OmegaConf.to_container(OmegaConf.load(StringIO(utf8_text(file))))
-    except (yaml.YAMLError, OSError) as error:
-        raise ValueError(f"{file}: can not be read as YAML: {error}") from error
-    if not isinstance(values, dict):
-        raise ValueError(f"{file}: must hold keys and values, got a {type(values).__name__}")
-    return values
+        return OmegaConf.to_container(OmegaConf.create(utf8_text(file)))
+    except (yaml.YAMLError, OSError, OmegaConfBaseException) as error:
+        raise ValueError(f"{file}: can not be read: {error}") from error
 
 
 def changes_of_steps(values: Any, base: DictConfig, file: Path) -> dict[str, dict[str, Any]]:

@@ -8,12 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from omegaconf import OmegaConf
-from omegaconf.errors import OmegaConfBaseException
 
 from cogrl.callbacks.mlflow_store import DEFAULT_STORE, absolute_uri
+from cogrl.cli.interpolation import filled_in
 from cogrl.cli.nearest import nearest
 from cogrl.cli.overlay import FIT_KEYS, overlaid, read_mapping
-from cogrl.data.text_file import utf8_text
 
 PARENT_RUN = "{parent_run}"
 """Stands in a command for the id of the pipeline's MLflow run, which is known only when it runs."""
@@ -76,10 +75,9 @@ def read_pipeline(file: Path, changes: Sequence[str] = (), overlays: Sequence[Pa
         config = OmegaConf.merge(config, OmegaConf.from_dotlist([change]))
     known = {"parent_run": PARENT_RUN, "tracking_uri": absolute_uri(config.get("tracking_uri") or DEFAULT_STORE)}
     config = OmegaConf.merge(config, known)
-    try:
-        values = OmegaConf.to_container(config, resolve=True)
-    except OmegaConfBaseException as error:
-        raise ValueError(f"{where}: {str(error).splitlines()[0]}") from error
+    sources = [(str(file), read_mapping(file, "pipeline")), *((str(o), read_mapping(o, "overlay")) for o in overlays)]
+    sources += [(f"--set {change}", OmegaConf.to_container(OmegaConf.from_dotlist([change]))) for change in changes]
+    values = filled_in(config, sources)
     run_dir = Path(values["run_dir"])
     uri = values["tracking_uri"]
     shared = [f"--mlflow.tracking_uri={uri}"]
@@ -112,12 +110,12 @@ def read_step(values: Mapping[str, Any], run_dir: Path, shared: Sequence[str], f
     for config in fit["config"]:
         if not Path(config).is_file():
             raise FileNotFoundError(f"{where}: fit.config: {config} does not exist")
-        utf8_text(Path(config))
     overrides = fit.get("overrides", {})
     args = [word for config in fit["config"] for word in ("--config", config)]
     args += [f"--run_dir={folder}", *shared, *(f"--{key}={plain(value)}" for key, value in overrides.items())]
-    layered = OmegaConf.merge(*(OmegaConf.load(config) for config in fit["config"]), {"run_dir": str(folder)})
-    mentioned = (*fit["config"], *words(OmegaConf.to_container(layered, resolve=True)), *words(overrides))
+    sources = [(f"{where}: {config}", read_mapping(Path(config), "configuration")) for config in fit["config"]]
+    layered = OmegaConf.merge(*(values for _, values in sources), {"run_dir": str(folder)})
+    mentioned = (*fit["config"], *words(filled_in(layered, sources)), *words(overrides))
     return Step(values["name"], ("fit", *args), notes, folder, mentioned)
 
 

@@ -9,10 +9,12 @@ import warnings
 from collections.abc import Sequence
 from contextlib import nullcontext
 from functools import cached_property
+from itertools import chain
 from pathlib import Path
 from typing import Any, NoReturn
 
 import jsonargparse
+from omegaconf.errors import OmegaConfBaseException
 from pytorch_lightning.cli import LightningArgumentParser, LightningCLI
 from pytorch_lightning.utilities.model_helpers import is_overridden
 from pytorch_lightning.utilities.rank_zero import rank_zero_only
@@ -28,7 +30,8 @@ from cogrl.callbacks.run_record import RunRecord
 from cogrl.callbacks.stop import AgreedStop
 from cogrl.cli.checkpoints import chosen_checkpoint, mlflow_run_of, refuse_foreign
 from cogrl.cli.errors import report
-from cogrl.cli.explain import explain
+from cogrl.cli.explain import explain, hollow
+from cogrl.cli.explain_class import left_open
 from cogrl.cli.nulls import with_nulls
 from cogrl.cli.run_folder import refuse_to_mix, set_aside, sole_writer
 from cogrl.cli.signals import graceful_signals
@@ -91,11 +94,13 @@ class StageCLI(LightningCLI):
     def parse_arguments(self, parser: LightningArgumentParser, args: Sequence[str]) -> None:
         try:
             self.config = parser.parse_args(with_nulls(args))
-        except ValueError as error:
+        except (ValueError, OmegaConfBaseException) as error:
             message = explain(str(error), args[1:], self._parser(self.command))
         else:
-            return
-        raise ValueError(message)
+            wrong = chain(hollow(args[1:], self._parser(self.command)), left_open(self.config[self.command].as_dict()))
+            message = next(wrong, None)
+        if message is not None:
+            raise ValueError(message)
 
     def _parse_ckpt_path(self) -> None:
         """Nothing: the configuration comes from YAML, never out of a checkpoint."""

@@ -175,7 +175,7 @@ def test_a_failing_step_shows_the_end_of_its_output_and_stops_the_pipeline(pipel
         ({"steps": [{"name": "a", "fit": {"config": ["none.yaml"]}}]}, "fit.config: none.yaml does not exist"),
         ({"steps": [{"name": "a", "fit": {"overides": {}}}]}, "unknown key 'overides'; did you mean 'overrides'?"),
         ({"steps": [{"name": "a", "command": ["ui"]}] * 2}, "every step needs its own name"),
-        ({"run_dir": "${nothing}"}, "Interpolation key 'nothing' not found"),
+        ({"run_dir": "${nothing}"}, "run_dir: ${nothing} is not defined"),
     ],
 )
 def test_a_wrong_pipeline_is_refused_before_its_first_step(pipeline, change, expected):
