@@ -1,7 +1,7 @@
 """MLflow as a witness: it sees everything a run does and can never stop it."""
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -165,11 +165,6 @@ class MLflowLogger(MLFlowLogger):
     def log_file(self, path: str | Path, folder: str | None = None) -> None:
         """Keep a file with the run."""
         self.do(lambda client, run: client.log_artifact(run, str(path), folder))
-
-    @rank_zero_only
-    def log_table(self, columns: Mapping[str, Sequence[Any]], name: str) -> None:
-        """Append rows to the table `name` (a JSON artifact that MLflow shows as a table)."""
-        self.do(lambda client, run: client.log_table(run, dict(columns), name))
 
     @rank_zero_only
     def fail(self, error: BaseException) -> None:

@@ -1,5 +1,6 @@
 """What the policy said, what it earned, and the clip it heard: kept every few rollouts, to be read and listened to."""
 
+import csv
 import json
 from pathlib import Path
 from typing import Any
@@ -10,15 +11,13 @@ from cogrl.callbacks.mlflow_logger import MLflowLogger
 from cogrl.callbacks.report import rollout_page
 from cogrl.types import Rollouts, Scores
 
-_A_TABLE = 50
-"""Rollouts in one table."""
-
 
 class RolloutTable(pl.Callback):
-    """For stages that sample: `run_dir/rollouts/<step>.jsonl` (all completions) and `<step>.html` (some, with sound).
+    """For stages that sample: `run_dir/rollouts/<step>.jsonl` (all completions), `<step>.csv` and `<step>.html` (some).
 
-    With MLflow, the tables `rollouts.json`, `rollouts-1.json` and so on and the pages are kept there too. Other stages
-    are left alone.
+    The page plays the clips; MLflow shows the other one as a table, and keeps both under `rollouts/`. Every rollout has
+    files of its own, so that keeping one costs the same at any step, and a step that is done again replaces its own.
+    Other stages are left alone.
 
     Args:
         every_n_rollouts: how often; 0 = never. The first rollout is always kept.
@@ -56,16 +55,15 @@ class RolloutTable(pl.Callback):
         shown = records[: self.groups * rollouts.group_size]
         page = folder / f"{step:06d}.html"
         page.write_text(rollout_page(step, shown, rollouts.clips[: self.groups], sampling_rate), encoding="utf-8")
-        columns = {name: [record[name] for record in shown] for name in shown[0]}
+        table = folder / f"{step:06d}.csv"
+        with table.open("w", encoding="utf-8", newline="") as file:
+            writer = csv.DictWriter(file, list(shown[0]))
+            writer.writeheader()
+            writer.writerows(shown)
         for logger in trainer.loggers:
             if isinstance(logger, MLflowLogger):
-                logger.log_table(columns, self.table())
+                logger.log_file(table, "rollouts")
                 logger.log_file(page, "rollouts")
-
-    def table(self) -> str:
-        """The table of the rollout at hand. MLflow rewrites a table whole at each append: a long run has several."""
-        number = self.seen // self.every_n_rollouts // _A_TABLE
-        return f"rollouts-{number}.json" if number else "rollouts.json"
 
     def state_dict(self) -> dict[str, Any]:
         return {"seen": self.seen}

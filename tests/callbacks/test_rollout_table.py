@@ -1,4 +1,5 @@
 import base64
+import csv
 import io
 import json
 import re
@@ -10,6 +11,7 @@ import pytorch_lightning as pl
 import soundfile
 import torch
 
+from cogrl.callbacks.mlflow_logger import MLflowLogger
 from cogrl.callbacks.report import data_uri, rollout_page
 from cogrl.callbacks.rollout_table import RolloutTable, number, rows
 from cogrl.types import Clip, Completions, Example, Prompts, Rollouts, Scores
@@ -156,14 +158,66 @@ def test_senseless_settings_are_refused(settings):
         RolloutTable(**settings)
 
 
-def test_no_append_rewrites_more_than_a_table_of_fifty_rollouts_and_a_resumed_run_goes_on_in_its_own(tmp_path):
-    table, stage, trainer = RolloutTable(every_n_rollouts=1), SamplingStage(), trainer_in(tmp_path)
-    names = []
-    for step in range(120):
-        names.append(table.table())
-        stage.rollouts, stage.scores = rollouts(step=step)
+def artifact_folder(logger: MLflowLogger) -> Path:
+    return Path(logger.experiment.get_run(logger.run_id).info.artifact_uri.removeprefix("file://"))
+
+
+def written_since(folder: Path, before: dict[Path, tuple[int, int]]) -> int:
+    """Bytes of the files that are new or were written again; `before` is brought up to date."""
+    now = {path: (path.stat().st_mtime_ns, path.stat().st_size) for path in folder.rglob("*") if path.is_file()}
+    changed = sum(size for path, (when, size) in now.items() if before.get(path) != (when, size))
+    before.clear()
+    before.update(now)
+    return changed
+
+
+def tracked(folder: Path) -> list[dict[str, str]]:
+    """All rows that MLflow can show as tables."""
+    rows = []
+    for file in sorted(folder.rglob("*.csv")):
+        with file.open(encoding="utf-8", newline="") as opened:
+            rows += csv.DictReader(opened)
+    return rows
+
+
+def test_keeping_a_rollout_costs_the_same_at_any_step(workdir):
+    logger, stage = MLflowLogger(), SamplingStage()
+    trainer = pl.Trainer(default_root_dir=workdir, logger=logger, accelerator="cpu", enable_checkpointing=False)
+    table, seen, costs = RolloutTable(every_n_rollouts=1), {}, []
+    for step in range(0, 60, 2):
+        stage.rollouts, stage.scores = rollouts(step=100 + step)
         table.on_train_batch_end(trainer, stage, None, None, 0)
-    assert [names.count(name) for name in ("rollouts.json", "rollouts-1.json", "rollouts-2.json")] == [50, 50, 20]
-    resumed = RolloutTable(every_n_rollouts=1)
-    resumed.load_state_dict(table.state_dict())
-    assert resumed.table() == "rollouts-2.json"
+        costs.append(written_since(artifact_folder(logger), seen))
+    assert costs[0] > 0 and len(set(costs)) == 1
+    assert len(tracked(artifact_folder(logger))) == 30 * 4
+    assert [row["step"] for row in tracked(artifact_folder(logger))][::4] == [str(step) for step in range(100, 160, 2)]
+
+
+def test_what_is_said_comes_back_from_the_table_as_it_was(workdir):
+    texts = ("a, b", 'she said "no"', "two\nlines", "")
+    logger, stage = MLflowLogger(), SamplingStage()
+    trainer = pl.Trainer(default_root_dir=workdir, logger=logger, accelerator="cpu", enable_checkpointing=False)
+    stage.rollouts, stage.scores = rollouts(texts=texts)
+    RolloutTable().on_train_batch_end(trainer, stage, None, None, 0)
+    found = tracked(artifact_folder(logger))
+    assert tuple(row["completion"] for row in found) == texts
+    assert [row["reward/emotion"] for row in found] == ["1.0", "0.0", "", ""]
+
+
+def test_a_resumed_run_replaces_the_steps_it_does_again_and_keeps_the_others(workdir):
+    logger = MLflowLogger()
+
+    def keep(steps, logger, state):
+        stage, table = SamplingStage(), RolloutTable(every_n_rollouts=1)
+        trainer = pl.Trainer(default_root_dir=workdir, logger=logger, accelerator="cpu", enable_checkpointing=False)
+        table.load_state_dict(state)
+        for step in steps:
+            stage.rollouts, stage.scores = rollouts(step=step)
+            table.on_train_batch_end(trainer, stage, None, None, 0)
+
+    keep([0, 2, 4], logger, {"seen": 0})
+    logger.finalize("failed")
+    keep([2, 4, 6], MLflowLogger(run_id=logger.run_id), {"seen": 1})  # the checkpoint was of step 2
+    assert [row["step"] for row in tracked(artifact_folder(logger))] == [
+        *(str(step) for step in (0, 2, 4, 6) for _ in range(4)),
+    ]
