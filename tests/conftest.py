@@ -8,8 +8,9 @@ from pathlib import Path
 import pytest
 import torch
 
-# a shell's background job ignores Ctrl-C and its children inherit that; the tests that send it mean to be heard
+# background jobs ignore Ctrl-C, nohup SIGHUP, and children inherit that; the tests that send them mean to be heard
 signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 # whoever lowers PyTorch's own kernels lowers oneDNN too: PyTorch asks it what the CPU can do, and else picks a kernel
 # that is not there ("pack_vnni2 is only supported when avx512 is supported")

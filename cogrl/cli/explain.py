@@ -139,7 +139,7 @@ def wrong_value(full: str, value: Any, hint: Any, merged: Any) -> Iterator[str]:
         kind = next(iter(classes_in(part for one in alternatives(hint) for part in get_args(one))), object)
         if isinstance(item, dict) and "class_path" in item:
             yield from wrong_object(f"{full}[{number}]", item, kind, {})
-        elif isinstance(item, str):
+        elif isinstance(item, str) and kind is not object:
             yield from wrong_class(f"{full}[{number}]", item, kind)
     for kind in alternatives(hint):
         if isinstance(value, dict) and get_origin(kind) is dict and get_origin(get_args(kind)[1]) is Callable:

@@ -15,6 +15,7 @@ import soundfile
 
 from cogrl.audio import load_audio
 from cogrl.data.module import AudioData
+from cogrl.types import ClipBatch
 
 SECOND = np.sin(np.arange(16_000) / 20).astype(np.float32) / 4
 
@@ -206,7 +207,7 @@ def test_the_policy_for_silent_clips_decides(corpus, spoil):
 @pytest.mark.parametrize("change", ["bytes", "time"])
 def test_a_file_that_changes_after_the_check_is_named_and_not_heard(corpus, workers, change):
     data = set_up(corpus, workers=workers, batch_size=4)
-    loader = data.val_dataloader()
+    loader = data._loader(data._clips("val"), batch_size=4, collate_fn=ClipBatch)
     record = lines(corpus, "val")[0]
     path = corpus / record["audio"]
     if change == "bytes":

@@ -217,6 +217,8 @@ def main() -> None:
     parser.add_argument("--at-once", type=int, default=1)
     parser.add_argument("--out", type=Path)
     options = parser.parse_args()
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # not ignored, as children of nohup or & would
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
     def outcome(numbered: tuple[int, Trial]) -> tuple[Trial, bool, str]:
         number, trial = numbered

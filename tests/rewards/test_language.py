@@ -104,9 +104,9 @@ def test_the_test_of_a_stage_refuses_it_too(chinese, tiny_policy_dir, capsys, st
     assert f"{path}:3 ({name}): language is 'zh'" in capsys.readouterr().err
 
 
-def test_evaluation_refuses_it_before_a_policy_is_read(chinese, capsys):
+def test_evaluation_refuses_it_before_anything_is_answered(chinese, tiny_policy_dir, capsys):
     path, name = chinese
-    assert main(["evaluate", "--policy", "nowhere", "--data", path, "--out", "report"]) == 2
+    assert main(["evaluate", "--policy", str(tiny_policy_dir), "--data", path, "--out", "report"]) == 2
     assert f"{path}:3 ({name}): language is 'zh': the offline rubric reads English only" in capsys.readouterr().err
 
 
