@@ -9,6 +9,7 @@ from mlflow.entities import Metric, Param, RunStatus
 from pytorch_lightning.loggers import MLFlowLogger
 from pytorch_lightning.utilities.rank_zero import rank_zero_only, rank_zero_warn
 
+from cogrl.callbacks.mlflow_advice import advised, refuse_unusable_file
 from cogrl.callbacks.mlflow_store import (
     DEFAULT_STORE,
     PARENT_TAG,
@@ -16,7 +17,6 @@ from cogrl.callbacks.mlflow_store import (
     artifacts_beside,
     one_at_a_time,
     prepare,
-    refuse_deleted,
 )
 
 _LONGEST_PARAM = 500
@@ -89,9 +89,9 @@ class MLflowLogger(MLFlowLogger):
 
     def open(self):
         """Set the store up if need be and begin the run, or take it up again."""
+        refuse_unusable_file(self.settings["tracking_uri"])
         with one_at_a_time(self.settings["tracking_uri"]):
             super().__init__(**self.settings)
-            refuse_deleted(self._mlflow_client, self.experiment_name, self.settings["tracking_uri"])
             client = super().experiment
         client.update_run(self._run_id, status=RunStatus.to_string(RunStatus.RUNNING))
         return client
@@ -195,12 +195,15 @@ class MLflowLogger(MLFlowLogger):
     def give_up(self, error: Exception) -> None:
         self.broken = str(error)
         self.waiting, self.postponed = [], []
-        rank_zero_warn(f"MLflow can not be used, training goes on without it: {error}")
+        rank_zero_warn(f"MLflow can not be used, training goes on without it: {self.told(error)}")
+
+    def told(self, error: Exception) -> str:
+        return advised(error, self.settings["tracking_uri"], self.experiment_name)
 
     def note(self, error: Exception) -> None:
         self.failures += 1
         if self.failures == 1:
-            rank_zero_warn(f"MLflow did not take a record, training goes on: {str(error)[:600]}")
+            rank_zero_warn(f"MLflow did not take a record, training goes on: {self.told(error)}")
         if self.failures == _MOST_FAILURES:
             self.give_up(error)
 

@@ -6,7 +6,6 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 DEFAULT_STORE = "sqlite:///mlflow.db"
 PARENT_TAG = "mlflow.parentRunId"
@@ -53,13 +52,3 @@ def one_at_a_time(uri: str) -> Iterator[None]:
     with open(path.with_name(f"{path.name}.lock"), "w") as lock:
         fcntl.lockf(lock, fcntl.LOCK_EX)
         yield
-
-
-def refuse_deleted(client: Any, experiment: str, uri: str) -> None:
-    """ValueError for an experiment in MLflow's trash, which takes no runs and gives its name to no other."""
-    found = client.get_experiment_by_name(experiment)
-    if found is not None and found.lifecycle_stage == "deleted":
-        raise ValueError(
-            f"the experiment {experiment!r} has been deleted; restore it with: MLFLOW_TRACKING_URI={uri} mlflow "
-            f"experiments restore --experiment-id {found.experiment_id}, or name another with --mlflow.experiment_name"
-        )

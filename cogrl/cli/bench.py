@@ -159,10 +159,14 @@ def draw(report: Any, folder: Path) -> None:
 def track(report: Any, options: argparse.Namespace) -> None:
     from cogrl_bench.tracking import log
 
+    from cogrl.callbacks.mlflow_advice import Options, advised, refuse_unusable_file
     from cogrl.callbacks.mlflow_store import absolute_uri, artifacts_beside, prepare
 
     prepare()
+    store = absolute_uri(options.mlflow)
     try:
-        log(report, options.out, absolute_uri(options.mlflow), artifacts_beside(options.mlflow))
+        refuse_unusable_file(store)
+        log(report, options.out, store, artifacts_beside(store))
     except Exception as error:  # tracking failure never undoes a result
-        print(f"the benchmark is in {options.out} but not in MLflow ({options.mlflow}): {error}")
+        told = advised(error, store, "cogrl", Options("--mlflow", None))
+        print(f"the benchmark is in {options.out} but not in MLflow ({options.mlflow}): {told}")

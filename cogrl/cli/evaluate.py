@@ -103,11 +103,14 @@ def main(args: argparse.Namespace) -> None:
             evaluations.append(found)
     print("\n" + write(evaluations, args.out, choices, notes))
     if args.store:
-        from cogrl.callbacks.mlflow_store import one_at_a_time
+        from cogrl.callbacks.mlflow_advice import Options, advised, refuse_unusable_file
+        from cogrl.callbacks.mlflow_store import absolute_uri, one_at_a_time
         from cogrl.evaluate.tracking import log_report
 
         try:
+            refuse_unusable_file(absolute_uri(args.store))
             with one_at_a_time(args.store):
                 log_report(args.store, args.out, args.parent_run)
         except Exception as error:  # tracking failure never undoes a result
-            print(f"the report is in {args.out} but not in MLflow ({args.store}): {error}")
+            told = advised(error, absolute_uri(args.store), "cogrl", Options("--store", None))
+            print(f"the report is in {args.out} but not in MLflow ({args.store}): {told}")

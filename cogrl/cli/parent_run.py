@@ -7,7 +7,8 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from cogrl.callbacks.mlflow_store import PARENT_TAG, artifacts_beside, one_at_a_time, prepare, refuse_deleted
+from cogrl.callbacks.mlflow_advice import Options, advised, refuse_unusable_file
+from cogrl.callbacks.mlflow_store import PARENT_TAG, artifacts_beside, one_at_a_time, prepare
 
 _EXPERIMENT = "cogrl"
 
@@ -28,19 +29,23 @@ class ParentRun:
         try:
             self.begin()
         except Exception as error:  # tracking never stops work
-            warnings.warn(f"MLflow can not be used, the pipeline goes on without it: {error}", stacklevel=2)
+            warnings.warn(f"MLflow can not be used, the pipeline goes on without it: {self.told(error)}", stacklevel=2)
             self.run_id = None
         return self
 
     def begin(self) -> None:
         from mlflow import MlflowClient
 
+        refuse_unusable_file(self.uri)
         with one_at_a_time(self.uri):
             self.client = MlflowClient(self.uri)
             self.run_id = self.earlier() or self.new()
         self.client.update_run(self.run_id, status="RUNNING")
         for file in self.files:
             self.client.log_artifact(self.run_id, str(file))
+
+    def told(self, error: Exception) -> str:
+        return advised(error, self.uri, _EXPERIMENT, Options("--set tracking_uri=", None))
 
     def earlier(self) -> str | None:
         """The run of an earlier attempt, when the store still has it."""
@@ -76,6 +81,5 @@ class ParentRun:
 
 def experiment(client: Any, uri: str) -> str:
     """The id of the experiment in a store, made when it is missing. `client` is an `MlflowClient`."""
-    refuse_deleted(client, _EXPERIMENT, uri)
     found = client.get_experiment_by_name(_EXPERIMENT)
     return found.experiment_id if found else client.create_experiment(_EXPERIMENT, artifacts_beside(uri))

@@ -155,5 +155,5 @@ def test_a_deleted_experiment_is_named_with_how_to_restore_it_or_to_use_another(
     number = client.create_experiment("mine")
     client.delete_experiment(number)
     logger = MLflowLogger("mine")
-    with pytest.warns(UserWarning, match=f"restore --experiment-id {number}, or name another with --mlflow"):
+    with pytest.warns(UserWarning, match=f"restore --experiment-id {number}, or use another one: --mlflow"):
         logger.log_hyperparams({"lr": 0.1})
