@@ -28,7 +28,7 @@ test: setup
 	@echo "PYTHONHASHSEED=$$PYTHONHASHSEED"
 	@$(BIN)/python -m pytest -q -n 2 --dist loadfile -m "not slow"
 	@$(MAKE) -s interpreter
-	@$(BIN)/python -m pytest -q -n 2 -m slow
+	@$(BIN)/python -m pytest -q -m slow   # one after another: many start two processes of their own
 
 interpreter: setup
 	@TRITON_INTERPRET=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 tests/interpreter || [ $$? -eq 5 ]   # 5: no Triton, nothing to run

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import uuid
 from pathlib import Path
 
 import pytest
@@ -29,15 +30,16 @@ class Fails(pl.Callback):
 @pytest.mark.parametrize(("rank", "kind"), [(0, "error"), (1, "error"), (1, "killed")])
 def test_the_failure_of_one_rank_is_said_and_ends_both_soon(rank, kind, smoke_corpus, tiny_policy_dir, tmp_path):
     trial = Trial("sft", 2, 0, signal.SIGTERM, False, False, 0)
+    mark = uuid.uuid4().hex
     args = arguments(trial, smoke_corpus, tiny_policy_dir, tmp_path)
     fails = f'{{"class_path": "{HERE}.Fails", "init_args": {{"rank": {rank}, "kind": "{kind}"}}}}'
     with open(tmp_path / "log.txt", "w") as log:
-        process = started([*args, "--checkpoint.every_n_steps=0", f"--trainer.callbacks+={fails}"], tmp_path, kind, log)
+        process = started([*args, "--checkpoint.every_n_steps=0", f"--trainer.callbacks+={fails}"], tmp_path, mark, log)
         try:
             status = process.wait(240)
-            left = list(processes_of(kind))
+            left = list(processes_of(mark))
         finally:
-            for number in processes_of(kind):
+            for number in processes_of(mark):
                 os.kill(number, signal.SIGKILL)
     said = (tmp_path / "log.txt").read_text()
     assert status not in (0, 130, 143), said
