@@ -3,6 +3,7 @@
 import os
 import shutil
 import signal
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,8 @@ signal.signal(signal.SIGHUP, signal.SIG_DFL)
 LOWERED = {"default": "SSE41", "avx2": "AVX2"}.get(os.environ.get("ATEN_CPU_CAPABILITY", ""))
 if LOWERED:
     os.environ.setdefault("ONEDNN_MAX_CPU_ISA", LOWERED)
+    # what the compiler has made for the CPU as it is does not fit the lowered one
+    os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", f"{tempfile.gettempdir()}/torchinductor-{LOWERED}")
 
 
 @pytest.fixture(scope="session", autouse=True)
