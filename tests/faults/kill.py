@@ -1,6 +1,6 @@
 """Signals at random moments to real runs: what is left behind, and does the run go on?
 
-    python tests/faults/kill.py --corpus DIR --policy DIR --trials 48 --at-once 2 --out docs/faults-kill.md
+    python tests/faults/kill.py --corpus DIR --policy DIR --trials 48 --at-once 2 --out trials.md
 
 `DIR`s are those of `cogrl build lime-mini` and `cogrl build tiny-model`. A trial starts SFT, DR-SAPO or a pipeline with
 one or two processes and zero or two loader workers each, hits it with a signal while it starts, trains, validates or
