@@ -86,9 +86,7 @@ def run_trial(trial: Trial, corpus: Path, policy: Path, folder: Path) -> str:
             hit = time.monotonic()
             (os.killpg if trial.whole_group else os.kill)(process.pid, trial.signal)
             status = process.wait(WITHIN_S)
-            while left := list(processes_of(mark)):
-                assert time.monotonic() - hit < WITHIN_S, f"processes {left} are left"
-                time.sleep(0.1)
+            wait_for_the_end_of_all(mark, hit)
             took = time.monotonic() - hit
         finally:
             for left in processes_of(mark):
@@ -166,6 +164,13 @@ def wait_for(ready: Callable[[], bool], process: subprocess.Popen, seconds: floa
         assert process.poll() is None, f"the run ended with status {process.returncode}"
         assert time.monotonic() < end, "no checkpoint appeared"
         time.sleep(0.05)
+
+
+def wait_for_the_end_of_all(mark: str, since: float) -> None:
+    """Returns when no process of `mark` is left; raises AssertionError `WITHIN_S` seconds after `since`."""
+    while left := list(processes_of(mark)):
+        assert time.monotonic() - since < WITHIN_S, f"processes {left} are left"
+        time.sleep(0.1)
 
 
 def processes_of(mark: str) -> Iterator[int]:
