@@ -31,8 +31,11 @@ class DirectCheckpointIO(TorchCheckpointIO):
                 torch.save(checkpoint, file)
                 file.flush()
                 os.fsync(file.fileno())
-        except (OSError, RuntimeError) as error:  # torch reports a full disk as a RuntimeError
-            self.failure = str(error.__context__ or error).splitlines()[0]
+        except (OSError, RuntimeError) as error:  # torch reports a full disk as a RuntimeError, or as two
+            cause: BaseException = error
+            while cause.__context__ is not None:
+                cause = cause.__context__
+            self.failure = str(cause).splitlines()[0]
 
 
 def free_space(folder: Path) -> str:

@@ -37,6 +37,7 @@ def advised(error: Exception, uri: str, experiment: str, options: Options = Opti
     text = str(error).strip()
     first = text.splitlines()[0][:300] if text else type(error).__name__
     known = {
+        r"table \w+ already exists": half_made,
         r"must be in the 'active' state|already exists|deleted experiment": deleted,
         r"found version (\w+)": other_schema,
         r"readonly|read-only|Permission denied": unwritable,
@@ -67,13 +68,12 @@ def deleted(text: str, uri: str, experiment: str, options: Options) -> str | Non
 
 
 def in_the_trash(uri: str, experiment: str) -> str | None:
-    """The id of a deleted experiment of this name; None when there is none, or nobody answers."""
+    """The id of a deleted experiment of this name; None when there is none, or the store can not say."""
     from mlflow import MlflowClient
-    from mlflow.exceptions import MlflowException
 
     try:
         found = MlflowClient(uri).get_experiment_by_name(experiment)
-    except MlflowException:
+    except Exception:  # the store is known to be broken: there is another message to be given
         return None
     return found.experiment_id if found is not None and found.lifecycle_stage == "deleted" else None
 
@@ -101,6 +101,10 @@ def no_access(text: str, uri: str, experiment: str, options: Options) -> str:
 
 def no_store(text: str, uri: str, experiment: str, options: Options) -> str:
     return f"{uri} is no store that can be used; {another(options)}"
+
+
+def half_made(text: str, uri: str, experiment: str, options: Options) -> str:
+    return f"{uri} was left half made; move its file away, or {another(options)}"
 
 
 def no_run(text: str, uri: str, experiment: str, options: Options) -> str:

@@ -3,6 +3,7 @@
 import fcntl
 import logging
 import os
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -44,11 +45,36 @@ def artifacts_beside(uri: str) -> str | None:
 
 @contextmanager
 def one_at_a_time(uri: str) -> Iterator[None]:
-    """Wait for other processes of this machine that are opening a SQLite store: two that set it up at once break it."""
+    """Opening a store: other processes of this machine wait, and a new SQLite store is there whole or not at all.
+
+    Two processes that set one up at once break it, and so does one that is stopped half way.
+    """
     path = database(absolute_uri(uri))
     if path is None:
         yield
         return
     with open(path.with_name(f"{path.name}.lock"), "w") as lock:
         fcntl.lockf(lock, fcntl.LOCK_EX)
+        if not path.exists():
+            set_up(path)
         yield
+
+
+def set_up(path: Path) -> None:
+    """Make an empty SQLite store beside `path` and move it there."""
+    from mlflow import MlflowClient
+
+    for left in path.parent.glob(f"{path.name}.*.part*"):  # by a process that was killed here
+        left.unlink()
+    descriptor, unfinished = tempfile.mkstemp(dir=path.parent, prefix=f"{path.name}.", suffix=".part")
+    os.close(descriptor)
+    MlflowClient(f"sqlite:///{unfinished}")
+    os.chmod(unfinished, 0o666 & ~umask())
+    os.rename(unfinished, path)
+
+
+def umask() -> int:
+    """The rights that new files of this process do not have."""
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask

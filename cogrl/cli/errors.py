@@ -1,9 +1,12 @@
 """Where errors meet the user: a sentence for what they can put right, the traceback for a defect."""
 
+import errno
 import sys
 import traceback
 
 EXPECTED = (ValueError, OSError, ImportError, NotImplementedError, FloatingPointError)
+_FULL = (errno.ENOSPC, errno.EDQUOT)
+_MAKE_ROOM = "; make room there, or choose a folder on another disk"
 
 
 def report(error: BaseException) -> int:
@@ -36,6 +39,6 @@ def for_the_user(error: BaseException | None) -> str | None:
             origin.split(".")[0] in ("cogrl", "cogrl_kernels", "cogrl_bench", "__main__")
             or getattr(error, "filename", None) is not None
         ):
-            return str(error)
+            return str(error) + (_MAKE_ROOM if getattr(error, "errno", None) in _FULL else "")
         error = error.__cause__
     return None

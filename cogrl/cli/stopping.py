@@ -1,9 +1,8 @@
-"""The signals that stop a command, and processes that end with the one that started them. Imports nothing heavy."""
+"""The signals that stop a command. Imports nothing heavy."""
 
 import os
 import signal
 import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import FrameType
@@ -11,7 +10,6 @@ from types import FrameType
 STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 STOPPED = tuple(128 + number for number in STOPPING)
 """Exit statuses of what a signal has stopped."""
-_LOOK_EVERY_S = 0.5
 
 
 @contextmanager
@@ -31,18 +29,6 @@ def handled(handler: Callable[[int, FrameType | None], None]) -> Iterator[None]:
 def leave(number: int, frame: FrameType | None) -> None:
     """A handler that ends the command at once, its contexts closed, with 128 + the number of the signal."""
     raise SystemExit(128 + number)
-
-
-def end_with_launcher() -> None:
-    """Kill this process when the one that started it is gone: a rank without its first rank would wait for ever."""
-    launcher = os.getppid()
-
-    def watch() -> None:
-        while os.getppid() == launcher:
-            time.sleep(_LOOK_EVERY_S)
-        os.kill(os.getpid(), signal.SIGKILL)
-
-    threading.Thread(target=watch, daemon=True, name="end with launcher").start()
 
 
 def end_with_standard_input() -> None:

@@ -35,10 +35,10 @@ from cogrl.cli.explain_class import left_open
 from cogrl.cli.nulls import with_nulls
 from cogrl.cli.run_folder import refuse_to_mix, set_aside, sole_writer
 from cogrl.cli.signals import graceful_signals
-from cogrl.cli.stopping import end_with_launcher
 from cogrl.data.module import AudioData
 from cogrl.models.audio_lm import AudioLM
 from cogrl.models.check import check_policy
+from cogrl.parent_process import end_with_parent
 from cogrl.stages import Stage
 from cogrl.stages.ranks import gathered, leave
 
@@ -189,7 +189,7 @@ class StageCLI(LightningCLI):
 def main(command: str, args: Sequence[str]) -> int:
     be_brief()
     if rank_zero_only.rank > 0:
-        end_with_launcher()
+        end_with_parent()  # a rank without its first rank would wait for ever
     StageCLI(command, args)
     leave()
     return 0

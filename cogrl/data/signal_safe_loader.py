@@ -7,6 +7,8 @@ from typing import Any
 
 from torch.utils.data import DataLoader
 
+from cogrl.parent_process import end_with_parent
+
 _BLOCKED = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 
@@ -14,9 +16,12 @@ class SignalSafeLoader(DataLoader):
     """Ctrl-C, SIGTERM and SIGHUP reach every process of a terminal or a job; only the main one decides what follows.
 
     Workers inherit a mask that blocks these signals, from their first moment on. They end when the main process closes
-    the loader, when it exits (at once: they hold nothing that would have to be kept), or, if it was killed, when they
-    notice that it is gone.
+    the loader, when it exits (at once: they hold nothing that would have to be kept), or soon after it was killed:
+    PyTorch's own watch does not help a worker that waits to hand over a batch.
     """
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, worker_init_fn=watch_parent, **kwargs)
 
     def __iter__(self) -> Any:
         known = getattr(self, "_iterator", None)  # persistent workers are started once
@@ -28,6 +33,11 @@ class SignalSafeLoader(DataLoader):
         for worker in () if batches is known else getattr(batches, "_workers", ()):
             atexit.register(end, weakref.ref(worker))
         return batches
+
+
+def watch_parent(worker_id: int) -> None:
+    """The first thing a worker does."""
+    end_with_parent()
 
 
 def end(worker: weakref.ref) -> None:

@@ -4,6 +4,7 @@ import os
 import re
 import shlex
 import shutil
+import signal
 import sqlite3
 import subprocess
 import sys
@@ -168,3 +169,39 @@ def test_a_store_this_user_may_not_write_is_refused_before_mlflow_tries(workdir)
 def test_an_error_that_nobody_knows_stays_what_it_is(workdir):
     assert advised(ValueError("strange\nand long"), "sqlite:///mlflow.db", "cogrl") == "strange"
     assert advised(KeyError(), "sqlite:///mlflow.db", "cogrl") == "KeyError"
+
+
+def test_a_store_that_was_left_half_made_costs_a_warning_that_says_so(workdir):
+    Path("mlflow.db").unlink()
+    with sqlite3.connect("mlflow.db") as database:
+        database.execute("CREATE TABLE webhooks (webhook_id VARCHAR)")
+    assert "was left half made; move its file away, or keep this run elsewhere: --mlflow.tracking_uri" in told()
+
+
+STOPPED_WHILE_IT_SETS_UP = """
+import os, signal, sys
+import mlflow.store.db.utils as utils
+from cogrl.callbacks.mlflow_store import one_at_a_time
+real = utils._upgrade_db
+def half(engine):
+    engine.connect().exec_driver_sql("CREATE TABLE webhooks (webhook_id VARCHAR)")
+    os.kill(os.getpid(), signal.SIGKILL)
+utils._upgrade_db = half
+with one_at_a_time(sys.argv[1]):
+    pass
+"""
+
+
+def test_a_process_killed_while_it_sets_a_store_up_leaves_none_and_the_next_one_makes_it(workdir):
+    Path("mlflow.db").unlink()
+    paths = os.pathsep.join(sys.path)
+    process = subprocess.run(
+        [sys.executable, "-c", STOPPED_WHILE_IT_SETS_UP, f"sqlite:///{workdir}/mlflow.db"],
+        env=os.environ | {"PYTHONPATH": paths},
+        capture_output=True,
+        text=True,
+    )
+    assert process.returncode == -signal.SIGKILL, process.stderr
+    assert not Path("mlflow.db").exists() and list(workdir.glob("mlflow.db.*.part"))
+    assert MLflowLogger().run_id is not None
+    assert not list(workdir.glob("mlflow.db.*.part"))
