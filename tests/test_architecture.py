@@ -15,16 +15,18 @@ ALLOWED = {
     "finite": set(),
     "parent_process": set(),
     "prompts": {"types"},
+    "formats": {"types"},
     "objectives": set(),
     "lm_head": set(),
     "chat": {"types"},
     "models": {"types", "audio", "finite", "prompts", "lm_head"},
-    "data": {"types", "audio", "parent_process", "prompts", "chat"},
-    "rewards": {"types", "audio", "prompts", "chat"},
+    "data": {"types", "audio", "parent_process", "formats", "prompts", "chat"},
+    "rewards": {"types", "audio", "formats", "prompts", "chat"},
     "rollout": {"types", "audio", "prompts", "lm_head", "models"},
-    "stages": {"types", "finite", "prompts", "objectives", "lm_head", "models", "rewards", "rollout"},
+    "stages": {"types", "finite", "formats", "prompts", "objectives", "lm_head", "models", "rewards", "rollout"},
     "callbacks": {"types", "finite"},
-    "evaluate": {"types", "audio", "prompts", "objectives", "lm_head", "models", "data", "rewards", "rollout", "chat"},
+    "evaluate": {"types", "audio", "formats", "prompts", "objectives", "lm_head", "models", "data", "rewards"}
+    | {"rollout", "chat"},
 }
 MAY_USE_KERNELS = {"lm_head", "objectives", "cogrl_kernels", "bench", "cli"}
 MAY_USE = {"models": {"cogrl_kernels.prefix"}}
