@@ -150,17 +150,20 @@ class Stage(pl.LightningModule):
         return self.reward.refusal(example) if isinstance(self.reward, Selective) else None
 
     def unanswerable(self, example: Example) -> str | None:
-        """Why the policy can not answer an example.
-
-        A format that can not ask it, a clip that it does not hear whole, or no room for an answer.
-        """
+        """Why the policy can not answer an example: not to be asked in a format, not heard whole, no room to answer."""
         reasons = (format_named(name).validate(example) for name in self.formats)
-        reason = next((reason for reason in reasons if reason), None) or self.policy.unhearable_file(example.audio)
+        reason = next((reason for reason in reasons if reason), None) or self.unhearable(example)
+        if reason:
+            return reason
+        return self.room.lack(example, instructions(self.formats, example), self.sampling.max_new_tokens)
+
+    def unhearable(self, example: Example) -> str | None:
+        """Why the policy would not hear a clip, or an earlier turn, whole."""
+        reason = self.policy.unhearable_file(example.audio)
         for number, turn in enumerate(example.turns, start=1):
             earlier = self.policy.unhearable_file(turn.audio) if turn.audio else None
             reason = reason or (earlier and f"turn {number}: {earlier}")
-        asked = [] if reason else instructions(self.formats, example)
-        return reason or self.room.lack(example, asked, self.sampling.max_new_tokens)
+        return reason
 
     def configure_optimizers(self):
         trained = [p for p in self.parameters() if p.requires_grad]

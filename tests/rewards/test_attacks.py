@@ -115,11 +115,11 @@ def test_a_thought_without_one_clear_label_earns_no_emotion(name):
         THOUGHT.replace("</response>", ""),
         THOUGHT.replace("</thought>", ""),
         THOUGHT.replace("[Strategy]", "[Psychology]"),
-        A + " And one more thing.",
+        THOUGHT + " And one more thing.",
         "Sure! " + THOUGHT,
         THOUGHT.replace("[Intent] Wants to be heard about this thing at work.\n", ""),
         THOUGHT.replace(GOOD, GOOD + " [Perception] anger"),
-        A + THOUGHT,
+        THOUGHT + THOUGHT,
     ],
 )
 def test_a_broken_form_earns_no_format_reward(completion):
@@ -132,7 +132,7 @@ def test_a_broken_form_earns_no_format_reward(completion):
         THOUGHT.replace("</response>", f"</response><response>{GOOD}</response>"),
         f"<thought>\n[Perception] anger: {GOOD}\n[Intent] {INTENT}\n</thought>",
         THOUGHT.replace(GOOD, " "),
-        A.partition("<response>")[0],
+        THOUGHT.partition("<response>")[0],
     ],
 )
 def test_without_one_reply_the_total_is_zero_however_good_the_thought(completion):
