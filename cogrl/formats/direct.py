@@ -14,7 +14,7 @@ _MARKUP = re.compile(r"</?(?:thought|response|think)>|\[(?:" + "|".join(STEPS) +
 
 
 class Direct(Format):
-    """The papers' route B. The one field is `response`; a text with the markup of a thought is no direct reply."""
+    """The one field is `response`; a text with the markup of a thought is no direct reply."""
 
     name = "direct"
 

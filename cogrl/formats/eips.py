@@ -23,7 +23,7 @@ _RESPONSE = re.compile(r"<response>([^<>]*)(?:</response>|$)")
 
 
 class Eips(Format):
-    """The papers' route A. Fields: `perception`, which starts with the emotion label, to `strategy`, and `response`."""
+    """Fields: `perception`, which starts with the emotion label, `intent`, `psychology`, `strategy`, and `response`."""
 
     name = "eips"
     fields = tuple(_SCHEMA.fields)

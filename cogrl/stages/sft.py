@@ -55,13 +55,13 @@ class Sft(Stage):
         self.validated = self.formats_to_validate(self.examples("val"))
 
     def formats_to_validate(self, examples: Sequence[Example]) -> tuple[str, ...]:
-        """The formats that train, and one that does not where every example has a target for it.
+        """The formats that train, and one that does not where every example can be asked in it and has a target for it.
 
         Decided on all validation examples, so alike on every rank. Warns of a format that only some have a target for.
         """
         chosen = list(self.formats)
         for format in dict.fromkeys(name for example in examples for name in example.targets):
-            if format in chosen:
+            if format in chosen or any(format_named(format).validate(example) for example in examples):
                 continue
             missing = [example for example in examples if not example.targets.get(format)]
             if not missing:
