@@ -4,6 +4,8 @@ A benchmark says how one of its rows becomes an `Item`; the list, its audio and 
 are read here. Rows that can not be asked are never passed over: each is named with its reason.
 """
 
+import re
+import string
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
@@ -18,6 +20,8 @@ from cogrl.data.manifest import raise_all
 from cogrl.data.text_file import printable, utf8_lines, utf8_text
 from cogrl.types import Example
 
+LETTERED = re.compile(r"\s*\(?([A-Z])[).:、．：]\s*(?=\S)")
+"""The letter in front of a choice or an answer: `(A) `, `A. `, `A: `."""
 _MOST_NOTES = 20
 _AUDIO_FOLDERS = ("", "audio", "audios", "..", "../audio", "../audios")
 """Where clips lie, seen from the list."""
@@ -144,15 +148,21 @@ def texts(choices: Any) -> tuple[str, ...]:
 def named_choice(answer: Any, choices: Sequence[str]) -> str | None:
     """The choice that an official answer is, whatever its case and outer spaces; None for a withheld (empty) one.
 
-    An answer that is none of the choices is returned as it is; `checked_item` refuses it.
+    "(B) C major" is the second choice where that is "C major": some rows of MMAU give the letter in the answer alone.
+    An answer that is none of the choices, or has another one's letter, is returned as it is; `checked_item` refuses it.
     """
     if answer in (None, ""):
         return None
     if not isinstance(answer, str):
         raise ValueError(f"the answer must be the text of a choice, got {answer!r}")
     key = answer.strip()
+    if key in choices:
+        return key
     alike = [choice for choice in choices if choice.casefold() == key.casefold()]
-    return key if key in choices or len(alike) != 1 else alike[0]
+    lettered = LETTERED.match(key)
+    if lettered:
+        alike += [c for c in choices[string.ascii_uppercase.index(lettered[1]) :][:1] if c == key[lettered.end() :]]
+    return alike[0] if len(alike) == 1 else key
 
 
 def _example(item: Item, path: Path, source: Source) -> Example:

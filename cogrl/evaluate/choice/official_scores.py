@@ -46,6 +46,14 @@ def groups(official: OfficialList, answers: ChoiceAnswers) -> dict[str, list[int
     return found
 
 
+def out_of_reach(official: OfficialList, answers: ChoiceAnswers) -> list[str]:
+    """The ids of the scored questions that even the right choice does not win, as what is submitted for it."""
+    examples = [answers.examples[i] for i in answers.scored]
+    best = ChoiceAnswers("", examples, [""] * len(examples), [example.answer for example in examples])
+    right = _official_hits(official, best)
+    return [example.id for example, hit in zip(examples, right, strict=True) if not hit]
+
+
 def _suffix(title: str) -> str:
     """The end of a figure's name: `_task_sound` of `task: sound`, in signs that every tracker takes."""
     return f"_{_ODD.sub('-', title.replace(': ', '_'))}" if title else ""
@@ -80,6 +88,12 @@ def official_section(
         f"Submitted ({files}) is the {what} of the choice that the strict parser finds, else the answer as it was "
         f"given; the official rule is applied to that, under the keys {', '.join(benchmark.keys)}.\n"
     )
+    beyond = out_of_reach(official, asked[-1])
+    if beyond:
+        text += (
+            f"{len(beyond)} questions are wrong by the official rule even with the {what} of their right choice, such "
+            f"as {beyond[0]}: the list's own answer has other words.\n"
+        )
     rest = len(official.items) - len(asked[-1].examples)
     if rest:
         text += f"{rest} rows of {official.path.name} were not asked: this is no result on the whole list.\n"

@@ -5,7 +5,7 @@ from importlib import import_module
 
 import pytest
 
-from cogrl.data.corpora.benchmark import checked_item
+from cogrl.data.corpora.benchmark import checked_item, named_choice
 from cogrl.data.corpora.corpus import write_corpus
 from cogrl.data.manifest import read_manifest
 
@@ -148,6 +148,14 @@ def test_a_withheld_answer_is_asked_and_an_answer_in_other_case_is_the_choice(be
     else:
         with pytest.raises(ValueError, match="needs answer"):
             reader.item(row("a", answer=None, answer_gt=None))
+
+
+@pytest.mark.parametrize(
+    ("answer", "choice"),
+    [("(B) C major", "C major"), ("B. C major", "C major"), ("(A) C major", "(A) C major"), ("(Z) x", "(Z) x")],
+)
+def test_a_letter_in_front_of_the_answer_alone_goes_only_with_its_own_choice(answer, choice):
+    assert named_choice(answer, ("Bb minor", "C major")) == choice
 
 
 def test_mmau_test_and_test_mini_become_two_splits(tmp_path, wav):

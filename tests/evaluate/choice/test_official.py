@@ -135,6 +135,16 @@ def test_mmar_files_keep_the_thought_apart_from_the_answer(layout, tmp_path):
     ]
 
 
+def test_questions_that_no_right_choice_wins_by_the_official_rule_are_told(layout, tmp_path):
+    path, manifest = layout("mmau", answer="(B) tense")
+    official = read_official(f"mmau={path}")
+    answers = answered(manifest, ["B"] * 4)
+    m = official_figures(official, answers)
+    assert (m["official_accuracy"]["mean"], m["strict_accuracy"]["mean"]) == (0, 1)
+    text = official_section(official, [answers], {"one": m}, tmp_path)
+    assert "4 questions are wrong by the official rule even with the text of their right choice, such as q0" in text
+
+
 def test_a_list_without_answers_gives_a_file_and_no_score(layout, tmp_path):
     path, manifest = layout("mmau", answer="")
     official = read_official(f"mmau={path}")
