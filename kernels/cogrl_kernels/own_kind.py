@@ -3,18 +3,17 @@
     def my_loss(logprobs, ratio, advantages, strength=0.1):      # kind: my_module.my_loss, options: {strength: 0.2}
         return -ratio * advantages + strength * (ratio - 1) ** 2
 
-A function asks by name for any of `INPUTS`; its other parameters are set under `options` or have a default. Masked
+A function asks by name for any of `INPUTS`; its other parameters are set under `options`, or have a default. Masked
 tokens are there, as zeros and with ratio 1; what is returned for them is not used.
 """
 
 import functools
-import inspect
 from collections.abc import Callable
 
 import torch
 from torch import Tensor
 
-from cogrl_kernels.named import function_called, nearest
+from cogrl_kernels.named import arguments_of, function_called
 from cogrl_kernels.policy_kinds import KINDS, PolicyKind
 
 INPUTS = {
@@ -68,19 +67,8 @@ def check_loss(kind: str, loss: object, inputs: dict[str, Tensor | float]) -> No
 @functools.cache
 def _check_own(kind: str, options: tuple[tuple[str, float], ...]) -> None:
     function = function_called("kind", kind, {name: known.loss for name, known in KINDS.items()})
-    parameters = inspect.signature(function).parameters
     given = dict(options)
-    for name in given:
-        if name in INPUTS or name not in parameters:
-            raise ValueError(f"options: {kind} has no option {name!r}; {nearest(name, set(parameters) - set(INPUTS))}")
-    for name, parameter in parameters.items():
-        by_name = parameter.kind in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY)
-        if not by_name or (parameter.default is parameter.empty and name not in {**INPUTS, **given}):
-            raise ValueError(
-                f"kind={kind!r} needs {str(parameter)!r}, which a policy loss is not given; {nearest(name, INPUTS)}"
-                f"there are {', '.join(INPUTS)}; anything else needs a default or a value under options"
-            )
-    found = PolicyKind(function, None, tuple(name for name in parameters if name in INPUTS))
+    found = PolicyKind(function, None, arguments_of("kind", kind, function, tuple(INPUTS), given))
     _try_out(kind, found, given)
     _OWN[kind] = found
 
@@ -93,8 +81,6 @@ def _try_out(kind: str, found: PolicyKind, options: dict[str, float]) -> None:
     tokens = {"logprobs": logprobs, "old_logprobs": old, "log_ratio": logprobs - old, "ratio": ratio}
     tokens |= {"sequence_ratio": ratio, "advantages": advantages}
     inputs = {name: tokens[name] for name in found.inputs}
-    if not inputs:
-        raise ValueError(f"kind={kind!r} takes none of {', '.join(INPUTS)}; a policy loss needs some")
     with torch.inference_mode(False), torch.enable_grad():
         loss = _called(kind, found.loss, inputs | options)
         check_loss(kind, loss, inputs)
