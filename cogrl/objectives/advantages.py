@@ -73,12 +73,13 @@ class Advantages:
         self.name, self.function = name, function_called("advantages", name, ESTIMATORS)
         self.inputs = arguments_of("advantages", name, self.function, INPUTS)
         rewards = torch.tensor([[0.0, 1.0, 0.25, 0.75], [0.5, 0.5, 0.5, 0.5]])
+        scored = torch.ones_like(rewards, dtype=torch.bool)
         try:
-            found = self._asked(rewards, torch.ones_like(rewards, dtype=torch.bool), 1e-8)
+            found = self._asked(rewards, scored, 1e-8)
         except Exception as error:  # whatever somebody's function raises
             what = f"{type(error).__name__}: {error}"
             raise ValueError(f"advantages={name!r} failed on two groups of 4 rewards: {what}") from error
-        self._check(found, rewards)
+        self._check(found, rewards, scored)
 
     def __call__(
         self, rewards: Float[Tensor, " b"], group_size: int, variance_tolerance: float = 1e-8
@@ -87,21 +88,21 @@ class Advantages:
         groups = grouped(rewards, group_size)
         scored = ~rewards.isnan().view_as(groups)
         found = self._asked(groups, scored, variance_tolerance)
-        self._check(found, groups)
+        self._check(found, groups, scored)
         return found.detach().to(rewards).masked_fill(~scored, 0.0).flatten()
 
     def _asked(self, rewards: Float[Tensor, "p g"], scored: Bool[Tensor, "p g"], variance_tolerance: float) -> object:
         there = {"rewards": rewards, "scored": scored, "variance_tolerance": variance_tolerance}
         return self.function(**{name: there[name] for name in self.inputs})
 
-    def _check(self, found: object, rewards: Float[Tensor, "p g"]) -> None:
+    def _check(self, found: object, rewards: Float[Tensor, "p g"], scored: Bool[Tensor, "p g"]) -> None:
         if not isinstance(found, Tensor) or found.shape != rewards.shape:
             what = tuple(found.shape) if isinstance(found, Tensor) else f"a {type(found).__name__}"
             raise ValueError(
                 f"advantages={self.name!r} returned {what} for rewards {tuple(rewards.shape)}; return one number "
                 "for each reward, one row a group"
             )
-        wrong = ~found.isfinite().all(1)
+        wrong = (~found.isfinite() & scored).any(1)
         if wrong.any():
             raise ValueError(
                 f"advantages={self.name!r} returned {found[wrong][0].tolist()} for a group of rewards "

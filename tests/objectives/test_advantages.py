@@ -154,6 +154,8 @@ def test_a_function_of_ones_own_is_used_as_it_is_and_a_failed_reward_stays_witho
     values = torch.tensor([1.0, 3.0, NAN, 2.0, 0.5, 0.5, 0.5, 0.5])
     assert Advantages(f"{HERE}.best_of_group")(values, 4).tolist() == [-0.5, 0.5, 0, -0.5, 0.5, 0.5, 0.5, 0.5]
     assert Advantages(f"{HERE}.scored_mean")(values, 4).tolist() == [-2, 2, 0, 0, 0, 0, 0, 0]
+    nothing = torch.full((4,), NAN)  # the mean of no reward is no number, and nobody needs it
+    assert Advantages(f"{HERE}.scored_mean")(torch.cat([values, nothing]), 4)[8:].tolist() == [0, 0, 0, 0]
 
 
 @pytest.mark.parametrize(
@@ -175,7 +177,5 @@ def test_a_wrong_name_or_a_function_that_returns_no_advantages_is_refused_at_onc
 
 
 def test_a_function_that_stops_being_finite_in_training_is_refused_with_the_group():
-    with pytest.raises(
-        ValueError, match=r"large_is_infinite' returned \[1.0, inf\] for a group of rewards \[1.0, 9"
-    ):
+    with pytest.raises(ValueError, match=r"large_is_infinite' returned \[1.0, inf\] for a group of rewards \[1.0, 9"):
         Advantages(f"{HERE}.large_is_infinite")(torch.tensor([0.0, 1.0, 1.0, 9.0]), 2)
