@@ -142,8 +142,9 @@ def test_its_gate_is_the_share_of_the_policy_gradient_that_it_lets_pass():
 
 
 @pytest.mark.parametrize("context", [torch.no_grad, torch.inference_mode])
-def test_without_gradients_it_is_scored_with_its_telemetry(context):
-    problem, config = Problem(), own("own_clip", options={"low": 0.1, "high": 0.4}, is_cap=1.5)
+@pytest.mark.parametrize("name", ["soft_ppo", "own_gspo"])
+def test_without_gradients_it_is_scored_with_its_telemetry(context, name):
+    problem, config = Problem(), own(name, is_cap=1.5)
     with_gradients = problem.run(config, routes=None)
     with context():
         out = problem.run(config, routes=None)
