@@ -11,6 +11,7 @@ from cogrl.evaluate.controls import CONTROLS, Hearing, sound, voice
 from cogrl.evaluate.grades import grades
 from cogrl.evaluate.groups import Pair, cell, contrasts
 from cogrl.evaluate.replied import replied_emotions
+from cogrl.formats.answer import read_answer
 from cogrl.models.audio_lm import AudioLM
 from cogrl.prompts import perceived_emotion, reply
 from cogrl.rewards.composite import Reward
@@ -79,7 +80,7 @@ def graded(
     reward: Reward,
 ) -> Answers:
     """Completions with their grades."""
-    scores = grades(reward, texts, route, examples)
+    scores = grades(reward, [read_answer(t, route, e) for t, e in zip(texts, examples, strict=True)])
     replies = [reply(text, route) for text in texts]
     return Answers(
         route,

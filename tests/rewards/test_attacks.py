@@ -5,12 +5,13 @@ from pathlib import Path
 import pytest
 from replies import LADDER, USER_TEXT
 
+from cogrl.formats.answer import read_answer
 from cogrl.prompts import Eips
-from cogrl.rewards.composite import DualRouteReward, ExplicitReward, ImplicitReward
+from cogrl.rewards.cogaudio import cogaudio_reward
 from cogrl.rewards.lexicon import CUES
 from cogrl.types import EMOTIONS, Example
 
-REWARD = DualRouteReward(ExplicitReward(), ImplicitReward())
+REWARD = cogaudio_reward()
 GOOD = "You sound angry, and it is not fair to you. Let us cool down first."
 THOUGHT = Eips(
     "anger, high: loud and fast voice",
@@ -31,8 +32,8 @@ def example(emotion="anger"):
     return Example("u1", Path("u1.wav"), "train", USER_TEXT, "g1", "s1", emotion, "high", "workplace")
 
 
-def score(completion, route, emotion="anger"):
-    scores = REWARD.score([completion], [route], [example(emotion)])
+def score(completion, format, emotion="anger"):
+    scores = REWARD.score([read_answer(completion, format, example(emotion))])
     return scores.total.item(), {name: value.item() for name, value in scores.terms.items()}
 
 
@@ -69,22 +70,22 @@ CHEATS = {
 
 @pytest.mark.parametrize("name", CHEATS)
 @pytest.mark.parametrize("emotion", EMOTIONS)
-def test_a_cheat_earns_nothing_on_the_implicit_route(name, emotion):
-    assert score(CHEATS[name], "B", emotion)[0] <= 0.0
+def test_a_cheat_earns_nothing_as_a_direct_answer(name, emotion):
+    assert score(CHEATS[name], "direct", emotion)[0] <= 0.0
 
 
 @pytest.mark.parametrize("name", CHEATS)
 @pytest.mark.parametrize("emotion", EMOTIONS)
 def test_a_cheating_reply_earns_no_empathy_behind_a_thought_either(name, emotion):
     completion = THOUGHT.render().replace(GOOD, CHEATS[name])
-    total, terms = score(completion, "A", emotion)
+    total, terms = score(completion, "eips", emotion)
     assert terms["empathy"] == 0.0
     assert total <= 0.7 + 1e-6
 
 
 def test_honest_work_earns_everything():
-    assert score(THOUGHT.render(), "A")[0] == pytest.approx(1.0)
-    assert score(GOOD, "B")[0] == pytest.approx(1.0)
+    assert score(THOUGHT.render(), "eips")[0] == pytest.approx(1.0)
+    assert score(GOOD, "direct")[0] == pytest.approx(1.0)
 
 
 A = THOUGHT.render()
@@ -103,7 +104,7 @@ MALFORMED = {
 
 @pytest.mark.parametrize("name", MALFORMED)
 def test_a_thought_without_one_clear_label_earns_no_emotion(name):
-    assert score(MALFORMED[name], "A")[1]["emotion"] == 0.0
+    assert score(MALFORMED[name], "eips")[1]["emotion"] == 0.0
 
 
 @pytest.mark.parametrize(
@@ -121,7 +122,7 @@ def test_a_thought_without_one_clear_label_earns_no_emotion(name):
     ],
 )
 def test_a_broken_form_earns_no_format_reward(completion):
-    assert score(completion, "A")[1]["format"] == 0.0
+    assert score(completion, "eips")[1]["format"] == 0.0
 
 
 @pytest.mark.parametrize(
@@ -134,13 +135,13 @@ def test_a_broken_form_earns_no_format_reward(completion):
     ],
 )
 def test_without_one_reply_the_total_is_zero_however_good_the_thought(completion):
-    total, terms = score(completion, "A")
+    total, terms = score(completion, "eips")
     assert terms["intent"] > 0
     assert total == 0.0
 
 
 def test_a_right_label_does_not_excuse_a_reply_to_another_feeling():
-    total, terms = score(A.replace(GOOD, LADDER["sad"][3]), "A")
+    total, terms = score(A.replace(GOOD, LADDER["sad"][3]), "eips")
     assert terms["emotion"] == 1.0 and terms["empathy"] == 0.0
     assert total == pytest.approx(0.7)
 
@@ -155,18 +156,18 @@ def test_a_right_label_does_not_excuse_a_reply_to_another_feeling():
         f"<thought>anger</thought>{GOOD}",
     ],
 )
-def test_route_b_pays_nothing_for_markup(completion):
-    total, terms = score(completion, "B")
+def test_a_direct_answer_is_paid_nothing_for_markup(completion):
+    total, terms = score(completion, "direct")
     assert total == 0.0 and terms["format"] == 0.0
 
 
 @pytest.mark.parametrize("completion", [f"**{GOOD}**", f"# {GOOD}", f"{GOOD}\n\n{GOOD}", f"<b>{GOOD}</b>", f"`{GOOD}`"])
 def test_typesetting_is_no_plain_answer(completion):
-    assert score(completion, "B")[1]["format"] == 0.0
+    assert score(completion, "direct")[1]["format"] == 0.0
 
 
 def test_a_step_given_twice_or_after_the_response_earns_nothing():
     twice = A.replace("[Strategy]", f"[Intent] {THOUGHT.intent}\n[Strategy]")
-    assert score(twice, "A")[1]["intent"] == 0.0
+    assert score(twice, "eips")[1]["intent"] == 0.0
     late = A.replace(f"[Intent] {THOUGHT.intent}\n", "") + f"\n[Intent] {THOUGHT.intent}"
-    assert score(late, "A")[1]["intent"] == 0.0
+    assert score(late, "eips")[1]["intent"] == 0.0
