@@ -3,7 +3,7 @@
 import inspect
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from numbers import Real
 from typing import Protocol, runtime_checkable
 
@@ -109,7 +109,7 @@ class Validates(Protocol):
         ...
 
 
-def first_reason(parts: Sequence[object], example: Example) -> str | None:
+def first_reason(parts: Iterable[object], example: Example) -> str | None:
     """The first reason that one of `parts` has why answers to `example` can not be graded; None when there is none."""
     reasons = (part.validate(example) for part in parts if isinstance(part, Validates))
     return next((reason for reason in reasons if reason), None)

@@ -8,7 +8,8 @@ import torch
 from chat_server import ChatServer
 
 from cogrl.cli.main import main
-from cogrl.types import EMOTIONS, Example, Route, Scores
+from cogrl.rewards import Answer
+from cogrl.types import EMOTIONS, Scores
 
 JUDGE = """
 model:
@@ -26,16 +27,16 @@ OWN = "model: {init_args: {reward: {class_path: test_evaluate_reward.CLASS}}}"
 class Halves:
     """Half a point for everything."""
 
-    def score(self, completions: Sequence[str], routes: Sequence[Route], examples: Sequence[Example]) -> Scores:
-        half = torch.full((len(completions),), 0.5)
+    def score(self, answers: Sequence[Answer]) -> Scores:
+        half = torch.full((len(answers),), 0.5)
         return Scores(half, {"empathy": half})
 
 
 class Blind(Halves):
     """Knows nothing of empathy."""
 
-    def score(self, completions: Sequence[str], routes: Sequence[Route], examples: Sequence[Example]) -> Scores:
-        return Scores(super().score(completions, routes, examples).total, {})
+    def score(self, answers: Sequence[Answer]) -> Scores:
+        return Scores(super().score(answers).total, {})
 
 
 @pytest.fixture
@@ -71,6 +72,6 @@ def test_a_reward_of_ones_own_grades_a_report(evaluate, workdir):
 
 def test_a_reward_that_grades_no_empathy_and_a_file_without_a_reward_are_refused(evaluate, capsys):
     assert evaluate(OWN.replace("CLASS", "Blind")) == 2
-    assert "Blind has the terms none on route A; an evaluation needs an `empathy` term" in capsys.readouterr().err
+    assert "Blind has the terms none in format eips; an evaluation needs an `empathy` term" in capsys.readouterr().err
     assert evaluate("model: {init_args: {rewrd: 1}}") == 2
     assert "reward.yaml: " in capsys.readouterr().err

@@ -14,7 +14,8 @@ from cogrl.evaluate.emotion import answer, evaluate_policy, graded, sampled_repl
 from cogrl.evaluate.metrics import differences, metrics
 from cogrl.evaluate.report import FILES, write
 from cogrl.prompts import INSTRUCTIONS
-from cogrl.rewards.composite import DualRouteReward, ExplicitReward, ImplicitReward
+from cogrl.rewards.cogaudio import cogaudio_reward
+from cogrl.rewards.composite import ByFormat
 from cogrl.types import EMOTIONS, ROUTES, Clip
 
 
@@ -24,8 +25,8 @@ def test_clips(smoke_corpus) -> list[Clip]:
 
 
 @pytest.fixture
-def reward() -> DualRouteReward:
-    return DualRouteReward(ExplicitReward(), ImplicitReward())
+def reward() -> ByFormat:
+    return cogaudio_reward()
 
 
 @pytest.mark.parametrize("label", EMOTIONS)
@@ -64,7 +65,7 @@ def test_answers_do_not_depend_on_the_batch_size(policy, test_clips, reward, lea
 def test_the_label_is_never_shown_to_the_policy(policy, test_clips):
     """Only waveform, instruction and (in the control) the transcript enter the prompt."""
     blind = [Clip(replace(c.example, emotion="neutral", intensity=None, targets={}), c.waveform) for c in test_clips]
-    reward = DualRouteReward(ExplicitReward(), ImplicitReward())
+    reward = cogaudio_reward()
     for route in ROUTES:
         seen = answer(policy, test_clips, route, reward, max_new_tokens=6).texts
         assert seen == answer(policy, blind, route, reward, max_new_tokens=6).texts
