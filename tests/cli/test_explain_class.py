@@ -80,7 +80,6 @@ REWARDS = {
     "NoReturn": f"NoReturn.score: its return has no annotation; {MODEL}",
     "Old": f"Old.score has no parameter 'answers'; {MODEL}",
     "Mute": f"Mute has no method 'score', which a Reward needs: {MODEL}",
-    "bare_function": "bare_function is a function whose return is not annotated; write -> Reward, or give a class",
     "HERE": "HERE is no class but",
 }
 
