@@ -44,7 +44,7 @@ class Answer:
 
 def read_answer(text: str, format: str, example: Example, **how: Any) -> Answer:
     """The answer in a completion, parsed by the format of this name; `how` are the further fields of `Answer`."""
-    grammar = format_named(format)
+    grammar = format_named({"A": "eips", "B": "direct"}.get(format, format))  # until rollouts name formats
     return Answer(text, grammar.name, example, grammar.parse(text), grammar.answer(text, example), **how)
 
 

@@ -17,8 +17,9 @@ _NUMBER = re.compile(r"(?<![\w.,])[-+−]?(?:\d{1,3}(?:,\d{3})+|\d+)(?:\.\d+)?(?
 class Accuracy(Term):
     """1 for the right answer to the line's question, 0 for a wrong one; None where the line publishes no answer.
 
-    A line with choices: the choice that the answer names, by letter or text, has to be `answer`; an answer that names
-    none, or several, is wrong, and none is guessed. An open answer is compared by `rule`:
+    A completion that is not well-formed is wrong, whatever it says. A line with choices: the choice that the answer
+    names, by letter or text, has to be `answer`; an answer that names none, or several, is wrong, and none is guessed.
+    An open answer is compared by `rule`:
 
     - exact: the same characters, but for space around them
     - normalised: the same words, whatever their case and punctuation
@@ -55,7 +56,7 @@ class Accuracy(Term):
         gold, said = answer.example.answer, answer.said
         if gold is None:
             return None
-        if not said:
+        if answer.fields is None or not said:
             return 0.0
         if answer.example.choices:
             return float(said == gold)

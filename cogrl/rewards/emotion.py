@@ -1,7 +1,7 @@
 """EmoAcc: did the thought perceive the emotion that the voice carries?"""
 
 from cogrl.formats.answer import Answer
-from cogrl.prompts import perceived_emotion
+from cogrl.formats.eips import perceived_emotion
 from cogrl.rewards.term import bounded
 
 

@@ -27,12 +27,15 @@ def page(workdir, monkeypatch) -> str:
 
 @pytest.fixture
 def fit(page, command):
-    """Runs the page's command with other files instead of `my_reward.yaml`, shortened to two steps on the small corpus."""
+    """Runs the page's command on the small corpus, shortened, with other files instead of `my_reward.yaml`."""
     (line,) = re.findall(r"```bash\n(cogrl fit .*?)```", page, re.S)
     flags = [word for word in command("fit", stage="grpo")[1:] if "=" in word]
 
     def run(*files: str, steps: int = 2) -> int:
-        words = [str(ROOT / word) if word.startswith("configs/") else word for word in shlex.split(line)[1:-2]]
+        words = [
+            str(ROOT / word) if word.startswith("configs/") else word
+            for word in shlex.split(line.replace("\\\n", ""))[1:-2]
+        ]
         own = [word for file in files for word in ("--config", file)]
         return main([*words, *own, *flags, f"--trainer.max_steps={steps}"])
 
@@ -40,13 +43,8 @@ def fit(page, command):
 
 
 def rows(folder: Path, term: str) -> list[tuple[dict, float]]:
-    found = [
-        json.loads(line)
-        for file in (folder / "run/rollouts").glob("*.jsonl")
-        for line in file.read_text().split("\n")
-        if line
-    ]
-    return [(row, row[f"reward/{term}"]) for row in found]
+    lines = [line for file in (folder / "run/rollouts").glob("*.jsonl") for line in file.read_text().splitlines()]
+    return [(row, row[f"reward/{term}"]) for row in map(json.loads, lines)]
 
 
 def test_the_function_of_the_page_trains_and_its_values_stand_in_the_rollout_table(fit, workdir):
@@ -81,8 +79,8 @@ def test_the_batch_term_of_the_page_may_be_negative(fit, workdir):
 WRONG = {
     "my_rewrad.brevity": "'my_rewrad.brevity' can not be imported: No module named 'my_rewrad'",
     "my_reward.brevty": "my_reward has no 'brevty'; did you mean 'brevity'?",
-    "broken.two": "two(completion, example) can not be called with one answer (missing a required argument: 'example'); "
-    "write it as def two(answer: cogrl.rewards.Answer) -> float | None",
+    "broken.two": "two(completion, example) can not be called with one answer (missing a required argument: "
+    "'example'); write it as def two(answer: cogrl.rewards.Answer) -> float | None",
     "broken.number": "broken.number is no class but 3",
 }
 BROKEN = """
@@ -117,7 +115,6 @@ def test_what_goes_wrong_inside_a_function_is_said_with_the_sample(fit, workdir,
     monkeypatch.delitem(sys.modules, "broken", raising=False)
     (workdir / "broken.py").write_text(BROKEN)
     (workdir / "wrong.yaml").write_text(f"model: {{init_args: {{reward: broken.{name}}}}}")
-    with pytest.raises(
-        RuntimeError, match=rf"first: reward term '{name}' failed on sample \S+ \(.*jsonl:\d+\).*{reason}"
-    ):
+    sample = rf"first: reward term '{name}' failed on sample \S+ \(.*jsonl:\d+\), format \w+: .*"
+    with pytest.raises(RuntimeError, match=sample + reason):
         fit("wrong.yaml")

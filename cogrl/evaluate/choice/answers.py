@@ -7,12 +7,12 @@ from itertools import pairwise
 import numpy as np
 
 from cogrl.data.manifest import raise_all
-from cogrl.evaluate.choice.parse import chosen
-from cogrl.evaluate.choice.question import question_prompt
 from cogrl.evaluate.groups import cell
 from cogrl.evaluate.metrics import NOTHING, Figure, figure
 from cogrl.evaluate.stats import bootstrap_mean
 from cogrl.evaluate.tables import grid, percent
+from cogrl.formats.choice import CHOICE
+from cogrl.formats.chosen import chosen
 from cogrl.models.audio_lm import AudioLM
 from cogrl.models.prompt_length import Room
 from cogrl.rollout.hf import HFEngine
@@ -52,7 +52,7 @@ def ask(
     policy.eval()
     sampling, engine, room = Sampling(max_new_tokens=max_new_tokens, greedy=True), HFEngine(), Room(policy)
     examples = [clip.example for clip in clips]
-    prompts = [question_prompt(example) for example in examples]
+    prompts = [CHOICE.instruction(example) for example in examples]
     lacks = (room.lack(example, [prompt], max_new_tokens) for example, prompt in zip(examples, prompts, strict=True))
     raise_all([f"{e.where} ({e.id}): {lack}" for e, lack in zip(examples, lacks, strict=True) if lack])
     texts: list[str] = []

@@ -1,12 +1,13 @@
 """Which choice an answer names. Strict: a letter, the text of a choice, or both; whatever else it says names none."""
 
 import re
+import string
 import unicodedata
 from collections.abc import Sequence
 
-from cogrl.evaluate.choice.question import LETTERS
-from cogrl.prompts import reply
+from cogrl.formats.eips import EIPS
 
+LETTERS = string.ascii_uppercase
 _AROUND = " \t\r\n*_`\"'“”‘’.,!。，！"
 _LEAD = re.compile(
     r"(?:the\s+)?(?:correct\s+|right\s+|best\s+|final\s+)?(?:answer|option|choice)\b(?:\s+is\b)?\s*:?\s*"
@@ -25,7 +26,7 @@ def chosen(completion: str, choices: Sequence[str]) -> str | None:
     choice's text, for several choices, and where letter and text could be read in two ways: no answer falls back to
     one of them.
     """
-    plain = _plain(_said(completion))
+    plain = _plain(after_thought(completion))
     keys = [_key(choice) for choice in choices]
     found: set[int | None] = set()
     for text in {plain, _without_lead(plain)}:
@@ -39,9 +40,10 @@ def chosen(completion: str, choices: Sequence[str]) -> str | None:
     return choices[found.pop()] if len(found) == 1 else None
 
 
-def _said(completion: str) -> str:
+def after_thought(completion: str) -> str:
+    """What follows a thought, or everything where there is none; '' where the thought does not end."""
     if "<thought>" in completion or "<response>" in completion:
-        return reply(completion, "A")
+        return EIPS.answer(completion)
     if "<think>" in completion and "</think>" not in completion:
         return ""  # cut off in mid-thought
     return completion.rpartition("</think>")[2]
