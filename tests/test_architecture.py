@@ -14,19 +14,19 @@ ALLOWED = {
     "audio": {"types", "containers"},
     "finite": set(),
     "parent_process": set(),
-    "prompts": {"types"},
+    "model_input": {"types"},
     "words": set(),
     "formats": {"types"},
     "objectives": set(),
     "lm_head": set(),
     "chat": {"types"},
-    "models": {"types", "audio", "finite", "prompts", "lm_head"},
-    "data": {"types", "audio", "parent_process", "words", "formats", "prompts", "chat"},
-    "rewards": {"types", "audio", "words", "formats", "prompts", "chat"},
-    "rollout": {"types", "audio", "prompts", "lm_head", "models"},
-    "stages": {"types", "finite", "formats", "prompts", "objectives", "lm_head", "models", "rewards", "rollout"},
+    "models": {"types", "audio", "finite", "formats", "lm_head"},
+    "data": {"types", "audio", "parent_process", "words", "formats", "chat"},
+    "rewards": {"types", "audio", "words", "formats", "chat"},
+    "rollout": {"types", "audio", "formats", "model_input", "lm_head", "models"},
+    "stages": {"types", "finite", "formats", "model_input", "objectives", "lm_head", "models", "rewards", "rollout"},
     "callbacks": {"types", "finite"},
-    "evaluate": {"types", "audio", "formats", "prompts", "objectives", "lm_head", "models", "data", "rewards"}
+    "evaluate": {"types", "audio", "formats", "model_input", "objectives", "lm_head", "models", "data", "rewards"}
     | {"rollout", "chat"},
 }
 MAY_USE_KERNELS = {"lm_head", "objectives", "cogrl_kernels", "bench", "cli"}

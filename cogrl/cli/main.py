@@ -13,7 +13,7 @@ STAGE_COMMANDS = {
     "fit": "train a stage described by YAML files",
     "validate": "compute the validation metrics of a policy",
     "test": "grade greedy answers on the test manifest with the training reward",
-    "predict": "write greedy answers on both routes to run_dir/predictions.jsonl",
+    "predict": "write greedy answers in both formats to run_dir/predictions.jsonl",
 }
 COMMANDS = {
     "build": ("cogrl.cli.build", "make the embedded corpus or the embedded model"),

@@ -11,7 +11,8 @@ from typing import Any
 from cogrl.data.json_text import damage, parse_json
 from cogrl.data.markup import escape_markup, unescape_markup
 from cogrl.data.text_file import printable
-from cogrl.types import EMOTIONS, INTENSITIES, ROUTES, SENTIMENTS, Example, Turn
+from cogrl.formats import FORMATS, format_named
+from cogrl.types import EMOTIONS, INTENSITIES, SENTIMENTS, Example, Turn
 
 _KEYS = tuple(field.name for field in fields(Example) if field.name != "where")
 _REQUIRED = ("id", "audio", "split", "text", "text_group", "speaker", "emotion")
@@ -23,6 +24,8 @@ _NUMBERS = ("valence", "arousal", "dominance", "duration_s")
 _CHOICES = {"emotion": EMOTIONS, "intensity": INTENSITIES, "text_sentiment": SENTIMENTS}
 _TEXTS = ("text", "reply", "question", "answer", "cause")
 """Fields a student or a teacher may read: markup in them, in targets and in choices is escaped."""
+_ROUTES = {"A": "eips (or ieat, where it opens with <think>)", "B": "direct"}
+"""What targets were keyed by before they were keyed by format, and what to name them now."""
 
 
 def parse_line(line: bytes, where: str, root: Path) -> Example:
@@ -61,7 +64,7 @@ def _example(record: dict[str, Any], where: str, root: Path) -> Example:
     _check_targets(record)
     _check_question(record)
     turns = tuple(_turn(turn, number, root) for number, turn in enumerate(record.get("turns", []), start=1))
-    targets = {route: escape_markup(text) for route, text in record.get("targets", {}).items()}
+    targets = {format: escape_markup(text) for format, text in record.get("targets", {}).items()}
     choices = tuple(escape_markup(text) for text in record.get("choices", []))
     parsed = {"emotion": None} | _typed(record, root)
     return Example(**{**parsed, "turns": turns, "targets": targets, "choices": choices, "where": where})
@@ -82,7 +85,7 @@ def _plain(record: Mapping[str, Any], folder: Path) -> dict[str, Any]:
     kept["audio"] = None if audio is None else Path(os.path.relpath(audio, folder)).as_posix()
     kept |= {key: unescape_markup(kept[key]) for key in _TEXTS if key in kept}
     if "targets" in kept:
-        kept["targets"] = {route: unescape_markup(text) for route, text in kept["targets"].items()}
+        kept["targets"] = {format: unescape_markup(text) for format, text in kept["targets"].items()}
     if "choices" in kept:
         kept["choices"] = [unescape_markup(text) for text in kept["choices"]]
     return kept
@@ -143,11 +146,16 @@ def _check_targets(record: Mapping[str, Any]) -> None:
     for key in ("targets", "synthesis"):
         if not isinstance(record.get(key, {}), dict):
             raise ValueError(f"{key} must be an object, got {record[key]!r}")
-    for route, target in record.get("targets", {}).items():
-        if route not in ROUTES:
-            raise ValueError(f"unknown route {route!r} in targets; allowed: {', '.join(ROUTES)}")
+    for format, target in record.get("targets", {}).items():
+        if format in _ROUTES:
+            raise ValueError(
+                f"targets.{format} is of an older cogrl; targets are named by format: rename {format} to "
+                f"{_ROUTES[format]}"
+            )
+        if format not in FORMATS and "." not in format:
+            format_named(format)  # raises; an own format's import path is looked up by who trains it
         if not isinstance(target, str) or not target.strip():
-            raise ValueError(f"target {route!r} must be non-empty text, got {target!r}")
+            raise ValueError(f"target {format!r} must be non-empty text, got {target!r}")
 
 
 def _check_question(record: Mapping[str, Any]) -> None:

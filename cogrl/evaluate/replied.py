@@ -1,4 +1,4 @@
-"""Which emotion does a reply answer? The accuracy of route B, which names no label, and of route A's reply."""
+"""Which emotion does a reply answer? The accuracy of direct, which names no label, and of eips's reply."""
 
 from collections.abc import Sequence
 from dataclasses import replace

@@ -1,6 +1,7 @@
 """Formats by name: how an example is asked and a completion is read. One file a grammar."""
 
 import difflib
+from collections.abc import Iterable
 from functools import cache
 from importlib import import_module
 
@@ -10,8 +11,9 @@ from cogrl.formats.eips import EIPS
 from cogrl.formats.format import Format
 from cogrl.formats.ieat import IEAT
 from cogrl.formats.think_choice import THINK_CHOICE
+from cogrl.types import Example
 
-__all__ = ["FORMATS", "Format", "format_named"]
+__all__ = ["FORMATS", "Format", "format_named", "instructions"]
 
 FORMATS: dict[str, Format] = {known.name: known for known in (EIPS, DIRECT, IEAT, CHOICE, THINK_CHOICE)}
 
@@ -41,3 +43,8 @@ def format_named(name: str) -> Format:
     made = found()
     made.name = name
     return made
+
+
+def instructions(names: Iterable[str], example: Example) -> list[str]:
+    """How each of these formats asks an example."""
+    return [format_named(name).instruction(example) for name in names]

@@ -44,8 +44,8 @@ class Answer:
 
 def read_answer(text: str, format: str, example: Example, **how: Any) -> Answer:
     """The answer in a completion, parsed by the format of this name; `how` are the further fields of `Answer`."""
-    grammar = format_named({"A": "eips", "B": "direct"}.get(format, format))  # until rollouts name formats
-    return Answer(text, grammar.name, example, grammar.parse(text), grammar.answer(text, example), **how)
+    grammar = format_named(format)
+    return Answer(text, format, example, grammar.parse(text), grammar.answer(text, example), **how)
 
 
 def answers_of(rollouts: Rollouts) -> list[Answer]:
@@ -63,6 +63,6 @@ def answers_of(rollouts: Rollouts) -> list[Answer]:
             clip=clip,
         )
         for row, (text, format, clip, ended) in enumerate(
-            zip(rollouts.texts, rollouts.row_routes, clips, finished, strict=True)
+            zip(rollouts.texts, rollouts.row_formats, clips, finished, strict=True)
         )
     ]

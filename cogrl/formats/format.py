@@ -10,14 +10,14 @@ from cogrl.types import Example
 class Format(ABC):
     """A way of asking and answering. A manifest's `targets`, `formats:` of a stage and metrics are keyed by `name`.
 
-    An own format is a subclass without arguments; it is named by its import path wherever a format is named.
+    An own format is a subclass made without arguments; its name is its import path.
     """
 
     name: str
 
     @abstractmethod
     def instruction(self, example: Example) -> str:
-        """The text of the prompt that follows the audio. Raises ValueError where `validate` gives a reason."""
+        """The text of the prompt that follows the audio. Raises ValueError for an example without what it asks."""
 
     @abstractmethod
     def render(self, fields: Mapping[str, Any]) -> str:

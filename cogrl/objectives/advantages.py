@@ -1,7 +1,7 @@
 """From rewards to advantages, group by group. Nothing here looks at tokens.
 
-The rows of a group are adjacent and share one prompt *and one route*: an explicit and an implicit answer to the same
-clip are two groups, so the rewards of one route never move the advantages of the other.
+The rows of a group are adjacent and share one prompt *and one format*: an explicit and an implicit answer to the same
+clip are two groups, so the rewards of one format never move the advantages of the other.
 """
 
 import torch

@@ -7,9 +7,8 @@ import torch
 from torch import Tensor
 
 from cogrl.lm_head import Kind, KlEstimator, PolicyLossConfig, Reduction, reduction_of
-from cogrl.types import Route
 
-Temperature = float | dict[Route, float] | None
+Temperature = float | dict[str, float] | None
 
 
 @dataclass(frozen=True)
@@ -20,7 +19,7 @@ class Objective:
         kind: the formula: sapo, grpo, dapo, dr_grpo, gspo, cispo or reinforce.
         reduction: how tokens are averaged: over each completion and then over completions, over all tokens, or by a
             constant length.
-        tau_pos, tau_neg: gate temperatures of sapo for positive and for other advantages, one number or one a route.
+        tau_pos, tau_neg: gate temperatures of sapo for positive and for other advantages, one number or one a format.
             (10, 12) is the pair a later study prefers with 2 updates per rollout. (arXiv:2602.19345)
         clip_low, clip_high: the ratio is held in [1 - clip_low, 1 + clip_high]; cispo has no lower bound.
         kl_coef: weight of the estimate of KL(policy || reference); the stage then needs `reference`.
@@ -53,27 +52,27 @@ class Objective:
         for tau_pos, tau_neg in product(*each):
             self._loss(tau_pos, tau_neg, limit=1, n_routes=1)
 
-    def check_routes(self, routes: tuple[Route, ...]) -> None:
-        """Raises ValueError unless temperatures by route name exactly these."""
+    def check_formats(self, formats: tuple[str, ...]) -> None:
+        """Raises ValueError unless temperatures by format name exactly these."""
         for name in ("tau_pos", "tau_neg"):
             tau = getattr(self, name)
-            if isinstance(tau, dict) and set(tau) != set(routes):
-                raise ValueError(f"{name}={tau}: need one positive temperature, or one for each route of {routes}")
+            if isinstance(tau, dict) and set(tau) != set(formats):
+                raise ValueError(f"{name}={tau}: need one positive temperature, or one for each format of {formats}")
 
     def loss(
-        self, rows: list[Route], routes: tuple[Route, ...], limit: int, device: torch.device | str = "cpu"
+        self, rows: list[str], formats: tuple[str, ...], limit: int, device: torch.device | str = "cpu"
     ) -> PolicyLossConfig:
-        """The loss of completions on the routes `rows`, one a row; at most `limit` tokens each.
+        """The loss of completions on the formats `rows`, one a row; at most `limit` tokens each.
 
-        `routes` are all that the telemetry tells apart; temperatures by route become tensors on `device`.
+        `formats` are all that the telemetry tells apart; temperatures by format become tensors on `device`.
         """
 
         def by_row(tau: Temperature) -> float | Tensor | None:
             if not isinstance(tau, dict):
                 return tau
-            return torch.tensor([tau[route] for route in rows]).to(device, non_blocking=True)
+            return torch.tensor([tau[format] for format in rows]).to(device, non_blocking=True)
 
-        return self._loss(by_row(self.tau_pos), by_row(self.tau_neg), limit, len(routes))
+        return self._loss(by_row(self.tau_pos), by_row(self.tau_neg), limit, len(formats))
 
     def _loss(
         self, tau_pos: float | Tensor | None, tau_neg: float | Tensor | None, limit: int, n_routes: int

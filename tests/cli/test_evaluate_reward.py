@@ -57,17 +57,19 @@ def test_a_server_judges_what_the_offline_rubric_would_not_understand(evaluate, 
         assert evaluate(JUDGE.replace("URL", server.base_url)) == 0
         stats = server.stats()
     answers = [json.loads(line) for line in (workdir / "report/answers.jsonl").read_text().splitlines()]
-    grades = {answer["empathy"]["B"] for answer in answers}
+    grades = {answer["empathy"]["direct"] for answer in answers}
     assert grades <= {0.0, 0.3333, 0.6667, 1.0} and grades != {0.0}
-    distinct = {answer["answers"]["B"] for answer in answers}  # the corpus has one sentence
+    distinct = {answer["answers"]["direct"] for answer in answers}  # the corpus has one sentence
     assert stats["answered"] == stats["requests"] >= len(EMOTIONS) * len(distinct)
 
 
 def test_a_reward_of_ones_own_grades_a_report(evaluate, workdir):
     assert evaluate(OWN.replace("CLASS", "Halves")) == 0
     found = json.loads((workdir / "report/report.json").read_text())["policies"]["one"]
-    assert [found[f"{name}_{route}"]["mean"] for name in ("reward", "empathy") for route in "AB"] == [0.5] * 4
-    assert found["format_A"]["n"] == 0 and found["reply_accuracy_B"]["mean"] == 0  # a tie of all seven
+    assert [found[f"{name}_{format}"]["mean"] for name in ("reward", "empathy") for format in ("eips", "direct")] == [
+        0.5
+    ] * 4
+    assert found["format_eips"]["n"] == 0 and found["reply_accuracy_direct"]["mean"] == 0  # a tie of all seven
 
 
 def test_a_reward_that_grades_no_empathy_and_a_file_without_a_reward_are_refused(evaluate, capsys):

@@ -48,10 +48,14 @@ def test_a_kl_penalty_and_truncated_weights_from_a_file_with_the_base_as_referen
 
 
 def test_a_file_changes_single_settings_of_the_stages_objective(command, workdir):
-    (workdir / "mine.yaml").write_text("model: {init_args: {objective: {tau_pos: {A: 5.0, B: 10.0}}}}")
+    (workdir / "mine.yaml").write_text("model: {init_args: {objective: {tau_pos: {eips: 5.0, direct: 10.0}}}}")
     found = printed(command("fit", "--config", "mine.yaml", "--model.objective.tau_neg=12", stage="dr_sapo"))
     objective = found["model"]["init_args"]["objective"]
-    assert (objective["kind"], objective["tau_pos"], objective["tau_neg"]) == ("sapo", {"A": 5.0, "B": 10.0}, 12.0)
+    assert (objective["kind"], objective["tau_pos"], objective["tau_neg"]) == (
+        "sapo",
+        {"eips": 5.0, "direct": 10.0},
+        12.0,
+    )
     other = printed(command("fit", "--model.objective.kind=gspo", stage="grpo"))["model"]["init_args"]["objective"]
     assert (other["kind"], other["clip_low"], other["clip_high"]) == ("gspo", None, None)  # those of its paper
 

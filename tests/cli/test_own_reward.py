@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from cogrl.cli.main import main
+from cogrl.formats.answer import read_answer
 
 ROOT = Path(__file__).parents[2]
 BLOCK = re.compile(r"```(?:python|yaml)\n# (\S+)\n(.*?)```", re.S)
@@ -52,9 +53,8 @@ def test_the_function_of_the_page_trains_and_its_values_stand_in_the_rollout_tab
     found = rows(workdir, "brevity")
     assert len(found) >= 8
     for row, value in found:
-        if "<" not in row["completion"] and "[" not in row["completion"] and row["completion"].strip():
-            words = len(row["completion"].split())
-            assert value == row["reward"] and value in (0.0, pytest.approx(1 / words, abs=1e-6))
+        said = read_answer(row["completion"], row["format"], Example("x", Path("x"))).said
+        assert value == row["reward"] == pytest.approx(1 / len(said.split()) if said else 0.0, abs=1e-6)
     assert any(value for _, value in found)
     (table,) = list((workdir / "run/rollouts").glob("*.csv"))[:1]
     assert "reward/brevity" in next(csv.reader(table.open()))

@@ -19,7 +19,7 @@ LINE = {
     "intensity": "low",
     "valence": -1,
     "duration_s": 0.5,
-    "targets": {"A": "<thought>…</thought><response>Ok.</response>", "B": "Ok."},
+    "targets": {"eips": "<thought>…</thought><response>Ok.</response>", "direct": "Ok."},
     "synthesis": {"pitch_st": 1.5, "measured": {"f0_hz": 210.0}},
 }
 
@@ -63,8 +63,11 @@ def test_audio_paths_follow_the_manifest_unless_a_root_is_given(tmp_path):
         ({"duration_s": "1"}, "duration_s must be a number"),
         ({"text": "  "}, "text is empty"),
         ({"speaker": 3}, "speaker must be a string, got 3"),
-        ({"targets": {"A": " "}}, "target 'A' must be non-empty text"),
-        ({"targets": {"C": "x"}}, "unknown route 'C'"),
+        ({"targets": {"eips": " "}}, "target 'eips' must be non-empty text"),
+        ({"targets": {"C": "x"}}, "no format is called 'C'; known: eips, direct, ieat"),
+        ({"targets": {"drect": "x"}}, "did you mean direct?"),
+        ({"targets": {"A": "x"}}, "targets.A is of an older cogrl; targets are named by format: rename A to eips"),
+        ({"targets": {"B": "x"}}, "rename B to direct"),
         ({"targets": ["x"]}, "targets must be an object"),
         ({"id": "c0"}, r"duplicate id 'c0', first at .*train.jsonl:1"),
     ],
@@ -100,9 +103,9 @@ def test_a_missing_or_empty_manifest_prints_the_command_that_makes_it(tmp_path):
 
 @pytest.mark.parametrize("token", ["<|AUDIO|>", "<|audio_bos|>", "<|im_end|>", "<sound>", "</audio>", "[AUDIO]"])
 def test_a_transcript_cannot_forge_a_control_token(tmp_path, token):
-    path = manifest(tmp_path, {"text": f"Say {token} now.", "targets": {"B": f"{token}{token}"}})
+    path = manifest(tmp_path, {"text": f"Say {token} now.", "targets": {"direct": f"{token}{token}"}})
     example = read_manifest(path)[0]
-    assert token not in example.text and token not in example.targets["B"]
+    assert token not in example.text and token not in example.targets["direct"]
     assert example.text.replace("\\", "") == f"Say {token} now."
     write_manifest(tmp_path / "copy.jsonl", [example])
     assert json.loads((tmp_path / "copy.jsonl").read_text())["text"] == f"Say {token} now."
@@ -112,7 +115,7 @@ def test_ordinary_text_and_the_thought_tags_pass_unescaped():
     for text in (
         "a < b | c > d",
         "I felt [sad] today",
-        LINE["targets"]["A"],
+        LINE["targets"]["eips"],
         "5<6>4",
         "C:\\audio",
         "[Perception] fear",

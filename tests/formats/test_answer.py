@@ -9,7 +9,9 @@ from cogrl.rollout.sampling import Sampling
 
 
 def test_each_row_of_a_rollout_is_an_answer_with_its_own_clip_and_log_probabilities(policy, clips):
-    rollouts = HFEngine().sample(policy, clips, ["A", "B", "A", "B"], Sampling(max_new_tokens=5), group_size=2)
+    rollouts = HFEngine().sample(
+        policy, clips, ["eips", "direct", "eips", "direct"], Sampling(max_new_tokens=5), group_size=2
+    )
     answers = answers_of(rollouts)
     assert [answer.text for answer in answers] == list(rollouts.texts)
     assert [answer.format for answer in answers] == ["eips", "eips", "direct", "direct"] * 2
@@ -22,7 +24,7 @@ def test_each_row_of_a_rollout_is_an_answer_with_its_own_clip_and_log_probabilit
 
 
 def test_a_completion_that_is_cut_says_so(policy, clips):
-    rollouts = HFEngine().sample(policy, clips[:1], ["B"], Sampling(max_new_tokens=1), group_size=8)
+    rollouts = HFEngine().sample(policy, clips[:1], ["direct"], Sampling(max_new_tokens=1), group_size=8)
     finished = rollouts.finished.tolist()
     assert [answer.finish for answer in answers_of(rollouts)] == ["end" if done else "length" for done in finished]
     assert False in finished

@@ -39,7 +39,7 @@ def test_equal_rewards_carry_no_signal(advantages, value):
 
 
 @BOTH
-def test_the_rewards_of_one_route_do_not_move_the_advantages_of_the_other(advantages):
+def test_the_rewards_of_one_format_do_not_move_the_advantages_of_the_other(advantages):
     before = rewards(groups=2)
     after = before.clone()
     after[4:] *= 10

@@ -7,7 +7,7 @@ from jsonargparse import ArgumentParser
 from replies import LADDER, USER_TEXT
 
 from cogrl.formats.answer import read_answer
-from cogrl.prompts import Eips
+from cogrl.formats.eips import EIPS
 from cogrl.rewards.cogaudio import ExplicitReward, ImplicitReward, cogaudio_reward
 from cogrl.rewards.composite import ByFormat, Reward, WeightedSum
 from cogrl.rewards.emotion import emotion_reward
@@ -25,7 +25,8 @@ def example(name="u1", emotion="anger"):
 
 
 def thought(perception, reply):
-    return Eips(perception, "Wants something.", "Feels something.", "Does something.", reply).render()
+    steps = "Wants something.", "Feels something.", "Does something."
+    return EIPS.render(dict(zip(EIPS.fields, (perception, *steps, reply), strict=True)))
 
 
 def answers(completions, formats, examples):

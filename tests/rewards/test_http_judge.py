@@ -18,7 +18,7 @@ from cogrl.chat.endpoint import Endpoint
 from cogrl.chat.question import Prices
 from cogrl.chat.quoting import quoted
 from cogrl.formats.answer import read_answer
-from cogrl.prompts import Eips
+from cogrl.formats.eips import EIPS
 from cogrl.rewards.cogaudio import cogaudio_reward
 from cogrl.rewards.composite import Reward, WeightedSum
 from cogrl.rewards.empathy import EmpathyReward
@@ -49,7 +49,7 @@ def example(name="u1", emotion="anger"):
 
 
 def thought(reply, perception="anger: loud"):
-    return Eips(perception, "Wants to be asked.", "Feels passed over.", "Take the side of the speaker.", reply).render()
+    return EIPS.render(dict(zip(EIPS.fields, (perception, *steps().values(), reply), strict=True)))
 
 
 def steps():

@@ -81,7 +81,7 @@ def main(policy: str, manifest: str, out: str, flat: str = "") -> None:
         "before": before,
         "weights": sum(p.double().abs().sum().item() for p in stage.policy.parameters()),
         "step": trainer.global_step,
-        "totals": {r: stage.scores.total[[x == r for x in stage.rollouts.row_routes]].tolist() for r in stage.routes},
+        "totals": {r: stage.scores.total[[x == r for x in stage.rollouts.row_formats]].tolist() for r in stage.formats},
         "lengths": stage.rollouts.completions.mask.sum(1).tolist(),
         "logged": {name: value.item() for name, value in trainer.callback_metrics.items() if name != "train/loss"},
     }

@@ -26,9 +26,9 @@ STAGES = {
 
 @pytest.fixture
 def rollouts(policy, clips):
-    """Four groups of three on both routes, sampled by a policy that differs from the one in training."""
+    """Four groups of three in both formats, sampled by a policy that differs from the one in training."""
     torch.manual_seed(0)
-    sampled = HFEngine().sample(policy, clips, ["A", "B", "A", "B"], SAMPLING, group_size=3)
+    sampled = HFEngine().sample(policy, clips, ["eips", "direct", "eips", "direct"], SAMPLING, group_size=3)
     old = sampled.sampling_logprobs + 0.4 * torch.randn(sampled.sampling_logprobs.shape) * sampled.completions.mask
     return replace(sampled, sampling_logprobs=old, advantages=torch.randn(len(sampled)))
 
@@ -59,12 +59,12 @@ def test_an_update_has_the_loss_and_gradient_of_the_written_objective(tiny_polic
     assert (ours - truth).norm() < 1e-5 * truth.norm()
 
 
-def test_without_settings_the_temperatures_are_sapos_and_the_routes_weigh_the_same(policy, rollouts):
+def test_without_settings_the_temperatures_are_sapos_and_the_formats_weigh_the_same(policy, rollouts):
     stage = DrSapo(policy)
-    loss = stage.objective.loss(rollouts.row_routes, stage.routes, limit=9)
+    loss = stage.objective.loss(rollouts.row_formats, stage.formats, limit=9)
     assert loss.kind == "sapo" and loss.taus == (1.0, 1.05)
     assert (stage.group_size, stage.updates_per_rollout, stage.passes) == (8, 2, 1)
-    assert stage.routes == ("A", "B") and stage.route_weights == {"A": 1.0, "B": 1.0}
+    assert stage.formats == ("eips", "direct") and stage.format_weights == {"eips": 1.0, "direct": 1.0}
 
 
 def test_the_head_of_the_policy_computes_its_updates_and_its_scores(policy, rollouts):
@@ -76,10 +76,10 @@ def test_the_head_of_the_policy_computes_its_updates_and_its_scores(policy, roll
         policy.token_logprobs(rollouts.prompts, rollouts.completions, group_size=3)
 
 
-def test_telemetry_tells_routes_and_signs_apart(policy, rollouts):
-    routes = torch.tensor([route == "A" for route in rollouts.row_routes])
-    advantages = torch.where(routes, 1.0, -1.0)  # A is only praised, B only blamed
-    far = rollouts.sampling_logprobs - 2.0 * routes[:, None]  # and only A has drifted
+def test_telemetry_tells_formats_and_signs_apart(policy, rollouts):
+    formats = torch.tensor([format == "eips" for format in rollouts.row_formats])
+    advantages = torch.where(formats, 1.0, -1.0)  # A is only praised, B only blamed
+    far = rollouts.sampling_logprobs - 2.0 * formats[:, None]  # and only A has drifted
     stage = DrSapo(policy, Objective("sapo", tau_pos=10.0, tau_neg=0.1), sampling=SAMPLING, group_size=3)
     seen = []
     stage.log_update = seen.append
@@ -118,7 +118,7 @@ def test_every_kind_and_denominator_is_the_written_loss(policy, rollouts, kind, 
     call |= {"ref_logprobs": ref, "rollout_logprobs": rollouts.sampling_logprobs}
     call = {name: x[mask] for name, x in call.items()}
     call |= {"advantages": rollouts.advantages, "cu_seqlens": torch.tensor([0, *mask.sum(1).cumsum(0)])}
-    expected = truth(call, objective.loss(rollouts.row_routes, stage.routes, limit=SAMPLING.max_new_tokens))
+    expected = truth(call, objective.loss(rollouts.row_formats, stage.formats, limit=SAMPLING.max_new_tokens))
     assert loss.item() == pytest.approx(expected.loss, rel=1e-4, abs=1e-6)
 
 
@@ -126,10 +126,10 @@ def test_every_kind_and_denominator_is_the_written_loss(policy, rollouts, kind, 
     ("settings", "message"),
     [
         ({"kind": "sapo", "tau_pos": 0.0}, "tau_pos=0.0 must be positive"),
-        ({"kind": "sapo", "tau_neg": {"A": 1.0, "B": -1.0}}, "tau_neg=-1.0 must be positive"),
+        ({"kind": "sapo", "tau_neg": {"eips": 1.0, "direct": -1.0}}, "tau_neg=-1.0 must be positive"),
         ({"kind": "grpo", "clip_low": 1.5}, "clip_low=1.5"),
         ({"kind": "cispo", "clip_low": 0.1}, "clip_low=0.1 has no meaning for kind='cispo'"),
-        ({"kind": "reinforce", "tau_pos": {"A": 1.0}}, "tau_pos=1.0 has no meaning for kind='reinforce'"),
+        ({"kind": "reinforce", "tau_pos": {"eips": 1.0}}, "tau_pos=1.0 has no meaning for kind='reinforce'"),
         ({"kind": "dr_grpo", "length": 0}, "length=0"),
         ({"kind": "grpo", "length": 9}, "length=9 has no meaning"),
         ({"kind": "grpo", "is_cap": 0.0}, "is_cap=0.0 must be positive"),

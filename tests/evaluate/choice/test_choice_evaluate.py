@@ -85,7 +85,7 @@ def test_the_question_and_every_choice_reach_the_model_with_the_clip(policy, smo
     examples = read_manifest(manifest(tmp_path / "m.jsonl", questions(smoke_corpus, 2)))
     clips = list(Clips(examples, policy.sampling_rate, policy.max_audio_s, False))
     prompts = [CHOICE.instruction(example) for example in examples]
-    rollouts = HFEngine().sample(policy, clips, ["B"] * 2, Sampling(max_new_tokens=2), instructions=prompts)
+    rollouts = HFEngine().sample(policy, clips, ["choice"] * 2, Sampling(max_new_tokens=2))
     text = policy.tokenizer.decode(rollouts.prompts.input_ids[0])
     assert prompts[0] == (
         "How does the voice sound?\nA. calm\nB. tense\nC. merry\nAnswer with the letter of one choice and nothing else."
