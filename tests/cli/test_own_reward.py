@@ -11,6 +11,7 @@ import pytest
 
 from cogrl.cli.main import main
 from cogrl.formats.answer import read_answer
+from cogrl.types import Example
 
 ROOT = Path(__file__).parents[2]
 BLOCK = re.compile(r"```(?:python|yaml)\n# (\S+)\n(.*?)```", re.S)
@@ -52,8 +53,9 @@ def test_the_function_of_the_page_trains_and_its_values_stand_in_the_rollout_tab
     assert fit("my_reward.yaml") == 0
     found = rows(workdir, "brevity")
     assert len(found) >= 8
+    line = Example("x", Path("x.wav"), "train", "w", "w", "s", "sad")
     for row, value in found:
-        said = read_answer(row["completion"], row["format"], Example("x", Path("x"))).said
+        said = read_answer(row["completion"], row["format"], line).said
         assert value == row["reward"] == pytest.approx(1 / len(said.split()) if said else 0.0, abs=1e-6)
     assert any(value for _, value in found)
     (table,) = list((workdir / "run/rollouts").glob("*.csv"))[:1]
