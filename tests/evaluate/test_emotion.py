@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 from asked import INSTRUCTIONS
 from made_answers import fixed
 
@@ -17,7 +18,7 @@ from cogrl.evaluate.report import FILES, write
 from cogrl.formats.answer import read_answer
 from cogrl.rewards.cogaudio import cogaudio_reward
 from cogrl.rewards.composite import ByFormat
-from cogrl.types import EMOTIONS, Clip
+from cogrl.types import EMOTIONS, Clip, Scores
 
 
 @pytest.fixture
@@ -170,3 +171,13 @@ def test_a_good_answer_is_graded_as_in_training(test_clips, reward):
     good = clip.example.targets["eips"]
     scores = reward.score([read_answer(good, "eips", clip.example)])
     assert scores.total.item() > 0.9
+
+
+def test_a_reward_is_told_in_an_evaluation_too_that_an_answer_was_cut(policy, test_clips):
+    class Cut:
+        def score(self, answers):
+            cut = torch.tensor([float(answer.finish == "length") for answer in answers])
+            return Scores(cut, {"empathy": cut})
+
+    found = answer(policy, test_clips, "direct", Cut(), max_new_tokens=2)
+    assert found.reward.any() and all(n == 2 for cut, n in zip(found.reward, found.tokens, strict=True) if cut)
