@@ -207,7 +207,7 @@ class AudioLM(nn.Module, ABC):
         """Given completions with the token that ends a turn, right-padded; the mask covers both."""
         settings = {"padding": True, "padding_side": "right", "add_special_tokens": False, "return_tensors": "pt"}
         tokens = self.tokenizer([text + self.ends.turn for text in texts], **settings)
-        return Completions(tokens.input_ids.to(self.device), tokens.attention_mask.bool().to(self.device))
+        return Completions.from_mask(tokens.input_ids, tokens.attention_mask.bool()).to(self.device)
 
     def prompt_embeds(self, prompts: Prompts) -> Float[Tensor, "p s d"]:
         """Token embeddings with the audio frames in place of the placeholders; each clip is encoded once.

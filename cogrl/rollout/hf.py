@@ -11,7 +11,7 @@ from cogrl.lm_head import head_operand, next_token_logits
 from cogrl.models.audio_lm import AudioLM
 from cogrl.prompts import INSTRUCTIONS, heard
 from cogrl.rollout.sampling import Sampling
-from cogrl.types import Clip, Completions, Heard, Prompts, Rollouts, Route
+from cogrl.types import Clip, Completions, Heard, Prompts, Rollouts, Route, drawn_ids
 
 
 class HFEngine:
@@ -40,9 +40,9 @@ class HFEngine:
             [clip.example.id for clip in clips],
         )
         completions, logprobs, finished = self.complete(policy, prompts, sampling, group_size, generator)
-        lengths = completions.mask.sum(1) - finished.long()  # without the end token; other special tokens stay visible
-        texts = [policy.tokenizer.decode(ids[:n]) for ids, n in zip(completions.ids, lengths.tolist(), strict=True)]
-        return Rollouts(clips, routes, prompts, completions, logprobs, texts, finished, group_size, policy_version)
+        texts = [policy.tokenizer.decode(ids) for ids in drawn_ids(completions, policy.end_ids)]
+        finish = ["end" if ended else "length" for ended in finished.tolist()]
+        return Rollouts(clips, routes, prompts, completions, logprobs, texts, finish, group_size, policy_version)
 
     @torch.no_grad()
     def complete(
@@ -109,4 +109,4 @@ class HFEngine:
         finished = torch.ones_like(sampled[:, 0])
         finished[rows] = ~alive
         ids, logprobs, sampled = (x[:, : position + 1] for x in (ids, logprobs, sampled))
-        return Completions(ids, sampled), logprobs, finished
+        return Completions.from_mask(ids, sampled), logprobs, finished

@@ -1,7 +1,6 @@
 """Implicit internalisation: the direct answer learns what thinking aloud knows. (arXiv:2606.06940, stage II)"""
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any
 
 import torch
@@ -50,7 +49,7 @@ class Distill(Sft):
         words = without_end(answers.completions, answers.finished)
         openings = [opening(text) for text in thoughts.texts]
         usable = torch.tensor([text is not None for text in openings], device=words.mask.device)
-        words = Completions(words.ids, words.mask & usable[:, None])
+        words = Completions.from_mask(words.ids, words.mask & usable[:, None])
         self.log("distill/thoughts", usable.float().mean(), batch_size=len(batch))
         was_training = policy.training
         policy.eval()  # the teacher speaks without dropout, as it sampled
@@ -80,7 +79,7 @@ class Distill(Sft):
         for i, (head, own) in enumerate(rows):
             ids[i, : len(head) + len(own)] = torch.cat([head, own])
             mask[i, len(head) : len(head) + len(own)] = True
-        return Completions(ids, mask)
+        return Completions.from_mask(ids, mask)
 
 
 def opening(completion: str) -> str | None:
@@ -91,6 +90,6 @@ def opening(completion: str) -> str | None:
 
 def without_end(completions: Completions, finished: Tensor) -> Completions:
     """The completions with the end token masked out where there is one."""
-    lengths = completions.mask.sum(1) - finished.long()
+    lengths = completions.mask.sum(1) - finished.to(completions.ids.device, torch.long)
     steps = torch.arange(completions.mask.shape[1], device=lengths.device)
-    return replace(completions, mask=steps < lengths[:, None])
+    return Completions.from_mask(completions.ids, steps < lengths[:, None])

@@ -202,7 +202,7 @@ class RLStage(Stage):
         order = [torch.randperm(groups).chunk(parts) for _ in range(self.passes)]
         split = [rollouts.groups(index.tolist()) for one_pass in order for index in one_pass]
         for part in split:
-            _ = part.prompts.mask_on_host, part.completions.mask_on_host  # read now, so that no update waits for it
+            _ = part.prompts.mask_on_host, part.completions.roles_on_host  # read now, so that no update waits for it
         return split
 
     def update(self, rollouts: Rollouts) -> Float[Tensor, ""]:

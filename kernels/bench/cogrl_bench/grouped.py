@@ -95,7 +95,7 @@ def problem(setting: Setting) -> Problem:
     mels = torch.randn(1, config.audio_config.num_mel_bins, 2 * FRAMES)
     audio = {"input_features": mels, "feature_attention_mask": torch.ones(1, 2 * FRAMES, dtype=torch.long)}
     targets = torch.randint(1, setting.vocab, (setting.group, setting.completion))
-    completions = Completions(targets, torch.ones_like(targets, dtype=torch.bool))
+    completions = Completions.from_mask(targets, torch.ones_like(targets, dtype=torch.bool))
     old = torch.full((targets.numel(),), -torch.tensor(setting.vocab).log()) + 0.3 * torch.randn(targets.numel())
     bounds = torch.arange(setting.group + 1) * setting.completion
     prompts = Prompts(ids, torch.ones_like(ids), audio)
