@@ -57,10 +57,8 @@ class Distill(Sft):
             states = policy.token_states(thoughts.prompts, self.after(openings, words))
         policy.train(was_training)
         student = policy.token_states(answers.prompts, words)
-        head, bias = policy.lm_head_weight, policy.lm_head_bias
-        return sequence_kl(
-            student, head, states, head, words.mask, direction="reverse", bias=bias, impl=policy.head
-        ).loss
+        (head, bias), impl = policy.head, policy.head_impl
+        return sequence_kl(student, head, states, head, words.mask, direction="reverse", bias=bias, impl=impl).loss
 
     def draw(self, batch: ClipBatch, route: Route) -> Rollouts:
         return self.engine.sample(self.policy, batch.clips, [route] * len(batch), self.drawing)

@@ -186,7 +186,7 @@ def test_completions_without_a_trained_token_give_zero_gradients_and_no_error(po
 @pytest.mark.parametrize("share", [True, False])
 @pytest.mark.parametrize("head", ["auto", "chunked", "reference"])
 def test_what_was_sampled_is_what_is_trained(policy, clips, share, head):
-    policy.share_prompt, policy.head = share, head
+    policy.share_prompt, policy.head_impl = share, head
     policy.lm_head_weight.mul_(8)
     dice = torch.Generator().manual_seed(0)
     rollouts = HFEngine().sample(policy, clips, ["A", "B", "A", "B"], Sampling(max_new_tokens=20), 4, generator=dice)
