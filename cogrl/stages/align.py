@@ -137,6 +137,8 @@ class Align(Sft):
         greedy = Sampling(max_new_tokens=self.sampling.max_new_tokens, greedy=True)
         with teaching(self.teacher or self.policy) as teacher:
             given = [read(clip) for clip in batch.clips]
+            self.engine.sync(teacher)
+            self.synced_step = None  # the engine has the teacher's weights now
             return self.engine.sample(teacher, batch.clips, routes, greedy, given=given).completions
 
     def response_loss(self, student: TokenStates, targets: Completions) -> Tensor:

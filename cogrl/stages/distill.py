@@ -61,7 +61,8 @@ class Distill(Sft):
         return sequence_kl(student, head, states, head, words.mask, direction="reverse", bias=bias, impl=impl).loss
 
     def draw(self, batch: ClipBatch, route: Route) -> Rollouts:
-        return self.engine.sample(self.policy, batch.clips, [route] * len(batch), self.drawing)
+        """Free samples: the teacher reads the words alone, so no controller takes part."""
+        return self.run_engine(batch.clips, [route] * len(batch), self.drawing, controllers=[])
 
     def after(self, openings: Sequence[str | None], words: Completions) -> Completions:
         """The same words behind each row's thought; only the words are masked in."""

@@ -131,9 +131,8 @@ class RLStage(Stage):
     def sample(self, clips: Sequence[Clip], routes: Sequence[Route], attempt: int = 0) -> Rollouts:
         """`group_size` completions for each clip on its route."""
         dice = self.dice(attempt)
-        return self.engine.sample(
-            self.policy, clips, routes, self.sampling, self.group_size, self.global_step, generator=dice
-        )
+        settings = {"group_size": self.group_size, "policy_version": self.global_step, "generator": dice}
+        return self.run_engine(clips, routes, self.sampling, **settings)
 
     def dice(self, attempt: int = 0) -> torch.Generator:
         """Randomness fixed by (run seed, optimiser step, attempt, rank): ranks differ, a step drawn again repeats."""
@@ -229,7 +228,11 @@ class RLStage(Stage):
             for name, value in {"total": scores.total, **scores.terms}.items():
                 means.add_applicable(f"reward/{route}/{name}", value[mine])
             means.add_applicable(f"rollout/{route}/length", rollouts.completions.mask.sum(1).cpu()[mine].float())
-        means.add_applicable("rollout/truncated", (~rollouts.finished).float())
+        cut, aborted = (torch.tensor([r == reason for r in rollouts.finish]) for reason in ("length", "abort"))
+        means.add_applicable("rollout/truncated", cut.float())
+        if self.controllers:
+            means.add_applicable("rollout/aborted", aborted.float())
+            means.add_applicable("rollout/relistens", torch.tensor(rollouts.completions.clip_counts).float())
         flat = (rollouts.advantages.view(-1, self.group_size) == 0).all(1)
         means.add_applicable("rollout/groups_without_signal", flat.float())
         for name, value in scores.metrics.items():

@@ -14,12 +14,14 @@ from cogrl.models.audio_lm import AudioLM
 from cogrl.models.prompt_length import Room
 from cogrl.prompts import INSTRUCTIONS
 from cogrl.rewards.composite import DualRouteReward, ExplicitReward, ImplicitReward, Reward, Selective
+from cogrl.rollout.controller import Controller
+from cogrl.rollout.engine import Engine
 from cogrl.rollout.hf import HFEngine
 from cogrl.rollout.sampling import Sampling
 from cogrl.stages.agreement import compare
 from cogrl.stages.means import Means
 from cogrl.stages.step_means import REDUCTIONS, StepMeans
-from cogrl.types import ROUTES, ClipBatch, Example, Rollouts, Route, Scores
+from cogrl.types import ROUTES, Clip, ClipBatch, Example, Rollouts, Route, Scores
 
 
 @dataclass(frozen=True)
@@ -56,6 +58,9 @@ class Stage(pl.LightningModule):
         optim: AdamW settings.
         sampling: how completions are drawn; `test` and `predict` use its `max_new_tokens`, greedily.
         reward: grades both routes in `test` (and trains the RL stages).
+        engine: draws the completions; None is `HFEngine`, the policy itself.
+        controllers: may force tokens, insert audio or end completions while they are drawn, in training, `test` and
+            `predict`; see `cogrl.rollout.Controller`.
     """
 
     def __init__(
@@ -64,11 +69,15 @@ class Stage(pl.LightningModule):
         optim: Optim = Optim(),
         sampling: Sampling = Sampling(),
         reward: Reward | None = None,
+        engine: Engine | None = None,
+        controllers: list[Controller] | None = None,
     ) -> None:
         super().__init__()
         self.policy, self.optim, self.sampling = policy, optim, sampling
         self.reward = reward or DualRouteReward(ExplicitReward(), ImplicitReward())
-        self.engine, self.room, self.means = HFEngine(), Room(policy), Means()
+        self.engine, self.controllers = engine or HFEngine(), controllers or []
+        self.synced_step: int | None = None
+        self.room, self.means = Room(policy), Means()
         self.step_means = StepMeans()
 
     @property
@@ -89,6 +98,7 @@ class Stage(pl.LightningModule):
 
         Raises ValueError or FloatingPointError.
         """
+        self.synced_step = None  # the weights may have been read anew
         compare(self, self.trainer)
         broken = not_finite(self.named_parameters())
         if broken:
@@ -231,4 +241,15 @@ class Stage(pl.LightningModule):
     def answer(self, batch: ClipBatch, route: Route) -> Rollouts:
         """One greedy completion a clip on `route`."""
         greedy = Sampling(max_new_tokens=self.sampling.max_new_tokens, greedy=True)
-        return self.engine.sample(self.policy, batch.clips, [route] * len(batch), greedy)
+        return self.run_engine(batch.clips, [route] * len(batch), greedy)
+
+    def run_engine(
+        self, clips: Sequence[Clip], routes: Sequence[Route], sampling: Sampling, **settings: Any
+    ) -> Rollouts:
+        """Completions under the stage's controllers, by an engine that has the weights of this optimiser step."""
+        if self.synced_step != self.global_step:
+            self.engine.sync(self.policy)
+            self.synced_step = self.global_step
+        return self.engine.sample(
+            self.policy, clips, routes, sampling, **({"controllers": self.controllers} | settings)
+        )
