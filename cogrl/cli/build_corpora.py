@@ -20,6 +20,9 @@ CORPORA: Mapping[str, tuple[str, str]] = {
     "lime-440k": ("cogrl.data.corpora.lime", "LIME-440K: one text with several emotions, synthetic"),
     "humdial": ("cogrl.data.corpora.humdial", "HumDial track 1: dialogues of 3 to 5 turns"),
     "eibench": ("cogrl.data.corpora.eibench", "HumDial-EIBench: multiple choice over dialogues"),
+    "mmau": ("cogrl.data.corpora.mmau", "MMAU test-mini and test: multiple choice about sound, music, speech"),
+    "mmar": ("cogrl.data.corpora.mmar", "MMAR: multiple choice that needs reasoning about audio"),
+    "mmsu": ("cogrl.data.corpora.mmsu", "MMSU: multiple choice about spoken language"),
 }
 """Module with the reader, and a line of help."""
 

@@ -32,6 +32,8 @@ def main(args: Sequence[str] | None = None) -> int:
     `--debug` anywhere shows the traceback instead. Any other exception is a defect and is not caught.
     """
     args = list(sys.argv[1:] if args is None else args)
+    if "" not in sys.path:
+        sys.path.append("")  # functions and classes of one's own lie where the command is run
     try:
         return dispatch([arg for arg in args if arg != "--debug"])
     except (*EXPECTED, KeyboardInterrupt) as error:

@@ -6,47 +6,33 @@ from itertools import product
 import torch
 from torch import Tensor
 
-from cogrl.lm_head import Kind, KlEstimator, PolicyLossConfig, Reduction, reduction_of
+from cogrl.lm_head import LossSettings, PolicyLossConfig
 from cogrl.types import Route
 
 Temperature = float | dict[Route, float] | None
 
 
 @dataclass(frozen=True)
-class Objective:
-    """Settings of the policy loss. What is left out has the value that the paper of `kind` uses.
+class Objective(LossSettings):
+    """Settings of the policy loss: those of the kernels, and temperatures by route.
+
+    With `kl_coef` the stage needs `reference`. With `is_cap` the old log-probabilities are made by the policy in
+    training, and the engine that sampled is corrected for; without, the engine's are taken for the old ones.
+    fixed_length without `length` takes `sampling.max_new_tokens`.
 
     Args:
-        kind: the formula: sapo, grpo, dapo, dr_grpo, gspo, cispo or reinforce.
-        reduction: how tokens are averaged: over each completion and then over completions, over all tokens, or by a
-            constant length.
-        tau_pos, tau_neg: gate temperatures of sapo for positive and for other advantages, one number or one a route.
-            (10, 12) is the pair a later study prefers with 2 updates per rollout. (arXiv:2602.19345)
-        clip_low, clip_high: the ratio is held in [1 - clip_low, 1 + clip_high]; cispo has no lower bound.
-        kl_coef: weight of the estimate of KL(policy || reference); the stage then needs `reference`.
-        kl_estimator: k1, k2 or k3, see `cogrl.objectives.kl`.
-        entropy_coef: weight of the entropy, which is subtracted from the loss.
-        is_cap: truncated importance sampling. The old log-probabilities are made by the policy in training, and every
-            token is weighted by how much more likely they are than those of the engine that sampled, at most `is_cap`
-            times; infinity leaves the weight as it is. None takes the engine's for the old ones, without a weight.
-        length: the constant of fixed_length, in tokens; None takes `sampling.max_new_tokens`.
+        tau_pos: gate temperature of sapo for positive advantages, one number or one a route.
+        tau_neg: that for other advantages. (10, 12) is the pair a later study prefers with 2 updates per rollout.
+            (arXiv:2602.19345)
 
     Raises ValueError on values out of range and on settings that the kind does not use.
     """
 
-    kind: Kind
-    reduction: Reduction | None = None
     tau_pos: Temperature = None
     tau_neg: Temperature = None
-    clip_low: float | None = None
-    clip_high: float | None = None
-    kl_coef: float = 0.0
-    kl_estimator: KlEstimator = "k3"
-    entropy_coef: float = 0.0
-    is_cap: float | None = None
-    length: int | None = None
 
     def __post_init__(self) -> None:
+        super().__post_init__()
         if self.kl_coef < 0:
             raise ValueError(f"kl_coef={self.kl_coef} would push the policy away from its reference; use 0 or more")
         each = (tau.values() if isinstance(tau, dict) else [tau] for tau in (self.tau_pos, self.tau_neg))
@@ -80,6 +66,6 @@ class Objective:
     ) -> PolicyLossConfig:
         settings = {field.name: getattr(self, field.name) for field in fields(self)}
         settings |= {"tau_pos": tau_pos, "tau_neg": tau_neg, "n_routes": n_routes}
-        if self.length is None and reduction_of(self.kind, self.reduction) == "fixed_length":
+        if self.length is None and self.denominator == "fixed_length":
             settings["length"] = limit
         return PolicyLossConfig(**settings)

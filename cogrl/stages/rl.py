@@ -13,7 +13,7 @@ from cogrl.lm_head import PolicyMetrics, merge
 from cogrl.models.audio_lm import AudioLM
 from cogrl.models.dropout import without_dropout
 from cogrl.models.reference import Reference, logprobs_of
-from cogrl.objectives.advantages import group_centred, group_normalised
+from cogrl.objectives.advantages import Advantages, grouped
 from cogrl.stages.drift import DriftWatch
 from cogrl.stages.means import Means
 from cogrl.stages.objective import Objective
@@ -36,7 +36,9 @@ class RLStage(Stage):
             with more a warning says when the policy does not move between them.
         passes: how many times each completion is used; each pass is split into `updates_per_rollout / passes` parts.
         route_weights: factor on the advantages of a route, after they were normalised within their groups.
-        advantages: "group_normalised", or "group_centred", which does not divide by the group's deviation (Dr. GRPO).
+        advantages: "group_normalised"; "group_centred", which does not divide by the group's deviation (Dr. GRPO);
+            "leave_one_out", the distance from the mean of the others (RLOO); or the import path of a function of your
+            own, my_module.my_advantages, see `cogrl.objectives.advantages`.
         variance_tolerance: a group whose rewards vary no more than this has nothing to compare: advantage 0.
         resamples: how often such groups are drawn again before they are kept as they are. All ranks go the same number
             of rounds. Each round is scored as a batch of its own, so that a step waits for a judge at most
@@ -53,7 +55,7 @@ class RLStage(Stage):
         updates_per_rollout: int = 2,
         passes: int = 1,
         route_weights: dict[Route, float] | None = None,
-        advantages: Literal["group_normalised", "group_centred"] = "group_normalised",
+        advantages: Literal["group_normalised", "group_centred", "leave_one_out"] | str = "group_normalised",
         variance_tolerance: float = 1e-8,
         resamples: int = 0,
         **shared: Any,
@@ -81,7 +83,7 @@ class RLStage(Stage):
         objective.check_routes(self.routes)
         self.objective, self.reference = objective, Reference(reference, policy) if reference else None
         self.route_weights = {route: 1.0 for route in self.routes} | (route_weights or {})
-        self.advantages, self.variance_tolerance, self.resamples = advantages, variance_tolerance, resamples
+        self.advantages, self.variance_tolerance, self.resamples = Advantages(advantages), variance_tolerance, resamples
         self.buffer: list[Rollouts] = []
         self.rollouts: Rollouts | None = None
         self.scores: Scores | None = None
@@ -155,27 +157,14 @@ class RLStage(Stage):
 
     def flat_groups(self, scores: Scores) -> list[int]:
         """Groups whose rewards do not vary."""
-        variance = self.grouped(scores).var(1, unbiased=False)
+        variance = grouped(scores.total, self.group_size).var(1, unbiased=False)
         return (variance <= self.variance_tolerance).nonzero().flatten().tolist()
-
-    def grouped(self, scores: Scores) -> Float[Tensor, "p g"]:
-        """Rewards by group; a failed one (NaN) stands at its group's mean, where it has no influence."""
-        grouped = scores.total.view(-1, self.group_size)
-        return torch.where(grouped.isnan(), grouped.nanmean(1, keepdim=True).nan_to_num(), grouped)
 
     def credit(self, rollouts: Rollouts, scores: Scores) -> Rollouts:
         """Advantages within each group, times the weight of their route; 0 for a failed reward."""
-        failed, rewards = scores.total.isnan(), self.grouped(scores).flatten()
-        if self.advantages == "group_centred":
-            advantages = group_centred(rewards, self.group_size, self.variance_tolerance)
-        else:
-            advantages = group_normalised(rewards, self.group_size, variance_tolerance=self.variance_tolerance)
-            # those at the mean must not shrink the deviation of the others
-            scored = (~failed).view(-1, self.group_size).float().mean(1).sqrt().repeat_interleave(self.group_size)
-            advantages = advantages * scored
+        advantages = self.advantages(scores.total, self.group_size, self.variance_tolerance)
         weights = torch.tensor([self.route_weights[route] for route in rollouts.row_routes])
-        advantages = (advantages * weights).masked_fill(failed, 0.0)
-        return replace(rollouts, rewards=scores.total, advantages=advantages)
+        return replace(rollouts, rewards=scores.total, advantages=advantages * weights)
 
     def compare(self, rollouts: Rollouts) -> Rollouts:
         """With the log-probabilities the objective compares the policy to: one pass each, a micro-batch at a time."""
@@ -205,7 +194,7 @@ class RLStage(Stage):
         return split
 
     def update(self, rollouts: Rollouts) -> Float[Tensor, ""]:
-        """The loss of one micro-batch. A new idea for it can be tried here with the functions of `cogrl.objectives`."""
+        """The loss of one micro-batch."""
         rows = rollouts.row_routes
         routes = torch.tensor([self.routes.index(route) for route in rows]).to(self.device, non_blocking=True)
         loss = self.objective.loss(rows, self.routes, self.sampling.max_new_tokens, self.device)

@@ -1,6 +1,7 @@
-"""What a stage's update computes is the objective of `cogrl.objectives`, kernels on or off."""
+"""What a stage's update computes is the objective as it is written, kernels on or off; one of one's own too."""
 
 from dataclasses import fields, replace
+from functools import partial
 from typing import get_args
 
 import pytest
@@ -9,18 +10,34 @@ from policy_oracle import truth
 
 from cogrl.lm_head import Kind, PolicyLossConfig
 from cogrl.models.qwen2_audio import Qwen2Audio
-from cogrl.objectives.grpo import grpo
 from cogrl.objectives.reduce import sequence_mean
-from cogrl.objectives.sapo import sapo
 from cogrl.rollout.hf import HFEngine
 from cogrl.rollout.sampling import Sampling
 from cogrl.stages import DrSapo, Grpo
 from cogrl.stages.objective import Objective
 
 SAMPLING = Sampling(temperature=0.8, max_new_tokens=9)
+
+
+def sapo(ratio, advantages):
+    tau = torch.where(advantages > 0, 3.0, 5.0)
+    return -advantages * torch.sigmoid(tau * (ratio - 1)) * 4 / tau
+
+
+def grpo(ratio, advantages):
+    return -torch.minimum(ratio * advantages, ratio.clamp(0.9, 1.3) * advantages)
+
+
+def anchored(ratio, advantages, strength):
+    """One of one's own, which trains tokens of zero advantage too."""
+    return -ratio * advantages + strength * (ratio - 1) ** 2
+
+
+OWN = f"{__name__}.anchored"
 STAGES = {
-    "sapo": (DrSapo, {"tau_pos": 3.0, "tau_neg": 5.0}, sapo),
-    "grpo": (Grpo, {"clip_low": 0.1, "clip_high": 0.3}, grpo),
+    "sapo": (DrSapo, Objective("sapo", tau_pos=3.0, tau_neg=5.0), sapo),
+    "grpo": (Grpo, Objective("grpo", clip_low=0.1, clip_high=0.3), grpo),
+    "own": (Grpo, Objective(OWN, options={"strength": 0.6}), partial(anchored, strength=0.6)),
 }
 
 
@@ -40,9 +57,10 @@ def gradients(policy):
 @pytest.mark.parametrize("switches", [{}, {"share_prompt": False, "head": "reference"}], ids=["kernels", "plain"])
 @pytest.mark.parametrize("name", STAGES)
 def test_an_update_has_the_loss_and_gradient_of_the_written_objective(tiny_policy_dir, rollouts, name, switches):
-    kind, settings, objective = STAGES[name]
+    kind, objective, written = STAGES[name]
     policy = Qwen2Audio(str(tiny_policy_dir), **switches).load()
-    stage = kind(policy, Objective(name, **settings), sampling=SAMPLING, group_size=3)
+    rollouts = replace(rollouts, advantages=rollouts.advantages.masked_fill(torch.arange(len(rollouts)) == 4, 0.0))
+    stage = kind(policy, objective, sampling=SAMPLING, group_size=3)
     stage.log_update = lambda metrics: None
     loss = stage.update(rollouts)
     loss.backward()
@@ -51,7 +69,7 @@ def test_an_update_has_the_loss_and_gradient_of_the_written_objective(tiny_polic
 
     mask = rollouts.completions.mask
     tokens = policy.token_logprobs(rollouts.prompts, rollouts.completions, SAMPLING.temperature, 3)
-    per_token = objective(tokens.logprobs, rollouts.sampling_logprobs, rollouts.advantages, mask, **settings)
+    per_token = written((tokens.logprobs - rollouts.sampling_logprobs).exp(), rollouts.advantages[:, None])
     expected = sequence_mean(per_token, mask, len(rollouts))
     expected.backward()
     truth = gradients(policy)
@@ -104,6 +122,25 @@ def test_a_stage_reaches_every_setting_of_the_loss():
     assert all(ours[name].default == theirs[name].default for name in ours if name != "kind")
 
 
+def test_the_metrics_of_an_own_objective_are_those_of_ours(policy, rollouts):
+    seen = []
+    for objective in (Objective("grpo", clip_low=0.1, clip_high=0.3), Objective(f"{__name__}.grpo")):
+        stage = Grpo(policy, objective, sampling=SAMPLING, group_size=3)
+        stage.log_update = seen.append
+        stage.update(rollouts)
+    ours, own = seen
+    assert 0.1 < ours["clipped"] < 0.9
+    for name in ours:
+        torch.testing.assert_close(own[name], ours[name], rtol=1e-5, atol=1e-5, equal_nan=True)
+
+
+def test_an_own_objective_is_refused_where_the_policy_demands_triton(policy, rollouts):
+    stage = Grpo(policy, Objective(OWN, options={"strength": 0.6}), sampling=SAMPLING, group_size=3)
+    policy.head = "triton"
+    with pytest.raises(NotImplementedError, match=r"anchored' is a Python function, which runs in PyTorch; pass impl="):
+        stage.update(rollouts)
+
+
 @pytest.mark.parametrize("settings", [{}, {"reduction": "token_mean"}, {"reduction": "fixed_length", "length": 7}])
 @pytest.mark.parametrize("kind", get_args(Kind))
 def test_every_kind_and_denominator_is_the_written_loss(policy, rollouts, kind, settings):
@@ -134,6 +171,8 @@ def test_every_kind_and_denominator_is_the_written_loss(policy, rollouts, kind, 
         ({"kind": "grpo", "length": 9}, "length=9 has no meaning"),
         ({"kind": "grpo", "is_cap": 0.0}, "is_cap=0.0 must be positive"),
         ({"kind": "grpo", "kl_coef": -0.1}, "kl_coef=-0.1 would push"),
+        ({"kind": OWN}, "anchored' asks for 'strength', which it is not given"),
+        ({"kind": OWN, "options": {"strength": 1.0}, "tau_pos": {"A": 1.0}}, "tau_pos=1.0 has no meaning for kind="),
     ],
 )
 def test_settings_out_of_range_or_without_use_are_refused_before_anything_is_loaded(settings, message):

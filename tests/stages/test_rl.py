@@ -134,6 +134,17 @@ def test_centred_advantages_are_the_distance_from_the_mean_of_what_did_not_fail(
     assert torch.allclose(advantages, expected, atol=1e-6) and 0 < advantages.abs().max() < 0.5
 
 
+def test_leave_one_out_compares_with_the_mean_of_the_others_that_did_not_fail(policy, clips):
+    stage = stage_of(Grpo, policy, Failing(), advantages="leave_one_out")
+    fit(stage, clips, steps=1)
+    for rewards, found in zip(stage.scores.total.view(-1, 4), stage.rollouts.advantages.view(-1, 4), strict=True):
+        for i in range(4):
+            others = [r.item() for j, r in enumerate(rewards) if j != i and r.isfinite()]
+            expected = 0.0 if rewards[i].isnan() or not others else rewards[i].item() - sum(others) / len(others)
+            assert found[i].item() == pytest.approx(expected, abs=1e-6)
+    assert stage.rollouts.advantages.any() and stage.scores.total.isnan().any()
+
+
 def test_scaling_the_rewards_of_route_b_leaves_route_a_alone(policy, clips):
     stages = []
     for scale in (1.0, 10.0):
