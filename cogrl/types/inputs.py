@@ -1,17 +1,16 @@
-"""The frozen dataclasses that cross rooms: examples, clips, prompts, rollouts, scores."""
+"""What goes into a policy: examples, clips, conversations, and the prompts made of them."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field
 from functools import cached_property
-from itertools import accumulate
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Int
 from torch import Tensor
-from torch.nn.functional import pad
+
+from cogrl.types.clip_tensors import ClipTensors, check_clip_counts, clips_of_rows, pick_clips
 
 Emotion = Literal["anger", "happy", "sad", "surprise", "fear", "disgust", "neutral"]
 EMOTIONS: tuple[Emotion, ...] = ("anger", "happy", "sad", "surprise", "fear", "disgust", "neutral")
@@ -163,7 +162,7 @@ class Prompts:
 
     input_ids: Int[Tensor, "p s"]
     attention_mask: Int[Tensor, "p s"]
-    audio: Mapping[str, Tensor]
+    audio: ClipTensors
     clip_counts: tuple[int, ...] | None = None
     mask_on_host = cached_property(lambda self: self.attention_mask.bool().cpu())
     """Shapes are decided on the CPU: once this was asked for, no step waits for the device to tell them."""
@@ -171,9 +170,7 @@ class Prompts:
     def __post_init__(self) -> None:
         if self.clip_counts is None:
             object.__setattr__(self, "clip_counts", (1 if self.audio else 0,) * len(self))
-        clips = {name: len(value) for name, value in self.audio.items()} or {"audio": 0}
-        if len(self.clip_counts) != len(self) or set(clips.values()) != {sum(self.clip_counts)}:
-            raise ValueError(f"{len(self)} prompts with {self.clip_counts} clips, but the tensors hold {clips}")
+        check_clip_counts(self.audio, self.clip_counts, len(self), "prompts")
 
     def __len__(self) -> int:
         return self.input_ids.shape[0]
@@ -181,118 +178,5 @@ class Prompts:
     def select(self, rows: Int[Tensor, " k"]) -> "Prompts":
         """The prompts at `rows`, in that order, with their audio."""
         index, counts = rows.tolist(), self.clip_counts
-        ends = list(accumulate(counts))
-        clips = [clip for row in index for clip in range(ends[row] - counts[row], ends[row])]
-        audio = {name: value[torch.tensor(clips)] for name, value in self.audio.items()} if clips else {}
+        audio = pick_clips(self.audio, clips_of_rows(counts, index))
         return Prompts(self.input_ids[rows], self.attention_mask[rows], audio, tuple(counts[row] for row in index))
-
-
-@dataclass(frozen=True)
-class Completions:
-    """Right-padded token ids, `group_size` adjacent rows for each prompt: `b = p * group_size`.
-
-    `mask` is True on the tokens that train: for rollouts the sampled ones *including* the end token, for SFT the
-    target. Nobody but the producer decides it.
-    """
-
-    ids: Int[Tensor, "b t"]
-    mask: Bool[Tensor, "b t"]
-    mask_on_host = cached_property(lambda self: self.mask.cpu())  # waits for the device once
-
-
-@dataclass(frozen=True)
-class Rollouts:
-    """What an engine sampled, group by group. Produced once, then read-only.
-
-    `sampling_logprobs` are under the sampling distribution (its temperature included) and 0 where the mask is False.
-    The stage fills in `advantages` and `rewards`, on the CPU, once the completions are scored and, where its objective
-    asks for them and at the same temperature, `old_logprobs` of the policy before its first update (None: the sampling
-    ones are taken for them) and `ref_logprobs` of the frozen reference.
-    """
-
-    clips: Sequence[Clip]
-    formats: Sequence[str]
-    prompts: Prompts
-    completions: Completions
-    sampling_logprobs: Float[Tensor, "b t"]
-    texts: Sequence[str]
-    finished: Bool[Tensor, " b"]
-    group_size: int
-    policy_version: int = 0
-    rewards: Float[Tensor, " b"] | None = None
-    advantages: Float[Tensor, " b"] | None = None
-    old_logprobs: Float[Tensor, "b t"] | None = None
-    ref_logprobs: Float[Tensor, "b t"] | None = None
-
-    def __len__(self) -> int:
-        return self.completions.ids.shape[0]
-
-    @property
-    def row_formats(self) -> list[str]:
-        """The format of each completion."""
-        return [format for format in self.formats for _ in range(self.group_size)]
-
-    @property
-    def row_examples(self) -> list[Example]:
-        """The example of each completion."""
-        return [clip.example for clip in self.clips for _ in range(self.group_size)]
-
-    def groups(self, index: Sequence[int]) -> "Rollouts":
-        """The groups at `index` (whole groups only: a group is never split)."""
-        p, rows = torch.as_tensor(index), self.rows_of(index)
-        by_row = {part.name: getattr(self, part.name) for part in fields(self)}
-        return replace(
-            self,
-            clips=[self.clips[i] for i in index],
-            formats=[self.formats[i] for i in index],
-            prompts=self.prompts.select(p),
-            completions=Completions(self.completions.ids[rows], self.completions.mask[rows]),
-            texts=[self.texts[i] for i in rows.tolist()],
-            **{name: value[rows] for name, value in by_row.items() if isinstance(value, Tensor)},
-        )
-
-    def rows_of(self, index: Sequence[int]) -> Int[Tensor, " rows"]:
-        """The rows of the groups at `index`, in that order."""
-        groups = torch.as_tensor(index, dtype=torch.long)
-        return (groups[:, None] * self.group_size + torch.arange(self.group_size)).flatten()
-
-    def with_groups(self, index: Sequence[int], other: "Rollouts") -> "Rollouts":
-        """These rollouts, the groups at `index` replaced by those of `other`: new completions of the same prompts."""
-        rows = self.rows_of(index)
-        width = max(self.completions.ids.shape[1], other.completions.ids.shape[1])
-
-        def put(mine: Tensor, theirs: Tensor) -> Tensor:
-            merged = pad(mine, (0, width - mine.shape[1]))
-            merged[rows] = pad(theirs, (0, width - theirs.shape[1]))
-            return merged
-
-        new_texts, finished = dict(zip(rows.tolist(), other.texts, strict=True)), self.finished.clone()
-        finished[rows] = other.finished
-        mine, theirs = self.completions, other.completions
-        return replace(
-            self,
-            completions=Completions(put(mine.ids, theirs.ids), put(mine.mask, theirs.mask)),
-            sampling_logprobs=put(self.sampling_logprobs, other.sampling_logprobs),
-            texts=[new_texts.get(row, text) for row, text in enumerate(self.texts)],
-            finished=finished,
-            **dict.fromkeys(("rewards", "advantages", "old_logprobs", "ref_logprobs")),
-        )
-
-
-@dataclass(frozen=True)
-class Scores:
-    """Rewards of `b` completions: the weighted `total` and each term before its weight (NaN = not applicable).
-
-    `metrics` is what scoring the batch took, such as the failures and the tokens of a judge; it is logged as it is.
-    """
-
-    total: Float[Tensor, " b"]
-    terms: Mapping[str, Float[Tensor, " b"]]
-    metrics: Mapping[str, float] = field(default_factory=dict)
-
-    def with_rows(self, rows: Int[Tensor, " rows"], other: "Scores") -> "Scores":
-        """These scores, those at `rows` replaced by `other`; the metrics stay those of the first scoring."""
-        terms = {name: value.clone() for name, value in self.terms.items()}
-        for name, values in terms.items():
-            values[rows] = other.terms.get(name, torch.full_like(other.total, torch.nan))
-        return replace(self, total=self.total.index_copy(0, rows, other.total), terms=terms)
