@@ -38,4 +38,6 @@ def unjudgeable(judge: Judge, example: Example) -> str | None:
     """Why `judge` can not grade an answer to `example`, and what to do; None when it can."""
     if example.emotion is None:
         return "no emotion, which a judge has to know to grade an answer; add it to this line or leave the line out"
+    if not example.text:
+        return "no text, which a judge has to read to grade an answer; add it to this line or leave the line out"
     return judge.refusal(example) if isinstance(judge, Selective) else None

@@ -48,6 +48,8 @@ class Sft(Stage):
         missing = [route for route in self.trained if self.lacks_target(example, route)]
         if missing:
             return f"no target for route {missing[0]}; add targets.{missing[0]} to this line"
+        if self.reads and not example.text:
+            return "no text to read; add it to this line or train with reads: false"
         return super().refusal(example)
 
     def on_validation_start(self) -> None:
