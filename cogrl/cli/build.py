@@ -11,6 +11,7 @@ from cogrl.cli.build_corpora import add_corpora
 from cogrl.cli.build_emotion import add_emotion
 from cogrl.cli.build_ieat import add_ieat
 from cogrl.cli.build_lime import add_lime
+from cogrl.cli.build_qa_mini import add_qa_mini
 from cogrl.cli.build_whisper_smollm import add_whisper_smollm
 from cogrl.cli.digest import digest
 
@@ -50,6 +51,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_annotate(targets)
     add_ieat(targets)
     add_lime(targets)
+    add_qa_mini(targets)
     add_emotion(targets)
     add_whisper_smollm(targets)
 
@@ -75,11 +77,13 @@ def tiny_model(options: argparse.Namespace) -> None:
     from transformers.utils.logging import disable_progress_bar
 
     from cogrl.data.manifest import read_manifest
+    from cogrl.evaluate.choice.question import question_prompt
     from cogrl.prompts import INSTRUCTIONS
 
     disable_progress_bar()
     examples = read_manifest(options.manifest)
     corpus = [*INSTRUCTIONS.values(), *(text for e in examples for text in (e.text, *e.targets.values()))]
+    corpus += [question_prompt(example) for example in examples if example.question]
     sizes = {name: value for name, value in vars(options).items() if name in _SIZES}
     modules = [import_module(f"cogrl.models.{name}") for name in _FAMILIES[options.family]]
     source = "".join(Path(module.__file__).read_text(encoding="utf-8") for module in modules)
