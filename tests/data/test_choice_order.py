@@ -107,5 +107,7 @@ def test_training_questions_get_another_order_each_epoch_and_the_same_one_again_
 def test_a_line_whose_target_names_a_letter_is_refused_while_choices_are_shuffled(manifest):
     path = manifest("B")
     AudioData(train=path).setup("fit")
-    with pytest.raises(ValueError, match=r"q.jsonl:1 \(q0\): targets.choice answers with a letter, which another order"):
+    with pytest.raises(
+        ValueError, match=r"q.jsonl:1 \(q0\): targets.choice answers with a letter, which another order"
+    ):
         AudioData(train=path, shuffle_choices=True).setup("fit")
