@@ -6,7 +6,9 @@ import shlex
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
+import soundfile
 
 from cogrl.cli.main import main
 from cogrl.data.manifest import read_manifest
@@ -17,7 +19,7 @@ DOC = (Path(__file__).parents[1] / "docs" / "questions.md").read_text()
 
 
 @pytest.mark.slow
-def test_the_commands_of_the_page_run_one_after_the_other(tiny_policy_dir, wav, tmp_path, monkeypatch):
+def test_the_commands_of_the_page_run_one_after_the_other(tiny_policy_dir, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setitem(qa_mini._TIERS, "mini", ("numpy", {"sft": SMOKE["sft"], "rl": SMOKE["rl"]}))
     shutil.copytree(tiny_policy_dir, "models/tiny")
@@ -25,7 +27,8 @@ def test_the_commands_of_the_page_run_one_after_the_other(tiny_policy_dir, wav, 
         ("AVQA", "train.jsonl", {"question_text": "What?", "multi_choice": ["a", "b"], "answer": 1}),
         ("AudioMCQ", "data.jsonl", {"question": "What?", "choices": ["a", "b"], "answer": "b"}),
     ):
-        wav(Path(folder, "x.wav"), 0.1)
+        Path(folder).mkdir()
+        soundfile.write(f"{folder}/x.wav", np.sin(np.arange(1_600) / 20) / 4, 16_000)
         Path(folder, name).write_text(json.dumps({"id": 1, "audio_path": "x.wav"} | row) + "\n")
     commands = [line for block in re.findall(r"```bash\n(.*?)```", DOC, re.S) for line in block.splitlines()]
     assert [shlex.split(line)[1] for line in commands] == ["build", "build", "build", "filter"]

@@ -32,10 +32,10 @@ class DirectCheckpointIO(TorchCheckpointIO):
                 file.flush()
                 os.fsync(file.fileno())
         except (OSError, RuntimeError) as error:  # torch reports a full disk as a RuntimeError, or as two
-            cause: BaseException = error
-            while cause.__context__ is not None:
+            cause: BaseException | None = error
+            while cause is not None and not isinstance(cause, OSError):
                 cause = cause.__context__
-            self.failure = str(cause).splitlines()[0]
+            self.failure = str(cause or error).splitlines()[0]
 
 
 def free_space(folder: Path) -> str:

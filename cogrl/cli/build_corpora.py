@@ -22,6 +22,9 @@ CORPORA: Mapping[str, tuple[str, str]] = {
     "eibench": ("cogrl.data.corpora.eibench", "HumDial-EIBench: multiple choice over dialogues"),
     "avqa": ("cogrl.data.corpora.avqa", "AVQA: multiple choice about sounds, in R1-AQA's lines"),
     "audiomcq": ("cogrl.data.corpora.audiomcq", "AudioMCQ: multiple choice that needs the audio"),
+    "mmau": ("cogrl.data.corpora.mmau", "MMAU test-mini and test: multiple choice about sound, music, speech"),
+    "mmar": ("cogrl.data.corpora.mmar", "MMAR: multiple choice that needs reasoning about audio"),
+    "mmsu": ("cogrl.data.corpora.mmsu", "MMSU: multiple choice about spoken language"),
 }
 """Module with the reader, and a line of help."""
 

@@ -44,8 +44,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--draws", type=int, default=2, help="sampled replies a clip, for the response difference; 0: not measured"
     )
     parser.add_argument("--epitome", type=Path, help="folder of `cogrl epitome train`; adds ER, IP, EX levels")
+    parser.add_argument(
+        "--benchmark",
+        metavar="NAME=FILE",
+        help="mmau, mmar or mmsu and its official list, of which the manifest was built: scores by the official rule "
+        "beside the strict parser, and writes the predictions under the official keys",
+    )
     parser.add_argument("--store", help="MLflow store; logs the report, the figures and the metrics there when given")
     parser.add_argument("--parent-run", help="MLflow run to nest under")
+
+
+def policy_name(item: str) -> str:
+    """What a policy is called in the report: NAME of `NAME=DIR`, else the name of the folder."""
+    name, _, path = item.rpartition("=")
+    return name or Path(path).name
 
 
 def main(args: argparse.Namespace) -> None:
@@ -57,6 +69,8 @@ def main(args: argparse.Namespace) -> None:
     from cogrl.data.manifest import heard_turns, raise_all, read_manifest
     from cogrl.data.module import Clips
     from cogrl.evaluate.choice.answers import ask
+    from cogrl.evaluate.choice.official import read_official
+    from cogrl.evaluate.choice.submitted import refuse_same_files
     from cogrl.evaluate.emotion import evaluate_policy
     from cogrl.evaluate.epitome import load_all
     from cogrl.evaluate.lines import check_gradable, sorted_lines
@@ -73,10 +87,16 @@ def main(args: argparse.Namespace) -> None:
     make_out_folder(args.out)  # refused now, not after all the answers
     for item in args.policy:
         refuse_no_policy(item.rpartition("=")[2])
+    official = read_official(args.benchmark) if args.benchmark else None
     examples = heard_turns(read_manifest(args.data)[: args.limit], args.history)
     polar = heard_turns(polar_examples(args.conflict)[: args.limit], args.history) if args.conflict else []
     questions, spoken, notes = sorted_lines(examples, reward)
     check_gradable(polar, reward)
+    if official:
+        if not questions:
+            raise ValueError(f"--benchmark {args.benchmark}: {args.data} has no line with choices to be scored")
+        official.check(questions)
+        refuse_same_files(official, args.out, [policy_name(item) for item in args.policy])
     if polar and not spoken:
         raise ValueError(f"--conflict {args.conflict}: {args.data} has no line with an emotion to compare it with")
     raters = {name: found.levels for name, found in load_all(args.epitome).items()} if args.epitome else {}
@@ -84,7 +104,7 @@ def main(args: argparse.Namespace) -> None:
     stamps = refuse_unhearable([*examples, *polar], [item.rpartition("=")[2] for item in args.policy], *form)
     evaluations, choices = [], []
     for item in args.policy:
-        name, _, path = item.rpartition("=")
+        path = item.rpartition("=")[2]
         policy = saved_policy(path, args.dtype)
         policy.to("cuda" if torch.cuda.is_available() else "cpu")
         limits = policy.sampling_rate, policy.max_audio_s
@@ -92,7 +112,7 @@ def main(args: argparse.Namespace) -> None:
         lists = (questions, spoken, polar)
         asked, clips, polar_clips = (list(Clips(rows, *limits, False, *form, stamps)) for rows in lists)
         print(f"answering {len(asked) + len(clips) + len(polar_clips)} clips with {path}", flush=True)
-        of_policy = (name or Path(path).name, policy)
+        of_policy = (policy_name(item), policy)
         if asked:
             choices.append(ask(*of_policy, asked, args.max_new_tokens))
         if clips:
@@ -101,7 +121,7 @@ def main(args: argparse.Namespace) -> None:
                 words = evaluate_policy(*of_policy, polar_clips, reward, args.max_new_tokens, draws=0)
                 found = replace(found, polar=words)
             evaluations.append(found)
-    print("\n" + write(evaluations, args.out, choices, notes))
+    print("\n" + write(evaluations, args.out, choices, notes, official))
     if args.store:
         from cogrl.callbacks.mlflow_advice import Options, advised, refuse_unusable_file
         from cogrl.callbacks.mlflow_store import absolute_uri, one_at_a_time

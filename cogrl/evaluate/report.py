@@ -14,6 +14,9 @@ from cogrl.evaluate.choice.answers import (
     choice_records,
     choice_table,
 )
+from cogrl.evaluate.choice.official import OfficialList
+from cogrl.evaluate.choice.official_scores import official_figures, official_section
+from cogrl.evaluate.choice.submitted import write_predictions
 from cogrl.evaluate.emotion import Answers, Evaluation
 from cogrl.evaluate.figures import draw_confusion
 from cogrl.evaluate.metrics import Figure, differences, metrics
@@ -26,17 +29,23 @@ POLAR_ANSWERS, CHOICE_ANSWERS = "answers_conflict.jsonl", "answers_choice.jsonl"
 
 
 def write(
-    evaluations: Sequence[Evaluation], out: Path, choices: Sequence[ChoiceAnswers] = (), notes: Sequence[str] = ()
+    evaluations: Sequence[Evaluation],
+    out: Path,
+    choices: Sequence[ChoiceAnswers] = (),
+    notes: Sequence[str] = (),
+    official: OfficialList | None = None,
 ) -> str:
     """`report.md`, `report.json`, `answers.jsonl` and `confusion.png` in `out`; returns the Markdown.
 
     The answers to polar clips, where there are any, are in a file of their own, `answers_conflict.jsonl`, and so are
     those to multiple-choice questions, `answers_choice.jsonl`. Without `evaluations` there is no line with an emotion,
-    and no figure of one. `notes` say what of the manifest is in no table.
+    and no figure of one. `notes` say what of the manifest is in no table. With an `official` list the answers to
+    questions are scored by its rule, too, and written as it wants them, in `predictions_<policy>.json`.
     """
     out.mkdir(parents=True, exist_ok=True)
-    for name in (*FILES, POLAR_ANSWERS, CHOICE_ANSWERS):
-        (out / name).unlink(missing_ok=True)  # of an earlier report
+    earlier = [out / name for name in (*FILES, POLAR_ANSWERS, CHOICE_ANSWERS)]
+    for path in (*earlier, *out.glob("predictions_*.json*")):
+        path.unlink(missing_ok=True)  # of an earlier report
     figures = {e.name: metrics(e) for e in evaluations}
     gains = {f"{b.name} - {a.name}": differences(a, b) for a, b in pairwise(evaluations)}
     n: dict[str, int] = {}
@@ -56,6 +65,11 @@ def write(
         for a, b in pairwise(choices):
             gains.setdefault(f"{b.name} - {a.name}", {}).update(choice_differences(a, b))
         sections.append(choice_table(choices, figures))
+        if official:
+            for answers in choices:
+                figures[answers.name].update(official_figures(official, answers))
+                write_predictions(official, answers, out)
+            sections.append(official_section(official, choices, figures, out))
         records = (record for answers in choices for record in choice_records(answers))
         (out / CHOICE_ANSWERS).write_text("".join(json.dumps(record) + "\n" for record in records), encoding="utf-8")
     text = "\n".join(section for section in (*sections, *notes) if section)

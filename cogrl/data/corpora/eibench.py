@@ -21,6 +21,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from cogrl.data.corpora.benchmark import LETTERED
 from cogrl.data.corpora.corpus import Reading, Source, leaving_out, require, with_audio, within
 from cogrl.data.corpora.dialogues import read_dialogues
 from cogrl.data.corpora.humdial import target
@@ -31,7 +32,6 @@ SOURCE = Source("HumDial-EIBench", "https://huggingface.co/datasets/ASLP-lab/Hum
 TASKS = {"1": "trajectory", "2": "reasoning", "3": "empathy", "4": "conflict"}
 _TASK = re.compile(r"(?:task|T)[-_]?([1-4])", re.I)
 _LETTERS = string.ascii_uppercase
-_LETTERED = re.compile(r"\s*\(?([A-Z])[).:、．：]\s*(?=\S)")
 
 
 def read(raw: Path, partial: bool = False) -> Reading:
@@ -104,7 +104,7 @@ def multiple_choice(record: Mapping[str, Any], where: str) -> dict[str, Any]:
     letters = dict(zip((str(letter).strip().upper() for letter in by_letter), choices, strict=True))
     answer = str(answer).strip()
     if answer not in choices:
-        lettered = _LETTERED.match(answer)
+        lettered = LETTERED.match(answer)
         letter, text = (lettered[1], answer[lettered.end() :]) if lettered else (answer.strip("().").upper(), None)
         right = letters.get(letter)
         if right is None or text not in (None, right):
@@ -115,7 +115,7 @@ def multiple_choice(record: Mapping[str, Any], where: str) -> dict[str, Any]:
 
 def _without_letters(texts: list[str]) -> tuple[str, ...]:
     """The choices without `A.`, `B.`, … where each has its own letter; "A. Lincoln" among others is a name."""
-    matches = [_LETTERED.match(text) for text in texts]
+    matches = [LETTERED.match(text) for text in texts]
     if all(match and match[1] == letter for match, letter in zip(matches, _LETTERS, strict=False)):
         texts = [text[match.end() :] for text, match in zip(texts, matches, strict=True)]
     return tuple(text.strip() for text in texts)

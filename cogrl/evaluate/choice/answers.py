@@ -71,17 +71,17 @@ def choice_figures(answers: ChoiceAnswers) -> dict[str, Figure]:
     scored = answers.scored
     cells = [cell(answers.examples[i]) for i in scored]
     unparsed = np.array([float(answers.chosen[i] is None) for i in scored])
-    found = {"choice_accuracy": _mean(answers.hits, cells), "choice_unparsed": _mean(unparsed, cells)}
+    found = {"choice_accuracy": mean_figure(answers.hits, cells), "choice_unparsed": mean_figure(unparsed, cells)}
     for task in answers.tasks:
         rows = [place for place, i in enumerate(scored) if answers.examples[i].task == task]
-        found[f"choice_accuracy_{task}"] = _mean(answers.hits[rows], [cells[place] for place in rows])
+        found[f"choice_accuracy_{task}"] = mean_figure(answers.hits[rows], [cells[place] for place in rows])
     return found
 
 
 def choice_differences(before: ChoiceAnswers, after: ChoiceAnswers) -> dict[str, Figure]:
     """After minus before on the same questions, with a paired interval."""
     cells = [cell(before.examples[i]) for i in before.scored]
-    return {"choice_accuracy": _mean(after.hits - before.hits, cells)}
+    return {"choice_accuracy": mean_figure(after.hits - before.hits, cells)}
 
 
 def choice_table(asked: Sequence[ChoiceAnswers], figures: Mapping[str, Mapping[str, Figure]]) -> str:
@@ -126,5 +126,6 @@ def choice_records(answers: ChoiceAnswers) -> Iterator[dict]:
         }
 
 
-def _mean(values: np.ndarray, cells: Sequence[str]) -> Figure:
+def mean_figure(values: np.ndarray, cells: Sequence[str]) -> Figure:
+    """The mean with its interval over cells; `NOTHING` of no values."""
     return figure(bootstrap_mean(values, cells), len(values)) if len(values) else NOTHING

@@ -25,7 +25,7 @@ def chosen(completion: str, choices: Sequence[str]) -> str | None:
     choice's text, for several choices, and where letter and text could be read in two ways: no answer falls back to
     one of them.
     """
-    plain = _plain(_said(completion))
+    plain = _plain(said(completion))
     keys = [_key(choice) for choice in choices]
     found: set[int | None] = set()
     for text in {plain, _without_lead(plain)}:
@@ -39,7 +39,8 @@ def chosen(completion: str, choices: Sequence[str]) -> str | None:
     return choices[found.pop()] if len(found) == 1 else None
 
 
-def _said(completion: str) -> str:
+def said(completion: str) -> str:
+    """The answer of a completion without its thought; empty where the thought was cut off or the form is broken."""
     if "<thought>" in completion or "<response>" in completion:
         return reply(completion, "A")
     if "<think>" in completion and "</think>" not in completion:
