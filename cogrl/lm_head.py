@@ -7,7 +7,7 @@ from cogrl_kernels.head_chunks import autocast_dtype, operand_dtype, product, ro
 from cogrl_kernels.linear_kl import Direction, LinearKlOutput, linear_kl
 from cogrl_kernels.linear_logprob import Impl, linear_logprob
 from cogrl_kernels.linear_policy_loss import LinearPolicyLossOutput, linear_policy_loss
-from cogrl_kernels.policy_config import Kind, KlEstimator, Reduction, reduction_of
+from cogrl_kernels.policy_config import Kind, LossSettings
 from cogrl_kernels.policy_loss import PolicyLossConfig, PolicyMetrics
 from cogrl_kernels.policy_metrics import merge
 from jaxtyping import Bool, Float, Int
@@ -17,18 +17,16 @@ from torch.nn.functional import linear, pad
 __all__ = [
     "Direction",
     "Kind",
-    "KlEstimator",
     "LinearPolicyLossOutput",
+    "LossSettings",
     "PolicyLossConfig",
     "PolicyMetrics",
-    "Reduction",
     "TokenLogprobs",
     "TokenStates",
     "head_operand",
     "merge",
     "next_token_logits",
     "policy_loss",
-    "reduction_of",
     "sequence_kl",
     "token_logprobs",
 ]
@@ -140,7 +138,7 @@ def policy_loss(
     device = targets.device
     where = mask.flatten().nonzero().squeeze(1).to(device, non_blocking=True)
     trains = None
-    if objective.kl_coef or objective.entropy_coef:
+    if objective.trains_without_advantage:
         trains = torch.ones(len(where), dtype=torch.bool)
     elif mask.device == advantages.device == torch.device("cpu"):
         trains = (advantages != 0).repeat_interleave(mask.sum(1))

@@ -22,9 +22,6 @@ Sentiment = Literal["positive", "negative", "neutral"]
 SENTIMENTS: tuple[Sentiment, ...] = ("positive", "negative", "neutral")
 DIMENSIONS = ("valence", "arousal", "dominance")
 """The order of every vector of dimensions, all in [-1, 1]. An encoder with another order or range says so by name."""
-Route = Literal["A", "B"]
-"""A = explicit (think aloud, then answer), B = implicit (answer directly)."""
-ROUTES: tuple[Route, ...] = ("A", "B")
 Waveform = np.ndarray
 """Mono float32 samples in [-1, 1], shape (n,), at the sampling rate of the model's feature extractor."""
 
@@ -86,11 +83,13 @@ class Example:
         values = [getattr(self, name) for name in DIMENSIONS]
         return None if None in values else values
 
-    def target(self, route: Route) -> str:
-        """The training target of a route; ValueError when the manifest has none."""
-        if route not in self.targets:
-            raise ValueError(f"{self.where} ({self.id}): no target for route {route}; add targets.{route} to this line")
-        return self.targets[route]
+    def target(self, format: str) -> str:
+        """The training target of a format; ValueError when the manifest has none."""
+        if format not in self.targets:
+            raise ValueError(
+                f"{self.where} ({self.id}): no target for format {format}; add targets.{format} to this line"
+            )
+        return self.targets[format]
 
 
 @dataclass(frozen=True)
@@ -134,7 +133,7 @@ class Conversation:
         return [turn for turn in self.turns if not isinstance(turn, str)]
 
 
-Heard = Waveform | str | Conversation
+ModelInput = Waveform | str | Conversation
 """A bare waveform or text is a conversation of one turn."""
 
 
@@ -212,7 +211,7 @@ class Rollouts:
     """
 
     clips: Sequence[Clip]
-    routes: Sequence[Route]
+    formats: Sequence[str]
     prompts: Prompts
     completions: Completions
     sampling_logprobs: Float[Tensor, "b t"]
@@ -229,9 +228,9 @@ class Rollouts:
         return self.completions.ids.shape[0]
 
     @property
-    def row_routes(self) -> list[Route]:
-        """The route of each completion."""
-        return [route for route in self.routes for _ in range(self.group_size)]
+    def row_formats(self) -> list[str]:
+        """The format of each completion."""
+        return [format for format in self.formats for _ in range(self.group_size)]
 
     @property
     def row_examples(self) -> list[Example]:
@@ -245,7 +244,7 @@ class Rollouts:
         return replace(
             self,
             clips=[self.clips[i] for i in index],
-            routes=[self.routes[i] for i in index],
+            formats=[self.formats[i] for i in index],
             prompts=self.prompts.select(p),
             completions=Completions(self.completions.ids[rows], self.completions.mask[rows]),
             texts=[self.texts[i] for i in rows.tolist()],

@@ -50,8 +50,9 @@ SIZES = {"mel_bins": 16, "tower_width": 16, "tower_layers": 1, "width": 32, "lay
 @pytest.fixture(scope="session")
 def smoke_texts(smoke_corpus: Path) -> list[str]:
     """All that a policy of the corpus reads and writes."""
+    from asked import INSTRUCTIONS
+
     from cogrl.data.manifest import read_manifest
-    from cogrl.prompts import INSTRUCTIONS
 
     examples = read_manifest(smoke_corpus / "sft.jsonl")
     return [*INSTRUCTIONS.values(), *(text for e in examples for text in (e.text, *e.targets.values()))]

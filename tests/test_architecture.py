@@ -14,17 +14,19 @@ ALLOWED = {
     "audio": {"types", "containers"},
     "finite": set(),
     "parent_process": set(),
-    "prompts": {"types"},
+    "model_input": {"types"},
+    "formats": {"types"},
     "objectives": set(),
     "lm_head": set(),
     "chat": {"types"},
-    "models": {"types", "audio", "finite", "prompts", "lm_head"},
-    "data": {"types", "audio", "parent_process", "prompts", "chat"},
-    "rewards": {"types", "audio", "prompts", "chat"},
-    "rollout": {"types", "audio", "prompts", "lm_head", "models"},
-    "stages": {"types", "finite", "prompts", "objectives", "lm_head", "models", "rewards", "rollout"},
+    "models": {"types", "audio", "finite", "formats", "lm_head"},
+    "data": {"types", "audio", "parent_process", "formats", "chat"},
+    "rewards": {"types", "audio", "formats", "chat"},
+    "rollout": {"types", "audio", "formats", "model_input", "lm_head", "models"},
+    "stages": {"types", "finite", "formats", "model_input", "objectives", "lm_head", "models", "rewards", "rollout"},
     "callbacks": {"types", "finite"},
-    "evaluate": {"types", "audio", "prompts", "objectives", "lm_head", "models", "data", "rewards", "rollout", "chat"},
+    "evaluate": {"types", "audio", "formats", "model_input", "objectives", "lm_head", "models", "data", "rewards"}
+    | {"rollout", "chat"},
 }
 MAY_USE_KERNELS = {"lm_head", "objectives", "cogrl_kernels", "bench", "cli"}
 MAY_USE = {"models": {"cogrl_kernels.prefix"}}

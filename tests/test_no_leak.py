@@ -3,12 +3,12 @@
 import re
 
 import pytest
+from asked import INSTRUCTIONS
 
 from cogrl.audio import load_audio
 from cogrl.data.manifest import read_manifest
 from cogrl.data.recipes.lime_conflict import PAIRS
 from cogrl.data.recipes.lime_sentences import SENTENCES
-from cogrl.prompts import INSTRUCTIONS
 from cogrl.types import EMOTIONS, INTENSITIES
 
 STEMS = (*EMOTIONS, "angry", "furious", "joy", "glad", "sorrow", "afraid", "scared", "astonish", "disgusting", "calm")
@@ -19,17 +19,17 @@ def test_the_scan_finds_a_planted_label():
     assert TELLING.search("She sounds Angry.") and TELLING.search("disgusted")
 
 
-@pytest.mark.parametrize("route", ["A", "B"])
-def test_prompts_name_no_emotion(policy, smoke_corpus, route):
+@pytest.mark.parametrize("format", ["eips", "direct"])
+def test_prompts_name_no_emotion(policy, smoke_corpus, format):
     manifests = [smoke_corpus / f"{split}.jsonl" for split in ("sft", "rl", "val", "test", "conflict")]
     examples = [e for manifest in manifests for e in read_manifest(manifest)]
     heard = [load_audio(e.audio, name=e.id) for e in examples]
     names = [e.id for e in examples]
     for given in (heard, [e.text for e in examples]):
-        prompts = policy.encode_prompts([INSTRUCTIONS[route]] * len(examples), given, names)
+        prompts = policy.encode_prompts([INSTRUCTIONS[format]] * len(examples), given, names)
         for ids in prompts.input_ids:
             text = policy.tokenizer.decode(ids[ids != policy.audio_token_id])
-            assert INSTRUCTIONS[route] in text and not TELLING.search(text)
+            assert INSTRUCTIONS[format] in text and not TELLING.search(text)
 
 
 def test_no_sentence_of_the_corpus_names_an_emotion():
@@ -48,5 +48,5 @@ def test_prompts_of_one_sentence_differ_in_nothing_but_the_audio(policy, smoke_c
     examples = read_manifest(smoke_corpus / "sft.jsonl")
     first = [e for e in examples if (e.speaker, e.text_group) == (examples[0].speaker, examples[0].text_group)]
     assert {e.emotion for e in first} == set(EMOTIONS) and len({e.text for e in first}) == 1
-    prompts = policy.encode_prompts([INSTRUCTIONS["A"]] * 7, [e.text for e in first[:7]], [e.id for e in first[:7]])
+    prompts = policy.encode_prompts([INSTRUCTIONS["eips"]] * 7, [e.text for e in first[:7]], [e.id for e in first[:7]])
     assert len({tuple(ids.tolist()) for ids in prompts.input_ids}) == 1

@@ -18,7 +18,7 @@ def rollouts(groups: int = 3, size: int = 2) -> Rollouts:
     ids = torch.arange(rows)[:, None]
     return Rollouts(
         clips=[clip(name) for name in "abc"],
-        routes=["A", "B", "A"],
+        formats=["eips", "direct", "eips"],
         prompts=Prompts(
             torch.arange(groups)[:, None], torch.ones(groups, 1, dtype=torch.long), {"x": torch.arange(groups)}
         ),
@@ -37,5 +37,5 @@ def test_selecting_groups_moves_every_field_together():
     assert part.texts == ["4", "5", "0", "1"]
     assert part.completions.ids.flatten().tolist() == part.advantages.tolist() == [4, 5, 0, 1]
     assert part.prompts.input_ids.flatten().tolist() == part.prompts.audio["x"].tolist() == [2, 0]
-    assert part.routes == ["A", "A"] and part.row_routes == ["A"] * 4
+    assert part.formats == ["eips", "eips"] and part.row_formats == ["eips"] * 4
     assert [c.example.id for c in part.clips] == ["c", "a"] and len(part) == 4

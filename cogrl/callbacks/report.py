@@ -19,7 +19,7 @@ th { color: #555; font-weight: 600; } tr:nth-child(even) td { background: #f5f6f
 .number { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; }
 .said { white-space: pre-wrap; } .good { color: #16702c; } .bad { color: #a32020; } audio { height: 2.2em; }
 """
-_LABELS = ("step", "group", "id", "route", "audio", "text_group", "emotion", "completion", "finished")
+_LABELS = ("step", "group", "id", "format", "audio", "text_group", "emotion", "completion", "finished")
 
 
 def rollout_page(step: int, records: Sequence[Mapping[str, Any]], clips: Sequence[Clip], sampling_rate: int) -> str:
@@ -27,9 +27,9 @@ def rollout_page(step: int, records: Sequence[Mapping[str, Any]], clips: Sequenc
     sections = []
     for group, clip in enumerate(clips):
         mine = [record for record in records if record["group"] == group]
-        example, route = clip.example, mine[0]["route"]
+        example, format = clip.example, mine[0]["format"]
         sections.append(
-            f"<section><h2>{escape(example.id)} · route {route} · {example.emotion}</h2>"
+            f"<section><h2>{escape(example.id)} · format {format} · {example.emotion}</h2>"
             f"<p>“{escape(example.text)}” ({escape(example.text_group)}, {escape(example.speaker)})</p>"
             f'<audio controls preload="none" src="{data_uri(clip.waveform, sampling_rate)}"></audio>'
             f"{table(mine)}</section>"

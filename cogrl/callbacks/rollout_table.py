@@ -74,13 +74,13 @@ class RolloutTable(pl.Callback):
 
 def rows(rollouts: Rollouts, scores: Scores) -> list[dict[str, Any]]:
     """One flat record a completion; a reward that does not apply (NaN) is None."""
-    examples, routes = rollouts.row_examples, rollouts.row_routes
+    examples, formats = rollouts.row_examples, rollouts.row_formats
     return [
         {
             "step": rollouts.policy_version,
             "group": i // rollouts.group_size,
             "id": examples[i].id,
-            "route": routes[i],
+            "format": formats[i],
             "audio": str(examples[i].audio),
             "text_group": examples[i].text_group,
             "emotion": examples[i].emotion,

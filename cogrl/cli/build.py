@@ -77,13 +77,12 @@ def tiny_model(options: argparse.Namespace) -> None:
     from transformers.utils.logging import disable_progress_bar
 
     from cogrl.data.manifest import read_manifest
-    from cogrl.evaluate.choice.question import question_prompt
-    from cogrl.prompts import INSTRUCTIONS
+    from cogrl.formats import instructions
 
     disable_progress_bar()
     examples = read_manifest(options.manifest)
-    corpus = [*INSTRUCTIONS.values(), *(text for e in examples for text in (e.text, *e.targets.values()))]
-    corpus += [question_prompt(example) for example in examples if example.question]
+    asked = dict.fromkeys(text for e in examples for text in instructions(e.targets, e))
+    corpus = [*asked, *(text for e in examples for text in (e.text, *e.targets.values()))]
     sizes = {name: value for name, value in vars(options).items() if name in _SIZES}
     modules = [import_module(f"cogrl.models.{name}") for name in _FAMILIES[options.family]]
     source = "".join(Path(module.__file__).read_text(encoding="utf-8") for module in modules)

@@ -7,7 +7,9 @@ from cogrl.cli.described import described
 
 
 def add_annotate(targets: argparse._SubParsersAction) -> None:
-    parser = targets.add_parser("annotate", help="targets of both routes for a manifest, by template or language model")
+    parser = targets.add_parser(
+        "annotate", help="targets of both formats for a manifest, by template or language model"
+    )
     parser.add_argument("--manifest", type=Path, required=True, help="lines with text and emotion")
     parser.add_argument("--out", type=Path, required=True, help="the same lines with targets, as a new manifest")
     parser.add_argument(

@@ -71,11 +71,12 @@ def main(args: argparse.Namespace) -> None:
     from cogrl.evaluate.choice.answers import ask
     from cogrl.evaluate.choice.official import read_official
     from cogrl.evaluate.choice.submitted import refuse_same_files
-    from cogrl.evaluate.emotion import evaluate_policy
+    from cogrl.evaluate.emotion import ASKED, evaluate_policy
     from cogrl.evaluate.epitome import load_all
     from cogrl.evaluate.lines import check_gradable, sorted_lines
     from cogrl.evaluate.polarity import polar_examples
     from cogrl.evaluate.report import write
+    from cogrl.formats import instructions
     from cogrl.models.prompt_length import without_room
     from cogrl.models.saved import refuse_no_policy, saved_policy
     from cogrl.rewards.composite import DualRouteReward, ExplicitReward, ImplicitReward, Reward
@@ -108,7 +109,8 @@ def main(args: argparse.Namespace) -> None:
         policy = saved_policy(path, args.dtype)
         policy.to("cuda" if torch.cuda.is_available() else "cpu")
         limits = policy.sampling_rate, policy.max_audio_s
-        raise_all(list(without_room(policy, [*examples, *polar], args.max_new_tokens)))
+        asked_of = ((example, instructions(ASKED, example)) for example in (*spoken, *polar))
+        raise_all(list(without_room(policy, asked_of, args.max_new_tokens)))
         lists = (questions, spoken, polar)
         asked, clips, polar_clips = (list(Clips(rows, *limits, False, *form, stamps)) for rows in lists)
         print(f"answering {len(asked) + len(clips) + len(polar_clips)} clips with {path}", flush=True)

@@ -1,8 +1,11 @@
-"""`cogrl generate clip.wav --policy DIR`: both routes' greedy answers about one audio file."""
+"""`cogrl generate clip.wav --policy DIR`: greedy answers about one audio file, thought aloud and direct."""
 
 import argparse
 import json
 from pathlib import Path
+
+_TITLES = {"eips": "thinking aloud", "direct": "answering at once"}
+"""The formats that it is asked in."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -25,12 +28,13 @@ def main(options: argparse.Namespace) -> int:
 
     from cogrl.audio import audio_info, load_audio
     from cogrl.data.manifest import raise_all
+    from cogrl.formats import format_named, instructions
+    from cogrl.formats.eips import perceived_emotion
     from cogrl.models.prompt_length import without_room
     from cogrl.models.saved import saved_policy, saved_window
-    from cogrl.prompts import perceived_emotion, reply
     from cogrl.rollout.hf import HFEngine
     from cogrl.rollout.sampling import Sampling
-    from cogrl.types import ROUTES, Clip, Example
+    from cogrl.types import Clip, Example
 
     disable_progress_bar()
     header, window = audio_info(options.audio), saved_window(options.policy)
@@ -42,21 +46,21 @@ def main(options: argparse.Namespace) -> int:
     policy.to("cuda" if torch.cuda.is_available() else "cpu")
     name = options.audio.name
     clip = Clip(Example(name, options.audio, "", "", "", "", "neutral"), waveform)
-    raise_all(list(without_room(policy, [clip.example], options.max_new_tokens)))
+    raise_all(list(without_room(policy, [(clip.example, instructions(_TITLES, clip.example))], options.max_new_tokens)))
     sampling = Sampling(max_new_tokens=options.max_new_tokens, greedy=True)
-    said = HFEngine().sample(policy, [clip] * len(ROUTES), list(ROUTES), sampling)
+    said = HFEngine().sample(policy, [clip] * len(_TITLES), list(_TITLES), sampling)
     answers = {
-        route: {
+        format: {
             "text": text,
             "emotion": perceived_emotion(text),
-            "reply": reply(text, route),
+            "reply": format_named(format).answer(text, clip.example),
             "finished": bool(finished),
         }
-        for route, text, finished in zip(ROUTES, said.texts, said.finished, strict=True)
+        for format, text, finished in zip(_TITLES, said.texts, said.finished, strict=True)
     }
     if options.json:
         print(json.dumps({"audio": str(options.audio), "policy": options.policy, **answers}, ensure_ascii=False))
         return 0
-    for route, title in (("A", "thinking aloud"), ("B", "direct")):
-        print(f"route {route} ({title}):\n{answers[route]['text']}\n")
+    for format, title in _TITLES.items():
+        print(f"{format} ({title}):\n{answers[format]['text']}\n")
     return 0

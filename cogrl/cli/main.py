@@ -12,7 +12,7 @@ STAGE_COMMANDS = {
     "fit": "train a stage described by YAML files",
     "validate": "compute the validation metrics of a policy",
     "test": "grade greedy answers on the test manifest with the training reward",
-    "predict": "write greedy answers on both routes to run_dir/predictions.jsonl",
+    "predict": "write greedy answers in both formats to run_dir/predictions.jsonl",
 }
 COMMANDS = {
     "build": ("cogrl.cli.build", "make the embedded corpus or the embedded model"),
@@ -33,6 +33,8 @@ def main(args: Sequence[str] | None = None) -> int:
     `--debug` anywhere shows the traceback instead. Any other exception is a defect and is not caught.
     """
     args = list(sys.argv[1:] if args is None else args)
+    if "" not in sys.path:
+        sys.path.append("")  # functions and classes of one's own lie where the command is run
     try:
         return dispatch([arg for arg in args if arg != "--debug"])
     except (*EXPECTED, KeyboardInterrupt) as error:

@@ -69,7 +69,7 @@ def _plain(record: Mapping[str, Any], folder: Path) -> dict[str, Any]:
     kept["audio"] = None if audio is None else Path(os.path.relpath(audio, folder)).as_posix()
     kept |= {key: unescape_markup(kept[key]) for key in _TEXTS if key in kept}
     if "targets" in kept:
-        kept["targets"] = {route: unescape_markup(text) for route, text in kept["targets"].items()}
+        kept["targets"] = {format: unescape_markup(text) for format, text in kept["targets"].items()}
     if "choices" in kept:
         kept["choices"] = [unescape_markup(text) for text in kept["choices"]]
     return kept

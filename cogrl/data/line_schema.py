@@ -1,16 +1,17 @@
 """What a line of a manifest may hold: one pydantic model, and its errors in the words of a manifest."""
 
 import difflib
-import re
 from collections.abc import Callable, Mapping
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
 
+from cogrl.formats import FORMATS, format_named
 from cogrl.types import EMOTIONS, INTENSITIES, SENTIMENTS, Emotion, Intensity, Sentiment
 
 _ALLOWED = {"emotion": EMOTIONS, "intensity": INTENSITIES, "text_sentiment": SENTIMENTS}
-_TARGET = re.compile(r"[A-Za-z0-9_]+")
+_ROUTES = {"A": "eips (or ieat, where it opens with <think>)", "B": "direct"}
+"""What targets were keyed by before they were keyed by format, and what to name them now."""
 
 
 def _filled(text: str) -> str:
@@ -41,8 +42,10 @@ def _distinct(choices: list[Any]) -> list[Any]:
 
 def _named_texts(targets: dict[str, Any]) -> dict[str, Any]:
     for name, target in targets.items():
-        if not _TARGET.fullmatch(name):
-            raise ValueError(f"may not hold {name!r}: the name of a format has letters, digits and _ only")
+        if name in _ROUTES:
+            raise ValueError(f"are named by format, and {name} is of an older cogrl: rename {name} to {_ROUTES[name]}")
+        if name not in FORMATS and "." not in name:
+            format_named(name)  # raises; an own format's import path is looked up by who trains it
         if not isinstance(target, str) or not target.strip():
             raise ValueError(f"must hold non-empty text, got {target!r} for {name!r}")
     return targets

@@ -11,43 +11,43 @@ from dataclasses import replace
 import numpy as np
 
 from cogrl.audio import to_samples
-from cogrl.prompts import heard, transcribed
-from cogrl.types import Clip, Conversation, Heard
+from cogrl.model_input import audio_input, text_input
+from cogrl.types import Clip, Conversation, ModelInput
 
-Hearing = Callable[[Sequence[Clip], int], list[Heard]]
+Hearing = Callable[[Sequence[Clip], int], list[ModelInput]]
 """The clips and the sampling rate in Hz -> what the model hears in place of each."""
 
 
-def voice(clips: Sequence[Clip], sampling_rate: int) -> list[Heard]:
+def voice(clips: Sequence[Clip], sampling_rate: int) -> list[ModelInput]:
     """The clips themselves."""
-    return [heard(clip) for clip in clips]
+    return [audio_input(clip) for clip in clips]
 
 
-def transcript(clips: Sequence[Clip], sampling_rate: int) -> list[Heard]:
+def transcript(clips: Sequence[Clip], sampling_rate: int) -> list[ModelInput]:
     """Text-only control: the words in the prompt, no audio. Same words for all emotions, so chance by construction."""
-    return [transcribed(clip) for clip in clips]
+    return [text_input(clip) for clip in clips]
 
 
-def silence(clips: Sequence[Clip], sampling_rate: int) -> list[Heard]:
+def silence(clips: Sequence[Clip], sampling_rate: int) -> list[ModelInput]:
     """Silence control: two seconds of zeros for every turn that is heard, so that not even the duration tells."""
     nothing = np.zeros(to_samples(2.0, sampling_rate), dtype=np.float32)
 
     def hushed(clip: Clip) -> Clip:
         return replace(clip, waveform=nothing, history=tuple(None if h is None else nothing for h in clip.history))
 
-    return [heard(hushed(clip)) for clip in clips]
+    return [audio_input(hushed(clip)) for clip in clips]
 
 
-def shuffled(clips: Sequence[Clip], sampling_rate: int) -> list[Heard]:
+def shuffled(clips: Sequence[Clip], sampling_rate: int) -> list[ModelInput]:
     """Shuffled-audio control: every clip keeps its label and gets the audio of another clip of the manifest.
 
     Real speech with the same sounds and lengths, of a dialogue all of it: an earlier turn may tell the emotion too. The
     other clips' emotions are spread evenly over the labels, so that a listener is at chance whatever it hears well.
     """
-    return [heard(clips[i]) for i in derangement([clip.example.emotion for clip in clips])]
+    return [audio_input(clips[i]) for i in derangement([clip.example.emotion for clip in clips])]
 
 
-def sound(given: Heard) -> tuple[str | bytes | None, ...]:
+def sound(given: ModelInput) -> tuple[str | bytes | None, ...]:
     """The same for what is the same to the model."""
     parts = (*given.turns, *given.replies) if isinstance(given, Conversation) else (given,)
     return tuple(part.tobytes() if isinstance(part, np.ndarray) else part for part in parts)

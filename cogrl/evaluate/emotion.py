@@ -11,43 +11,43 @@ from cogrl.evaluate.controls import CONTROLS, Hearing, sound, voice
 from cogrl.evaluate.grades import grades
 from cogrl.evaluate.groups import Pair, cell, contrasts
 from cogrl.evaluate.replied import replied_emotions
+from cogrl.formats import format_named
+from cogrl.formats.eips import perceived_emotion
 from cogrl.models.audio_lm import AudioLM
-from cogrl.prompts import perceived_emotion, reply
 from cogrl.rewards.composite import Reward
 from cogrl.rollout.hf import HFEngine
 from cogrl.rollout.sampling import Sampling
-from cogrl.types import ROUTES, Clip, Emotion, Example, Route
+from cogrl.types import Clip, Emotion, Example
 
+ASKED = ("eips", "direct")
+"""The formats that a policy is asked in: it thinks aloud before it replies, and it replies at once."""
 Rater = Callable[[Sequence[str], Sequence[str]], np.ndarray]
 """What was said and what was replied -> a level for each pair, such as an EPITOME classifier."""
 
 
 @dataclass(frozen=True)
 class Answers:
-    """Greedy completions of `n` clips on one route, and their grades.
+    """Greedy completions of `n` clips in one format, and their grades.
 
-    `perceived` is the label of the Perception step (None when absent or malformed, always on route B: counted as
-    wrong). `replied` is the emotion that the reply answers (see `replied_emotions`).
+    `replies` are what the user would hear. `perceived` is the label of the Perception step (None when absent or
+    malformed, always in direct: counted as wrong). `replied` is the emotion that the reply answers (see
+    `replied_emotions`).
     """
 
-    route: Route
+    format: str
     texts: Sequence[str]
     tokens: Sequence[int]
+    replies: Sequence[str]
     perceived: Sequence[Emotion | None]
     replied: Sequence[Emotion | None]
     reward: np.ndarray
     terms: dict[str, np.ndarray]
 
-    @property
-    def replies(self) -> list[str]:
-        """What the user would hear."""
-        return [reply(text, self.route) for text in self.texts]
-
 
 def answer(
     policy: AudioLM,
     clips: Sequence[Clip],
-    route: Route,
+    format: str,
     reward: Reward,
     hearing: Hearing = voice,
     max_new_tokens: int = 128,
@@ -63,28 +63,29 @@ def answer(
     for start in range(0, len(unique), batch_size):
         rows = unique[start : start + batch_size]
         rollouts = engine.sample(
-            policy, [clips[i] for i in rows], [route] * len(rows), sampling, given=[given[i] for i in rows]
+            policy, [clips[i] for i in rows], [format] * len(rows), sampling, given=[given[i] for i in rows]
         )
         lengths = rollouts.completions.mask.sum(1).tolist()
         texts |= {i: (t, n) for i, t, n in zip(rows, rollouts.texts, lengths, strict=True)}
     rows = [texts[first[key]] for key in keys]
-    return graded(route, [t for t, _ in rows], [n for _, n in rows], [c.example for c in clips], reward)
+    return graded(format, [t for t, _ in rows], [n for _, n in rows], [c.example for c in clips], reward)
 
 
 def graded(
-    route: Route,
+    format: str,
     texts: Sequence[str],
     tokens: Sequence[int],
     examples: Sequence[Example],
     reward: Reward,
 ) -> Answers:
     """Completions with their grades."""
-    scores = grades(reward, texts, route, examples)
-    replies = [reply(text, route) for text in texts]
+    scores = grades(reward, texts, format, examples)
+    replies = [format_named(format).answer(text, e) for text, e in zip(texts, examples, strict=True)]
     return Answers(
-        route,
+        format,
         texts,
         tokens,
+        replies,
         [perceived_emotion(text) for text in texts],
         replied_emotions(reward, examples, replies),
         scores.total.double().numpy(),
@@ -95,7 +96,7 @@ def graded(
 def sampled_replies(
     policy: AudioLM,
     clips: Sequence[Clip],
-    route: Route,
+    format: str,
     draws: int,
     max_new_tokens: int = 128,
     batch_size: int = 42,
@@ -107,27 +108,28 @@ def sampled_replies(
     found: list[list[str]] = []
     for start in range(0, len(clips), batch_size):
         batch = clips[start : start + batch_size]
-        rollouts = engine.sample(policy, batch, [route] * len(batch), sampling, group_size=draws, generator=dice)
-        replies = [reply(text, route) for text in rollouts.texts]
+        rollouts = engine.sample(policy, batch, [format] * len(batch), sampling, group_size=draws, generator=dice)
+        heard, examples = format_named(format).answer, rollouts.row_examples
+        replies = [heard(text, example) for text, example in zip(rollouts.texts, examples, strict=True)]
         found += [replies[i : i + draws] for i in range(0, len(replies), draws)]
     return found
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """One policy on one manifest: both routes on the voice and on each control.
+    """One policy on one manifest: both formats on the voice and on each control.
 
-    `samples` holds sampled route-B replies of each clip (None: none were drawn), `levels[mechanism][route]` the
+    `samples` holds sampled direct replies of each clip (None: none were drawn), `levels[mechanism][format]` the
     EPITOME level of each reply. `polar` is the same policy on other clips, with polar words: accuracy by part (see
     `polarity.part`) is measured there and nothing else is. None: on the manifest itself.
     """
 
     name: str
     clips: Sequence[Clip]
-    routes: dict[Route, Answers]
-    controls: dict[str, dict[Route, Answers]]
+    formats: dict[str, Answers]
+    controls: dict[str, dict[str, Answers]]
     samples: Sequence[Sequence[str]] | None = None
-    levels: Mapping[str, Mapping[Route, np.ndarray]] = field(default_factory=dict)
+    levels: Mapping[str, Mapping[str, np.ndarray]] = field(default_factory=dict)
     polar: "Evaluation | None" = None
 
     @cached_property
@@ -170,22 +172,22 @@ def evaluate_policy(
     draws: int = 2,
     raters: Mapping[str, Rater] | None = None,
 ) -> Evaluation:
-    """Answer every clip on both routes: the voice, and the text-only, the silence and the shuffled-audio control.
+    """Answer every clip in both formats: the voice, and the text-only, the silence and the shuffled-audio control.
 
-    `draws` sampled route-B replies a clip measure the response difference (0: not measured). `raters` are the EPITOME
+    `draws` sampled direct replies a clip measure the response difference (0: not measured). `raters` are the EPITOME
     classifiers by mechanism.
     """
     policy.eval()
 
-    def both_routes(hearing: Hearing) -> dict[Route, Answers]:
-        return {r: answer(policy, clips, r, reward, hearing, max_new_tokens) for r in ROUTES}
+    def both_formats(hearing: Hearing) -> dict[str, Answers]:
+        return {r: answer(policy, clips, r, reward, hearing, max_new_tokens) for r in ASKED}
 
-    routes = both_routes(voice)
-    controls = {name: both_routes(hearing) for name, hearing in CONTROLS.items()}
-    samples = sampled_replies(policy, clips, "B", draws, max_new_tokens) if draws else None
+    formats = both_formats(voice)
+    controls = {name: both_formats(hearing) for name, hearing in CONTROLS.items()}
+    samples = sampled_replies(policy, clips, "direct", draws, max_new_tokens) if draws else None
     words = [clip.example.text for clip in clips]
     levels = {
-        mechanism: {route: rate(words, answers.replies) for route, answers in routes.items()}
+        mechanism: {format: rate(words, answers.replies) for format, answers in formats.items()}
         for mechanism, rate in (raters or {}).items()
     }
-    return Evaluation(name, clips, routes, controls, samples, levels)
+    return Evaluation(name, clips, formats, controls, samples, levels)

@@ -20,7 +20,7 @@ def draw_confusion(evaluations: Sequence[Evaluation], path: Path) -> None:
     figure, axes = pyplot.subplots(1, len(evaluations), figsize=(4.4 * len(evaluations), 4.2), squeeze=False)
     labels = [*EMOTIONS, "none"]
     for axis, evaluation in zip(axes[0], evaluations, strict=True):
-        matrix = confusion(evaluation.labels, evaluation.routes["A"].perceived)
+        matrix = confusion(evaluation.labels, evaluation.formats["eips"].perceived)
         share = matrix / np.maximum(matrix.sum(1, keepdims=True), 1)
         axis.imshow(share, cmap="Blues", vmin=0, vmax=1)
         for (row, column), value in np.ndenumerate(share):

@@ -5,12 +5,12 @@ from collections.abc import Sequence
 import torch
 
 from cogrl.rewards.composite import Reward
-from cogrl.types import Example, Route, Scores
+from cogrl.types import Example, Scores
 
 AT_ONCE = 128
 
 
-def grades(reward: Reward, completions: Sequence[str], route: Route, examples: Sequence[Example]) -> Scores:
+def grades(reward: Reward, completions: Sequence[str], format: str, examples: Sequence[Example]) -> Scores:
     """The scores of all, in the order given; `Scores.terms` has `empathy` and `format`, NaN where the reward does not.
 
     Raises ValueError for a reward without an `empathy` term: the reports compare replies by it.
@@ -19,10 +19,10 @@ def grades(reward: Reward, completions: Sequence[str], route: Route, examples: S
     for start in range(0, len(completions), AT_ONCE):
         rows = slice(start, start + AT_ONCE)
         batch = completions[rows]
-        scores = reward.score(batch, [route] * len(batch), examples[rows])
+        scores = reward.score(batch, [format] * len(batch), examples[rows])
         if "empathy" not in scores.terms:
             raise ValueError(
-                f"{type(reward).__name__} has the terms {', '.join(scores.terms) or 'none'} on route {route}; an "
+                f"{type(reward).__name__} has the terms {', '.join(scores.terms) or 'none'} in format {format}; an "
                 "evaluation needs an `empathy` term in [0, 1]"
             )
         totals.append(scores.total)

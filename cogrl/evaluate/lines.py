@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from cogrl.data.manifest import raise_all
-from cogrl.evaluate.choice.question import question_prompt
+from cogrl.formats.choice import CHOICE
 from cogrl.rewards.composite import Reward
 from cogrl.rewards.judge import Selective
 from cogrl.types import Example
@@ -19,7 +19,7 @@ def sorted_lines(examples: Sequence[Example], reward: Reward) -> tuple[list[Exam
     raise_all([f"{e.where} ({e.id}): {unscored}" for e in examples if e.question and not e.choices])
     questions = [example for example in examples if example.choices]
     for example in questions:
-        question_prompt(example)  # raises for one that can not be put
+        CHOICE.instruction(example)  # raises for one that can not be put
     check_gradable([example for example in examples if not example.choices], reward)
     reasons = {example.id: ungradable(example, reward) for example in questions}
     left_out = [example for example in questions if reasons[example.id]]

@@ -6,7 +6,7 @@ from dataclasses import asdict
 
 import numpy as np
 
-from cogrl.evaluate.emotion import Answers, Evaluation
+from cogrl.evaluate.emotion import ASKED, Answers, Evaluation
 from cogrl.evaluate.groups import follow_and_stay, response_difference
 from cogrl.evaluate.polarity import PARTS, part
 from cogrl.evaluate.stats import (
@@ -16,7 +16,7 @@ from cogrl.evaluate.stats import (
     bootstrap_unweighted_accuracy,
     signed_rank,
 )
-from cogrl.types import ROUTES, Emotion, Route
+from cogrl.types import Emotion
 
 Figure = dict[str, float | int | None]
 """`{mean, low, high, n}`: n values; None where there is no figure (n = 0, or the interval of one cell)."""
@@ -25,40 +25,40 @@ Figure = dict[str, float | int | None]
 def metrics(evaluation: Evaluation) -> dict[str, Figure]:
     """Every figure of one policy by name.
 
-    `emotion_accuracy` (the label of route A; WA), `ua`, `accuracy_<part>`, `follow`, `stay`, `semantic_dominance_gap`;
-    `reply_accuracy_<route>` and `gap_reply_<route>` for what the reply answers; `reward`, `empathy` (in [0, 1]),
-    `tokens`, `format` by route; all of these with `_<control>` for the controls; `response_*`; `<mechanism>_<route>`.
+    `emotion_accuracy` (the label of eips; WA), `ua`, `accuracy_<part>`, `follow`, `stay`, `semantic_dominance_gap`;
+    `reply_accuracy_<format>` and `gap_reply_<format>` for what the reply answers; `reward`, `empathy` (in [0, 1]),
+    `tokens`, `format` by format; all of these with `_<control>` for the controls; `response_*`; `<mechanism>_<format>`.
     Whatever has a part in its name is measured on `evaluation.polar` where there is one.
     """
     e = evaluation
     found = _parts(e.polar or e)
-    for suffix, routes in _hearings(e).items():
-        found |= _heard(e, routes["A"].perceived, suffix)
-        for route, answers in routes.items():
-            found |= _answered(e, answers, f"{route}{suffix}")
+    for suffix, formats in _hearings(e).items():
+        found |= _heard(e, formats["eips"].perceived, suffix)
+        for format, answers in formats.items():
+            found |= _answered(e, answers, f"{format}{suffix}")
     for mechanism, levels in e.levels.items():
-        found |= {f"{mechanism}_{route}": _mean(levels[route], e.cells) for route in ROUTES}
-    return found | _routes(e) | _responses(e)
+        found |= {f"{mechanism}_{format}": _mean(levels[format], e.cells) for format in ASKED}
+    return found | _formats(e) | _responses(e)
 
 
 def differences(before: Evaluation, after: Evaluation) -> dict[str, Figure]:
     """After minus before on the same clips, with paired intervals; of EPITOME levels also the signed-rank p-value."""
-    pairs = {"emotion_accuracy": (before.correct(before.routes["A"]), after.correct(after.routes["A"]))}
-    for route in ROUTES:
-        old, new = before.routes[route], after.routes[route]
-        pairs[f"reply_accuracy_{route}"] = (before.answered(old), after.answered(new))
-        pairs[f"reward_{route}"] = (old.reward, new.reward)
-        pairs[f"empathy_{route}"] = (old.terms["empathy"], new.terms["empathy"])
-        pairs[f"tokens_{route}"] = (np.array(old.tokens), np.array(new.tokens))
+    pairs = {"emotion_accuracy": (before.correct(before.formats["eips"]), after.correct(after.formats["eips"]))}
+    for format in ASKED:
+        old, new = before.formats[format], after.formats[format]
+        pairs[f"reply_accuracy_{format}"] = (before.answered(old), after.answered(new))
+        pairs[f"reward_{format}"] = (old.reward, new.reward)
+        pairs[f"empathy_{format}"] = (old.terms["empathy"], new.terms["empathy"])
+        pairs[f"tokens_{format}"] = (np.array(old.tokens), np.array(new.tokens))
         for mechanism in before.levels.keys() & after.levels.keys():
-            pairs[f"{mechanism}_{route}"] = (before.levels[mechanism][route], after.levels[mechanism][route])
+            pairs[f"{mechanism}_{format}"] = (before.levels[mechanism][format], after.levels[mechanism][format])
     found = {name: _mean(new - old, before.cells) for name, (old, new) in pairs.items()}
     for name, (old, new) in pairs.items():
-        if name[:-2] in before.levels:
+        if name.rpartition("_")[0] in before.levels:
             found[name]["p_signed_rank"] = signed_rank(new, old, before.cells)
     gaps = []
     for e in (before, after):
-        follow, stay = follow_and_stay(e.examples, e.routes["A"].perceived, before.contrasts)
+        follow, stay = follow_and_stay(e.examples, e.formats["eips"].perceived, before.contrasts)
         gaps.append(stay - follow)
     found["semantic_dominance_gap"] = _mean(gaps[1] - gaps[0], [before.cells[i] for i, _ in before.contrasts])
     return found
@@ -80,9 +80,9 @@ def _mean(values: np.ndarray, cells: Sequence[str]) -> Figure:
     return figure(bootstrap_mean(np.asarray(values)[kept], [cells[i] for i in kept]), len(kept))
 
 
-def _hearings(e: Evaluation) -> dict[str, dict[Route, Answers]]:
-    """Both routes by what they heard, under the end of their figures' names: nothing for the voice itself."""
-    return {"": e.routes} | {f"_{name}": routes for name, routes in e.controls.items()}
+def _hearings(e: Evaluation) -> dict[str, dict[str, Answers]]:
+    """Both formats by what they heard, under the end of their figures' names: nothing for the voice itself."""
+    return {"": e.formats} | {f"_{name}": formats for name, formats in e.controls.items()}
 
 
 def _heard(e: Evaluation, perceived: Sequence[Emotion | None], suffix: str) -> dict[str, Figure]:
@@ -106,9 +106,9 @@ def _answered(e: Evaluation, answers: Answers, name: str) -> dict[str, Figure]:
 def _parts(e: Evaluation) -> dict[str, Figure]:
     """Accuracy of labels and replies where words and voice conflict, agree, or one of them has no sentiment."""
     hits = {}
-    for suffix, routes in _hearings(e).items():
-        hits[f"accuracy_{{}}{suffix}"] = e.correct(routes["A"])
-        hits |= {f"reply_accuracy_{{}}_{route}{suffix}": e.answered(answers) for route, answers in routes.items()}
+    for suffix, formats in _hearings(e).items():
+        hits[f"accuracy_{{}}{suffix}"] = e.correct(formats["eips"])
+        hits |= {f"reply_accuracy_{{}}_{format}{suffix}": e.answered(answers) for format, answers in formats.items()}
     found, parts = {}, [part(example) for example in e.examples]
     for name in PARTS:
         rows = [i for i, value in enumerate(parts) if value == name]
@@ -124,11 +124,15 @@ def _gap(e: Evaluation, perceived: Sequence[Emotion | None]) -> dict[str, Figure
     return {name: _mean(value, cells) for name, value in values.items()}
 
 
-def _routes(e: Evaluation) -> dict[str, Figure]:
-    """What route B keeps of route A's accuracy, measured by replies on both sides and by A's label, and its tokens."""
-    a, b = (e.answered(e.routes[route]) for route in ROUTES)
-    tokens = [np.array(e.routes[route].tokens, dtype=float) for route in ROUTES]
-    pairs = {"B_keeps_of_A": (b, a), "B_keeps_of_A_label": (b, e.correct(e.routes["A"])), "B_tokens_of_A": tokens[::-1]}
+def _formats(e: Evaluation) -> dict[str, Figure]:
+    """What direct keeps of eips's accuracy, reply against reply and against eips's label, and its share of tokens."""
+    a, b = (e.answered(e.formats[format]) for format in ASKED)
+    tokens = [np.array(e.formats[format].tokens, dtype=float) for format in ASKED]
+    pairs = {
+        "direct_keeps_of_eips": (b, a),
+        "direct_keeps_of_eips_label": (b, e.correct(e.formats["eips"])),
+        "direct_tokens_of_eips": tokens[::-1],
+    }
     return {name: figure(bootstrap_ratio(over, under, e.cells), len(over)) for name, (over, under) in pairs.items()}
 
 

@@ -1,4 +1,4 @@
-"""Which emotion does a reply answer? The accuracy of route B, which names no label, and of route A's reply."""
+"""Which emotion does a reply answer? The accuracy of direct, which names no label, and of eips's reply."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -22,7 +22,7 @@ def replied_emotions(reward: Reward, examples: Sequence[Example], replies: Seque
     distinct = {(example.text, reply): example for example, reply in zip(examples, replies, strict=True) if reply}
     asked = [(text_and_reply[1], example) for text_and_reply, example in distinct.items() for _ in EMOTIONS]
     spoken = [replace(example, emotion=EMOTIONS[i % len(EMOTIONS)]) for i, (_, example) in enumerate(asked)]
-    found = grades(reward, [reply for reply, _ in asked], "B", spoken).terms["empathy"]
+    found = grades(reward, [reply for reply, _ in asked], "direct", spoken).terms["empathy"]
     best = dict(zip(distinct, map(_best, found.view(len(distinct), len(EMOTIONS))), strict=True))
     return [best.get((example.text, reply)) for example, reply in zip(examples, replies, strict=True)]
 

@@ -22,7 +22,7 @@ from cogrl.evaluate.figures import draw_confusion
 from cogrl.evaluate.metrics import Figure, differences, metrics
 from cogrl.evaluate.polarity import PARTS, best_by_words, part, unread
 from cogrl.evaluate.tables import answered, examples, heard, number, percent
-from cogrl.types import EMOTIONS, Route
+from cogrl.types import EMOTIONS
 
 FILES = ("report.md", "report.json", "answers.jsonl", "confusion.png")
 POLAR_ANSWERS, CHOICE_ANSWERS = "answers_conflict.jsonl", "answers_choice.jsonl"
@@ -88,12 +88,12 @@ def emotion_sections(
     last = evaluations[-1]
     return [
         counts(last),
-        "What is heard: the emotion that route A names.\n",
+        "What is heard: the emotion that eips names.\n",
         heard(evaluations, figures),
         hearing_notes(last),
         "What is answered: the emotion that the reply fits best, its grades, and its cost.\n",
         answered(evaluations, figures),
-        routes(figures),
+        formats_compared(figures),
         responses(figures),
         steps(evaluations, gains),
         examples(last),
@@ -149,20 +149,21 @@ def hearing_notes(evaluation: Evaluation) -> str:
     return text
 
 
-def routes(figures: Mapping[str, Mapping[str, Figure]]) -> str:
-    """Quality and cost of route B beside route A."""
+def formats_compared(figures: Mapping[str, Mapping[str, Figure]]) -> str:
+    """Quality and cost of direct beside eips."""
     return "".join(
-        f"- {name}: route B keeps {percent(m['B_keeps_of_A'])} % of route A's accuracy, reply against reply "
-        f"({percent(m['B_keeps_of_A_label'])} % of A's label), with {percent(m['B_tokens_of_A'])} % of its tokens\n"
+        f"- {name}: direct keeps {percent(m['direct_keeps_of_eips'])} % of eips's accuracy, reply against reply "
+        f"({percent(m['direct_keeps_of_eips_label'])} % of eips's label), with "
+        f"{percent(m['direct_tokens_of_eips'])} % of its tokens\n"
         for name, m in figures.items()
-        if m["B_keeps_of_A"]["mean"] is not None
+        if m["direct_keeps_of_eips"]["mean"] is not None
     )
 
 
 def responses(figures: Mapping[str, Mapping[str, Figure]]) -> str:
     """How far sampled replies to the same words differ between emotions and between draws."""
     return "".join(
-        f"- {name}: sampled replies of route B to the same words differ by {number(m['response_between'])} between "
+        f"- {name}: sampled replies of direct to the same words differ by {number(m['response_between'])} between "
         f"emotions and by {number(m['response_within'])} between draws for one clip; the voice explains "
         f"{number(m['response_difference'])}\n"
         for name, m in figures.items()
@@ -177,8 +178,8 @@ def steps(evaluations: Sequence[Evaluation], gains: Mapping[str, Mapping[str, Fi
         d = gains[f"{after.name} - {before.name}"]
         lines.append(
             f"- {after.name} minus {before.name}: emotion accuracy {percent(d['emotion_accuracy'])} points, replies "
-            f"A {percent(d['reply_accuracy_A'])}, B {percent(d['reply_accuracy_B'])}, "
-            f"reward A {number(d['reward_A'])}, reward B {number(d['reward_B'])}"
+            f"eips {percent(d['reply_accuracy_eips'])}, direct {percent(d['reply_accuracy_direct'])}, "
+            f"reward eips {number(d['reward_eips'])}, reward direct {number(d['reward_direct'])}"
         )
         tested = [(name, figure) for name, figure in d.items() if "p_signed_rank" in figure]
         lines += [f", {name} {number(figure)} (p = {figure['p_signed_rank']:.3g})" for name, figure in tested]
@@ -195,20 +196,20 @@ def records(evaluation: Evaluation) -> Iterator[dict]:
             "cell": evaluation.cells[i],
             "emotion": clip.example.emotion,
             "part": part(clip.example),
-            **_given(evaluation.routes, i),
-            "in_control": {name: _given(routes, i) for name, routes in evaluation.controls.items()},
+            **_given(evaluation.formats, i),
+            "in_control": {name: _given(formats, i) for name, formats in evaluation.controls.items()},
         }
 
 
-def _given(routes: Mapping[Route, Answers], i: int) -> dict:
-    """What both routes made of clip `i`."""
+def _given(formats: Mapping[str, Answers], i: int) -> dict:
+    """What both formats made of clip `i`."""
     return {
-        "perceived": routes["A"].perceived[i],
-        "replied": {route: answers.replied[i] for route, answers in routes.items()},
-        "answers": {route: answers.texts[i] for route, answers in routes.items()},
-        "tokens": {route: int(answers.tokens[i]) for route, answers in routes.items()},
-        "reward": {route: _rounded(answers.reward[i]) for route, answers in routes.items()},
-        "empathy": {route: _rounded(answers.terms["empathy"][i]) for route, answers in routes.items()},
+        "perceived": formats["eips"].perceived[i],
+        "replied": {format: answers.replied[i] for format, answers in formats.items()},
+        "answers": {format: answers.texts[i] for format, answers in formats.items()},
+        "tokens": {format: int(answers.tokens[i]) for format, answers in formats.items()},
+        "reward": {format: _rounded(answers.reward[i]) for format, answers in formats.items()},
+        "empathy": {format: _rounded(answers.terms["empathy"][i]) for format, answers in formats.items()},
     }
 
 

@@ -29,16 +29,16 @@ class Column:
 
 COLUMNS = {
     "label": Column("label A, %", "label"),
-    "reply_A": Column("reply A, %", "reply_A"),
-    "reply_B": Column("reply B, %", "reply_B"),
+    "reply_eips": Column("reply eips, %", "reply_eips"),
+    "reply_direct": Column("reply direct, %", "reply_direct"),
     "conflict": Column("conflict: label A, %", "label", conflict=True),
-    "conflict_reply_B": Column("conflict: reply B, %", "reply_B", conflict=True),
-    "reward_A": Column("reward A", "reward_A", 3),
-    "reward_B": Column("reward B", "reward_B", 3),
-    "empathy_A": Column("empathy A, 1-4", "empathy_A", 2),
-    "empathy_B": Column("empathy B, 1-4", "empathy_B", 2),
-    "tokens_A": Column("tokens A", "tokens_A", 1),
-    "tokens_B": Column("tokens B", "tokens_B", 1),
+    "conflict_reply_direct": Column("conflict: reply direct, %", "reply_direct", conflict=True),
+    "reward_eips": Column("reward eips", "reward_eips", 3),
+    "reward_direct": Column("reward direct", "reward_direct", 3),
+    "empathy_eips": Column("empathy eips, 1-4", "empathy_eips", 2),
+    "empathy_direct": Column("empathy direct, 1-4", "empathy_direct", 2),
+    "tokens_eips": Column("tokens eips", "tokens_eips", 1),
+    "tokens_direct": Column("tokens direct", "tokens_direct", 1),
 }
 
 

@@ -10,8 +10,8 @@ import numpy as np
 from jaxtyping import Float
 
 from cogrl.data.text_file import utf8_lines
+from cogrl.evaluate.emotion import ASKED
 from cogrl.evaluate.stats import Interval, bootstrap_mean, bootstrap_ratio
-from cogrl.types import ROUTES
 
 Record = Mapping[str, Any]
 """A line of a report's `answers.jsonl`."""
@@ -19,19 +19,19 @@ SeedFigure = dict[str, Any]
 """`{mean, low, high, seeds}`: the mean over seeds, its 95 % interval, and the figure of each seed."""
 
 
-def _by_route(route: str) -> dict[str, Callable[[Record], float]]:
+def _by_format(format: str) -> dict[str, Callable[[Record], float]]:
     return {
-        f"reply_{route}": lambda r: float(r["replied"][route] == r["emotion"]),
-        f"reward_{route}": lambda r: float(r["reward"][route]),
-        f"empathy_{route}": lambda r: 1 + 3 * float(r["empathy"][route]),
-        f"tokens_{route}": lambda r: float(r["tokens"][route]),
+        f"reply_{format}": lambda r: float(r["replied"][format] == r["emotion"]),
+        f"reward_{format}": lambda r: float(r["reward"][format]),
+        f"empathy_{format}": lambda r: 1 + 3 * float(r["empathy"][format]),
+        f"tokens_{format}": lambda r: float(r["tokens"][format]),
     }
 
 
 VALUES: dict[str, Callable[[Record], float]] = {"label": lambda r: float(r["perceived"] == r["emotion"])}
-for _route in ROUTES:
-    VALUES |= _by_route(_route)
-"""What one answer is worth. Label: the emotion route A names; reply: the one that the reply fits; empathy: 1 to 4."""
+for _format in ASKED:
+    VALUES |= _by_format(_format)
+"""What one answer is worth. Label: the emotiin eips names; reply: the one that the reply fits; empathy: 1 to 4."""
 
 
 @dataclass(frozen=True)

@@ -1,11 +1,11 @@
-"""The tables of a report: what each policy heard beside the controls, and what it answered on each route."""
+"""The tables of a report: what each policy heard beside the controls, and what it answered in each format."""
 
 from collections.abc import Mapping, Sequence
 from itertools import product
 
-from cogrl.evaluate.emotion import Evaluation
+from cogrl.evaluate.emotion import ASKED, Evaluation
 from cogrl.evaluate.metrics import Figure
-from cogrl.types import EMOTIONS, INTENSITIES, ROUTES
+from cogrl.types import EMOTIONS, INTENSITIES
 
 CONTROL_NAMES = {"transcript": "text only", "silence": "silence", "shuffled": "shuffled audio"}
 _NO_LABEL = "no label given"
@@ -30,14 +30,14 @@ def rubric(figure: Figure) -> Figure:
 
 
 def heard(evaluations: Sequence[Evaluation], figures: Mapping[str, Mapping[str, Figure]]) -> str:
-    """One row a policy, and one for each of its controls: route A, by the label it names."""
+    """One row a policy, and one for each of its controls: eips, by the label it names."""
     head = ["policy", "hears", "WA, %", "UA, %", "conflict, %", "consistent, %", "follows the voice, %", "stays, %"]
     rows = []
     for evaluation in evaluations:
         m = figures[evaluation.name]
         rows.append([evaluation.name, "the voice", *_heard(m, "")])
         for control, title in CONTROL_NAMES.items():
-            if any(evaluation.controls[control]["A"].perceived):
+            if any(evaluation.controls[control]["eips"].perceived):
                 rows.append([evaluation.name, title, *_heard(m, f"_{control}")])
             else:
                 rows.append([evaluation.name, title, _NO_LABEL, _NO_LABEL, "", "", "", "", ""])
@@ -45,27 +45,27 @@ def heard(evaluations: Sequence[Evaluation], figures: Mapping[str, Mapping[str, 
 
 
 def answered(evaluations: Sequence[Evaluation], figures: Mapping[str, Mapping[str, Figure]]) -> str:
-    """One row a policy, hearing and route: what the reply answers, what it earns, and what it costs."""
+    """One row a policy, hearing and format: what the reply answers, what it earns, and what it costs."""
     mechanisms = list(evaluations[0].levels)
     hearings = {"": "the voice"} | {f"_{control}": title for control, title in CONTROL_NAMES.items()}
-    head = ["policy", "hears", "route", "label, %", "reply, %", "conflict, %", "gap of replies, %", "reward"]
+    head = ["policy", "hears", "format", "label, %", "reply, %", "conflict, %", "gap of replies, %", "reward"]
     rows = []
     for evaluation in evaluations:
         m = figures[evaluation.name]
-        for (suffix, title), route in product(hearings.items(), ROUTES):
-            end = f"{route}{suffix}"
+        for (suffix, title), format in product(hearings.items(), ASKED):
+            end = f"{format}{suffix}"
             rows.append(
                 [
                     evaluation.name,
                     title,
-                    route,
-                    percent(m[f"emotion_accuracy{suffix}"]) if route == "A" else "-",
+                    format,
+                    percent(m[f"emotion_accuracy{suffix}"]) if format == "eips" else "-",
                     percent(m[f"reply_accuracy_{end}"]),
                     percent(m[f"reply_accuracy_conflict_{end}"]),
                     percent(m[f"gap_reply_{end}"]),
                     number(m[f"reward_{end}"]),
                     number(rubric(m[f"empathy_{end}"]), 2),
-                    *(number(m[f"{mechanism}_{route}"], 2) if not suffix else "" for mechanism in mechanisms),
+                    *(number(m[f"{mechanism}_{format}"], 2) if not suffix else "" for mechanism in mechanisms),
                     number(m[f"tokens_{end}"], 0),
                 ]
             )
@@ -73,7 +73,7 @@ def answered(evaluations: Sequence[Evaluation], figures: Mapping[str, Mapping[st
 
 
 def examples(evaluation: Evaluation) -> str:
-    """One sentence in every emotion, by one speaker: what the policy perceives and replies on each route."""
+    """One sentence in every emotion, by one speaker: what the policy perceives and replies in each format."""
     clips, cells = evaluation.clips, evaluation.cells
     cell = [i for i in range(len(clips)) if cells[i] == cells[0]]
     strength = lambda i: INTENSITIES.index(clips[i].example.intensity or "low")
@@ -82,10 +82,10 @@ def examples(evaluation: Evaluation) -> str:
     first = clips[shown[0]].example
     rows = []
     for i in shown:
-        a, b = (evaluation.routes[route] for route in ROUTES)
+        a, b = (evaluation.formats[format] for format in ASKED)
         rows.append([clips[i].example.emotion, a.perceived[i] or "-", _cell(a.replies[i]), _cell(b.replies[i])])
     title = f'"{first.text}", speaker {first.speaker}, answered by {evaluation.name}:\n\n'
-    return title + grid(["spoken with", "perceived", "reply, route A", "reply, route B"], rows)
+    return title + grid(["spoken with", "perceived", "reply, eips", "reply, direct"], rows)
 
 
 def grid(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

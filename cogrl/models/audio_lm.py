@@ -24,7 +24,7 @@ from cogrl.models.end_tokens import EndTokens, end_tokens
 from cogrl.models.folder import read_config, refuse_another_tokenizer
 from cogrl.models.lora import Lora
 from cogrl.models.token_states import packed_states, repeated_states
-from cogrl.types import Completions, Conversation, Heard, Prompts, Rollouts, Waveform
+from cogrl.types import Completions, Conversation, ModelInput, Prompts, Rollouts, Waveform
 
 
 class AudioLM(nn.Module, ABC):
@@ -180,7 +180,7 @@ class AudioLM(nn.Module, ABC):
         """The same for an audio file; hardly anything is decoded."""
         return self.unhearable(audio_info(path).duration_s)
 
-    def encode_prompts(self, instructions: Sequence[str], heard: Sequence[Heard], names: Sequence[str]) -> Prompts:
+    def encode_prompts(self, instructions: Sequence[str], heard: Sequence[ModelInput], names: Sequence[str]) -> Prompts:
         """Chat prompts, left-padded, on the model's device; the instruction stands in the turn to answer.
 
         `heard` holds a waveform each, or a conversation. A text instead of a waveform is read where the audio would

@@ -5,10 +5,10 @@ from typing import Any
 
 from transformers import BatchEncoding
 
-from cogrl.types import Conversation, Heard
+from cogrl.types import Conversation, ModelInput
 
 
-def as_conversation(heard: Heard) -> Conversation:
+def as_conversation(heard: ModelInput) -> Conversation:
     """A bare waveform or text as the conversation of one turn that it is."""
     return heard if isinstance(heard, Conversation) else Conversation((heard,))
 

@@ -9,7 +9,6 @@ import torch
 from cogrl.audio import audio_info, to_samples
 from cogrl.models.audio_lm import AudioLM
 from cogrl.models.chat_prompts import chat_prompts
-from cogrl.prompts import INSTRUCTIONS
 from cogrl.types import Conversation, Example
 
 _A_CLIP = np.zeros(0, dtype=np.float32)
@@ -57,10 +56,13 @@ class Room:
         return int(self.policy.encode_targets([text]).mask.sum())
 
 
-def without_room(policy: AudioLM, examples: Iterable[Example], max_new_tokens: int) -> Iterator[str]:
-    """For each example that leaves no room for an answer of that length: where it stands, and why. No target counts."""
+def without_room(policy: AudioLM, asked: Iterable[tuple[Example, Iterable[str]]], max_new_tokens: int) -> Iterator[str]:
+    """For each example whose instructions leave no room for an answer of that length: where it stands, and why.
+
+    No target counts.
+    """
     room = Room(policy)
-    for example in examples:
-        reason = room.lack(replace(example, targets={}), INSTRUCTIONS.values(), max_new_tokens)
+    for example, instructions in asked:
+        reason = room.lack(replace(example, targets={}), instructions, max_new_tokens)
         if reason:
             yield f"{example.where or example.audio} ({example.id}): {reason}"

@@ -17,7 +17,7 @@ from transformers import (
     WhisperFeatureExtractor,
 )
 
-from cogrl.prompts import STEPS
+from cogrl.formats.eips import STEPS
 
 _SPECIAL = ("<|endoftext|>", "<|im_start|>", "<|im_end|>", "<|audio_bos|>", "<|AUDIO|>", "<|audio_eos|>")
 _MARKUP = ("<thought>", "</thought>", "<response>", "</response>", *(f"[{step}]" for step in STEPS))

@@ -1,1 +1,4 @@
-"""Objectives as pure functions: tensors in, per-token loss out. Models, rewards and data do not appear here."""
+"""Advantages, and what SFT, alignment and emotion regression minimise: pure functions of tensors.
+
+Models, rewards and data do not appear here. The policy objectives are in `cogrl_kernels.policy_kinds`.
+"""

@@ -1,7 +1,7 @@
-"""The denominators: from a per-token loss `(b, t)` to a scalar. Each takes the GLOBAL count from its caller.
+"""From a per-token loss `(b, t)` to a scalar. The policy objectives are averaged where they are made, in the kernels.
 
-With the global count (over micro-batches and ranks) the sum over any split of the batch equals the whole batch. Where
-gradients are *averaged* over ranks, as DDP does, pass `count / world_size`.
+It takes the GLOBAL count from its caller: with it (over micro-batches and ranks) the sum over any split of the batch
+equals the whole batch. Where gradients are *averaged* over ranks, as DDP does, pass `count / world_size`.
 """
 
 from jaxtyping import Bool, Float, Shaped
@@ -19,28 +19,11 @@ def sequence_mean(loss: Float[Tensor, "b t"], mask: Bool[Tensor, "b t"], rollout
     return _over((loss.masked_fill(~mask, 0.0).sum(1) / tokens).sum(), rollouts)
 
 
-def token_mean(loss: Float[Tensor, "b t"], mask: Bool[Tensor, "b t"], tokens: Count) -> Float[Tensor, ""]:
-    """Sum over masked-in tokens, over `tokens`: every token weighs the same. (DAPO, arXiv 2503.14476, Eq. 12)"""
-    return _over(loss.masked_fill(~mask, 0.0).sum(), tokens)
-
-
-def fixed_length(
-    loss: Float[Tensor, "b t"], mask: Bool[Tensor, "b t"], rollouts: Count, length: int
-) -> Float[Tensor, ""]:
-    """Sum over masked-in tokens, over `rollouts * length`: no length bias. (Dr. GRPO, arXiv 2503.20783)
-
-    `length` is a constant of the run, usually the generation limit in tokens, never the length of this batch.
-    """
-    if length < 1:
-        raise ValueError(f"length={length} must be at least 1; pass the generation limit in tokens")
-    return _over(loss.masked_fill(~mask, 0.0).sum() / length, rollouts)
-
-
 def _over(total: Float[Tensor, ""], count: Count) -> Float[Tensor, ""]:
     # nothing counted: 0 that still touches the parameters, not 0 / 0
     if isinstance(count, Tensor):
         some = count > 0
         return total / count.masked_fill(~some, 1).to(total) * some.to(total)
     if count < 0:
-        raise ValueError(f"count={count} of rollouts or tokens is negative")
+        raise ValueError(f"count={count} of rollouts is negative")
     return total / count if count else total * 0.0

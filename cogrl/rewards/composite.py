@@ -1,4 +1,4 @@
-"""Rewards made of terms: the weighted sum, the two of CogAudio-LLM, and the choice between them by route."""
+"""Rewards made of terms: the weighted sum, the two of CogAudio-LLM, and the choice between them by format."""
 
 import logging
 import math
@@ -7,16 +7,16 @@ from typing import Protocol, runtime_checkable
 
 import torch
 
-from cogrl.prompts import reply
+from cogrl.formats import format_named
 from cogrl.rewards.emotion import emotion_reward
 from cogrl.rewards.empathy import EmpathyReward
 from cogrl.rewards.format import format_reward
 from cogrl.rewards.judge import Judge, Selective
 from cogrl.rewards.offline_judge import OfflineJudge
 from cogrl.rewards.steps import StepReward
-from cogrl.types import Example, Route, Scores
+from cogrl.types import Example, Scores
 
-RewardFn = Callable[[str, Route, Example], float | None]
+RewardFn = Callable[[str, str, Example], float | None]
 """One term: a value in [0, 1], or None where it does not apply. It raises when it cannot tell; it never guesses 0."""
 
 log = logging.getLogger(__name__)
@@ -26,7 +26,7 @@ log = logging.getLogger(__name__)
 class Reward(Protocol):
     """Scores a batch: the three sequences have one entry for every completion."""
 
-    def score(self, completions: Sequence[str], routes: Sequence[Route], examples: Sequence[Example]) -> Scores: ...
+    def score(self, completions: Sequence[str], formats: Sequence[str], examples: Sequence[Example]) -> Scores: ...
 
 
 class WeightedSum:
@@ -51,19 +51,20 @@ class WeightedSum:
         self.weights = weights
         self.max_failures = max_failures
 
-    def score(self, completions: Sequence[str], routes: Sequence[Route], examples: Sequence[Example]) -> Scores:
+    def score(self, completions: Sequence[str], formats: Sequence[str], examples: Sequence[Example]) -> Scores:
         """The total and every term of each completion. Raises ValueError on sequences of different lengths."""
         table: list[dict[str, float]] = []
         totals: list[float] = []
         errors: list[Exception] = []
-        for completion, route, example in zip(completions, routes, examples, strict=True):
+        for completion, format, example in zip(completions, formats, examples, strict=True):
             row: dict[str, float] = {}
             try:
                 for name, term in self.terms.items():
-                    row[name] = _value(term(completion, route, example), name)
-                totals.append(self._total(row) if reply(completion, route) else 0.0)
+                    row[name] = _value(term(completion, format, example), name)
+                answer = format_named(format).answer(completion, example)
+                totals.append(self._total(row) if answer else 0.0)
             except Exception as error:
-                log.error("reward failed on sample %s (%s), route %s: %r", example.id, example.where, route, error)
+                log.error("reward failed on sample %s (%s), format %s: %r", example.id, example.where, format, error)
                 errors.append(error)
                 totals.append(math.nan)
             table.append(row)
@@ -113,33 +114,33 @@ class ImplicitReward(WeightedSum):
 
 
 class DualRouteReward:
-    """R(o) = 1{A} RF1(o) + 1{B} RF2(o): `explicit` scores route A, `implicit` route B. (arXiv:2606.06940, Eq. 3-4)
+    """R(o) = 1{A} RF1(o) + 1{B} RF2(o): `explicit` scores eips, `implicit` direct. (arXiv:2606.06940, Eq. 3-4)
 
-    The terms are those of both; a term that the other route does not have is NaN there.
+    The terms are those of both; a term that the other format does not have is NaN there.
     """
 
     def __init__(self, explicit: Reward, implicit: Reward):
-        self.by_route: dict[Route, Reward] = {"A": explicit, "B": implicit}
+        self.by_format: dict[str, Reward] = {"eips": explicit, "direct": implicit}
 
-    def score(self, completions: Sequence[str], routes: Sequence[Route], examples: Sequence[Example]) -> Scores:
-        """Both routes in one batch, in the order given. Raises ValueError on sequences of different lengths."""
-        if not len(completions) == len(routes) == len(examples):
-            raise ValueError(f"{len(completions)} completions, {len(routes)} routes, {len(examples)} examples")
-        total = torch.full((len(routes),), math.nan)
+    def score(self, completions: Sequence[str], formats: Sequence[str], examples: Sequence[Example]) -> Scores:
+        """Both formats in one batch, in the order given. Raises ValueError on sequences of different lengths."""
+        if not len(completions) == len(formats) == len(examples):
+            raise ValueError(f"{len(completions)} completions, {len(formats)} formats, {len(examples)} examples")
+        total = torch.full((len(formats),), math.nan)
         terms: dict[str, torch.Tensor] = {}
-        for route, reward in self.by_route.items():
-            rows = [i for i, name in enumerate(routes) if name == route]
+        for format, reward in self.by_format.items():
+            rows = [i for i, name in enumerate(formats) if name == format]
             if not rows:
                 continue
-            part = reward.score([completions[i] for i in rows], [route] * len(rows), [examples[i] for i in rows])
+            part = reward.score([completions[i] for i in rows], [format] * len(rows), [examples[i] for i in rows])
             total[rows] = part.total
             for name, values in part.terms.items():
-                terms.setdefault(name, torch.full((len(routes),), math.nan))[rows] = values
+                terms.setdefault(name, torch.full((len(formats),), math.nan))[rows] = values
         return Scores(total, terms)
 
     def refusal(self, example: Example) -> str | None:
-        """The first reason that either reward has; which route an example takes is not known before training."""
-        return _first_refusal(self.by_route.values(), example)
+        """The first reason that either reward has; which format an example takes is not known before training."""
+        return _first_refusal(self.by_format.values(), example)
 
 
 def _first_refusal(parts: Iterable[object], example: Example) -> str | None:

@@ -11,11 +11,11 @@ from cogrl.chat.question import Answer, Replies, Usage
 from cogrl.rewards.composite import DualRouteReward, ExplicitReward, ImplicitReward
 from cogrl.rewards.hearing import Hearing, Verdict
 from cogrl.rewards.judge import Judge
-from cogrl.types import Example, Route, Scores
+from cogrl.types import Example, Scores
 
 
 class HttpJudgeReward:
-    """RF1 on route A, RF2 on route B, judged over HTTP: a drop-in for the offline reward. (arXiv:2606.06940, Eq. 3-4)
+    """RF1 in eips, RF2 in direct, judged over HTTP: a drop-in for the offline reward. (arXiv:2606.06940, Eq. 3-4)
 
     A batch is judged in one go: first the terms say what they would ask, then all of it is asked at once (a reply is
     one question, the steps of a thought together another), then the terms get their answers. Scores s of 1-4 count as
@@ -64,9 +64,9 @@ class HttpJudgeReward:
         self._lately_failed: deque[bool] = deque(maxlen=window)
         self._judged_by(Hearing())  # weights of unknown terms are refused here
 
-    def score(self, completions: Sequence[str], routes: Sequence[Route], examples: Sequence[Example]) -> Scores:
-        """Both routes in one batch, in the order given. Raises ValueError on sequences of different lengths."""
-        rows = list(zip(completions, routes, examples, strict=True))
+    def score(self, completions: Sequence[str], formats: Sequence[str], examples: Sequence[Example]) -> Scores:
+        """Both formats in one batch, in the order given. Raises ValueError on sequences of different lengths."""
+        rows = list(zip(completions, formats, examples, strict=True))
         hearings = [Hearing() for _ in rows]
         self._scored(rows, hearings)
         questions = [hearing.questions(example) for hearing, (_, _, example) in zip(hearings, rows, strict=True)]
@@ -95,11 +95,11 @@ class HttpJudgeReward:
     def _judged_by(self, judge: Judge) -> DualRouteReward:
         return DualRouteReward(ExplicitReward(judge, self.weights, 1.0), ImplicitReward(judge, 1.0))
 
-    def _scored(self, rows: Sequence[tuple[str, Route, Example]], judges: Sequence[Judge]) -> Scores:
+    def _scored(self, rows: Sequence[tuple[str, str, Example]], judges: Sequence[Judge]) -> Scores:
         """Each completion scored with a judge of its own."""
         parts = [
-            self._judged_by(judge).score([completion], [route], [example])
-            for (completion, route, example), judge in zip(rows, judges, strict=True)
+            self._judged_by(judge).score([completion], [format], [example])
+            for (completion, format, example), judge in zip(rows, judges, strict=True)
         ]
         names = dict.fromkeys(name for part in parts for name in part.terms)
         nothing = torch.tensor([math.nan])

@@ -2,13 +2,13 @@
 
 import re
 
-from cogrl.prompts import STEPS
+from cogrl.formats.eips import STEPS
 from cogrl.rewards.judge import Judge, unjudgeable
-from cogrl.types import Example, Route
+from cogrl.types import Example
 
 
 class StepReward:
-    """The judge's score of one thought step, in [0, 1]; None on route B. (arXiv:2606.06940, Eq. 3)
+    """The judge's score of one thought step, in [0, 1]; None in direct. (arXiv:2606.06940, Eq. 3)
 
     Reads the step from the text before the response, whether or not the rest is well-formed, so that a slip of form
     costs R_fmt only. A step that is missing, empty or there twice scores 0. Raises ValueError for a name that is not
@@ -22,8 +22,8 @@ class StepReward:
         self.judge = judge
         self._step = re.compile(rf"\[{name}\]([^\[\]<>\n]*)")
 
-    def __call__(self, completion: str, route: Route, example: Example) -> float | None:
-        if route == "B":
+    def __call__(self, completion: str, format: str, example: Example) -> float | None:
+        if format != "eips":
             return None
         found = self._step.findall(completion.partition("<response>")[0])
         content = found[0].strip() if len(found) == 1 else ""

@@ -7,11 +7,12 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 from transformers import DynamicCache
 
+from cogrl.formats import format_named
 from cogrl.lm_head import head_operand, next_token_logits
+from cogrl.model_input import audio_input
 from cogrl.models.audio_lm import AudioLM
-from cogrl.prompts import INSTRUCTIONS, heard
 from cogrl.rollout.sampling import Sampling
-from cogrl.types import Clip, Completions, Heard, Prompts, Rollouts, Route
+from cogrl.types import Clip, Completions, ModelInput, Prompts, Rollouts
 
 
 class HFEngine:
@@ -21,28 +22,27 @@ class HFEngine:
         self,
         policy: AudioLM,
         clips: Sequence[Clip],
-        routes: Sequence[Route],
+        formats: Sequence[str],
         sampling: Sampling,
         group_size: int = 1,
         policy_version: int = 0,
-        given: Sequence[Heard] | None = None,
+        given: Sequence[ModelInput] | None = None,
         generator: torch.Generator | None = None,
-        instructions: Sequence[str] | None = None,
     ) -> Rollouts:
-        """Rollouts of `p` clips, one route each; rows of a group are adjacent.
+        """Rollouts of `p` clips, one format each; rows of a group are adjacent.
 
         `given` replaces what the model hears (a control: silence, another clip, or the transcript); the labels of
-        `clips` stay. `instructions` replace those of the routes, such as a question of each clip's own.
+        `clips` stay.
         """
         prompts = policy.encode_prompts(
-            [INSTRUCTIONS[route] for route in routes] if instructions is None else instructions,
-            [heard(clip) for clip in clips] if given is None else given,
+            [format_named(name).instruction(clip.example) for name, clip in zip(formats, clips, strict=True)],
+            [audio_input(clip) for clip in clips] if given is None else given,
             [clip.example.id for clip in clips],
         )
         completions, logprobs, finished = self.complete(policy, prompts, sampling, group_size, generator)
         lengths = completions.mask.sum(1) - finished.long()  # without the end token; other special tokens stay visible
         texts = [policy.tokenizer.decode(ids[:n]) for ids, n in zip(completions.ids, lengths.tolist(), strict=True)]
-        return Rollouts(clips, routes, prompts, completions, logprobs, texts, finished, group_size, policy_version)
+        return Rollouts(clips, formats, prompts, completions, logprobs, texts, finished, group_size, policy_version)
 
     @torch.no_grad()
     def complete(

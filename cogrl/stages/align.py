@@ -10,14 +10,14 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, pad
 
 from cogrl.lm_head import Direction, TokenStates, sequence_kl, token_logprobs
+from cogrl.model_input import audio_input, teacher_input
 from cogrl.models.audio_lm import AudioLM
 from cogrl.models.teacher import can_teach, teaching
 from cogrl.objectives.attributes import DIMENSION_LOSSES
 from cogrl.objectives.reduce import sequence_mean
-from cogrl.prompts import heard, read
 from cogrl.rollout.sampling import Sampling
 from cogrl.stages.sft import Sft
-from cogrl.types import EMOTIONS, ClipBatch, Completions, Example, Route
+from cogrl.types import EMOTIONS, ClipBatch, Completions, Example
 
 
 @dataclass(frozen=True)
@@ -96,21 +96,21 @@ class Align(Sft):
             return "no text for the teacher to read; add it to this line or leave the line out"
         return super().refusal(example)
 
-    def lacks_target(self, example: Example, route: Route) -> bool:
-        return self.responses == "manifest" and super().lacks_target(example, route)
+    def lacks_target(self, example: Example, format: str) -> bool:
+        return self.responses == "manifest" and super().lacks_target(example, format)
 
-    def loss(self, batch: ClipBatch, routes: Sequence[Route]) -> Tensor:
-        """All terms of these clips on these routes; each is logged under `align/`."""
+    def loss(self, batch: ClipBatch, formats: Sequence[str]) -> Tensor:
+        """All terms of these clips in these formats; each is logged under `align/`."""
         examples = [clip.example for clip in batch.clips]
-        prompts = self.encode(batch, routes, [heard(clip) for clip in batch.clips])
-        targets = self.targets(batch, routes)
+        prompts = self.encode(batch, formats, [audio_input(clip) for clip in batch.clips])
+        targets = self.targets(batch, formats)
         embeds = self.policy.prompt_embeds(prompts)
         student = self.policy.token_states(prompts, targets, embeds=embeds)
         heard_last = last_clip(prompts.input_ids == self.policy.audio_token_id)
         frames = mean_frames(embeds.to(self.emotion_head.weight.dtype), heard_last)
         terms = {
             "ce": (self.ce, lambda: self.response_loss(student, targets)),
-            "kd": (self.kd, lambda: self.distillation(student, targets, batch, routes)),
+            "kd": (self.kd, lambda: self.distillation(student, targets, batch, formats)),
             "emotion": (self.emotion, lambda: self.emotion_loss(frames, examples)),
             "dimensions": (self.dimensions, lambda: self.dimension_error(frames, examples)),
         }
@@ -130,16 +130,16 @@ class Align(Sft):
         else:
             self.means.add(f"val/{name}", value, batch.count)
 
-    def targets(self, batch: ClipBatch, routes: Sequence[Route]) -> Completions:
+    def targets(self, batch: ClipBatch, formats: Sequence[str]) -> Completions:
         """What both are scored on: the manifest's targets, or the teacher's own answers."""
         if self.responses == "manifest":
             return self.policy.encode_targets(
-                [clip.example.target(route) for clip, route in zip(batch.clips, routes, strict=True)]
+                [clip.example.target(format) for clip, format in zip(batch.clips, formats, strict=True)]
             )
         greedy = Sampling(max_new_tokens=self.sampling.max_new_tokens, greedy=True)
         with teaching(self.teacher or self.policy) as teacher:
-            given = [read(clip) for clip in batch.clips]
-            return self.engine.sample(teacher, batch.clips, routes, greedy, given=given).completions
+            given = [teacher_input(clip) for clip in batch.clips]
+            return self.engine.sample(teacher, batch.clips, formats, greedy, given=given).completions
 
     def response_loss(self, student: TokenStates, targets: Completions) -> Tensor:
         policy = self.policy
@@ -148,11 +148,11 @@ class Align(Sft):
         return sequence_mean(-tokens.logprobs, targets.mask, len(targets.mask))
 
     def distillation(
-        self, student: TokenStates, targets: Completions, batch: ClipBatch, routes: Sequence[Route]
+        self, student: TokenStates, targets: Completions, batch: ClipBatch, formats: Sequence[str]
     ) -> Tensor:
         """KL at the states that predict each response token, the first one and the end token included."""
         with teaching(self.teacher or self.policy) as teacher:
-            prompts = self.encode(batch, routes, [read(clip) for clip in batch.clips])
+            prompts = self.encode(batch, formats, [teacher_input(clip) for clip in batch.clips])
             states, head = teacher.token_states(prompts, targets), teacher.lm_head_weight
         return sequence_kl(
             student,

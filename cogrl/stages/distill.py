@@ -11,18 +11,18 @@ from cogrl.lm_head import sequence_kl
 from cogrl.models.audio_lm import AudioLM
 from cogrl.rollout.sampling import Sampling
 from cogrl.stages.sft import Sft
-from cogrl.types import ClipBatch, Completions, Rollouts, Route
+from cogrl.types import ClipBatch, Completions, Rollouts
 
 OPENING = "<response>"
 
 
 class Distill(Sft):
-    """Both prompts in one batch, 1:1: with A the target thinks and answers, with B it answers. Shared weights.
+    """Both prompts in one batch, 1:1: in eips the target thinks and answers, in direct it answers. Shared weights.
 
-    The mean over each sample's tokens keeps the shares equal although A-targets are several times longer.
+    The mean over each sample's tokens keeps the shares equal although targets of eips are several times longer.
 
     Args:
-        on_policy: weight of a second term: the policy answers on route B, and its explicit route, after a thought of
+        on_policy: weight of a second term: the policy answers in direct, and its explicit format, after a thought of
             its own about the same clip, is the teacher of each word: KL(student || teacher). Not in the paper; it is
             on-policy distillation. (arXiv:2306.13649)
         temperature: of the thoughts and answers that `on_policy` samples.
@@ -44,8 +44,8 @@ class Distill(Sft):
         return loss + self.on_policy * divergence
 
     def self_distillation(self, batch: ClipBatch) -> Tensor:
-        """KL of sampled direct answers to the explicit route that has thought; end tokens are left to the targets."""
-        thoughts, answers = (self.draw(batch, route) for route in ("A", "B"))
+        """KL of sampled direct answers to the explicit format that has thought; end tokens are left to the targets."""
+        thoughts, answers = (self.draw(batch, format) for format in ("eips", "direct"))
         policy = self.policy
         words = without_end(answers.completions, answers.finished)
         openings = [opening(text) for text in thoughts.texts]
@@ -63,8 +63,8 @@ class Distill(Sft):
             student, head, states, head, words.mask, direction="reverse", bias=bias, impl=policy.head
         ).loss
 
-    def draw(self, batch: ClipBatch, route: Route) -> Rollouts:
-        return self.engine.sample(self.policy, batch.clips, [route] * len(batch), self.drawing)
+    def draw(self, batch: ClipBatch, format: str) -> Rollouts:
+        return self.engine.sample(self.policy, batch.clips, [format] * len(batch), self.drawing)
 
     def after(self, openings: Sequence[str | None], words: Completions) -> Completions:
         """The same words behind each row's thought; only the words are masked in."""

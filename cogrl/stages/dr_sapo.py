@@ -8,7 +8,7 @@ from cogrl.stages.rl import RLStage
 
 
 class DrSapo(RLStage):
-    """Both routes learn from their own reward (RF1 thinks aloud, RF2 answers), each group compared within itself."""
+    """Both formats learn from their own reward (RF1 thinks aloud, RF2 answers), each group compared within itself."""
 
     def __init__(self, policy: AudioLM, objective: Objective = Objective("sapo"), **shared: Any) -> None:
         super().__init__(policy, objective, **shared)

@@ -8,7 +8,7 @@ from cogrl.stages.rl import RLStage
 
 
 class Grpo(RLStage):
-    """The clipped-ratio objective on one or both routes, or another one of its family: dapo, dr_grpo, gspo, cispo."""
+    """The clipped-ratio objective in one or both formats, or another one of its family: dapo, dr_grpo, gspo, cispo."""
 
     def __init__(self, policy: AudioLM, objective: Objective = Objective("grpo"), **shared: Any) -> None:
         super().__init__(policy, objective, **shared)

@@ -45,7 +45,7 @@ class Perceive(Stage):
         missing = [name for name in ("valence", "arousal", "dominance") if getattr(example, name) is None]
         if missing and self.vad_coef:
             return f"no {missing[0]}; add it to this line or train with vad_coef: 0"
-        return super().refusal(example)
+        return self.unhearable(example)  # nothing is asked: a line may have a question, and needs no room to answer
 
     def training_step(self, batch: ClipBatch, batch_idx: int) -> Tensor:
         loss, accuracy = self.loss_and_accuracy(batch, self.mask_frames)

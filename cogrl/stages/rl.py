@@ -9,17 +9,18 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
+from cogrl.formats import format_named
 from cogrl.lm_head import PolicyMetrics, merge
 from cogrl.models.audio_lm import AudioLM
 from cogrl.models.dropout import without_dropout
 from cogrl.models.reference import Reference, logprobs_of
-from cogrl.objectives.advantages import group_centred, group_normalised
+from cogrl.objectives.advantages import Advantages, grouped
 from cogrl.stages.drift import DriftWatch
 from cogrl.stages.means import Means
 from cogrl.stages.objective import Objective
 from cogrl.stages.ranks import gathered
 from cogrl.stages.stage import Stage
-from cogrl.types import Clip, ClipBatch, Example, Rollouts, Route, Scores
+from cogrl.types import Clip, ClipBatch, Example, Rollouts, Scores
 
 
 class RLStage(Stage):
@@ -31,12 +32,14 @@ class RLStage(Stage):
 
     Args:
         group_size: completions a prompt.
-        routes: prompt kinds; clips take them in turn, so their shares are equal. A group never mixes routes.
+        formats: by name; clips take them in turn, so their shares are equal. A group never mixes formats.
         updates_per_rollout: optimiser steps fed by one rollout. With 1 the ratio is 1 and any gate or clip is inert;
             with more a warning says when the policy does not move between them.
         passes: how many times each completion is used; each pass is split into `updates_per_rollout / passes` parts.
-        route_weights: factor on the advantages of a route, after they were normalised within their groups.
-        advantages: "group_normalised", or "group_centred", which does not divide by the group's deviation (Dr. GRPO).
+        format_weights: factor on the advantages of a format, after they were normalised within their groups.
+        advantages: "group_normalised"; "group_centred", which does not divide by the group's deviation (Dr. GRPO);
+            "leave_one_out", the distance from the mean of the others (RLOO); or the import path of a function of your
+            own, my_module.my_advantages, see `cogrl.objectives.advantages`.
         variance_tolerance: a group whose rewards vary no more than this has nothing to compare: advantage 0.
         resamples: how often such groups are drawn again before they are kept as they are. All ranks go the same number
             of rounds. Each round is scored as a batch of its own, so that a step waits for a judge at most
@@ -49,11 +52,11 @@ class RLStage(Stage):
         objective: Objective,
         reference: str | None = None,
         group_size: int = 8,
-        routes: tuple[Route, ...] = ("A", "B"),
+        formats: tuple[str, ...] = ("eips", "direct"),
         updates_per_rollout: int = 2,
         passes: int = 1,
-        route_weights: dict[Route, float] | None = None,
-        advantages: Literal["group_normalised", "group_centred"] = "group_normalised",
+        format_weights: dict[str, float] | None = None,
+        advantages: Literal["group_normalised", "group_centred", "leave_one_out"] | str = "group_normalised",
         variance_tolerance: float = 1e-8,
         resamples: int = 0,
         **shared: Any,
@@ -73,15 +76,19 @@ class RLStage(Stage):
             )
         if updates_per_rollout == 1 and objective.kind != "reinforce":
             warnings.warn("updates_per_rollout=1: every ratio is 1, so the gate (or clip) is inert", stacklevel=2)
-        self.group_size, self.routes = group_size, tuple(routes)
+        for name in formats:
+            format_named(name)  # raises for one that there is not
+        self.group_size, self.formats = group_size, tuple(formats)
         self.updates_per_rollout, self.passes = updates_per_rollout, passes
-        unknown = [route for route in route_weights or {} if route not in self.routes]
-        if not self.routes or unknown:
-            raise ValueError(f"routes={self.routes}, route_weights={route_weights}: weights are of the routes in use")
-        objective.check_routes(self.routes)
+        unknown = [format for format in format_weights or {} if format not in self.formats]
+        if not self.formats or unknown:
+            raise ValueError(
+                f"formats={self.formats}, format_weights={format_weights}: weights are of the formats in use"
+            )
+        objective.check_formats(self.formats)
         self.objective, self.reference = objective, Reference(reference, policy) if reference else None
-        self.route_weights = {route: 1.0 for route in self.routes} | (route_weights or {})
-        self.advantages, self.variance_tolerance, self.resamples = advantages, variance_tolerance, resamples
+        self.format_weights = {format: 1.0 for format in self.formats} | (format_weights or {})
+        self.advantages, self.variance_tolerance, self.resamples = Advantages(advantages), variance_tolerance, resamples
         self.buffer: list[Rollouts] = []
         self.rollouts: Rollouts | None = None
         self.scores: Scores | None = None
@@ -111,7 +118,7 @@ class RLStage(Stage):
 
     def training_step(self, batch: ClipBatch, batch_idx: int) -> Tensor:
         if batch_idx % self.steps_per_batch == 0 or not self.buffer:
-            rollouts = self.sample(batch.clips, self.routes_of(batch))
+            rollouts = self.sample(batch.clips, self.formats_of(batch))
             rollouts, self.scores = self.again(rollouts, self.score(rollouts))
             self.rollouts = self.compare(self.credit(rollouts, self.scores))
             self.buffer = self.split(self.rollouts)
@@ -123,16 +130,16 @@ class RLStage(Stage):
         self.log("train/loss", loss, batch_size=len(part), prog_bar=True)
         return loss
 
-    def routes_of(self, batch: ClipBatch) -> list[Route]:
-        """One route a clip, in turn, so that each clip meets each route over the epochs."""
+    def formats_of(self, batch: ClipBatch) -> list[str]:
+        """One format a clip, in turn, so that each clip meets each format over the epochs."""
         first = self.global_step // self.updates_per_rollout
-        return [self.routes[(first + i) % len(self.routes)] for i in range(len(batch))]
+        return [self.formats[(first + i) % len(self.formats)] for i in range(len(batch))]
 
-    def sample(self, clips: Sequence[Clip], routes: Sequence[Route], attempt: int = 0) -> Rollouts:
-        """`group_size` completions for each clip on its route."""
+    def sample(self, clips: Sequence[Clip], formats: Sequence[str], attempt: int = 0) -> Rollouts:
+        """`group_size` completions for each clip in its format."""
         dice = self.dice(attempt)
         return self.engine.sample(
-            self.policy, clips, routes, self.sampling, self.group_size, self.global_step, generator=dice
+            self.policy, clips, formats, self.sampling, self.group_size, self.global_step, generator=dice
         )
 
     def dice(self, attempt: int = 0) -> torch.Generator:
@@ -147,8 +154,8 @@ class RLStage(Stage):
             if not self.trainer.strategy.reduce_boolean_decision(bool(flat), all=False):
                 break
             if flat:
-                clips, routes = ([items[i] for i in flat] for items in (rollouts.clips, rollouts.routes))
-                fresh = self.sample(clips, routes, attempt)
+                clips, formats = ([items[i] for i in flat] for items in (rollouts.clips, rollouts.formats))
+                fresh = self.sample(clips, formats, attempt)
                 scores = scores.with_rows(rollouts.rows_of(flat), self.score(fresh))
                 rollouts = rollouts.with_groups(flat, fresh)
             self.log("rollout/resampled", float(len(flat)), batch_size=len(rollouts.clips))
@@ -156,27 +163,14 @@ class RLStage(Stage):
 
     def flat_groups(self, scores: Scores) -> list[int]:
         """Groups whose rewards do not vary."""
-        variance = self.grouped(scores).var(1, unbiased=False)
+        variance = grouped(scores.total, self.group_size).var(1, unbiased=False)
         return (variance <= self.variance_tolerance).nonzero().flatten().tolist()
 
-    def grouped(self, scores: Scores) -> Float[Tensor, "p g"]:
-        """Rewards by group; a failed one (NaN) stands at its group's mean, where it has no influence."""
-        grouped = scores.total.view(-1, self.group_size)
-        return torch.where(grouped.isnan(), grouped.nanmean(1, keepdim=True).nan_to_num(), grouped)
-
     def credit(self, rollouts: Rollouts, scores: Scores) -> Rollouts:
-        """Advantages within each group, times the weight of their route; 0 for a failed reward."""
-        failed, rewards = scores.total.isnan(), self.grouped(scores).flatten()
-        if self.advantages == "group_centred":
-            advantages = group_centred(rewards, self.group_size, self.variance_tolerance)
-        else:
-            advantages = group_normalised(rewards, self.group_size, variance_tolerance=self.variance_tolerance)
-            # those at the mean must not shrink the deviation of the others
-            scored = (~failed).view(-1, self.group_size).float().mean(1).sqrt().repeat_interleave(self.group_size)
-            advantages = advantages * scored
-        weights = torch.tensor([self.route_weights[route] for route in rollouts.row_routes])
-        advantages = (advantages * weights).masked_fill(failed, 0.0)
-        return replace(rollouts, rewards=scores.total, advantages=advantages)
+        """Advantages within each group, times the weight of their format; 0 for a failed reward."""
+        advantages = self.advantages(scores.total, self.group_size, self.variance_tolerance)
+        weights = torch.tensor([self.format_weights[format] for format in rollouts.row_formats])
+        return replace(rollouts, rewards=scores.total, advantages=advantages * weights)
 
     def compare(self, rollouts: Rollouts) -> Rollouts:
         """With the log-probabilities the objective compares the policy to: one pass each, a micro-batch at a time."""
@@ -206,12 +200,12 @@ class RLStage(Stage):
         return split
 
     def update(self, rollouts: Rollouts) -> Float[Tensor, ""]:
-        """The loss of one micro-batch. A new idea for it can be tried here with the functions of `cogrl.objectives`."""
-        rows = rollouts.row_routes
-        routes = torch.tensor([self.routes.index(route) for route in rows]).to(self.device, non_blocking=True)
-        loss = self.objective.loss(rows, self.routes, self.sampling.max_new_tokens, self.device)
+        """The loss of one micro-batch."""
+        rows = rollouts.row_formats
+        classes = torch.tensor([self.formats.index(format) for format in rows]).to(self.device, non_blocking=True)
+        loss = self.objective.loss(rows, self.formats, self.sampling.max_new_tokens, self.device)
         out = self.policy.policy_loss(
-            rollouts, loss, routes, temperature=self.sampling.temperature, num_tokens=self.tokens_a_part
+            rollouts, loss, classes, temperature=self.sampling.temperature, num_tokens=self.tokens_a_part
         )
         tables = gathered(out.metrics.table.cpu())  # of all ranks; one wait for the device
         for table in tables:
@@ -222,13 +216,13 @@ class RLStage(Stage):
         return out.loss
 
     def log_rollouts(self, rollouts: Rollouts, scores: Scores) -> None:
-        """Each reward term and the length by route, what was cut short, and how many groups say nothing; all ranks'."""
+        """Reward terms and length by format, what was cut short, and groups without signal, over all ranks."""
         means = Means()
-        for route in self.routes:
-            mine = torch.tensor([r == route for r in rollouts.row_routes])
+        for format in self.formats:
+            mine = torch.tensor([r == format for r in rollouts.row_formats])
             for name, value in {"total": scores.total, **scores.terms}.items():
-                means.add_applicable(f"reward/{route}/{name}", value[mine])
-            means.add_applicable(f"rollout/{route}/length", rollouts.completions.mask.sum(1).cpu()[mine].float())
+                means.add_applicable(f"reward/{format}/{name}", value[mine])
+            means.add_applicable(f"rollout/{format}/length", rollouts.completions.mask.sum(1).cpu()[mine].float())
         means.add_applicable("rollout/truncated", (~rollouts.finished).float())
         flat = (rollouts.advantages.view(-1, self.group_size) == 0).all(1)
         means.add_applicable("rollout/groups_without_signal", flat.float())
@@ -237,14 +231,14 @@ class RLStage(Stage):
         self.log_dict(means.over_ranks(), batch_size=len(rollouts), on_step=True, on_epoch=False)
 
     def log_update(self, metrics: PolicyMetrics) -> None:
-        """What every policy-gradient objective reports about an update; the gate by route and advantage sign."""
+        """What every policy-gradient objective reports about an update; the gate by format and advantage sign."""
         for name in ("entropy", "log_ratio_abs", "kl_old", "kl", "is_weight", "ratio_max", "bad"):
             over_a_step = {"ratio_max": "max", "bad": "sum"}.get(name, "mean")
             self.log_finite(f"policy/{name}", metrics[name][None], over_a_step)
         self.log_finite("gate/effective_tokens", metrics["effective"][None])
-        for row, route in enumerate(self.routes):
+        for row, format in enumerate(self.formats):
             for sign in ("pos", "neg"):
-                self.log_finite(f"gate/{route}/{sign}", metrics.of(row, sign)["gate"][None])
+                self.log_finite(f"gate/{format}/{sign}", metrics.of(row, sign)["gate"][None])
 
     def log_finite(self, name: str, values: Tensor, over_a_step: str = "mean") -> None:
         """Log the mean of the finite values; nothing when there are none. See `Stage.log` for micro-batches."""

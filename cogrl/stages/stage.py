@@ -10,16 +10,16 @@ import torch
 from pytorch_lightning.trainer.states import TrainerFn
 
 from cogrl.finite import not_finite
+from cogrl.formats import format_named, instructions
 from cogrl.models.audio_lm import AudioLM
 from cogrl.models.prompt_length import Room
-from cogrl.prompts import INSTRUCTIONS
 from cogrl.rewards.composite import DualRouteReward, ExplicitReward, ImplicitReward, Reward, Selective
 from cogrl.rollout.hf import HFEngine
 from cogrl.rollout.sampling import Sampling
 from cogrl.stages.agreement import compare
 from cogrl.stages.means import Means
 from cogrl.stages.step_means import REDUCTIONS, StepMeans
-from cogrl.types import ROUTES, ClipBatch, Example, Rollouts, Route, Scores
+from cogrl.types import ClipBatch, Example, Rollouts, Scores
 
 
 @dataclass(frozen=True)
@@ -41,21 +41,16 @@ class Optim:
         return warm * 0.5 * (1 + math.cos(math.pi * min(1.0, progress)))
 
 
-def unasked(example: Example) -> str | None:
-    """Stages give their own instructions and never put a line's question: it would be passed over."""
-    if example.question is None:
-        return None
-    return "has a question, which no stage asks; cogrl evaluate scores answers to choices: leave the line out here"
-
-
 class Stage(pl.LightningModule):
     """A policy in training. Subclasses define `training_step`; `test` and `predict` are the same for all.
+
+    `formats` are those that it trains, and those that `test` and `predict` ask in.
 
     Args:
         policy: the audio language model; its weights are read in `configure_model`.
         optim: AdamW settings.
         sampling: how completions are drawn; `test` and `predict` use its `max_new_tokens`, greedily.
-        reward: grades both routes in `test` (and trains the RL stages).
+        reward: grades all formats in `test` (and trains the RL stages).
     """
 
     def __init__(
@@ -70,6 +65,7 @@ class Stage(pl.LightningModule):
         self.reward = reward or DualRouteReward(ExplicitReward(), ImplicitReward())
         self.engine, self.room, self.means = HFEngine(), Room(policy), Means()
         self.step_means = StepMeans()
+        self.formats: tuple[str, ...] = ("eips", "direct")
 
     @property
     def steps_per_batch(self) -> int:
@@ -154,12 +150,20 @@ class Stage(pl.LightningModule):
         return self.reward.refusal(example) if isinstance(self.reward, Selective) else None
 
     def unanswerable(self, example: Example) -> str | None:
-        """Why the policy can not answer an example: a clip that it does not hear whole, or no room for an answer."""
-        reason = unasked(example) or self.policy.unhearable_file(example.audio)
+        """Why the policy can not answer an example: not to be asked in a format, not heard whole, no room to answer."""
+        reasons = (format_named(name).validate(example) for name in self.formats)
+        reason = next((reason for reason in reasons if reason), None) or self.unhearable(example)
+        if reason:
+            return reason
+        return self.room.lack(example, instructions(self.formats, example), self.sampling.max_new_tokens)
+
+    def unhearable(self, example: Example) -> str | None:
+        """Why the policy would not hear a clip, or an earlier turn, whole."""
+        reason = self.policy.unhearable_file(example.audio)
         for number, turn in enumerate(example.turns, start=1):
             earlier = self.policy.unhearable_file(turn.audio) if turn.audio else None
             reason = reason or (earlier and f"turn {number}: {earlier}")
-        return reason or self.room.lack(example, INSTRUCTIONS.values(), self.sampling.max_new_tokens)
+        return reason
 
     def configure_optimizers(self):
         trained = [p for p in self.parameters() if p.requires_grad]
@@ -196,14 +200,14 @@ class Stage(pl.LightningModule):
         super().log(name, value, prog_bar=prog_bar, on_step=on_step, on_epoch=on_epoch, reduce_fx=reduce_fx, **options)
 
     def test_step(self, batch: ClipBatch, batch_idx: int) -> None:
-        """Greedy answers on both routes, graded by the training reward: `test/<route>/<term>`."""
-        for route in ROUTES:
-            rollouts = self.answer(batch, route)
+        """Greedy answers in each format, graded by the training reward: `test/<format>/<term>`."""
+        for format in self.formats:
+            rollouts = self.answer(batch, format)
             if batch.padding:
                 continue
             scores = self.score(rollouts)
             for name, values in {"reward": scores.total, **scores.terms}.items():
-                self.means.add_applicable(f"test/{route}/{name}", values)
+                self.means.add_applicable(f"test/{format}/{name}", values)
 
     def on_validation_epoch_start(self) -> None:
         self.means = Means()
@@ -215,20 +219,20 @@ class Stage(pl.LightningModule):
     on_test_epoch_start, on_test_epoch_end = on_validation_epoch_start, on_validation_epoch_end
 
     def predict_step(self, batch: ClipBatch, batch_idx: int) -> list[dict[str, str]]:
-        """One record a clip: its id and both routes' greedy answers."""
-        answers = {route: self.answer(batch, route).texts for route in ROUTES}
+        """One record a clip: its id and the greedy answer in each format."""
+        answers = {format: self.answer(batch, format).texts for format in self.formats}
         if batch.padding:
             return []
         return [
-            {"id": clip.example.id} | {route: answers[route][i] for route in ROUTES}
+            {"id": clip.example.id} | {format: answers[format][i] for format in self.formats}
             for i, clip in enumerate(batch.clips)
         ]
 
     def score(self, rollouts: Rollouts) -> Scores:
-        """The reward of each completion by its route, on the CPU."""
-        return self.reward.score(rollouts.texts, rollouts.row_routes, rollouts.row_examples)
+        """The reward of each completion by its format, on the CPU."""
+        return self.reward.score(rollouts.texts, rollouts.row_formats, rollouts.row_examples)
 
-    def answer(self, batch: ClipBatch, route: Route) -> Rollouts:
-        """One greedy completion a clip on `route`."""
+    def answer(self, batch: ClipBatch, format: str) -> Rollouts:
+        """One greedy completion a clip on `format`."""
         greedy = Sampling(max_new_tokens=self.sampling.max_new_tokens, greedy=True)
-        return self.engine.sample(self.policy, batch.clips, [route] * len(batch), greedy)
+        return self.engine.sample(self.policy, batch.clips, [format] * len(batch), greedy)

@@ -20,7 +20,7 @@ FULL = "full chain"
 LAST = "dr_sapo"
 VARIANTS = tuple(sorted(file.stem for file in HERE.glob("*.yaml")))
 FILES = ("answers.jsonl", "answers_conflict.jsonl")
-COMPARED = ("label", "reply_A", "reply_B", "reward_A", "reward_B", "tokens_A", "tokens_B")
+COMPARED = ("label", "reply_eips", "reply_direct", "reward_eips", "reward_direct", "tokens_eips", "tokens_direct")
 
 
 def report(runs: Path, variant: str, seed: int) -> Path:

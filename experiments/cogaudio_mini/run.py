@@ -36,7 +36,7 @@ def at_chance(stage: str, answered: Answered) -> dict:
     read = answered.under("transcript")
     figure, given = read.figure("label"), read.labels_given
     inside = bool(figure["low"] - 1e-9 <= CHANCE <= figure["high"] + 1e-9)
-    text = f"{stage}, text only: label A, % (a label is named in {100 * given:.0f} %)"
+    text = f"{stage}, text only: label eips, % (a label is named in {100 * given:.0f} %)"
     needed = f"{100 * CHANCE:.1f} % in the interval"
     verdict = inside if given else None
     return {"claim": text, "figure": figure, "digits": None, "needed": needed, "mean": None, "interval": verdict}
@@ -55,12 +55,12 @@ def claims(stages: Mapping[str, Answered]) -> list[dict]:
     keeps, third, rises, stays = (lambda x: x >= 0.9, lambda x: x <= 1 / 3, lambda x: x > 0, lambda x: x >= 0)
     return [
         *(at_chance(stage, stages[stage]) for stage in STAGES),
-        claim("distill: reply B by label A, %", ratio("reply_B", "label"), "at least 90 %", keeps, "low"),
-        claim("distill: reply B by reply A, %", ratio("reply_B", "reply_A"), "at least 90 %", keeps, "low"),
-        claim("distill: tokens B by tokens A, %", ratio("tokens_B", "tokens_A"), "at most 33.3 %", third, "high"),
-        claim("dr_sapo minus distill: reward A", gain("reward_A"), "above 0", rises, "low", digits=3),
-        claim("dr_sapo minus distill: reward B", gain("reward_B"), "above 0", rises, "low", digits=3),
-        claim("dr_sapo minus distill: label A, points", gain("label"), "not below 0", stays, "low"),
+        claim("distill: reply direct by label eips, %", ratio("reply_direct", "label"), "at least 90 %", keeps, "low"),
+        claim("distill: reply direct by reply eips, %", ratio("reply_direct", "reply_eips"), "at least 90 %", keeps, "low"),
+        claim("distill: tokens direct by tokens eips, %", ratio("tokens_direct", "tokens_eips"), "at most 33.3 %", third, "high"),
+        claim("dr_sapo minus distill: reward eips", gain("reward_eips"), "above 0", rises, "low", digits=3),
+        claim("dr_sapo minus distill: reward direct", gain("reward_direct"), "above 0", rises, "low", digits=3),
+        claim("dr_sapo minus distill: label eips, points", gain("label"), "not below 0", stays, "low"),
     ]
 
 
@@ -114,7 +114,7 @@ def markdown(result: dict) -> str:
     notes = (
         f"Means over {len(result['seeds'])} seeds; {clips['all']} test clips, and {clips['conflict']} others whose "
         "words contradict the voice. Intervals: 95 %, bootstrap over (speaker, sentence) cells of the seeds' means. "
-        f"Label: the emotion that route A names; reply: the one that the reply fits best; chance is {100 * CHANCE:.1f} "
+        f"Label: the emotion that eips names; reply: the one that the reply fits best; chance is {100 * CHANCE:.1f} "
         "%. Stages are compared on the same clips; intervals say nothing about other speakers or sentences. Text only "
         "and silence sound the same for all seven emotions, so a label that is always named is at chance there by "
         "construction; shuffled audio is speech, with another clip's emotion.\n"

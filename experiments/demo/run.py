@@ -14,7 +14,7 @@ from cogrl.evaluate.seeds import over_seeds, read_seeds
 HERE, ROOT = Path(__file__).parent, Path(__file__).parents[2]
 SEEDS = (0, 1, 2)
 POLICIES = ("untrained", "sft", "dr_sapo")
-FIGURES = {"emotion accuracy": "label", "reward A": "reward_A", "reward B": "reward_B"}
+FIGURES = {"emotion accuracy": "label", "reward eips": "reward_eips", "reward direct": "reward_direct"}
 
 
 def run_dir(seed: int) -> Path:

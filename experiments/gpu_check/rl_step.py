@@ -119,7 +119,7 @@ class RandomWeights(Qwen2Audio):
 class Noise:
     """A reward that says nothing: random text earns no other, and equal rewards would leave nothing to train."""
 
-    def score(self, completions, routes, examples) -> Scores:
+    def score(self, completions, formats, examples) -> Scores:
         return Scores(torch.rand(len(completions)), {})
 
 

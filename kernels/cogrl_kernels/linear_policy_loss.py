@@ -19,7 +19,7 @@ from cogrl_kernels.head_chunks import autocast_dtype, compute_dtype
 from cogrl_kernels.linear_logprob import Impl, linear_logprob
 from cogrl_kernels.linear_policy_op import linear_policy_loss_op
 from cogrl_kernels.policy_arguments import flat
-from cogrl_kernels.policy_checks import check_policy_inputs
+from cogrl_kernels.policy_checks import check_policy_inputs, refuse_own_in_triton
 from cogrl_kernels.policy_loss import PolicyLossConfig, PolicyMetrics, policy_loss
 from cogrl_kernels.policy_tokens import Number
 from cogrl_kernels.vocab_shard import VocabShard, span
@@ -74,7 +74,9 @@ def linear_policy_loss(
     widest = weight if weight.dtype.itemsize > hidden.dtype.itemsize else hidden
     implementations = {name: partial(_one_pass, impl=name) for name in ("triton", "chunked")}
     implementations["reference"] = partial(_two_pass, impl="reference")
-    function = choose("linear_policy_loss", impl, implementations, fastest(widest, "chunked"), like=widest)
+    refuse_own_in_triton("linear_policy_loss", impl, config)
+    auto = "chunked" if config.is_own else fastest(widest, "chunked")
+    function = choose("linear_policy_loss", impl, implementations, auto, like=widest)
     if config.of_sequences:
         function = partial(_two_pass, impl=impl)
     check_head(hidden, weight, targets, rows, bias, temperature, softcap, shard)

@@ -38,6 +38,7 @@ def linear_policy_loss_op(
     count: Tensor | None,
     numbers: list[float],
     kind: str,
+    options: str,
     reduction: str,
     kl_estimator: str,
     n_routes: int,
@@ -50,7 +51,7 @@ def linear_policy_loss_op(
     `group`, `start` and `vocabulary` are those of a `VocabShard`.
     """
     check_values(hidden, targets, rows, temperature, vocabulary)
-    config, number = restored(tau_pos, tau_neg, count, numbers, kind, reduction, kl_estimator, n_routes)
+    config, number = restored(tau_pos, tau_neg, count, numbers, kind, options, reduction, kl_estimator, n_routes)
     # the config asks for one of the counts, and this is it
     given = {"mask": mask, "routes": routes, "num_tokens": number, "num_rollouts": number}
     given |= {"old_logprobs": old, "ref_logprobs": ref, "rollout_logprobs": rollout}

@@ -118,7 +118,7 @@ def score_and_differentiate(
 def _trains(tokens: PolicyTokens, config: PolicyLossConfig) -> Tensor:
     """Which tokens can have a gradient, as far as is known before their log-probabilities are."""
     trains = tokens.mask & (tokens.weights != 0)
-    return trains if config.kl_coef or config.entropy_coef else trains & (tokens.advantages != 0)
+    return trains if config.trains_without_advantage else trains & (tokens.advantages != 0)
 
 
 def _coefficients(

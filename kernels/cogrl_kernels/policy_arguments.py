@@ -18,14 +18,15 @@ def apart(*values: Number | None) -> tuple[list[Tensor | None], list[float]]:
 
 def flat(
     config: PolicyLossConfig, count: Number | None
-) -> tuple[Tensor | None, Tensor | None, Tensor | None, list[float], str, str, str, int]:
-    """(tau_pos, tau_neg, count, numbers, kind, reduction, kl_estimator, n_routes): arguments for `restored`.
+) -> tuple[Tensor | None, Tensor | None, Tensor | None, list[float], str, str, str, str, int]:
+    """(tau_pos, tau_neg, count, numbers, kind, options, reduction, kl_estimator, n_routes): arguments for `restored`.
 
     `count` is that of the denominator.
     """
     tensors, numbers = apart(*(getattr(config, name) for name in SETTINGS), count)
-    words = config.kind, config.denominator, config.kl_estimator
-    return tensors[0], tensors[1], tensors[-1], numbers, *words, config.n_routes
+    options = config.options or {}
+    words = config.kind, ",".join(options), config.denominator, config.kl_estimator
+    return tensors[0], tensors[1], tensors[-1], [*numbers, *options.values()], *words, config.n_routes
 
 
 def restored(
@@ -34,13 +35,17 @@ def restored(
     count: Tensor | None,
     numbers: list[float],
     kind: str,
+    options: str,
     reduction: str,
     kl_estimator: str,
     n_routes: int,
 ) -> tuple[PolicyLossConfig, Number | None]:
     """(config, count) that `flat` took apart."""
-    *values, number = (None if math.isnan(x) else x for x in numbers)
+    of_settings = len(SETTINGS) + 1
+    *values, number = (None if math.isnan(x) else x for x in numbers[:of_settings])
     settings = dict(zip(SETTINGS, values, strict=True))
     settings |= {name: tau for name, tau in (("tau_pos", tau_pos), ("tau_neg", tau_neg)) if tau is not None}
-    config = PolicyLossConfig(kind, reduction, kl_estimator=kl_estimator, n_routes=n_routes, **settings)
+    own = dict(zip(options.split(",") if options else (), numbers[of_settings:], strict=True))
+    settings |= {"options": own or None, "kl_estimator": kl_estimator}
+    config = PolicyLossConfig(kind, reduction, n_routes=n_routes, **settings)
     return config, number if count is None else count

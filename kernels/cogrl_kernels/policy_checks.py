@@ -59,6 +59,15 @@ def check_policy_inputs(
         _must(inside, f"routes must lie in [0, config.n_routes{_shown(config.n_routes)})", routes)
 
 
+def refuse_own_in_triton(operation: str, impl: str, config: PolicyLossConfig) -> None:
+    """Raises NotImplementedError when Triton is asked for and the loss is a function of somebody's own."""
+    if impl == "triton" and config.is_own:
+        raise NotImplementedError(
+            f"{operation}: impl='triton', but kind={config.kind!r} is a Python function, which runs in PyTorch; pass "
+            "impl='auto'"
+        )
+
+
 def _check_counts(config: PolicyLossConfig, counts: dict[str, int | float | Tensor | None]) -> None:
     used, unused = "num_rollouts", "num_tokens"
     if config.denominator == "token_mean":

@@ -6,6 +6,9 @@ from typing import Literal, get_args
 
 from torch import Tensor
 
+from cogrl_kernels.own_kind import check_kind, kind_called
+from cogrl_kernels.policy_kinds import PolicyKind
+
 Temperature = float | Tensor
 Kind = Literal["sapo", "grpo", "dapo", "dr_grpo", "gspo", "cispo", "reinforce"]
 Reduction = Literal["sequence_mean", "token_mean", "fixed_length"]
@@ -34,32 +37,36 @@ DEFAULTS = {
 }
 """SAPO arXiv 2511.20347, GRPO 2402.03300, DAPO 2503.14476, Dr. GRPO 2503.20783, GSPO 2507.18071, CISPO 2506.13585."""
 
-CHOICES = {"kind": get_args(Kind), "reduction": get_args(Reduction), "kl_estimator": get_args(KlEstimator)}
+OWN_DEFAULTS = KindDefaults("sequence_mean")
 
-
-def reduction_of(kind: Kind, reduction: Reduction | None = None) -> Reduction:
-    """The one asked for, else that of the paper of `kind`."""
-    return DEFAULTS[kind].reduction if reduction is None else reduction
+CHOICES = {"reduction": get_args(Reduction), "kl_estimator": get_args(KlEstimator)}
 
 
 @dataclass(frozen=True)
-class PolicyLossConfig:
-    """Settings of `policy_loss` and `linear_policy_loss`. None = what the paper of `kind` uses (`DEFAULTS`).
+class LossSettings:
+    """What a policy loss is, apart from temperatures and batch. What is left out has the value of the paper of `kind`.
 
-    `tau_pos`, `tau_neg` (sapo) may be tensors of shape (), (rollouts,) or (tokens,), so that temperatures can differ by
-    route or token and change during a run. `clip_low`, `clip_high`: the ratio is held in [1 - clip_low, 1 + clip_high];
-    cispo has no lower bound. `length` (tokens): the constant of fixed_length, usually the generation limit.
-    `kl_coef` adds that much of the estimate `kl_estimator` of KL(policy || reference), `entropy_coef` subtracts that
-    much entropy. `is_cap`: the policy-gradient term, and only it, is weighted by min(exp(old - rollout), is_cap), which
-    corrects for sampling in another precision; infinity leaves the weight as it is. `n_routes`: how many routes the
-    telemetry tells apart.
+    Args:
+        kind: the formula: sapo, grpo, dapo, dr_grpo, gspo, cispo or reinforce, or a function of your own by its import
+            path, my_module.my_loss; see `own_kind`.
+        reduction: how tokens are averaged: over each completion and then over completions, over all tokens, or by a
+            constant length.
+        clip_low: the ratio is at least 1 - clip_low; cispo has no lower bound.
+        clip_high: the ratio is at most 1 + clip_high.
+        kl_coef: weight of the estimate of KL(policy || reference).
+        kl_estimator: k1, k2 or k3.
+        entropy_coef: weight of the entropy, which is subtracted from the loss.
+        is_cap: truncated importance sampling: the policy-gradient term, and only it, is weighted by
+            min(exp(old - rollout), is_cap), which corrects for sampling in another precision. Infinity leaves the
+            weight as it is, None leaves it out.
+        length: the constant of fixed_length, in tokens, usually the generation limit.
+        options: parameters of a function of your own, by name.
+
     Raises ValueError on values out of range and on settings that the kind does not use.
     """
 
-    kind: Kind = "sapo"
+    kind: Kind | str
     reduction: Reduction | None = None
-    tau_pos: Temperature | None = None
-    tau_neg: Temperature | None = None
     clip_low: float | None = None
     clip_high: float | None = None
     kl_coef: float = 0.0
@@ -67,23 +74,17 @@ class PolicyLossConfig:
     entropy_coef: float = 0.0
     is_cap: float | None = None
     length: int | None = None
-    n_routes: int = 1
+    options: dict[str, float] | None = None
 
     def __post_init__(self) -> None:
+        check_kind(self.kind, self.options)
         for name, choices in CHOICES.items():
             value = getattr(self, name)
             if value not in choices and not (name == "reduction" and value is None):
                 raise ValueError(f"{name}={value!r} is unknown; pass one of {', '.join(choices)}")
-        uses = DEFAULTS[self.kind]
-        used = {"tau_pos": uses.taus, "tau_neg": uses.taus, "clip_low": uses.clip_low, "clip_high": uses.clip_high}
-        for name, default in used.items():
-            if default is None and getattr(self, name) is not None:
-                raise ValueError(f"{name}={getattr(self, name)} has no meaning for kind={self.kind!r}; leave it out")
-        for name in ("tau_pos", "tau_neg", "is_cap"):
-            value = getattr(self, name)
-            # a tensor is not read: that would wait for the device
-            if value is not None and not isinstance(value, Tensor) and not value > 0:
-                raise ValueError(f"{name}={value} must be positive")
+        self._refuse_unused(clip_low=self.defaults.clip_low, clip_high=self.defaults.clip_high)
+        if self.is_cap is not None and not self.is_cap > 0:
+            raise ValueError(f"is_cap={self.is_cap} must be positive")
         for name in ("kl_coef", "entropy_coef"):
             value = getattr(self, name)
             if not abs(value) < math.inf:
@@ -91,33 +92,81 @@ class PolicyLossConfig:
         low, high = self.clips
         if not 0 <= (low or 0) <= 1 or not (high or 0) >= 0:
             raise ValueError(f"clip_low={low}, clip_high={high}: need 0 <= clip_low <= 1 and clip_high >= 0")
-        if self.denominator == "fixed_length" and (self.length is None or self.length < 1):
-            raise ValueError(f"length={self.length}: fixed_length needs the generation limit, in tokens")
-        if self.denominator != "fixed_length" and self.length is not None:
+        if self.length is not None and self.denominator != "fixed_length":
             raise ValueError(f"length={self.length} has no meaning for reduction={self.denominator!r}")
-        if self.n_routes < 1:
-            raise ValueError(f"n_routes={self.n_routes} must be at least 1")
+        if self.length is not None and self.length < 1:
+            raise ValueError(f"length={self.length}: fixed_length needs the generation limit, in tokens")
+
+    def _refuse_unused(self, **used: object) -> None:
+        advice = "leave it out" if self.kind in DEFAULTS else "set what your function takes under options"
+        for name, default in used.items():
+            if default is None and getattr(self, name) is not None:
+                raise ValueError(f"{name}={getattr(self, name)} has no meaning for kind={self.kind!r}; {advice}")
+
+    @property
+    def defaults(self) -> KindDefaults:
+        return DEFAULTS.get(self.kind, OWN_DEFAULTS)
+
+    @property
+    def formula(self) -> PolicyKind:
+        return kind_called(self.kind)
+
+    @property
+    def is_own(self) -> bool:
+        """The loss is a function of somebody's own: it has no Triton kernel, and its gate is found by autograd."""
+        return self.kind not in DEFAULTS
 
     @property
     def denominator(self) -> Reduction:
-        return reduction_of(self.kind, self.reduction)
+        return self.defaults.reduction if self.reduction is None else self.reduction
 
     @property
     def clips(self) -> tuple[float | None, float | None]:
-        default = DEFAULTS[self.kind]
-        low = default.clip_low if self.clip_low is None else self.clip_low
-        high = default.clip_high if self.clip_high is None else self.clip_high
+        low = self.defaults.clip_low if self.clip_low is None else self.clip_low
+        high = self.defaults.clip_high if self.clip_high is None else self.clip_high
         return low, high
-
-    @property
-    def taus(self) -> tuple[Temperature, Temperature] | None:
-        default = DEFAULTS[self.kind].taus
-        if default is None:
-            return None
-        pos, neg = default
-        return pos if self.tau_pos is None else self.tau_pos, neg if self.tau_neg is None else self.tau_neg
 
     @property
     def of_sequences(self) -> bool:
         """The ratio is that of a whole rollout, so a part of its tokens does not determine the loss."""
-        return self.kind == "gspo"
+        return "sequence_ratio" in self.formula.inputs
+
+    @property
+    def trains_without_advantage(self) -> bool:
+        """A token of zero advantage can have a gradient."""
+        return bool(self.kl_coef or self.entropy_coef or self.is_own)
+
+
+@dataclass(frozen=True)
+class PolicyLossConfig(LossSettings):
+    """Settings of `policy_loss` and `linear_policy_loss`: those of `LossSettings`, temperatures and telemetry.
+
+    `tau_pos`, `tau_neg` (sapo) may be tensors of shape (), (rollouts,) or (tokens,), so that temperatures can differ by
+    route or token and change during a run. `n_routes`: how many routes the telemetry tells apart.
+    Raises ValueError on values out of range and on settings that the kind does not use.
+    """
+
+    kind: Kind | str = "sapo"
+    tau_pos: Temperature | None = None
+    tau_neg: Temperature | None = None
+    n_routes: int = 1
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._refuse_unused(tau_pos=self.defaults.taus, tau_neg=self.defaults.taus)
+        for name in ("tau_pos", "tau_neg"):
+            value = getattr(self, name)
+            # a tensor is not read: that would wait for the device
+            if value is not None and not isinstance(value, Tensor) and not value > 0:
+                raise ValueError(f"{name}={value} must be positive")
+        if self.denominator == "fixed_length" and self.length is None:
+            raise ValueError("length=None: fixed_length needs the generation limit, in tokens")
+        if self.n_routes < 1:
+            raise ValueError(f"n_routes={self.n_routes} must be at least 1")
+
+    @property
+    def taus(self) -> tuple[Temperature, Temperature] | None:
+        if self.defaults.taus is None:
+            return None
+        pos, neg = self.defaults.taus
+        return pos if self.tau_pos is None else self.tau_pos, neg if self.tau_neg is None else self.tau_neg

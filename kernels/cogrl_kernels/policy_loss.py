@@ -3,9 +3,9 @@
 In PyTorch, for the default: `-4 / tau * sigmoid(tau * (exp(logprobs - old_logprobs) - 1)) * advantages`, averaged over
 the tokens of each rollout, then over rollouts (SAPO, arXiv 2511.20347, Eq. 5 and 6).
 
-The truth is the per-token functions of `cogrl.objectives`; what is here takes the same arguments, is held to them by
-tests, and refuses what it does not implement. Packed means: the tokens of all rollouts on one axis, rollout i from
-`cu_seqlens[i]` to `cu_seqlens[i + 1]`. Padded `(b, t)` tensors are the special case of equal steps and a mask.
+The formulas are those of `policy_kinds`, or a function of somebody's own (`own_kind`). Packed means: the tokens of all
+rollouts on one axis, rollout i from `cu_seqlens[i]` to `cu_seqlens[i + 1]`. Padded `(b, t)` tensors are the special
+case of equal steps and a mask.
 """
 
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ from typing import Literal
 from torch import Tensor
 
 from cogrl_kernels.dispatch import choose, fastest
-from cogrl_kernels.policy_checks import check_policy_inputs
+from cogrl_kernels.policy_checks import check_policy_inputs, refuse_own_in_triton
 from cogrl_kernels.policy_config import PolicyLossConfig
 from cogrl_kernels.policy_metrics import PolicyMetrics, policy_table
 from cogrl_kernels.policy_op import fused
@@ -59,7 +59,9 @@ def policy_loss(
     Raises ValueError on inputs that do not fit (values on a GPU or while compiling: a device assertion).
     """
     implementations = {"reference": reference, "triton": fused}
-    function = choose("policy_loss", impl, implementations, auto=fastest(logprobs, "reference"), like=logprobs)
+    refuse_own_in_triton("policy_loss", impl, config)
+    auto = "reference" if config.is_own else fastest(logprobs, "reference")
+    function = choose("policy_loss", impl, implementations, auto, like=logprobs)
     against = {"old_logprobs": old_logprobs, "ref_logprobs": ref_logprobs, "rollout_logprobs": rollout_logprobs}
     counts = {"num_tokens": num_tokens, "num_rollouts": num_rollouts}
     check_policy_inputs(

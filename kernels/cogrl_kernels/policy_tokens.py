@@ -11,8 +11,9 @@ from dataclasses import dataclass, fields
 import torch
 from torch import Tensor
 
+from cogrl_kernels.own_kind import check_loss
 from cogrl_kernels.policy_config import PolicyLossConfig
-from cogrl_kernels.policy_kinds import FORMULAS, KL_ESTIMATORS, LOG_RATIO_LIMIT, Formula
+from cogrl_kernels.policy_kinds import KL_ESTIMATORS, LOG_RATIO_LIMIT
 
 Number = int | float | Tensor
 
@@ -48,14 +49,15 @@ class TokenTerms:
 
     `good`: masked in, and every number the token needs is finite; the others have loss 0 and gradient 0. `ratio` is
     the one the loss uses (gspo: of the sequence), `log_ratio` that of the token; `gate` the share of the policy
-    gradient that passes; `is_weight` and `ref_log_ratio` None where there is nothing to correct or compare.
+    gradient that passes, None where nobody asked for it; `is_weight` and `ref_log_ratio` None where there is nothing to
+    correct or compare.
     """
 
     loss: Tensor
     good: Tensor
     ratio: Tensor
     log_ratio: Tensor
-    gate: Tensor
+    gate: Tensor | None
     is_weight: Tensor | None
     ref_log_ratio: Tensor | None
 
@@ -114,11 +116,16 @@ def chunk_loss(logprobs: Tensor, entropy: Tensor | None, tokens: PolicyTokens, c
     """
     if config.of_sequences:
         raise ValueError(f"kind={config.kind!r} needs whole rollouts: its ratio is not that of single tokens")
-    return (tokens.weights * token_terms(logprobs, entropy, tokens, config).loss).sum()
+    return (tokens.weights * token_terms(logprobs, entropy, tokens, config, gate=False).loss).sum()
 
 
-def token_terms(logprobs: Tensor, entropy: Tensor | None, tokens: PolicyTokens, config: PolicyLossConfig) -> TokenTerms:
-    """The loss of each token, not weighted, and what it was made of. For gspo `tokens` must hold whole rollouts."""
+def token_terms(
+    logprobs: Tensor, entropy: Tensor | None, tokens: PolicyTokens, config: PolicyLossConfig, gate: bool = True
+) -> TokenTerms:
+    """The loss of each token, not weighted, and what it was made of. For gspo `tokens` must hold whole rollouts.
+
+    Raises ValueError for a loss of somebody's own that is not one finite number a token.
+    """
     logprobs = logprobs.to(tokens.weights.dtype)
     entropy = None if entropy is None else entropy.to(logprobs.dtype)
     old = logprobs.detach() if tokens.old is None else tokens.old
@@ -129,15 +136,12 @@ def token_terms(logprobs: Tensor, entropy: Tensor | None, tokens: PolicyTokens, 
     for x in (log_ratio, ref_log_ratio, mismatch, entropy):
         good = good if x is None else good & x.isfinite()
 
-    # masked and clamped before exp: after it, 0 * inf would make the gradient NaN
     blank = ~good
-    log_ratio = log_ratio.masked_fill(blank, 0.0)
-    exponent = _sequence_mean(log_ratio, good, tokens) if config.of_sequences else log_ratio
-    ratio = exponent.clamp(-LOG_RATIO_LIMIT, LOG_RATIO_LIMIT).exp()
-    advantages = tokens.advantages.masked_fill(blank, 0.0)
-    low, high = config.clips
-    formula = Formula(logprobs.masked_fill(blank, 0.0), log_ratio, ratio, advantages, tokens.tau, low, high)
-    loss, gate = FORMULAS[config.kind](formula)
+    inputs, ratio, log_ratio = _inputs(logprobs, old, good, tokens, config)
+    loss = config.formula.loss(**inputs)
+    if config.is_own:
+        check_loss(config.kind, loss, inputs)
+    passes = _gate(inputs, logprobs, old, good, tokens, config).detach() if gate else None
     if mismatch is not None:
         mismatch = mismatch.masked_fill(blank, 0.0).clamp(-LOG_RATIO_LIMIT, LOG_RATIO_LIMIT).exp()
         mismatch = mismatch.clamp(max=config.is_cap)
@@ -150,7 +154,52 @@ def token_terms(logprobs: Tensor, entropy: Tensor | None, tokens: PolicyTokens, 
     if config.entropy_coef:
         loss = loss - config.entropy_coef * entropy.masked_fill(blank, 0.0)
     loss = loss.masked_fill(blank, 0.0)
-    return TokenTerms(loss, good, ratio.detach(), log_ratio.detach(), gate.detach(), mismatch, ref_log_ratio)
+    return TokenTerms(loss, good, ratio.detach(), log_ratio.detach(), passes, mismatch, ref_log_ratio)
+
+
+def _inputs(
+    logprobs: Tensor, old: Tensor, good: Tensor, tokens: PolicyTokens, config: PolicyLossConfig
+) -> tuple[dict[str, Tensor | float], Tensor, Tensor]:
+    """(what the loss of the config takes, the ratio it uses, log-ratio of the tokens); 0, and ratio 1, if not good."""
+    # masked and clamped before exp: after it, 0 * inf would make the gradient NaN
+    log_ratio = (logprobs - old).masked_fill(~good, 0.0)
+    ratio = used = log_ratio.clamp(-LOG_RATIO_LIMIT, LOG_RATIO_LIMIT).exp()
+    if config.of_sequences:
+        used = _sequence_mean(log_ratio, good, tokens).clamp(-LOG_RATIO_LIMIT, LOG_RATIO_LIMIT).exp()
+    low, high = config.clips
+    there = {
+        "logprobs": logprobs.masked_fill(~good, 0.0),
+        "old_logprobs": old.masked_fill(~good, 0.0),
+        "log_ratio": log_ratio,
+        "ratio": ratio,
+        "sequence_ratio": used,
+        "advantages": tokens.advantages.masked_fill(~good, 0.0),
+        "tau": tokens.tau,
+        "clip_low": low,
+        "clip_high": high,
+    }
+    return {name: there[name] for name in config.formula.inputs} | (config.options or {}), used, log_ratio
+
+
+def _gate(
+    inputs: dict[str, Tensor | float],
+    logprobs: Tensor,
+    old: Tensor,
+    good: Tensor,
+    tokens: PolicyTokens,
+    config: PolicyLossConfig,
+) -> Tensor:
+    """The share of the unclipped policy gradient `-A * ratio` that passes; 1 where there is none."""
+    if config.formula.gate is not None:
+        return config.formula.gate(**inputs)
+    # autograd also below an operator and under inference mode, whose tensors it can not keep: these are new ones
+    with torch.inference_mode(False), torch.enable_grad():
+        everyone = torch.arange(len(logprobs), device=logprobs.device)
+        leaf = logprobs.detach()[everyone].requires_grad_()
+        inputs, ratio, _ = _inputs(leaf, old.detach()[everyone], good[everyone], tokens.part(everyone), config)
+        (slope,) = torch.autograd.grad(config.formula.loss(**inputs).sum(), leaf)
+    plain = -tokens.advantages * ratio.detach()
+    return torch.where(good & (plain != 0), slope / plain, 1.0)
 
 
 def _sequence_mean(x: Tensor, good: Tensor, tokens: PolicyTokens) -> Tensor:

@@ -20,7 +20,7 @@ NAN = float("nan")
 
 
 def rollouts(texts=("a", "b", "c", "d"), step=8) -> tuple[Rollouts, Scores]:
-    """Two groups of two completions: route A on a sad clip, route B on a happy one."""
+    """Two groups of two completions: eips on a sad clip, direct on a happy one."""
     rng = np.random.default_rng(0)
     clips = [
         Clip(
@@ -32,7 +32,7 @@ def rollouts(texts=("a", "b", "c", "d"), step=8) -> tuple[Rollouts, Scores]:
     ids = torch.zeros(4, 3, dtype=torch.long)
     sampled = Rollouts(
         clips=clips,
-        routes=["A", "B"],
+        formats=["eips", "direct"],
         prompts=Prompts(torch.zeros(2, 5, dtype=torch.long), torch.ones(2, 5, dtype=torch.long), {}),
         completions=Completions(ids, ids == 0),
         sampling_logprobs=torch.zeros(4, 3),
@@ -47,13 +47,13 @@ def rollouts(texts=("a", "b", "c", "d"), step=8) -> tuple[Rollouts, Scores]:
     return sampled, Scores(sampled.rewards, terms)
 
 
-def test_each_row_belongs_to_its_own_clip_route_and_rewards():
+def test_each_row_belongs_to_its_own_clip_format_and_rewards():
     records = rows(*rollouts())
-    assert [(r["group"], r["id"], r["route"], r["emotion"], r["text_group"]) for r in records] == [
-        (0, "one", "A", "sad", "t-one"),
-        (0, "one", "A", "sad", "t-one"),
-        (1, "two", "B", "happy", "t-two"),
-        (1, "two", "B", "happy", "t-two"),
+    assert [(r["group"], r["id"], r["format"], r["emotion"], r["text_group"]) for r in records] == [
+        (0, "one", "eips", "sad", "t-one"),
+        (0, "one", "eips", "sad", "t-one"),
+        (1, "two", "direct", "happy", "t-two"),
+        (1, "two", "direct", "happy", "t-two"),
     ]
     assert [r["completion"] for r in records] == ["a", "b", "c", "d"]
     assert [r["reward/emotion"] for r in records] == [1.0, 0.0, None, None]

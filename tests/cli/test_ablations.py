@@ -93,8 +93,8 @@ def test_the_full_chain_has_the_default_temperatures_and_the_sweep_changes_only_
     assert changed("tau_10_12", "dr_sapo") == {"model.objective.tau_pos": "10.0", "model.objective.tau_neg": "12.0"}
 
 
-def test_one_route_practises_route_a_alone():
-    assert changed("one_route", "dr_sapo") == {"model.routes": '["A"]'}
+def test_one_format_practises_eips_alone():
+    assert changed("one_format", "dr_sapo") == {"model.formats": '["eips"]'}
 
 
 def test_without_distillation_rl_starts_from_sft():

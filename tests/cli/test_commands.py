@@ -82,18 +82,18 @@ def test_the_corpus_command_reports_what_it_made(workdir, smoke_corpus, capsys):
     assert (workdir / "lime" / "sft.jsonl").is_file()
 
 
-def test_a_policy_answers_on_both_routes_whatever_the_format_of_the_clip(workdir, tiny_policy_dir, capsys):
+def test_a_policy_answers_in_both_formats_whatever_the_format_of_the_clip(workdir, tiny_policy_dir, capsys):
     noise = np.random.default_rng(0).normal(scale=0.1, size=(44100, 2)).astype(np.float32)
     soundfile.write(workdir / "stereo.wav", noise, 44100)
     args = ["generate", "stereo.wav", "--policy", str(tiny_policy_dir), "--max-new-tokens", "5"]
     assert main([*args, "--json"]) == 0
     answer = json.loads(capsys.readouterr().out.splitlines()[-1])
-    assert set(answer) == {"audio", "policy", "A", "B"}
-    assert set(answer["A"]) == {"text", "emotion", "reply", "finished"}
+    assert set(answer) == {"audio", "policy", "eips", "direct"}
+    assert set(answer["eips"]) == {"text", "emotion", "reply", "finished"}
     assert main(args) == 0
     shown = capsys.readouterr().out
-    assert "route A (thinking aloud):" in shown
-    assert answer["B"]["text"] in shown
+    assert "eips (thinking aloud):" in shown
+    assert answer["direct"]["text"] in shown
 
 
 def test_a_clip_that_is_too_long_is_refused_not_cut(workdir, tiny_policy_dir, capsys):

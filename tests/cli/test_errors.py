@@ -11,8 +11,8 @@ WRONG = {
     "top level": ("dat: {train: x}", "unknown key 'dat'; did you mean 'data'?"),
     "trainer": ("trainer: {max_step: 3}", "unknown key 'trainer.max_step'; did you mean 'max_steps'?"),
     "init_args": (
-        "model: {init_args: {route_b_ration: 1}}",
-        "unknown key 'model.init_args.route_b_ration'; did you mean 'route_b_ratio'?",
+        "model: {init_args: {format: {eips: 1}}}",
+        "unknown key 'model.init_args.format'; did you mean 'formats'?",
     ),
     "inherited": (
         "model: {init_args: {optm: {lr: 1}}}",
@@ -105,7 +105,7 @@ def test_a_file_that_is_wrong_only_together_with_a_later_class_is_still_found(co
         (["--data.train=nowhere.jsonl"], "nowhere.jsonl is missing; make the embedded corpus with: cogrl build"),
         (["--model.policy.path=nowhere"], "policy.path='nowhere' holds no config.json"),
         (["--model.policy.dtype=float33"], "dtype='float33' is not a torch dtype"),
-        (["--model.route_b_ratio=2"], "route_b_ratio=2.0 must lie in [0, 1]"),
+        (["--model.formats={eips: 2}"], "formats={'eips': 2.0}: the shares must not be negative and must sum to 1"),
         (["--checkpoint.every_n_steps=-1"], "checkpoint.every_n_steps=-1 must be at least 0"),
         (["--data.batch_size=4000"], "fewer than data.batch_size=4000"),
     ],
@@ -139,8 +139,8 @@ def test_a_run_dir_that_can_not_be_made_is_refused_before_anything_is_read(comma
 
 
 def test_debug_shows_where_the_error_was_raised(command):
-    with pytest.raises(ValueError, match="route_b_ratio"):
-        main(command("fit", "--model.route_b_ratio=2", "--debug"))
+    with pytest.raises(ValueError, match="must sum to 1"):
+        main(command("fit", "--model.formats={eips: 2}", "--debug"))
 
 
 def test_an_error_from_inside_a_library_is_not_dressed_up_as_a_mistake_of_the_user(command):

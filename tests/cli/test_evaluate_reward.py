@@ -8,7 +8,7 @@ import torch
 from chat_server import ChatServer
 
 from cogrl.cli.main import main
-from cogrl.types import EMOTIONS, Example, Route, Scores
+from cogrl.types import EMOTIONS, Example, Scores
 
 JUDGE = """
 model:
@@ -26,7 +26,7 @@ OWN = "model: {init_args: {reward: {class_path: test_evaluate_reward.CLASS}}}"
 class Halves:
     """Half a point for everything."""
 
-    def score(self, completions: Sequence[str], routes: Sequence[Route], examples: Sequence[Example]) -> Scores:
+    def score(self, completions: Sequence[str], formats: Sequence[str], examples: Sequence[Example]) -> Scores:
         half = torch.full((len(completions),), 0.5)
         return Scores(half, {"empathy": half})
 
@@ -34,8 +34,8 @@ class Halves:
 class Blind(Halves):
     """Knows nothing of empathy."""
 
-    def score(self, completions: Sequence[str], routes: Sequence[Route], examples: Sequence[Example]) -> Scores:
-        return Scores(super().score(completions, routes, examples).total, {})
+    def score(self, completions: Sequence[str], formats: Sequence[str], examples: Sequence[Example]) -> Scores:
+        return Scores(super().score(completions, formats, examples).total, {})
 
 
 @pytest.fixture
@@ -56,21 +56,23 @@ def test_a_server_judges_what_the_offline_rubric_would_not_understand(evaluate, 
         assert evaluate(JUDGE.replace("URL", server.base_url)) == 0
         stats = server.stats()
     answers = [json.loads(line) for line in (workdir / "report/answers.jsonl").read_text().splitlines()]
-    grades = {answer["empathy"]["B"] for answer in answers}
+    grades = {answer["empathy"]["direct"] for answer in answers}
     assert grades <= {0.0, 0.3333, 0.6667, 1.0} and grades != {0.0}
-    distinct = {answer["answers"]["B"] for answer in answers}  # the corpus has one sentence
+    distinct = {answer["answers"]["direct"] for answer in answers}  # the corpus has one sentence
     assert stats["answered"] == stats["requests"] >= len(EMOTIONS) * len(distinct)
 
 
 def test_a_reward_of_ones_own_grades_a_report(evaluate, workdir):
     assert evaluate(OWN.replace("CLASS", "Halves")) == 0
     found = json.loads((workdir / "report/report.json").read_text())["policies"]["one"]
-    assert [found[f"{name}_{route}"]["mean"] for name in ("reward", "empathy") for route in "AB"] == [0.5] * 4
-    assert found["format_A"]["n"] == 0 and found["reply_accuracy_B"]["mean"] == 0  # a tie of all seven
+    assert [found[f"{name}_{format}"]["mean"] for name in ("reward", "empathy") for format in ("eips", "direct")] == [
+        0.5
+    ] * 4
+    assert found["format_eips"]["n"] == 0 and found["reply_accuracy_direct"]["mean"] == 0  # a tie of all seven
 
 
 def test_a_reward_that_grades_no_empathy_and_a_file_without_a_reward_are_refused(evaluate, capsys):
     assert evaluate(OWN.replace("CLASS", "Blind")) == 2
-    assert "Blind has the terms none on route A; an evaluation needs an `empathy` term" in capsys.readouterr().err
+    assert "Blind has the terms none in format eips; an evaluation needs an `empathy` term" in capsys.readouterr().err
     assert evaluate("model: {init_args: {rewrd: 1}}") == 2
     assert "reward.yaml: " in capsys.readouterr().err

@@ -14,27 +14,27 @@ from cogrl.data.recipes.annotate import Annotator
 from cogrl.models.audio_lm import AudioLM
 from cogrl.rewards.composite import DualRouteReward, Reward
 from cogrl.stages import Sft
-from cogrl.types import Example, Route, Scores
+from cogrl.types import Example, Scores
 
 HERE = Path(__file__).stem
-MODEL = "write it as def score(self, completions: Sequence[str], routes: Sequence[Literal['A', 'B']], examples: "
+MODEL = "write it as def score(self, completions: Sequence[str], formats: Sequence[str], examples: "
 
 
 class Bare:
-    def score(self, completions, routes, examples):
+    def score(self, completions, formats, examples):
         return Scores(torch.zeros(len(completions)), {})
 
 
 class HalfAnnotated:
-    def score(self, completions: Sequence[str], routes, examples: Sequence[Example]) -> Scores: ...
+    def score(self, completions: Sequence[str], formats, examples: Sequence[Example]) -> Scores: ...
 
 
 class Lists:
-    def score(self, completions: list[str], routes: Sequence[Route], examples: Sequence[Example]) -> Scores: ...
+    def score(self, completions: list[str], formats: Sequence[str], examples: Sequence[Example]) -> Scores: ...
 
 
 class NoReturn:
-    def score(self, completions: Sequence[str], routes: Sequence[Route], examples: Sequence[Example]): ...
+    def score(self, completions: Sequence[str], formats: Sequence[str], examples: Sequence[Example]): ...
 
 
 class Two:
@@ -49,7 +49,7 @@ class Sound:
     def __init__(self, scale) -> None:
         self.scale = scale
 
-    def score(self, completions: Sequence[str], routes: Sequence[Route], examples: Sequence[Example]) -> Scores:
+    def score(self, completions: Sequence[str], formats: Sequence[str], examples: Sequence[Example]) -> Scores:
         return Scores(torch.full((len(completions),), float(self.scale)), {})
 
 
@@ -80,10 +80,10 @@ def complaint(args: list[str], capsys: pytest.CaptureFixture) -> str:
 
 REWARDS = {
     "Bare": f"Bare.score: 'completions' has no annotation; {MODEL}",
-    "HalfAnnotated": f"HalfAnnotated.score: 'routes' has no annotation; {MODEL}",
+    "HalfAnnotated": f"HalfAnnotated.score: 'formats' has no annotation; {MODEL}",
     "Lists": f"Lists.score: 'completions' is annotated list[str], not Sequence[str]; {MODEL}",
     "NoReturn": f"NoReturn.score: its return has no annotation; {MODEL}",
-    "Two": f"Two.score has no parameter 'routes'; {MODEL}",
+    "Two": f"Two.score has no parameter 'formats'; {MODEL}",
     "Mute": f"Mute has no method 'score', which a Reward needs: {MODEL}",
     "bare_function": "bare_function is a function whose return is not annotated; write -> Reward, or give a class",
     "HERE": "HERE is no class but",

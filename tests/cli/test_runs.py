@@ -196,7 +196,7 @@ def test_predictions_are_written_for_every_clip(command, workdir, smoke_corpus):
     assert main(command("predict", "--model.sampling.max_new_tokens=4")) == 0
     records = [json.loads(line) for line in (workdir / "run" / "predictions.jsonl").read_text().splitlines()]
     assert len(records) == len((smoke_corpus / "test.jsonl").read_text().splitlines())
-    assert set(records[0]) == {"id", "A", "B"}
+    assert set(records[0]) == {"id", "eips", "direct"}
 
 
 def test_a_checkpoint_can_be_tested_and_validated(command, store, workdir):
@@ -205,7 +205,7 @@ def test_a_checkpoint_can_be_tested_and_validated(command, store, workdir):
     assert main(command("test", "--ckpt_path=last", "--model.sampling.max_new_tokens=4")) == 0
     names = {run.info.run_name: run for run in runs(store)}
     assert set(names) == {"run", "run validate", "run test"}
-    assert "test/A/reward" in names["run test"].data.metrics
+    assert "test/eips/reward" in names["run test"].data.metrics
 
 
 def test_evaluate_converts_foreign_audio_only_when_asked(smoke_corpus, tiny_policy_dir, workdir, capsys):
@@ -242,4 +242,4 @@ def test_evaluate_hears_earlier_turns_or_leaves_them_out_on_purpose(
     for history, a_clip in (("left_out", 1), ("heard", 2)):
         encoded.clear()
         assert main([*args, "--history", history]) == 0
-        assert encoded == [n * a_clip for n in (7, 7, 1, 1, 7, 7)]  # the voice, silence, shuffled: both routes of each
+        assert encoded == [n * a_clip for n in (7, 7, 1, 1, 7, 7)]  # the voice, silence, shuffled: both formats of each

@@ -21,7 +21,7 @@ from cogrl.data.recipes.annotate import Annotator, TemplateAnnotator, Utterance,
 from cogrl.data.recipes.annotate_chat import ChatAnnotator
 from cogrl.data.recipes.lime_lexicon import TOPICS
 from cogrl.data.recipes.lime_text import targets
-from cogrl.prompts import parse_eips, perceived_emotion
+from cogrl.formats.eips import EIPS, perceived_emotion
 from cogrl.types import EMOTIONS, INTENSITIES, Example
 
 QUICK = Patience(attempts=2, attempt_s=20.0, pause_s=0.01)
@@ -85,9 +85,9 @@ def test_both_annotators_have_one_interface(annotator):
         made = one.annotate(utterances(42))
         for u in utterances(42):
             both = made.targets[u.id]
-            thought = parse_eips(both["A"])
-            assert thought.response == both["B"]
-            assert perceived_emotion(both["A"]) == u.emotion and thought.perception.startswith(
+            thought = EIPS.parse(both["eips"])
+            assert thought["response"] == both["direct"]
+            assert perceived_emotion(both["eips"]) == u.emotion and thought["perception"].startswith(
                 f"{u.emotion}, {u.intensity}"
             )
 
@@ -128,9 +128,9 @@ def test_an_answer_that_must_not_be_trained_on_is_refused_with_the_reason(annota
 
 def test_a_good_answer_becomes_a_thought_and_line_breaks_become_blanks(annotator):
     thought = annotator.checked(spoken(), json.dumps(GOOD | {"intent": "Wants the\n change to  be explained."}))
-    assert thought.perception == "anger, high: loud and clipped, with hard stops"
-    assert thought.intent == GOOD["intent"] and parse_eips(thought.render()) == thought
-    assert annotator.checked(spoken(intensity=None), json.dumps(GOOD)).perception.startswith("anger: loud")
+    assert thought["perception"] == "anger, high: loud and clipped, with hard stops"
+    assert thought["intent"] == GOOD["intent"] and EIPS.parse(EIPS.render(thought)) == thought
+    assert annotator.checked(spoken(intensity=None), json.dumps(GOOD))["perception"].startswith("anger: loud")
 
 
 def test_a_short_remark_may_be_taken_up(annotator):
@@ -229,7 +229,7 @@ def test_fields_and_audio_of_a_line_stay_as_they_were(annotator, tmp_path):
     annotate_manifest(source, tmp_path / "new" / "out.jsonl", annotator)
     before, after = read_manifest(source), read_manifest(tmp_path / "new" / "out.jsonl")
     for old, new in zip(before, after, strict=True):
-        assert new.audio.resolve() == old.audio.resolve() and set(new.targets) == {"A", "B"}
+        assert new.audio.resolve() == old.audio.resolve() and set(new.targets) == {"eips", "direct"}
         assert replace(new, audio=old.audio, where=old.where, targets={}) == old
 
 

@@ -5,6 +5,7 @@ from collections import Counter
 from dataclasses import replace
 
 import pytest
+from asked import INSTRUCTIONS
 
 from cogrl.cli.main import main
 from cogrl.data.manifest import check_audio_files, check_splits, read_manifest
@@ -12,11 +13,12 @@ from cogrl.data.module import AudioData
 from cogrl.data.recipes import ieat
 from cogrl.data.recipes.ieat import build_ieat, think_manifest
 from cogrl.data.recipes.ieat_checks import leaks, named_emotions, ungrounded
-from cogrl.data.recipes.ieat_dialogue import Thinker, Thoughts, dialogue_of, spoken
+from cogrl.data.recipes.ieat_dialogue import Thinker, Thoughts, dialogue_of
 from cogrl.data.recipes.ieat_plan import MINI, SMOKE, Split, scripts, talks
 from cogrl.data.recipes.ieat_template import TemplateThinker
 from cogrl.data.recipes.lime_plan import MINI as LIME
-from cogrl.prompts import INSTRUCTIONS, heard, read
+from cogrl.formats.ieat import IEAT
+from cogrl.model_input import audio_input, teacher_input
 from cogrl.types import EMOTIONS
 
 TINY = (Split("train", (0, 0), (0, 0)), Split("val", (18, 18), (7, 7)), Split("test", (20, 20), (9, 9)))
@@ -66,7 +68,7 @@ def test_the_cause_is_the_turn_that_sounds_like_the_last_one(corpus):
 
 def test_every_thought_names_the_emotion_and_quotes_its_cause(corpus):
     for e in (e for examples in corpus.values() for e in examples):
-        thinking = e.targets["A"].removeprefix("<think>\n").partition("\n</think>\n\n")[0]
+        thinking = e.targets["ieat"].removeprefix("<think>\n").partition("\n</think>\n\n")[0]
         cause = e.cause
         assert named_emotions(thinking) == {e.emotion} and cause in thinking
         assert e.turns[e.synthesis["cause_turn"]].text.rstrip(".") in cause
@@ -75,9 +77,9 @@ def test_every_thought_names_the_emotion_and_quotes_its_cause(corpus):
 
 def test_no_spoken_target_holds_a_thought(corpus):
     for e in (e for examples in corpus.values() for e in examples):
-        assert e.targets["A"].startswith("<think>\n") and e.targets["A"].count("</think>") == 1
-        assert spoken(e.targets["A"]) == spoken(e.targets["B"]) == e.targets["B"]
-        assert "think" not in e.targets["B"] and e.cause not in e.targets["B"]
+        assert e.targets["ieat"].startswith("<think>\n") and e.targets["ieat"].count("</think>") == 1
+        assert IEAT.answer(e.targets["ieat"], e) == IEAT.answer(e.targets["direct"], e) == e.targets["direct"]
+        assert "think" not in e.targets["direct"] and e.cause not in e.targets["direct"]
 
 
 @pytest.mark.parametrize("history", ["heard", "left_out"])
@@ -91,9 +93,11 @@ def test_a_teacher_reads_the_cause_and_no_student_does(policy, folder, history):
         for instruction in INSTRUCTIONS.values():
             prompts = {
                 given: policy.encode_prompts([instruction] * len(clips), [given(clip) for clip in clips], names)
-                for given in (heard, read)
+                for given in (audio_input, teacher_input)
             }
-            students, teachers = (policy.tokenizer.batch_decode(prompts[given].input_ids) for given in (heard, read))
+            students, teachers = (
+                policy.tokenizer.batch_decode(prompts[given].input_ids) for given in (audio_input, teacher_input)
+            )
             for clip, student, teacher in zip(clips, students, teachers, strict=True):
                 cause, words = f"The cause: {clip.example.cause}", clip.example.cause.strip('"')
                 assert cause in teacher and clip.example.emotion in teacher and clip.example.text in teacher

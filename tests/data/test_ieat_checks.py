@@ -3,13 +3,13 @@
 from dataclasses import replace
 
 import pytest
+from asked import INSTRUCTIONS
 
 from cogrl.data.recipes.ieat_checks import MOST_WORDS, content, leaks, named_emotions, refusal, ungrounded
 from cogrl.data.recipes.ieat_dialogue import Dialogue, Thought
 from cogrl.data.recipes.ieat_plan import REPLIES
 from cogrl.data.recipes.lime_lexicon import VOICE
 from cogrl.data.recipes.lime_sentences import SENTENCES
-from cogrl.prompts import INSTRUCTIONS
 from cogrl.types import EMOTIONS
 
 DIALOGUE = Dialogue(

@@ -22,7 +22,7 @@ from cogrl.data.recipes.lime_takes import Made
 from cogrl.data.synthesis.embedded import EmbeddedSynthesiser
 from cogrl.data.synthesis.expressive import Speech, Synthesiser, decoded
 from cogrl.evaluate.polarity import text_sentiment
-from cogrl.prompts import parse_eips, perceived_emotion
+from cogrl.formats.eips import EIPS, perceived_emotion
 from cogrl.types import EMOTIONS, INTENSITIES
 
 PLAN = {"sft": Split(2, 2, 1), "test": Split(1, 1)}
@@ -102,7 +102,10 @@ def test_splits_share_nothing_and_every_file_is_sound(corpus):
 
 def test_a_line_has_all_that_training_needs(corpus):
     for e in corpus["sft"]:
-        assert perceived_emotion(e.targets["A"]) == e.emotion and parse_eips(e.targets["A"]).response == e.targets["B"]
+        assert (
+            perceived_emotion(e.targets["eips"]) == e.emotion
+            and EIPS.parse(e.targets["eips"])["response"] == e.targets["direct"]
+        )
         assert None not in (e.valence, e.arousal, e.dominance) and e.text_sentiment == "neutral" and e.language == "en"
         assert e.licence == "CC0" and "tones" in e.source and e.synthesis["take"] == 1 and "pitch" in e.synthesis
         assert e.synthesis["measured"]["duration_s"] == e.duration_s

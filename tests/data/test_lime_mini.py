@@ -14,7 +14,8 @@ from cogrl.data.recipes.lime_mini import MAX_S, build_lime_mini
 from cogrl.data.recipes.lime_plan import MINI, SMOKE, Split, cells, sentences
 from cogrl.data.recipes.lime_text import targets
 from cogrl.data.synthesis.emotions import dimensions, reading
-from cogrl.prompts import parse_eips, perceived_emotion, reply
+from cogrl.formats.direct import DIRECT
+from cogrl.formats.eips import EIPS, perceived_emotion
 from cogrl.types import EMOTIONS, INTENSITIES
 
 TINY = tuple(Split(name, 1, 1, 1) for name in ("sft", "rl", "val", "test"))
@@ -78,8 +79,8 @@ def test_names_tags_and_order_do_not_leak_the_label(corpus):
 
 def test_targets_and_gold_belong_to_the_emotion_of_the_clip(corpus):
     for example in corpus["sft"]:
-        assert perceived_emotion(example.targets["A"]) == example.emotion
-        assert parse_eips(example.targets["A"]) and reply(example.targets["B"], "B")
+        assert perceived_emotion(example.targets["eips"]) == example.emotion
+        assert EIPS.parse(example.targets["eips"]) and DIRECT.parse(example.targets["direct"])
         assert {"pitch_st", "rate", "level_db", "measured"} <= set(example.synthesis)
         assert None not in (example.valence, example.arousal, example.dominance)
 

@@ -7,7 +7,8 @@ import pytest
 from cogrl.data.recipes.lime_lexicon import INTENT, PSYCHOLOGY, STRATEGY, TOPICS, VOICE
 from cogrl.data.recipes.lime_replies import ACTION, NEED, OPENING
 from cogrl.data.recipes.lime_text import targets
-from cogrl.prompts import parse_eips, perceived_emotion, reply
+from cogrl.formats.direct import DIRECT
+from cogrl.formats.eips import EIPS, perceived_emotion
 from cogrl.types import EMOTIONS, INTENSITIES
 
 TEXT = "The meeting has been moved to room twelve."
@@ -25,15 +26,15 @@ def words(text):
 
 def test_every_thought_parses_and_claims_the_gold_emotion():
     for emotion, intensity, _, made in everything():
-        fields = parse_eips(made["A"])
+        fields = EIPS.parse(made["eips"])
         assert fields is not None
-        assert fields.perception.startswith(f"{emotion}, {intensity}: ")
-        assert perceived_emotion(made["A"]) == emotion
+        assert fields["perception"].startswith(f"{emotion}, {intensity}: ")
+        assert perceived_emotion(made["eips"]) == emotion
 
 
-def test_both_routes_give_the_same_reply_and_route_b_has_no_markup():
+def test_both_formats_give_the_same_reply_and_direct_has_no_markup():
     for *_, made in everything(200):
-        assert reply(made["A"], "A") == reply(made["B"], "B") == made["B"]
+        assert EIPS.answer(made["eips"]) == DIRECT.answer(made["direct"]) == made["direct"]
 
 
 def test_every_possible_reply_has_12_to_20_words():
@@ -44,7 +45,7 @@ def test_every_possible_reply_has_12_to_20_words():
 
 
 def test_a_whole_thought_stays_short():
-    lengths = sorted(len(words(made["A"])) for *_, made in everything())
+    lengths = sorted(len(words(made["eips"])) for *_, made in everything())
     assert lengths[0] >= 35 and lengths[-1] <= 60
 
 
@@ -64,14 +65,14 @@ def test_each_emotion_and_intensity_has_dozens_of_replies():
 
 def test_the_intent_names_the_scenario():
     for _, _, scenario, made in everything(200):
-        assert TOPICS[scenario] in parse_eips(made["A"]).intent
+        assert TOPICS[scenario] in EIPS.parse(made["eips"])["intent"]
 
 
 def test_clauses_that_repeat_a_word_of_the_sentence_are_avoided():
     text = "Let us celebrate the moment together with everyone."
     for emotion, _, _, made in everything(400, text):
-        shared = set(re.findall(r"[a-z]{5,}", made["B"].lower())) & set(re.findall(r"[a-z]{5,}", text.lower()))
-        assert not shared, (emotion, made["B"])
+        shared = set(re.findall(r"[a-z]{5,}", made["direct"].lower())) & set(re.findall(r"[a-z]{5,}", text.lower()))
+        assert not shared, (emotion, made["direct"])
 
 
 def test_the_same_seed_gives_the_same_targets():
@@ -79,7 +80,7 @@ def test_the_same_seed_gives_the_same_targets():
 
 
 def test_the_vocabulary_is_small():
-    assert len({word.lower() for *_, made in everything(3000) for word in words(made["A"])}) < 450
+    assert len({word.lower() for *_, made in everything(3000) for word in words(made["eips"])}) < 450
 
 
 def test_an_unknown_scenario_is_refused_by_name():

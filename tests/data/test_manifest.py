@@ -21,7 +21,7 @@ LINE = {
     "intensity": "low",
     "valence": -1,
     "duration_s": 0.5,
-    "targets": {"A": "<thought>…</thought><response>Ok.</response>", "B": "Ok."},
+    "targets": {"eips": "<thought>…</thought><response>Ok.</response>", "direct": "Ok."},
     "synthesis": {"pitch_st": 1.5, "measured": {"f0_hz": 210.0}},
 }
 
@@ -76,7 +76,7 @@ def test_a_line_may_hold_what_an_example_holds():
     assert set(TurnLine.model_fields) == {field.name for field in fields(Turn)}
 
 
-@pytest.mark.parametrize("key", ["choice", "think_choice", "A", "paqa2"])
+@pytest.mark.parametrize("key", ["choice", "think_choice", "eips", "my_formats.Terse"])
 def test_targets_are_named_by_the_format_they_are_for(tmp_path, key):
     (example,) = read_manifest(manifest(tmp_path, {"targets": {key: "B"}}))
     assert example.targets == {key: "B"}
@@ -104,9 +104,12 @@ def test_audio_paths_follow_the_manifest_unless_a_root_is_given(tmp_path):
         ({"duration_s": "1"}, "duration_s must be a number"),
         ({"text": "  "}, "text is empty"),
         ({"speaker": 3}, "speaker must be a string, got 3"),
-        ({"targets": {"A": " "}}, "targets must hold non-empty text, got ' ' for 'A'"),
-        ({"targets": {"think choice": "x"}}, "targets may not hold 'think choice': the name of a format"),
-        ({"targets": {"": "x"}}, "targets may not hold ''"),
+        ({"targets": {"eips": " "}}, "targets must hold non-empty text, got ' ' for 'eips'"),
+        ({"targets": {"C": "x"}}, "no format is called 'C'; known: eips, direct, ieat"),
+        ({"targets": {"drect": "x"}}, "did you mean direct?"),
+        ({"targets": {"A": "x"}}, "targets are named by format, and A is of an older cogrl: rename A to eips"),
+        ({"targets": {"B": "x"}}, "rename B to direct"),
+        ({"targets": {"": "x"}}, "no format is called ''"),
         ({"text_group": ""}, "text_group is empty"),
         ({"targets": ["x"]}, "targets must be an object"),
         ({"id": "c0"}, r"duplicate id 'c0', first at .*train.jsonl:1"),
@@ -143,9 +146,9 @@ def test_a_missing_or_empty_manifest_prints_the_command_that_makes_it(tmp_path):
 
 @pytest.mark.parametrize("token", ["<|AUDIO|>", "<|audio_bos|>", "<|im_end|>", "<sound>", "</audio>", "[AUDIO]"])
 def test_a_transcript_cannot_forge_a_control_token(tmp_path, token):
-    path = manifest(tmp_path, {"text": f"Say {token} now.", "targets": {"B": f"{token}{token}"}})
+    path = manifest(tmp_path, {"text": f"Say {token} now.", "targets": {"direct": f"{token}{token}"}})
     example = read_manifest(path)[0]
-    assert token not in example.text and token not in example.targets["B"]
+    assert token not in example.text and token not in example.targets["direct"]
     assert example.text.replace("\\", "") == f"Say {token} now."
     write_manifest(tmp_path / "copy.jsonl", [example])
     assert json.loads((tmp_path / "copy.jsonl").read_text())["text"] == f"Say {token} now."
@@ -155,7 +158,7 @@ def test_ordinary_text_and_the_thought_tags_pass_unescaped():
     for text in (
         "a < b | c > d",
         "I felt [sad] today",
-        LINE["targets"]["A"],
+        LINE["targets"]["eips"],
         "5<6>4",
         "C:\\audio",
         "[Perception] fear",

@@ -4,6 +4,7 @@ import itertools
 import json
 import re
 from collections import Counter
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -17,7 +18,7 @@ from cogrl.data.recipes.qa_mini.plan import FULL, SMOKE, SPLITS, Split, cells
 from cogrl.data.recipes.qa_mini.sounds import KINDS, sound
 from cogrl.data.recipes.qa_mini.tasks import EMOTIONS, TASKS
 from cogrl.data.synthesis.acoustics import measure
-from cogrl.evaluate.choice.parse import chosen
+from cogrl.formats import format_named
 
 OPTIONS = {"emotion": 4, "lower_voice": 2, "word_count": 4, "first_sound": 2, "said": 4}
 
@@ -121,7 +122,9 @@ def test_targets_name_the_right_option_in_any_order_of_the_options(corpus):
     for example in everything(corpus):
         assert set(example.targets) == {"choice", "think_choice"}
         for choices in (example.choices, example.choices[::-1]):
-            assert chosen(example.targets["choice"], choices) == example.answer
+            asked = replace(example, choices=choices)
+            for name, target in example.targets.items():
+                assert format_named(name).answer(target, asked) == example.answer
         thought = re.fullmatch(r"<think>([^<>]+)</think><answer>([^<>]+)</answer>", example.targets["think_choice"])
         assert thought and thought[2] == example.answer and not re.search(r"\b[ABCD]\b", thought[1])
     lower = by_task(corpus["sft"])["lower_voice"][0]

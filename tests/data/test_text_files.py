@@ -57,7 +57,7 @@ def test_a_manifest_in_utf_16_is_named_as_such_once_with_the_remedy(tmp_path, en
 PLACES = {
     **{key: LINE | {key: f"x{HALF}"} for key in ("text", "speaker", "text_group", "audio", "split")},
     **{key: LINE | {key: f"x{HALF}"} for key in ("scenario", "source", "licence", "task", "language", "cause")},
-    "targets.B": LINE | {"targets": {"B": f"Well{HALF}."}},
+    "targets.direct": LINE | {"targets": {"direct": f"Well{HALF}."}},
     "question": LINE | QUESTION | {"question": f"{HALF}?"},
     "choices[1]": LINE | QUESTION | {"choices": ["a", f"b{HALF}"]},
     "turns[0].text": LINE | {"turns": [{"text": f"Hm{HALF}", "audio": None}]},
@@ -107,7 +107,7 @@ def test_tabs_line_ends_and_line_separators_are_text(tmp_path):
     ("record", "reason"),
     [
         ('{"id": "c2", "id": "c3"}', "key 'id' comes twice"),
-        (json.dumps(LINE)[:-1] + ', "targets": {"B": "One.", "B": "Two."}}', "key 'B' comes twice"),
+        (json.dumps(LINE)[:-1] + ', "targets": {"direct": "One.", "direct": "Two."}}', "key 'direct' comes twice"),
         (LINE | {"id": "c2", "synthesis": {"f0": [float("nan")]}}, "synthesis.f0[0] is no finite number"),
         (LINE | {"id": "c2", "synthesis": {"f0": float("inf")}}, "synthesis.f0 is no finite number"),
         (LINE | {"id": "c2", "duration_s": 10**400}, "duration_s is no finite number"),

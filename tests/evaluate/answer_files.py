@@ -21,9 +21,14 @@ def record(policy: str, n: int, right: Mapping[str, bool], **changes) -> dict:
         "cell": f"s{n // 7}/t0",
         "emotion": spoken,
         "part": "conflict",
-        **given(named["label"], {"A": named["A"], "B": named["B"]}, {"A": right["A"], "B": right["B"]}),
+        **given(
+            named["label"],
+            {"eips": named["eips"], "direct": named["direct"]},
+            {"eips": right["eips"], "direct": right["direct"]},
+        ),
         "in_control": {
-            name: given(heard, {"A": heard, "B": heard}, {"A": 0, "B": 0}) for name, heard in without.items()
+            name: given(heard, {"eips": heard, "direct": heard}, {"eips": 0, "direct": 0})
+            for name, heard in without.items()
         },
     } | changes
 
@@ -33,9 +38,9 @@ def given(perceived: str | None, replied: Mapping[str, str | None], good: Mappin
     return {
         "perceived": perceived,
         "replied": dict(replied),
-        "tokens": {"A": 72, "B": 18},
-        "reward": {route: 0.5 * value for route, value in good.items()},
-        "empathy": {route: float(value) for route, value in good.items()},
+        "tokens": {"eips": 72, "direct": 18},
+        "reward": {format: 0.5 * value for format, value in good.items()},
+        "empathy": {format: float(value) for format, value in good.items()},
     }
 
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import numpy as np
 
-from cogrl.evaluate.emotion import Answers, Evaluation
-from cogrl.types import EMOTIONS, ROUTES, Clip, Emotion, Example
+from cogrl.evaluate.emotion import ASKED, Answers, Evaluation
+from cogrl.types import EMOTIONS, Clip, Emotion, Example
 
 Label = Callable[[Clip], Emotion | None]
 
@@ -28,14 +28,15 @@ def fixed(
     clips: Sequence[Clip], label: Label, name: str = "fixed", control: Label | None = None, reply: Label | None = None
 ) -> Evaluation:
     """An evaluation in which every clip is perceived as `label(clip)` and in every control as `control(clip)`."""
-    routes = {route: answers(clips, label, route, reply or label) for route in ROUTES}
-    heard = {route: answers(clips, control or label, route, control or reply or label) for route in ROUTES}
-    return Evaluation(name, clips, routes, {name: heard for name in ("transcript", "silence", "shuffled")})
+    formats = {format: answers(clips, label, format, reply or label) for format in ASKED}
+    heard = {format: answers(clips, control or label, format, control or reply or label) for format in ASKED}
+    return Evaluation(name, clips, formats, {name: heard for name in ("transcript", "silence", "shuffled")})
 
 
-def answers(clips: Sequence[Clip], label: Label, route: str = "A", reply: Label | None = None) -> Answers:
+def answers(clips: Sequence[Clip], label: Label, format: str = "eips", reply: Label | None = None) -> Answers:
     n = len(clips)
-    perceived = [label(clip) if route == "A" else None for clip in clips]
+    perceived = [label(clip) if format == "eips" else None for clip in clips]
     grades = {"empathy": np.zeros(n), "format": np.ones(n)}
     replied = [(reply or label)(clip) for clip in clips]
-    return Answers(route, ["-"] * n, [70 if route == "A" else 21] * n, perceived, replied, np.zeros(n), grades)
+    texts, tokens = ["-"] * n, [70 if format == "eips" else 21] * n
+    return Answers(format, texts, tokens, texts, perceived, replied, np.zeros(n), grades)

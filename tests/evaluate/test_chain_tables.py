@@ -13,10 +13,10 @@ from cogrl.evaluate.seeds import Answered
 
 EXPERIMENTS = Path(__file__).parents[2] / "experiments"
 CHAIN = {
-    "align": {"label": 2, "A": 2, "B": 2},
-    "sft": {"label": 4, "A": 4, "B": 0},
-    "distill": {"label": 5, "A": 4, "B": 4},
-    "dr_sapo": {"label": 5, "A": 5, "B": 3},
+    "align": {"label": 2, "eips": 2, "direct": 2},
+    "sft": {"label": 4, "eips": 4, "direct": 0},
+    "distill": {"label": 5, "eips": 4, "direct": 4},
+    "dr_sapo": {"label": 5, "eips": 5, "direct": 3},
 }
 
 
@@ -91,13 +91,13 @@ def test_what_only_the_mean_says_is_not_said_of_the_whole_interval(chain):
         for n in range(35):
             spoilt = n >= 28
             counts = bad if spoilt else good
-            tokens = {"A": 72, "B": bad_tokens if spoilt else 18}
+            tokens = {"eips": 72, "direct": bad_tokens if spoilt else 18}
             rows.append(record(policy, n, {key: n % 7 < count for key, count in counts.items()}, tokens=tokens))
         return Answered([rows])
 
     module, _ = chain
-    distill = answered("distill", {"label": 5, "A": 5, "B": 5}, {"label": 5, "A": 5, "B": 3}, 45)
-    dr_sapo = answered("dr_sapo", {"label": 6, "A": 6, "B": 6}, {"label": 3, "A": 3, "B": 1}, 45)
+    distill = answered("distill", {"label": 5, "eips": 5, "direct": 5}, {"label": 5, "eips": 5, "direct": 3}, 45)
+    dr_sapo = answered("dr_sapo", {"label": 6, "eips": 6, "direct": 6}, {"label": 3, "eips": 3, "direct": 1}, 45)
     stages = dict.fromkeys(module.STAGES, distill) | {"dr_sapo": dr_sapo}
     judged = [one for one in module.claims(stages) if "text only" not in one["claim"]]
     assert [(one["mean"], one["interval"]) for one in judged] == [(True, False)] * 6
@@ -144,21 +144,21 @@ def test_the_table_may_be_of_some_seeds_only(chain, monkeypatch):
 
 
 def test_a_variant_is_compared_with_the_full_chain_at_its_own_seeds(tmp_path, monkeypatch):
-    better = CHAIN | {"dr_sapo": {"label": 7, "A": 7, "B": 7}}
+    better = CHAIN | {"dr_sapo": {"label": 7, "eips": 7, "direct": 7}}
     for seed, policies in enumerate((CHAIN, better)):
         write_report(tmp_path / f"runs/cogaudio_mini/seed{seed}/report", policies)
-    last = {"dr_sapo": {"label": 4, "A": 5, "B": 3}}
-    write_report(tmp_path / "runs/ablations/one_route/seed0/report", last)
+    last = {"dr_sapo": {"label": 4, "eips": 5, "direct": 3}}
+    write_report(tmp_path / "runs/ablations/one_format/seed0/report", last)
     module = script("ablations", tmp_path, monkeypatch)
     run_main(module, monkeypatch, "--no-run")
     found = json.loads((tmp_path / "experiments/ablations/results.json").read_text())
-    assert list(found) == ["full chain", "one_route"]
-    assert (found["full chain"]["seeds"], found["one_route"]["seeds"]) == ([0, 1], [0])
+    assert list(found) == ["full chain", "one_format"]
+    assert (found["full chain"]["seeds"], found["one_format"]["seeds"]) == ([0, 1], [0])
     assert found["full chain"]["figures"]["label"]["mean"] == pytest.approx(6 / 7)
-    means = {name: figure["mean"] for name, figure in found["one_route"]["differences"].items()}
+    means = {name: figure["mean"] for name, figure in found["one_format"]["differences"].items()}
     assert means == pytest.approx({"label": -1 / 7} | {name: 0.0 for name in module.COMPARED[1:]})
     page = (tmp_path / "experiments/ablations/results.md").read_text()
-    assert "| one_route | 0 | -14.3 [-14.3, -14.3] * | 0.0 [0.0, 0.0] |" in page
+    assert "| one_format | 0 | -14.3 [-14.3, -14.3] * | 0.0 [0.0, 0.0] |" in page
     assert "| full chain | 0, 1 | 85.7 " in page
     assert "Not run: grpo_clip, no_align, no_distill, no_emotion_module, tau_10_12, tau_5_6." in page
 

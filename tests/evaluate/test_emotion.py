@@ -5,17 +5,17 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from asked import INSTRUCTIONS
 from made_answers import fixed
 
 from cogrl.audio import load_audio
 from cogrl.data.manifest import read_manifest
 from cogrl.evaluate.controls import CONTROLS, shuffled, silence, transcript, voice
-from cogrl.evaluate.emotion import answer, evaluate_policy, graded, sampled_replies
+from cogrl.evaluate.emotion import ASKED, answer, evaluate_policy, graded, sampled_replies
 from cogrl.evaluate.metrics import differences, metrics
 from cogrl.evaluate.report import FILES, write
-from cogrl.prompts import INSTRUCTIONS
 from cogrl.rewards.composite import DualRouteReward, ExplicitReward, ImplicitReward
-from cogrl.types import EMOTIONS, ROUTES, Clip
+from cogrl.types import EMOTIONS, Clip
 
 
 @pytest.fixture
@@ -36,19 +36,19 @@ def test_whatever_hears_no_voice_scores_exactly_one_in_seven(test_clips, label):
 
 def test_a_guess_from_the_words_scores_exactly_one_in_seven(test_clips):
     words = fixed(test_clips, lambda clip: EMOTIONS[len(clip.example.text) % 7])
-    assert words.correct(words.routes["A"]).mean() == pytest.approx(1 / 7)
+    assert words.correct(words.formats["eips"]).mean() == pytest.approx(1 / 7)
 
 
 def test_hearing_right_scores_one_and_no_label_scores_nothing(test_clips):
     right = fixed(test_clips, lambda clip: clip.example.emotion)
     none = fixed(test_clips, lambda clip: None)
-    assert right.correct(right.routes["A"]).mean() == 1 and none.correct(none.routes["A"]).mean() == 0
+    assert right.correct(right.formats["eips"]).mean() == 1 and none.correct(none.formats["eips"]).mean() == 0
     assert differences(none, right)["emotion_accuracy"]["mean"] == 1
 
 
 def test_controls_hear_the_same_for_every_emotion(policy, test_clips, reward):
     for control in (transcript, silence):
-        answers = answer(policy, test_clips, "A", reward, control, max_new_tokens=6)
+        answers = answer(policy, test_clips, "eips", reward, control, max_new_tokens=6)
         by_text = {}
         for clip, text in zip(test_clips, answers.texts, strict=True):
             by_text.setdefault(clip.example.text, set()).add(text)
@@ -56,8 +56,8 @@ def test_controls_hear_the_same_for_every_emotion(policy, test_clips, reward):
 
 
 def test_answers_do_not_depend_on_the_batch_size(policy, test_clips, reward, leads):
-    many = answer(policy, test_clips, "B", reward, max_new_tokens=6)
-    few = answer(policy, test_clips, "B", reward, max_new_tokens=6, batch_size=2)
+    many = answer(policy, test_clips, "direct", reward, max_new_tokens=6)
+    few = answer(policy, test_clips, "direct", reward, max_new_tokens=6, batch_size=2)
     assert many.texts == few.texts and many.tokens == few.tokens and min(leads) > 1e-5
 
 
@@ -65,9 +65,9 @@ def test_the_label_is_never_shown_to_the_policy(policy, test_clips):
     """Only waveform, instruction and (in the control) the transcript enter the prompt."""
     blind = [Clip(replace(c.example, emotion="neutral", intensity=None, targets={}), c.waveform) for c in test_clips]
     reward = DualRouteReward(ExplicitReward(), ImplicitReward())
-    for route in ROUTES:
-        seen = answer(policy, test_clips, route, reward, max_new_tokens=6).texts
-        assert seen == answer(policy, blind, route, reward, max_new_tokens=6).texts
+    for format in ASKED:
+        seen = answer(policy, test_clips, format, reward, max_new_tokens=6).texts
+        assert seen == answer(policy, blind, format, reward, max_new_tokens=6).texts
 
 
 @pytest.mark.parametrize("control", [voice, *CONTROLS.values()])
@@ -76,12 +76,12 @@ def test_the_policy_is_given_what_the_control_says_and_nothing_more(policy, test
     given, encode = [], policy.encode_prompts
 
     def spy(instructions, heard, names):
-        assert set(instructions) == {INSTRUCTIONS["A"]}
+        assert set(instructions) == {INSTRUCTIONS["eips"]}
         given.extend(heard)
         return encode(instructions, heard, names)
 
     monkeypatch.setattr(policy, "encode_prompts", spy)
-    answer(policy, test_clips, "A", reward, control, max_new_tokens=2)
+    answer(policy, test_clips, "eips", reward, control, max_new_tokens=2)
     said = lambda heard: heard if isinstance(heard, str) else heard.tobytes()
     expected = control(test_clips, policy.sampling_rate)
     assert sorted(map(said, given)) == sorted(set(map(said, expected)))
@@ -89,32 +89,32 @@ def test_the_policy_is_given_what_the_control_says_and_nothing_more(policy, test
     assert control is not shuffled or all(said(a) != b for a, b in zip(expected, own, strict=True))
 
 
-def test_evaluation_runs_every_control_on_both_routes(policy, test_clips, reward):
+def test_evaluation_runs_every_control_in_both_formats(policy, test_clips, reward):
     found = evaluate_policy("x", policy, test_clips, reward, max_new_tokens=6, draws=0)
     assert list(found.controls) == list(CONTROLS) == ["transcript", "silence", "shuffled"]
     for name, hearing in CONTROLS.items():
-        for route in ROUTES:
-            alone = answer(policy, test_clips, route, reward, hearing, max_new_tokens=6)
-            assert found.controls[name][route].texts == alone.texts
-            assert found.controls[name][route].route == route
+        for format in ASKED:
+            alone = answer(policy, test_clips, format, reward, hearing, max_new_tokens=6)
+            assert found.controls[name][format].texts == alone.texts
+            assert found.controls[name][format].format == format
     assert found.samples is None and "response_difference" not in metrics(found)
 
 
 def test_sampled_replies_come_in_order_and_repeat_with_the_seed(policy, test_clips):
-    first = sampled_replies(policy, test_clips, "B", draws=3, max_new_tokens=6, seed=1)
+    first = sampled_replies(policy, test_clips, "direct", draws=3, max_new_tokens=6, seed=1)
     assert len(first) == len(test_clips) and {len(replies) for replies in first} == {3}
-    assert first == sampled_replies(policy, test_clips, "B", draws=3, max_new_tokens=6, seed=1)
-    assert first != sampled_replies(policy, test_clips, "B", draws=3, max_new_tokens=6, seed=2)
+    assert first == sampled_replies(policy, test_clips, "direct", draws=3, max_new_tokens=6, seed=1)
+    assert first != sampled_replies(policy, test_clips, "direct", draws=3, max_new_tokens=6, seed=2)
     assert any(len(set(replies)) > 1 for replies in first)
 
 
-def test_the_reply_of_a_target_answers_its_own_emotion_on_both_routes(test_clips, reward):
+def test_the_reply_of_a_target_answers_its_own_emotion_in_both_formats(test_clips, reward):
     examples = [clip.example for clip in test_clips]
-    for route in ROUTES:
-        answers = graded(route, [e.targets[route] for e in examples], [1] * len(examples), examples, reward)
+    for format in ASKED:
+        answers = graded(format, [e.targets[format] for e in examples], [1] * len(examples), examples, reward)
         assert answers.replied == [e.emotion for e in examples]
-        assert answers.perceived == [e.emotion if route == "A" else None for e in examples]
-        assert answers.replies == [e.targets["B"] for e in examples]
+        assert answers.perceived == [e.emotion if format == "eips" else None for e in examples]
+        assert answers.replies == [e.targets["direct"] for e in examples]
 
 
 def test_epitome_raters_see_the_words_and_what_the_user_hears(policy, test_clips, reward):
@@ -126,8 +126,8 @@ def test_epitome_raters_see_the_words_and_what_the_user_hears(policy, test_clips
 
     found = evaluate_policy("x", policy, test_clips, reward, max_new_tokens=6, draws=0, raters={"ER": rate})
     words = [clip.example.text for clip in test_clips]
-    assert seen == [(words, found.routes[route].replies) for route in ROUTES]
-    assert metrics(found)["ER_B"]["mean"] == pytest.approx(np.mean(np.arange(len(words)) % 3))
+    assert seen == [(words, found.formats[format].replies) for format in ASKED]
+    assert metrics(found)["ER_direct"]["mean"] == pytest.approx(np.mean(np.arange(len(words)) % 3))
 
 
 def test_the_report_holds_every_answer_and_figure(policy, test_clips, reward, tmp_path):
@@ -136,7 +136,7 @@ def test_the_report_holds_every_answer_and_figure(policy, test_clips, reward, tm
     assert "| before |" in text and "| after |" in text and "after minus before" in text
     assert "0 clips conflict" in text and "there is no conflict accuracy" in text
     figures = json.loads((tmp_path / "report.json").read_text(), parse_constant=pytest.fail)
-    assert figures["differences"]["after - before"]["reward_A"]["mean"] == 0
+    assert figures["differences"]["after - before"]["reward_eips"]["mean"] == 0
     assert figures["n"]["conflict"] == 0 and figures["n"]["neither"] == len(test_clips)
     assert figures["policies"]["after"]["accuracy_conflict"] == {"mean": None, "low": None, "high": None, "n": 0}
     lines = (tmp_path / "answers.jsonl").read_text().splitlines()
@@ -165,6 +165,6 @@ def test_answers_to_polar_clips_stand_in_a_file_of_their_own(test_clips, tmp_pat
 
 def test_a_good_answer_is_graded_as_in_training(test_clips, reward):
     clip = next(c for c in test_clips if c.example.emotion == "sad")
-    good = clip.example.targets["A"]
-    scores = reward.score([good], ["A"], [clip.example])
+    good = clip.example.targets["eips"]
+    scores = reward.score([good], ["eips"], [clip.example])
     assert scores.total.item() > 0.9

@@ -266,4 +266,6 @@ def test_from_csv_to_the_report(base, tmp_path, smoke_corpus, tiny_policy_dir, c
     assert main(["evaluate", *chosen, *data]) == 0
     assert "EX, 0-2" in (tmp_path / "report" / "report.md").read_text()
     figures = json.loads((tmp_path / "report" / "report.json").read_text())["policies"]["tiny"]
-    assert 0 <= figures["EX_B"]["mean"] <= 2 and "ER_B" not in figures and "response_difference" not in figures
+    assert (
+        0 <= figures["EX_direct"]["mean"] <= 2 and "ER_direct" not in figures and "response_difference" not in figures
+    )

@@ -7,7 +7,7 @@ import pytest
 from made_answers import answers, clips, fixed
 
 from cogrl.evaluate.metrics import differences, metrics
-from cogrl.evaluate.report import counts, hearing_notes, routes, sizes
+from cogrl.evaluate.report import counts, formats, hearing_notes, sizes
 from cogrl.evaluate.tables import answered, heard, percent, rubric
 from cogrl.types import Clip
 
@@ -32,7 +32,7 @@ def test_wa_counts_clips_and_ua_counts_emotions():
 def test_swapped_labels_are_wrong_everywhere():
     swapped = {"anger": "happy", "happy": "anger"}
     m = metrics(fixed(clips(emotions=("anger", "happy")), lambda clip: swapped[clip.example.emotion]))
-    assert m["emotion_accuracy"]["mean"] == m["ua"]["mean"] == m["reply_accuracy_B"]["mean"] == 0
+    assert m["emotion_accuracy"]["mean"] == m["ua"]["mean"] == m["reply_accuracy_direct"]["mean"] == 0
     assert m["semantic_dominance_gap"]["mean"] == 0
 
 
@@ -42,7 +42,7 @@ def test_conflict_and_consistent_clips_are_scored_apart():
     m = metrics(fixed(found, lambda clip: "happy"))
     assert m["accuracy_conflict"]["mean"] == 0 and m["accuracy_consistent"]["mean"] == 1
     assert [m[f"accuracy_{part}"]["n"] for part in ("conflict", "consistent", "neither")] == [12, 12, 12]
-    assert m["reply_accuracy_conflict_B"]["mean"] == 0 and m["reply_accuracy_consistent_B"]["mean"] == 1
+    assert m["reply_accuracy_conflict_direct"]["mean"] == 0 and m["reply_accuracy_consistent_direct"]["mean"] == 1
 
 
 def test_polar_clips_measure_conflict_and_nothing_else():
@@ -53,10 +53,10 @@ def test_polar_clips_measure_conflict_and_nothing_else():
     changed = {name for name in both if both[name] != alone[name]}
     assert changed == {name for name in both if any(part in name for part in ("conflict", "consistent", "neither"))}
     for of in ("", "_transcript", "_silence", "_shuffled"):
-        assert both[f"reply_accuracy_conflict_B{of}"]["mean"] == 0
+        assert both[f"reply_accuracy_conflict_direct{of}"]["mean"] == 0
         assert both[f"accuracy_conflict{of}"] == {"mean": 0, "low": 0, "high": 0, "n": 8}
         assert both[f"accuracy_consistent{of}"] == {"mean": 1, "low": 1, "high": 1, "n": 2}
-    assert both["reply_accuracy_conflict_B"]["mean"] == 0 and both["reply_accuracy_consistent_A"]["mean"] == 1
+    assert both["reply_accuracy_conflict_direct"]["mean"] == 0 and both["reply_accuracy_consistent_eips"]["mean"] == 1
     assert differences(plain, plain) == differences(plain, replace(plain, polar=polar))
 
 
@@ -112,35 +112,42 @@ def test_intervals_resample_cells_and_not_clips():
         assert m["high"] - m["low"] == pytest.approx(wide, abs=0.02), name
 
 
-def test_route_b_is_measured_against_route_a():
+def test_direct_is_measured_against_eips():
     half = lambda clip: HEARD(clip) if clip.example.text_group < "t2" else None
     evaluation = fixed(clips(), HEARD)
-    evaluation = replace(evaluation, routes=evaluation.routes | {"B": answers(evaluation.clips, HEARD, "B", half)})
+    evaluation = replace(
+        evaluation, formats=evaluation.formats | {"direct": answers(evaluation.clips, HEARD, "direct", half)}
+    )
     m = metrics(evaluation)
-    assert m["B_keeps_of_A"]["mean"] == m["B_keeps_of_A_label"]["mean"] == 0.5
-    assert m["B_tokens_of_A"]["mean"] == pytest.approx(0.3)
-    assert "keeps 50.0" in routes({"fixed": m})
+    assert m["direct_keeps_of_eips"]["mean"] == m["direct_keeps_of_eips_label"]["mean"] == 0.5
+    assert m["direct_tokens_of_eips"]["mean"] == pytest.approx(0.3)
+    assert "keeps 50.0" in formats({"fixed": m})
     row = answered([evaluation], {"fixed": m}).splitlines()[3]
     assert row.startswith("| fixed | the voice | B | - | 50.0 [") and row.endswith("| 21 [21, 21] |")
 
 
-def test_replies_are_measured_in_the_controls_of_both_routes():
+def test_replies_are_measured_in_the_controls_of_both_formats():
     sad_or_silent = lambda clip: "sad" if clip.example.text_group < "t2" else None
     evaluation = fixed(clips(), HEARD)
     heard_nothing = {
-        "A": answers(evaluation.clips, SAD, "A"),
-        "B": replace(answers(evaluation.clips, sad_or_silent, "B"), reward=np.full(84, 0.25)),
+        "eips": answers(evaluation.clips, SAD, "eips"),
+        "direct": replace(answers(evaluation.clips, sad_or_silent, "direct"), reward=np.full(84, 0.25)),
     }
     evaluation = replace(evaluation, controls=evaluation.controls | {"silence": heard_nothing})
     m = metrics(evaluation)
-    means = {name: m[name]["mean"] for name in ("reply_accuracy_A_silence", "reply_accuracy_B_silence")}
-    assert means == pytest.approx({"reply_accuracy_A_silence": 1 / 7, "reply_accuracy_B_silence": 1 / 14})
-    assert m["reward_B_silence"]["mean"] == 0.25 and m["reward_A_silence"]["mean"] == m["reward_B"]["mean"] == 0
-    assert m["reply_accuracy_B_shuffled"]["mean"] == m["reply_accuracy_B"]["mean"] == 1
-    assert m["gap_reply_A_silence"]["mean"] == 1 and m["gap_reply_A"]["mean"] == -1
+    means = {name: m[name]["mean"] for name in ("reply_accuracy_eips_silence", "reply_accuracy_direct_silence")}
+    assert means == pytest.approx({"reply_accuracy_eips_silence": 1 / 7, "reply_accuracy_direct_silence": 1 / 14})
+    assert (
+        m["reward_direct_silence"]["mean"] == 0.25
+        and m["reward_eips_silence"]["mean"] == m["reward_direct"]["mean"] == 0
+    )
+    assert m["reply_accuracy_direct_shuffled"]["mean"] == m["reply_accuracy_direct"]["mean"] == 1
+    assert m["gap_reply_eips_silence"]["mean"] == 1 and m["gap_reply_eips"]["mean"] == -1
     rows = [row.split(" | ") for row in answered([evaluation], {"fixed": m}).splitlines()[2:]]
     assert [row[1:3] for row in rows] == [
-        [hears, route] for hears in ("the voice", "text only", "silence", "shuffled audio") for route in "AB"
+        [hears, format]
+        for hears in ("the voice", "text only", "silence", "shuffled audio")
+        for format in ("eips", "direct")
     ]
     assert [row[3].split()[0] for row in rows] == ["100.0", "-", "100.0", "-", "14.3", "-", "100.0", "-"]
     assert [row[4].split()[0] for row in rows] == ["100.0"] * 4 + ["14.3", "7.1"] + ["100.0"] * 2
@@ -148,32 +155,34 @@ def test_replies_are_measured_in_the_controls_of_both_routes():
 
 def test_a_ratio_to_nothing_is_no_figure():
     m = metrics(fixed(clips(), lambda clip: None))
-    assert m["B_keeps_of_A"]["mean"] is None and routes({"fixed": m}) == ""
+    assert m["direct_keeps_of_eips"]["mean"] is None and formats({"fixed": m}) == ""
 
 
 def test_a_failed_reward_is_left_out_and_counted():
     evaluation = fixed(clips(), HEARD)
     reward = np.ones(84)
     reward[:10] = np.nan
-    failed = replace(evaluation, routes=evaluation.routes | {"A": replace(evaluation.routes["A"], reward=reward)})
-    assert metrics(failed)["reward_A"]["mean"] == 1 and metrics(failed)["reward_A"]["n"] == 74
-    assert differences(evaluation, failed)["reward_A"]["n"] == 74
+    failed = replace(
+        evaluation, formats=evaluation.formats | {"eips": replace(evaluation.formats["eips"], reward=reward)}
+    )
+    assert metrics(failed)["reward_eips"]["mean"] == 1 and metrics(failed)["reward_eips"]["n"] == 74
+    assert differences(evaluation, failed)["reward_eips"]["n"] == 74
 
 
 def test_differences_are_after_minus_before():
     before, after = fixed(clips(), SAD, "before"), fixed(clips(), HEARD, "after")
     d = differences(before, after)
     assert d["emotion_accuracy"]["mean"] == pytest.approx(6 / 7) and d["semantic_dominance_gap"]["mean"] == -2
-    assert differences(after, after)["reply_accuracy_B"] == {"mean": 0.0, "low": 0.0, "high": 0.0, "n": 84}
+    assert differences(after, after)["reply_accuracy_direct"] == {"mean": 0.0, "low": 0.0, "high": 0.0, "n": 84}
 
 
 def test_epitome_levels_are_compared_over_cells():
     found = clips(speakers=4, sentences=5)
-    low = replace(fixed(found, SAD), levels={"ER": {r: np.zeros(140) for r in "AB"}})
-    high = replace(low, levels={"ER": {"A": np.full(140, 2.0), "B": np.zeros(140)}})
+    low = replace(fixed(found, SAD), levels={"ER": {r: np.zeros(140) for r in ("eips", "direct")}})
+    high = replace(low, levels={"ER": {"eips": np.full(140, 2.0), "direct": np.zeros(140)}})
     d = differences(low, high)
-    assert d["ER_A"]["mean"] == 2 and 1e-6 < d["ER_A"]["p_signed_rank"] < 1e-5  # 20 cells, not 140 clips
-    assert d["ER_B"]["p_signed_rank"] == 1
+    assert d["ER_eips"]["mean"] == 2 and 1e-6 < d["ER_eips"]["p_signed_rank"] < 1e-5  # 20 cells, not 140 clips
+    assert d["ER_direct"]["p_signed_rank"] == 1
     assert "| ER, 0-2 |" in answered([high], {"fixed": metrics(high)})
 
 

@@ -23,8 +23,8 @@ class Fits:
     def __init__(self, otherwise=lambda emotion: 0.0):
         self.asked, self.otherwise = [], otherwise
 
-    def score(self, completions, routes, examples):
-        self.asked.append(list(zip(completions, routes, examples, strict=True)))
+    def score(self, completions, formats, examples):
+        self.asked.append(list(zip(completions, formats, examples, strict=True)))
         empathy = [1.0 if e.emotion in c.split() else self.otherwise(e.emotion) for c, _, e in self.asked[-1]]
         return Scores(torch.zeros(len(empathy)), {"empathy": torch.tensor(empathy)})
 
@@ -55,14 +55,14 @@ def test_equal_replies_are_judged_once_for_all_seven_emotions_whatever_was_spoke
     judge = Fits()
     assert replied_emotions(judge, LINES, ["fear"] * 7) == ["fear"] * 7
     ((*asked,),) = judge.asked
-    assert [(c, route, e.emotion) for c, route, e in asked] == [("fear", "B", emotion) for emotion in EMOTIONS]
+    assert [(c, format, e.emotion) for c, format, e in asked] == [("fear", "direct", emotion) for emotion in EMOTIONS]
 
 
 def test_replies_to_other_words_are_judged_apart():
     """The same reply answers another emotion when the words are others."""
 
     class Words(Fits):
-        def score(self, completions, routes, examples):
+        def score(self, completions, formats, examples):
             fits = [float(e.emotion == e.text) for e in examples]
             return Scores(torch.zeros(len(fits)), {"empathy": torch.tensor(fits)})
 
@@ -74,7 +74,7 @@ def test_grades_come_in_order_whatever_is_asked_at_once():
     judge = Fits()
     replies = ["fear" if i % 3 else "sad" for i in range(2 * AT_ONCE + 1)]
     lines = [replace(LINES[0], emotion="fear")] * len(replies)
-    found = grades(judge, replies, "A", lines)
+    found = grades(judge, replies, "eips", lines)
     assert found.terms["empathy"].tolist() == [float(i % 3 > 0) for i in range(len(replies))]
     assert [len(batch) for batch in judge.asked] == [AT_ONCE, AT_ONCE, 1]
     assert found.terms["format"].isnan().all() and len(found.total) == len(replies)
@@ -82,8 +82,10 @@ def test_grades_come_in_order_whatever_is_asked_at_once():
 
 def test_a_reward_that_knows_nothing_of_empathy_is_refused():
     class Length:
-        def score(self, completions, routes, examples):
+        def score(self, completions, formats, examples):
             return Scores(torch.ones(len(completions)), {"length": torch.ones(len(completions))})
 
-    with pytest.raises(ValueError, match="Length has the terms length on route A; an evaluation needs an `empathy`"):
-        grades(Length(), ["hello"], "A", LINES[:1])
+    with pytest.raises(
+        ValueError, match="Length has the terms length in format eips; an evaluation needs an `empathy`"
+    ):
+        grades(Length(), ["hello"], "eips", LINES[:1])

@@ -13,7 +13,7 @@ from cogrl.evaluate.seeds import VALUES, Answered, over_seeds, ratio_over_seeds,
 def record(n: int, perceived: str | None = "happy", **changes) -> dict:
     """Clip `n`, spoken happily: two clips a cell. In each control the replies answer what is perceived, for nothing."""
     heard = {"transcript": "sad", "silence": None, "shuffled": "happy"}
-    nothing = {"A": 0.0, "B": 0.0}
+    nothing = {"eips": 0.0, "direct": 0.0}
     return {
         "policy": "p",
         "id": f"c{n}",
@@ -24,17 +24,17 @@ def record(n: int, perceived: str | None = "happy", **changes) -> dict:
         "in_control": {
             name: {
                 "perceived": label,
-                "replied": {"A": label, "B": label},
-                "tokens": {"A": 60, "B": 20},
+                "replied": {"eips": label, "direct": label},
+                "tokens": {"eips": 60, "direct": 20},
                 "reward": nothing,
                 "empathy": nothing,
             }
             for name, label in heard.items()
         },
-        "replied": {"A": "happy", "B": "sad"},
-        "tokens": {"A": 70, "B": 21},
-        "reward": {"A": 0.75, "B": 0.25},
-        "empathy": {"A": 1.0, "B": 0.0},
+        "replied": {"eips": "happy", "direct": "sad"},
+        "tokens": {"eips": 70, "direct": 21},
+        "reward": {"eips": 0.75, "direct": 0.25},
+        "empathy": {"eips": 1.0, "direct": 0.0},
     } | changes
 
 
@@ -47,14 +47,14 @@ def test_each_value_is_read_from_its_own_place():
     found = {name: value(record(0)) for name, value in VALUES.items()}
     assert found == {
         "label": 1.0,
-        "reply_A": 1.0,
-        "reply_B": 0.0,
-        "reward_A": 0.75,
-        "reward_B": 0.25,
-        "empathy_A": 4.0,
-        "empathy_B": 1.0,
-        "tokens_A": 70.0,
-        "tokens_B": 21.0,
+        "reply_eips": 1.0,
+        "reply_direct": 0.0,
+        "reward_eips": 0.75,
+        "reward_direct": 0.25,
+        "empathy_eips": 4.0,
+        "empathy_direct": 1.0,
+        "tokens_eips": 70.0,
+        "tokens_direct": 21.0,
     }
 
 
@@ -103,21 +103,27 @@ def test_conflict_is_measured_on_its_clips_alone():
     polar = Answered([[record(n, "sad" if n % 2 else "happy") for n in range(4)]])
     found = by_hearing(plain, polar)
     voice = found["voice"]
-    assert (voice["label"]["mean"], voice["conflict"]["mean"], voice["conflict_reply_B"]["mean"]) == (1.0, 0.0, 0.0)
-    assert found["shuffled"]["conflict"]["mean"] == found["shuffled"]["conflict_reply_B"]["mean"] == 1.0
+    assert (voice["label"]["mean"], voice["conflict"]["mean"], voice["conflict_reply_direct"]["mean"]) == (
+        1.0,
+        0.0,
+        0.0,
+    )
+    assert found["shuffled"]["conflict"]["mean"] == found["shuffled"]["conflict_reply_direct"]["mean"] == 1.0
 
 
 def test_every_column_is_measured_in_every_control():
     answered = Answered([[record(n) for n in range(4)]])
     found = by_hearing(answered, answered)
-    means = {name: [row[key]["mean"] for key in ("reply_A", "reply_B", "reward_A")] for name, row in found.items()}
+    means = {
+        name: [row[key]["mean"] for key in ("reply_eips", "reply_direct", "reward_eips")] for name, row in found.items()
+    }
     assert means == {
         "voice": [1.0, 0.0, 0.75],
         "transcript": [0.0, 0.0, 0.0],
         "silence": [0.0, 0.0, 0.0],
         "shuffled": [1.0, 1.0, 0.0],
     }
-    assert found["voice"]["tokens_A"]["mean"] == 70 and found["silence"]["tokens_A"]["mean"] == 60
+    assert found["voice"]["tokens_eips"]["mean"] == 70 and found["silence"]["tokens_eips"]["mean"] == 60
 
 
 def test_a_control_without_any_label_says_so():
@@ -135,4 +141,4 @@ def test_a_control_without_any_label_says_so():
 def test_columns_show_their_unit():
     figure = {"mean": 0.5, "low": 0.25, "high": 0.75, "seeds": [0.25, 0.75]}
     assert COLUMNS["label"].shown(figure) == "50.0 [25.0, 75.0]"
-    assert COLUMNS["reward_A"].each(figure) == "0.250, 0.750"
+    assert COLUMNS["reward_eips"].each(figure) == "0.250, 0.750"

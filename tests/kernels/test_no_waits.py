@@ -16,6 +16,12 @@ from cogrl_kernels.prefix import prefix_attention, prefix_plan
 from device_watch import META, Watch, opened
 
 LENGTHS = (5, 0, 40, 300)
+
+
+def anchored(ratio, advantages, strength):
+    return -ratio * advantages + strength * (ratio - 1) ** 2
+
+
 CONFIGS = {
     "sapo": {"tau_pos": 1.5},
     "by rollout": {"tau_pos": torch.ones(len(LENGTHS), device=META)},
@@ -24,6 +30,7 @@ CONFIGS = {
     "dr_grpo": {"kind": "dr_grpo", "length": 300},
     "cispo": {"kind": "cispo"},
     "reinforce": {"kind": "reinforce"},
+    "own": {"kind": f"{__name__}.anchored", "options": {"strength": 0.1}},
 }
 
 

@@ -1,4 +1,4 @@
-"""The reference of the packed policy loss against loops over floats, and against the padded objectives."""
+"""The reference of the packed policy loss against loops over floats."""
 
 import itertools
 import math
@@ -8,14 +8,6 @@ import torch
 from cogrl_kernels.policy_loss import policy_loss
 from policy_cases import EVERYTHING, KINDS, UPSTREAM, bare, batch, check_against_truth, clamped, config, solve
 from policy_oracle import truth
-
-from cogrl.objectives.cispo import cispo
-from cogrl.objectives.grpo import grpo
-from cogrl.objectives.gspo import gspo
-from cogrl.objectives.kl import k1, k2, k3
-from cogrl.objectives.reduce import fixed_length, sequence_mean, token_mean
-from cogrl.objectives.reinforce import reinforce
-from cogrl.objectives.sapo import sapo
 
 TAUS = [(1.0, 1.05), (0.3, 12.0), (12.0, 0.3)]
 CASES = [(config(kind, reduction), bare) for kind, reduction in itertools.product(KINDS, [None, "token_mean"])]
@@ -193,49 +185,3 @@ def test_the_old_reference_and_rollout_policies_get_no_gradient():
     leaves = {name: call[name].clone().requires_grad_() for name in (*others, "logprobs")}
     policy_loss(**(call | leaves), config=config(**EVERYTHING)).loss.backward()
     assert leaves["logprobs"].grad is not None and all(leaves[name].grad is None for name in others)
-
-
-def padded(kind, reduction, call, steps, settings, rollouts, tokens):
-    """The same loss from the padded per-token objectives of `cogrl`."""
-    lengths = call["cu_seqlens"].diff().tolist()
-
-    def pad(x, fill=0):
-        return torch.stack(
-            [torch.nn.functional.pad(row, (0, steps - len(row)), value=fill) for row in x.split(lengths)]
-        )
-
-    lp, old, ref, mask = (pad(call[k]) for k in ("logprobs", "old_logprobs", "ref_logprobs", "mask"))
-    a = call["advantages"]
-    per_token = {
-        "sapo": lambda: sapo(lp, old, a, mask, 2.0, 5.0),
-        "grpo": lambda: grpo(lp, old, a, mask),
-        "dapo": lambda: grpo(lp, old, a, mask, clip_high=0.28),
-        "dr_grpo": lambda: grpo(lp, old, a, mask),
-        "gspo": lambda: gspo(lp, old, a, mask),
-        "cispo": lambda: cispo(lp, old, a, mask),
-        "reinforce": lambda: reinforce(lp, a, mask),
-    }[kind]() + settings.kl_coef * {"k1": k1, "k2": k2, "k3": k3}[settings.kl_estimator](lp, ref, mask)
-    return {
-        "sequence_mean": lambda: sequence_mean(per_token, mask, rollouts),
-        "token_mean": lambda: token_mean(per_token, mask, tokens),
-        "fixed_length": lambda: fixed_length(per_token, mask, rollouts, 300),
-    }[reduction]()
-
-
-@pytest.mark.parametrize("reduction", ["sequence_mean", "token_mean", "fixed_length"])
-@pytest.mark.parametrize("kind", KINDS)
-@pytest.mark.parametrize("estimator", ["k1", "k2", "k3"])
-def test_packed_equals_the_padded_objective(kind, reduction, estimator):
-    call = batch((63, 1, 0, 40, 17, 8), poison=False)
-    for at, bad in ((70, math.nan), (75, math.inf), (80, 199.0)):
-        call["logprobs"][at] += bad
-    taus = {"tau_pos": 2.0, "tau_neg": 5.0} if kind == "sapo" else {}
-    settings = config(kind, reduction, kl_coef=0.1, kl_estimator=estimator, **taus)
-    call |= {"entropy": None, "rollout_logprobs": None, "routes": None}
-    _, grad, _ = solve(call, settings, num_tokens=900, num_rollouts=24)
-    leaf = call["logprobs"].clone().requires_grad_()
-    loss = padded(kind, reduction, call | {"logprobs": leaf}, 63, settings, 24, 900)
-    loss.backward(torch.tensor(UPSTREAM, dtype=torch.float64))
-    out = policy_loss(**call, config=settings, num_tokens=900, num_rollouts=24)
-    torch.testing.assert_close(out.loss, loss.detach(), rtol=1e-12, atol=1e-12)
-    torch.testing.assert_close(grad, leaf.grad, rtol=1e-12, atol=1e-14)

@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 import torch
+from asked import INSTRUCTIONS
 
 from cogrl.models.lora import Lora
 from cogrl.models.qwen2_audio import Qwen2Audio
 from cogrl.models.qwen25_omni import Qwen25Omni
-from cogrl.prompts import INSTRUCTIONS
 from cogrl.types import Completions
 
 
@@ -16,11 +16,11 @@ def policy(make):
     return make()
 
 
-def encoded(policy, clips, route="A"):
+def encoded(policy, clips, format="eips"):
     prompts = policy.encode_prompts(
-        [INSTRUCTIONS[route]] * len(clips), [c.waveform for c in clips], [c.example.id for c in clips]
+        [INSTRUCTIONS[format]] * len(clips), [c.waveform for c in clips], [c.example.id for c in clips]
     )
-    return prompts, policy.encode_targets([c.example.targets[route] for c in clips])
+    return prompts, policy.encode_targets([c.example.targets[format] for c in clips])
 
 
 def logprobs(policy, clips, **kwargs):
@@ -54,7 +54,7 @@ def test_swapping_two_clips_changes_the_log_probs(policy, clips):
     prompts, targets = encoded(policy, clips[:2])
     order = [1, 0]
     swapped = policy.encode_prompts(
-        [INSTRUCTIONS["A"]] * 2, [clips[i].waveform for i in order], [clips[i].example.id for i in order]
+        [INSTRUCTIONS["eips"]] * 2, [clips[i].waveform for i in order], [clips[i].example.id for i in order]
     )
     before = policy.token_logprobs(prompts, targets).logprobs
     after = policy.token_logprobs(swapped, targets).logprobs
@@ -62,7 +62,7 @@ def test_swapping_two_clips_changes_the_log_probs(policy, clips):
 
 
 def test_the_end_token_is_trained_and_padding_is_not(policy, clips):
-    _, targets = encoded(policy, clips, "B")
+    _, targets = encoded(policy, clips, "direct")
     last = targets.mask.sum(1) - 1
     assert (targets.ids[torch.arange(len(clips)), last] == policy.tokenizer.eos_token_id).all()
     assert not targets.mask[:, 1:][~targets.mask[:, :-1]].any()

@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from asked import INSTRUCTIONS
 from safetensors.torch import load_file, save_file
 from torch import nn
 from transformers import Qwen2AudioForConditionalGeneration
@@ -15,7 +16,6 @@ from cogrl.models.lora import Lora
 from cogrl.models.qwen2_audio import Qwen2Audio
 from cogrl.models.saved import saved_policy
 from cogrl.models.teacher import teaching
-from cogrl.prompts import INSTRUCTIONS
 from cogrl.rollout.hf import HFEngine
 from cogrl.rollout.sampling import Sampling
 from cogrl.stages import Perceive, Sft
@@ -39,11 +39,11 @@ def build(tiny_policy_dir, emotion_dir):
 
 def prompts_of(policy, clips):
     names = [clip.example.id for clip in clips]
-    return policy.encode_prompts([INSTRUCTIONS["B"]] * len(clips), [clip.waveform for clip in clips], names)
+    return policy.encode_prompts([INSTRUCTIONS["direct"]] * len(clips), [clip.waveform for clip in clips], names)
 
 
 def logprobs(policy, clips, **kwargs):
-    targets = policy.encode_targets([clip.example.targets["B"] for clip in clips])
+    targets = policy.encode_targets([clip.example.targets["direct"] for clip in clips])
     return policy.token_logprobs(prompts_of(policy, clips), targets, **kwargs).logprobs, targets.mask
 
 
@@ -120,7 +120,7 @@ def test_sampling_and_scoring_hear_the_same_with_a_shared_prompt_or_without(buil
         policy = build(share_prompt=share_prompt)
         policy.lm_head_weight.mul_(30)  # a random head is nearly uniform: nothing would differ
         sampling = Sampling(max_new_tokens=5)
-        sampled = HFEngine().sample(policy, clips, ["B"] * len(clips), sampling, group_size=3)
+        sampled = HFEngine().sample(policy, clips, ["direct"] * len(clips), sampling, group_size=3)
         scored = policy.token_logprobs(sampled.prompts, sampled.completions, group_size=3).logprobs
         mask = sampled.completions.mask
         assert torch.allclose(scored[mask], sampled.sampling_logprobs[mask], atol=1e-4)
@@ -131,7 +131,9 @@ def test_sampling_and_scoring_hear_the_same_with_a_shared_prompt_or_without(buil
 @torch.no_grad()
 def test_prompts_that_are_read_have_no_audio_and_no_emotion(build, policy, clips):
     transcripts, names = [clip.example.text for clip in clips], [clip.example.id for clip in clips]
-    ours, plain = (p.encode_prompts([INSTRUCTIONS["B"]] * len(clips), transcripts, names) for p in (build(), policy))
+    ours, plain = (
+        p.encode_prompts([INSTRUCTIONS["direct"]] * len(clips), transcripts, names) for p in (build(), policy)
+    )
     assert dict(ours.audio) == {} and torch.equal(build().prompt_embeds(ours), policy.prompt_embeds(plain))
 
 
@@ -188,7 +190,7 @@ def test_fine_tuning_and_the_teachers_pass_go_through(build, clips):
     pytest.importorskip("peft", reason="adapters need the extra cogrl[lora]")
     stage = Sft(build(lora=Lora(dropout=0.0), gradient_checkpointing=True))
     stage.configure_model()
-    stage.loss(ClipBatch(clips), ["B"] * len(clips)).backward()
+    stage.loss(ClipBatch(clips), ["direct"] * len(clips)).backward()
     assert stage.policy.emotion.projection.weight.grad.abs().sum() > 0
     with teaching(stage.policy) as teacher:
         assert not teacher.prompt_embeds(prompts_of(teacher, clips)).requires_grad

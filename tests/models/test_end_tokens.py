@@ -67,7 +67,9 @@ def test_sampling_stops_at_each_end_token_of_the_folder_and_texts_hold_neither(f
     few = torch.full_like(policy.lm_head_bias, -1e4)
     few[[*policy.end_ids, *range(300, 312)]] = 0.0
     monkeypatch.setattr(type(policy), "lm_head_bias", few)
-    rollouts = HFEngine().sample(policy, clips, ["A", "B", "A", "B"], Sampling(max_new_tokens=40), group_size=8)
+    rollouts = HFEngine().sample(
+        policy, clips, ["eips", "direct", "eips", "direct"], Sampling(max_new_tokens=40), group_size=8
+    )
     tokens, mask, done = rollouts.completions.ids, rollouts.completions.mask, rollouts.finished
     last = tokens[torch.arange(len(tokens)), mask.sum(1) - 1]
     ends = torch.tensor(policy.end_ids)

@@ -5,16 +5,17 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
+from asked import INSTRUCTIONS
 
+from cogrl.model_input import audio_input, describe, teacher_input, text_input
 from cogrl.models.qwen2_audio import Qwen2Audio
-from cogrl.prompts import INSTRUCTIONS, heard, read, told, transcribed
 from cogrl.rollout.hf import HFEngine
 from cogrl.rollout.sampling import Sampling
 from cogrl.stages import Align, Perceive, Sft
 from cogrl.stages.align import Weight, last_clip
 from cogrl.types import EMOTIONS, Clip, ClipBatch, Completions, Conversation, Prompts, Turn
 
-ROUTES = ["A", "B", "A", "B"]
+FORMATS = ["eips", "direct", "eips", "direct"]
 COUNTS = (3, 1, 2, 2)
 
 
@@ -45,11 +46,11 @@ def dialogues(clips):
 
 def encoded(policy, clips, given=heard):
     names = [clip.example.id for clip in clips]
-    return policy.encode_prompts([INSTRUCTIONS["A"]] * len(clips), [given(clip) for clip in clips], names)
+    return policy.encode_prompts([INSTRUCTIONS["eips"]] * len(clips), [given(clip) for clip in clips], names)
 
 
 def targets_of(policy, clips):
-    return policy.encode_targets([clip.example.targets["B"] for clip in clips])
+    return policy.encode_targets([clip.example.targets["direct"] for clip in clips])
 
 
 @torch.no_grad()
@@ -78,7 +79,7 @@ def test_every_turn_stands_in_its_place_with_as_many_placeholders_as_frames(poli
     assert said(prompts, policy, 0) == (
         f"<|im_start|>user\n{audio[0]}<|im_end|>\n<|im_start|>assistant\nGo on.<|im_end|>\n"
         f"<|im_start|>user\n{audio[1]}<|im_end|>\n<|im_start|>assistant\nI see.<|im_end|>\n"
-        f"<|im_start|>user\n{audio[2]}{INSTRUCTIONS['A']}<|im_end|>\n<|im_start|>assistant\n"
+        f"<|im_start|>user\n{audio[2]}{INSTRUCTIONS['eips']}<|im_end|>\n<|im_start|>assistant\n"
     )
     typed = said(prompts, policy, 2)
     assert typed.startswith("<|im_start|>user\nTurn 0 was said.<|im_end|>\n<|im_start|>user\n<|audio_bos|>")
@@ -87,8 +88,8 @@ def test_every_turn_stands_in_its_place_with_as_many_placeholders_as_frames(poli
 
 def test_without_history_prompts_are_those_of_the_bare_clips(policy, dialogues, clips):
     """Loaded without its turns, and as a conversation of one turn."""
-    bare = policy.encode_prompts([INSTRUCTIONS["A"]] * 4, [c.waveform for c in clips], list("abcd"))
-    for given in (lambda c: heard(replace(c, history=())), lambda c: Conversation((c.waveform,))):
+    bare = policy.encode_prompts([INSTRUCTIONS["eips"]] * 4, [c.waveform for c in clips], list("abcd"))
+    for given in (lambda c: audio_input(replace(c, history=())), lambda c: Conversation((c.waveform,))):
         ours = encoded(policy, dialogues, given)
         assert torch.equal(ours.input_ids, bare.input_ids) and torch.equal(ours.attention_mask, bare.attention_mask)
         assert ours.clip_counts == bare.clip_counts == (1,) * 4 and ours.audio.keys() == bare.audio.keys()
@@ -96,7 +97,7 @@ def test_without_history_prompts_are_those_of_the_bare_clips(policy, dialogues, 
         torch.testing.assert_close(policy.prompt_embeds(ours), policy.prompt_embeds(bare))
     n = frames_of(policy, clips[0].waveform)
     assert said(bare, policy, 0) == (
-        f"<|im_start|>user\n<|audio_bos|>{'<|AUDIO|>' * n}<|audio_eos|>\n{INSTRUCTIONS['A']}<|im_end|>\n"
+        f"<|im_start|>user\n<|audio_bos|>{'<|AUDIO|>' * n}<|audio_eos|>\n{INSTRUCTIONS['eips']}<|im_end|>\n"
         "<|im_start|>assistant\n"
     )
 
@@ -143,7 +144,7 @@ def test_packed_prompts_equal_repeated_ones(make, dialogues):
         policy = make(share_prompt=share)
         policy.lm_head_weight.mul_(8)
         rollouts = HFEngine().sample(
-            policy, dialogues, ROUTES, Sampling(max_new_tokens=9), 3, generator=torch.Generator().manual_seed(0)
+            policy, dialogues, FORMATS, Sampling(max_new_tokens=9), 3, generator=torch.Generator().manual_seed(0)
         )
         scored = policy.token_logprobs(rollouts.prompts, rollouts.completions, group_size=3).logprobs
         torch.testing.assert_close(scored, rollouts.sampling_logprobs, rtol=0, atol=1e-5)
@@ -154,7 +155,7 @@ def test_packed_prompts_equal_repeated_ones(make, dialogues):
 def test_each_clip_of_a_group_is_encoded_once(policy, dialogues):
     seen = []
     policy.audio_tower.register_forward_hook(lambda module, args, out: seen.append(out[0].shape))
-    rollouts = HFEngine().sample(policy, dialogues, ROUTES, Sampling(max_new_tokens=3), group_size=4)
+    rollouts = HFEngine().sample(policy, dialogues, FORMATS, Sampling(max_new_tokens=3), group_size=4)
     policy.token_logprobs(rollouts.prompts, rollouts.completions, group_size=4)
     policy.audio_embeds({name: value[: sum(COUNTS)] for name, value in rollouts.prompts.audio.items()})
     assert seen == [seen[2]] * 3
@@ -162,7 +163,7 @@ def test_each_clip_of_a_group_is_encoded_once(policy, dialogues):
 
 @torch.no_grad()
 def test_selected_groups_keep_their_own_clips(policy, dialogues):
-    rollouts = HFEngine().sample(policy, dialogues, ROUTES, Sampling(max_new_tokens=5), group_size=2)
+    rollouts = HFEngine().sample(policy, dialogues, FORMATS, Sampling(max_new_tokens=5), group_size=2)
     whole = policy.token_logprobs(rollouts.prompts, rollouts.completions, group_size=2).logprobs
     for index in ([3, 0], [1], [2, 2, 1]):
         part = rollouts.groups(index)
@@ -229,9 +230,9 @@ def test_the_text_only_control_reads_every_turn_and_the_teacher_how_it_was_said(
     taught = said(encoded(policy, dialogues, read), policy, 2)
     assert "user\nTurn 0 was said.<|im_end|>" in taught  # typed: it has no voice
     assert 'user\nThe speaker says, with the voice of surprise: "Turn 3 was said."<|im_end|>' in taught
-    assert told(dialogues[2].example) in taught
-    assert transcribed(replace(clip, history=())) == clip.example.text
-    assert read(replace(clip, history=())) == told(clip.example)
+    assert describe(dialogues[2].example) in taught
+    assert text_input(replace(clip, history=())) == clip.example.text
+    assert teacher_input(replace(clip, history=())) == describe(clip.example)
 
 
 def test_the_template_of_the_published_qwen2_audio_numbers_the_clips(tiny_policy_dir, dialogues):
@@ -247,7 +248,7 @@ def test_the_heads_of_align_see_the_turn_to_answer_alone(policy, dialogues, clip
     stage = Align(policy, ce=off, kd=off, dimensions=off)
     stage.configure_model()
     stage.log = lambda *args, **kwargs: None
-    alone, together = stage.loss(ClipBatch(clips), ROUTES), stage.loss(ClipBatch(dialogues), ROUTES)
+    alone, together = stage.loss(ClipBatch(clips), FORMATS), stage.loss(ClipBatch(dialogues), FORMATS)
     assert together.item() == pytest.approx(alone.item(), rel=1e-5)
     runs = torch.tensor([[0, 1, 1, 0, 0, 1, 0], [0, 0, 0, 0, 0, 0, 0], [1, 0, 1, 0, 0, 1, 1]]).bool()
     assert last_clip(runs).int().tolist() == [[0, 0, 0, 0, 0, 1, 0], [0] * 7, [0, 0, 0, 0, 0, 1, 1]]

@@ -4,11 +4,12 @@ from dataclasses import replace
 
 import pytest
 import torch
+from asked import INSTRUCTIONS
 
 from cogrl.data.manifest import heard_turns
 from cogrl.data.module import Clips
+from cogrl.model_input import audio_input
 from cogrl.models.prompt_length import Room
-from cogrl.prompts import INSTRUCTIONS, heard
 from cogrl.stages import DrSapo, Sft
 from cogrl.types import EMOTIONS, ClipBatch, Turn
 
@@ -29,23 +30,23 @@ def dialogues(policy, clips):
     return [heard_from_disk[i] for i in range(len(examples))]
 
 
-def lengths(policy, clips, route):
+def lengths(policy, clips, format):
     names = [clip.example.id for clip in clips]
     return policy.encode_prompts(
-        [INSTRUCTIONS[route]] * len(clips), [heard(c) for c in clips], names
+        [INSTRUCTIONS[format]] * len(clips), [audio_input(c) for c in clips], names
     ).attention_mask.sum(1)
 
 
-@pytest.mark.parametrize("route", ["A", "B"])
-def test_headers_and_texts_tell_the_length_of_every_prompt(policy, dialogues, route):
+@pytest.mark.parametrize("format", ["eips", "direct"])
+def test_headers_and_texts_tell_the_length_of_every_prompt(policy, dialogues, format):
     room = Room(policy)
-    counted = [room.prompt(INSTRUCTIONS[route], clip.example) for clip in dialogues]
-    assert counted == lengths(policy, dialogues, route).tolist() and len(set(counted)) == 3
+    counted = [room.prompt(INSTRUCTIONS[format], clip.example) for clip in dialogues]
+    assert counted == lengths(policy, dialogues, format).tolist() and len(set(counted)) == 3
 
 
 def test_what_fits_exactly_is_taken_and_one_token_more_is_refused(policy, dialogues, monkeypatch):
     clip, room = dialogues[1], Room(policy)
-    prompt = int(torch.stack([lengths(policy, [clip], route) for route in "AB"]).max())
+    prompt = int(torch.stack([lengths(policy, [clip], format) for format in ("eips", "direct")]).max())
     answer = max(room.answer(text) for text in clip.example.targets.values())
     for sampled in (answer - 1, answer + 5):
         longest = max(answer, sampled)
@@ -74,10 +75,10 @@ def test_a_line_that_is_too_long_is_refused_by_name_before_training(policy, dial
 
 
 def test_a_prompt_longer_than_the_positions_is_never_encoded(policy, dialogues, monkeypatch):
-    limit = int(lengths(policy, dialogues[:1], "A")[0])
+    limit = int(lengths(policy, dialogues[:1], "eips")[0])
     monkeypatch.setattr(policy.model.config.get_text_config(), "max_position_embeddings", limit)
-    assert lengths(policy, dialogues[:1], "A").tolist() == [limit]
+    assert lengths(policy, dialogues[:1], "eips").tolist() == [limit]
     with pytest.raises(
         ValueError, match=rf"{dialogues[1].example.id}: a prompt of \d+ tokens; this model has {limit} pos"
     ):
-        Sft(policy).loss(ClipBatch(dialogues[:2]), ["A", "A"])
+        Sft(policy).loss(ClipBatch(dialogues[:2]), ["eips", "eips"])

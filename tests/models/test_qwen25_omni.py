@@ -5,6 +5,7 @@ import json
 import numpy as np
 import pytest
 import torch
+from asked import INSTRUCTIONS
 from safetensors.torch import load_file, save_file
 from transformers import (
     Qwen2_5OmniConfig,
@@ -15,7 +16,6 @@ from transformers import (
 from cogrl.models.qwen2_audio import Qwen2Audio
 from cogrl.models.qwen25_omni import AudioFrontEnd, Qwen25Omni
 from cogrl.models.saved import saved_policy
-from cogrl.prompts import INSTRUCTIONS
 
 MULTI_AXIS = {"rope_type": "default", "rope_theta": 1e6, "mrope_section": [2, 1, 1]}
 TALKER = {
@@ -68,9 +68,9 @@ def whole_dir(omni, tmp_path):
 
 def encoded(policy, clips):
     prompts = policy.encode_prompts(
-        [INSTRUCTIONS["A"]] * len(clips), [c.waveform for c in clips], [c.example.id for c in clips]
+        [INSTRUCTIONS["eips"]] * len(clips), [c.waveform for c in clips], [c.example.id for c in clips]
     )
-    return prompts, policy.encode_targets([c.example.targets["A"] for c in clips])
+    return prompts, policy.encode_targets([c.example.targets["eips"] for c in clips])
 
 
 def logprobs(policy, clips):

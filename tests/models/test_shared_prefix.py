@@ -2,9 +2,9 @@
 
 import pytest
 import torch
+from asked import INSTRUCTIONS
 
 from cogrl.models.lora import Lora
-from cogrl.prompts import INSTRUCTIONS
 from cogrl.rollout.hf import HFEngine
 from cogrl.rollout.sampling import Sampling
 from cogrl.types import Completions
@@ -32,7 +32,7 @@ def sharpened(policy):
 
 def batch(policy, clips, lengths=LENGTHS, seed=0):
     prompts = policy.encode_prompts(
-        [INSTRUCTIONS["A"]] * len(clips), [c.waveform for c in clips], [c.example.id for c in clips]
+        [INSTRUCTIONS["eips"]] * len(clips), [c.waveform for c in clips], [c.example.id for c in clips]
     )
     g = torch.Generator().manual_seed(seed)
     mask = torch.arange(max(lengths) + 1) < torch.tensor(lengths)[:, None]
@@ -189,6 +189,8 @@ def test_what_was_sampled_is_what_is_trained(policy, clips, share, head):
     policy.share_prompt, policy.head = share, head
     policy.lm_head_weight.mul_(8)
     dice = torch.Generator().manual_seed(0)
-    rollouts = HFEngine().sample(policy, clips, ["A", "B", "A", "B"], Sampling(max_new_tokens=20), 4, generator=dice)
+    rollouts = HFEngine().sample(
+        policy, clips, ["eips", "direct", "eips", "direct"], Sampling(max_new_tokens=20), 4, generator=dice
+    )
     scored = policy.token_logprobs(rollouts.prompts, rollouts.completions, group_size=4).logprobs
     torch.testing.assert_close(scored, rollouts.sampling_logprobs, rtol=0, atol=1e-5)

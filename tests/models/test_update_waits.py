@@ -21,7 +21,9 @@ def policy(make):
 
 @pytest.mark.parametrize("kl_coef", [0.0, 0.1])
 def test_states_and_loss_of_a_micro_batch_read_nothing_from_the_device(policy, clips, monkeypatch, kl_coef):
-    rollouts = HFEngine().sample(policy, clips, ["A", "B", "A", "B"], Sampling(max_new_tokens=6), group_size=3)
+    rollouts = HFEngine().sample(
+        policy, clips, ["eips", "direct", "eips", "direct"], Sampling(max_new_tokens=6), group_size=3
+    )
     monkeypatch.setattr(module, "linear_policy_loss_op", opened(linear_policy_loss_op))
     policy.to(META)
     on_device = Prompts(rollouts.prompts.input_ids.to(META), rollouts.prompts.attention_mask.to(META), {}, (0,) * 4)
@@ -53,7 +55,9 @@ def test_parts_of_a_rollout_carry_their_masks(policy, clips):
 
     stage = Grpo(policy, group_size=3, sampling=Sampling(max_new_tokens=6))
     stage._trainer = type("", (), {"accumulate_grad_batches": 1})()
-    rollouts = HFEngine().sample(policy, clips, ["A", "B", "A", "B"], Sampling(max_new_tokens=6), group_size=3)
+    rollouts = HFEngine().sample(
+        policy, clips, ["eips", "direct", "eips", "direct"], Sampling(max_new_tokens=6), group_size=3
+    )
     for part in stage.split(replace(rollouts, advantages=torch.randn(12))):
         assert {"mask_on_host"} <= part.prompts.__dict__.keys() & part.completions.__dict__.keys()
         assert torch.equal(part.completions.mask_on_host, part.completions.mask)

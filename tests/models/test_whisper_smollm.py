@@ -2,6 +2,7 @@
 
 import pytest
 import torch
+from asked import INSTRUCTIONS
 from ct2_file import ct2_variables
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import LlamaConfig, LlamaForCausalLM, WhisperConfig
@@ -10,7 +11,6 @@ from transformers.models.whisper.modeling_whisper import WhisperEncoder
 from cogrl.models.lora import Lora
 from cogrl.models.qwen2_audio import Qwen2Audio
 from cogrl.models.whisper_smollm import assemble, hearing_tokenizer
-from cogrl.prompts import INSTRUCTIONS
 from cogrl.stages import Perceive, Sft
 from cogrl.types import ClipBatch
 
@@ -52,8 +52,8 @@ def policy(folder):
 
 def logprobs(policy, clips, group_size=1, **answers):
     names = [c.example.id for c in clips]
-    prompts = policy.encode_prompts([INSTRUCTIONS["A"]] * len(clips), [c.waveform for c in clips], names)
-    texts = [f"{c.example.targets['B']} {i}" for c in clips for i in range(group_size)]
+    prompts = policy.encode_prompts([INSTRUCTIONS["eips"]] * len(clips), [c.waveform for c in clips], names)
+    texts = [f"{c.example.targets['direct']} {i}" for c in clips for i in range(group_size)]
     targets = policy.encode_targets(texts)
     return policy.token_logprobs(prompts, targets, group_size=group_size).logprobs[targets.mask]
 
@@ -134,7 +134,7 @@ def test_a_step_of_sft_moves_adapters_and_projector_and_nothing_else(folder, cli
     assert [name.rpartition("projector.")[2] for name in whole] == ["linear.weight", "linear.bias"]
     assert len(trained) == 2 + 2 * 7 * 2  # A and B of seven matrices in two layers
     stage = Sft(policy)
-    loss = stage.loss(ClipBatch(clips), ["A", "B", "A", "B"])
+    loss = stage.loss(ClipBatch(clips), ["eips", "direct", "eips", "direct"])
     loss.backward()
     moved = {name for name, p in policy.named_parameters() if p.grad is not None and p.grad.abs().sum() > 0}
     assert moved <= set(trained) and set(whole) <= moved and any("lora_B" in name for name in moved)

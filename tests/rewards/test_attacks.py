@@ -5,19 +5,22 @@ from pathlib import Path
 import pytest
 from replies import LADDER, USER_TEXT
 
-from cogrl.prompts import Eips
+from cogrl.formats.eips import EIPS
 from cogrl.rewards.composite import DualRouteReward, ExplicitReward, ImplicitReward
 from cogrl.rewards.lexicon import CUES
 from cogrl.types import EMOTIONS, Example
 
 REWARD = DualRouteReward(ExplicitReward(), ImplicitReward())
 GOOD = "You sound angry, and it is not fair to you. Let us cool down first."
-THOUGHT = Eips(
-    "anger, high: loud and fast voice",
-    "Wants to be heard about this thing at work.",
-    "Feels wronged and needs respect.",
-    "Hear the anger, then help to cool down.",
-    GOOD,
+INTENT = "Wants to be heard about this thing at work."
+THOUGHT = EIPS.render(
+    {
+        "perception": "anger, high: loud and fast voice",
+        "intent": INTENT,
+        "psychology": "Feels wronged and needs respect.",
+        "strategy": "Hear the anger, then help to cool down.",
+        "response": GOOD,
+    }
 )
 EVERY_CUE = ", ".join(
     cue.split("/")[0].replace("*", "").replace("_", "it").strip()
@@ -31,8 +34,8 @@ def example(emotion="anger"):
     return Example("u1", Path("u1.wav"), "train", USER_TEXT, "g1", "s1", emotion, "high", "workplace")
 
 
-def score(completion, route, emotion="anger"):
-    scores = REWARD.score([completion], [route], [example(emotion)])
+def score(completion, format, emotion="anger"):
+    scores = REWARD.score([completion], [format], [example(emotion)])
     return scores.total.item(), {name: value.item() for name, value in scores.terms.items()}
 
 
@@ -69,78 +72,77 @@ CHEATS = {
 
 @pytest.mark.parametrize("name", CHEATS)
 @pytest.mark.parametrize("emotion", EMOTIONS)
-def test_a_cheat_earns_nothing_on_the_implicit_route(name, emotion):
-    assert score(CHEATS[name], "B", emotion)[0] <= 0.0
+def test_a_cheat_earns_nothing_on_the_direct_format(name, emotion):
+    assert score(CHEATS[name], "direct", emotion)[0] <= 0.0
 
 
 @pytest.mark.parametrize("name", CHEATS)
 @pytest.mark.parametrize("emotion", EMOTIONS)
 def test_a_cheating_reply_earns_no_empathy_behind_a_thought_either(name, emotion):
-    completion = THOUGHT.render().replace(GOOD, CHEATS[name])
-    total, terms = score(completion, "A", emotion)
+    completion = THOUGHT.replace(GOOD, CHEATS[name])
+    total, terms = score(completion, "eips", emotion)
     assert terms["empathy"] == 0.0
     assert total <= 0.7 + 1e-6
 
 
 def test_honest_work_earns_everything():
-    assert score(THOUGHT.render(), "A")[0] == pytest.approx(1.0)
-    assert score(GOOD, "B")[0] == pytest.approx(1.0)
+    assert score(THOUGHT, "eips")[0] == pytest.approx(1.0)
+    assert score(GOOD, "direct")[0] == pytest.approx(1.0)
 
 
-A = THOUGHT.render()
 MALFORMED = {
     "empty thought": f"<thought></thought><response>{GOOD}</response>",
     "no thought": f"<response>{GOOD}</response>",
     "answer without tags": GOOD,
-    "two Perception steps": A.replace("[Perception]", "[Perception] anger\n[Perception]"),
-    "two labels": A.replace("anger, high", "anger, sad, high"),
-    "a denied label": A.replace("anger, high", "not anger, sad"),
-    "all labels": A.replace("anger, high", ", ".join(EMOTIONS)),
-    "label not first": A.replace("anger, high", "voice of anger, high"),
-    "no label": A.replace("anger, high", "the voice"),
+    "two Perception steps": THOUGHT.replace("[Perception]", "[Perception] anger\n[Perception]"),
+    "two labels": THOUGHT.replace("anger, high", "anger, sad, high"),
+    "a denied label": THOUGHT.replace("anger, high", "not anger, sad"),
+    "all labels": THOUGHT.replace("anger, high", ", ".join(EMOTIONS)),
+    "label not first": THOUGHT.replace("anger, high", "voice of anger, high"),
+    "no label": THOUGHT.replace("anger, high", "the voice"),
 }
 
 
 @pytest.mark.parametrize("name", MALFORMED)
 def test_a_thought_without_one_clear_label_earns_no_emotion(name):
-    assert score(MALFORMED[name], "A")[1]["emotion"] == 0.0
+    assert score(MALFORMED[name], "eips")[1]["emotion"] == 0.0
 
 
 @pytest.mark.parametrize(
     "completion",
     [
-        A.replace("</response>", f"</response><response>{GOOD}</response>"),
-        A.replace("</response>", ""),
-        A.replace("</thought>", ""),
-        A.replace("[Strategy]", "[Psychology]"),
-        A + " And one more thing.",
-        "Sure! " + A,
-        A.replace("[Intent] Wants to be heard about this thing at work.\n", ""),
-        A.replace(GOOD, GOOD + " [Perception] anger"),
-        A + A,
+        THOUGHT.replace("</response>", f"</response><response>{GOOD}</response>"),
+        THOUGHT.replace("</response>", ""),
+        THOUGHT.replace("</thought>", ""),
+        THOUGHT.replace("[Strategy]", "[Psychology]"),
+        THOUGHT + " And one more thing.",
+        "Sure! " + THOUGHT,
+        THOUGHT.replace("[Intent] Wants to be heard about this thing at work.\n", ""),
+        THOUGHT.replace(GOOD, GOOD + " [Perception] anger"),
+        THOUGHT + THOUGHT,
     ],
 )
 def test_a_broken_form_earns_no_format_reward(completion):
-    assert score(completion, "A")[1]["format"] == 0.0
+    assert score(completion, "eips")[1]["format"] == 0.0
 
 
 @pytest.mark.parametrize(
     "completion",
     [
-        A.replace("</response>", f"</response><response>{GOOD}</response>"),
-        f"<thought>\n[Perception] anger: {GOOD}\n[Intent] {THOUGHT.intent}\n</thought>",
-        A.replace(GOOD, " "),
-        A.partition("<response>")[0],
+        THOUGHT.replace("</response>", f"</response><response>{GOOD}</response>"),
+        f"<thought>\n[Perception] anger: {GOOD}\n[Intent] {INTENT}\n</thought>",
+        THOUGHT.replace(GOOD, " "),
+        THOUGHT.partition("<response>")[0],
     ],
 )
 def test_without_one_reply_the_total_is_zero_however_good_the_thought(completion):
-    total, terms = score(completion, "A")
+    total, terms = score(completion, "eips")
     assert terms["intent"] > 0
     assert total == 0.0
 
 
 def test_a_right_label_does_not_excuse_a_reply_to_another_feeling():
-    total, terms = score(A.replace(GOOD, LADDER["sad"][3]), "A")
+    total, terms = score(THOUGHT.replace(GOOD, LADDER["sad"][3]), "eips")
     assert terms["emotion"] == 1.0 and terms["empathy"] == 0.0
     assert total == pytest.approx(0.7)
 
@@ -148,25 +150,25 @@ def test_a_right_label_does_not_excuse_a_reply_to_another_feeling():
 @pytest.mark.parametrize(
     "completion",
     [
-        A,
+        THOUGHT,
         f"<response>{GOOD}</response>",
         f"[Perception] anger. {GOOD}",
         f"{GOOD}</response>",
         f"<thought>anger</thought>{GOOD}",
     ],
 )
-def test_route_b_pays_nothing_for_markup(completion):
-    total, terms = score(completion, "B")
+def test_direct_pays_nothing_for_markup(completion):
+    total, terms = score(completion, "direct")
     assert total == 0.0 and terms["format"] == 0.0
 
 
 @pytest.mark.parametrize("completion", [f"**{GOOD}**", f"# {GOOD}", f"{GOOD}\n\n{GOOD}", f"<b>{GOOD}</b>", f"`{GOOD}`"])
 def test_typesetting_is_no_plain_answer(completion):
-    assert score(completion, "B")[1]["format"] == 0.0
+    assert score(completion, "direct")[1]["format"] == 0.0
 
 
 def test_a_step_given_twice_or_after_the_response_earns_nothing():
-    twice = A.replace("[Strategy]", f"[Intent] {THOUGHT.intent}\n[Strategy]")
-    assert score(twice, "A")[1]["intent"] == 0.0
-    late = A.replace(f"[Intent] {THOUGHT.intent}\n", "") + f"\n[Intent] {THOUGHT.intent}"
-    assert score(late, "A")[1]["intent"] == 0.0
+    twice = THOUGHT.replace("[Strategy]", f"[Intent] {INTENT}\n[Strategy]")
+    assert score(twice, "eips")[1]["intent"] == 0.0
+    late = THOUGHT.replace(f"[Intent] {INTENT}\n", "") + f"\n[Intent] {INTENT}"
+    assert score(late, "eips")[1]["intent"] == 0.0

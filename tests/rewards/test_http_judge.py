@@ -17,7 +17,7 @@ from cogrl.chat.client import ChatClient, Patience
 from cogrl.chat.endpoint import Endpoint
 from cogrl.chat.question import Prices
 from cogrl.chat.quoting import quoted
-from cogrl.prompts import Eips
+from cogrl.formats.eips import EIPS
 from cogrl.rewards.composite import DualRouteReward, ExplicitReward, ImplicitReward, Reward
 from cogrl.rewards.http_judge import HttpJudgeReward
 from cogrl.rewards.rubric import empathy_question, steps_question
@@ -45,7 +45,8 @@ def example(name="u1", emotion="anger"):
 
 
 def thought(reply, perception="anger: loud"):
-    return Eips(perception, "Wants to be asked.", "Feels passed over.", "Take the side of the speaker.", reply).render()
+    steps = ("Wants to be asked.", "Feels passed over.", "Take the side of the speaker.")
+    return EIPS.render(dict(zip(EIPS.fields, (perception, *steps, reply), strict=True)))
 
 
 def steps():
@@ -77,14 +78,14 @@ COMPLETIONS = [
     "Okay, I see.",
     "That is hard.",
 ]
-ROUTES = ["A", "B", "A", "B", "B"]
+FORMATS = ["eips", "direct", "eips", "direct", "direct"]
 
 
 def test_a_batch_scores_as_if_each_completion_had_been_judged_alone(client):
     examples = [example(f"u{i}", emotion) for i, emotion in enumerate(("anger", "sad", "fear", "happy", "anger"))]
     judge = SameScores()
-    expected = DualRouteReward(ExplicitReward(judge), ImplicitReward(judge)).score(COMPLETIONS, ROUTES, examples)
-    scores = HttpJudgeReward(client).score(COMPLETIONS, ROUTES, examples)
+    expected = DualRouteReward(ExplicitReward(judge), ImplicitReward(judge)).score(COMPLETIONS, FORMATS, examples)
+    scores = HttpJudgeReward(client).score(COMPLETIONS, FORMATS, examples)
     assert scores.total.tolist() == expected.total.tolist()
     assert scores.terms.keys() == expected.terms.keys()
     for name, values in expected.terms.items():
@@ -93,7 +94,7 @@ def test_a_batch_scores_as_if_each_completion_had_been_judged_alone(client):
 
 
 def test_three_steps_have_three_scores(client):
-    terms = HttpJudgeReward(client).score([thought("I hear it.")], ["A"], [example()]).terms
+    terms = HttpJudgeReward(client).score([thought("I hear it.")], ["eips"], [example()]).terms
     given = said(steps_question(TEXT, "anger", "workplace", steps()))
     assert len(set(given.values()) - {given["reasoning"]}) > 1
     for name in ("intent", "psychology", "strategy"):
@@ -101,25 +102,25 @@ def test_three_steps_have_three_scores(client):
 
 
 def test_a_reply_is_one_question_and_a_thought_another(server, client):
-    HttpJudgeReward(client).score([thought("I hear it."), "I hear that."], ["A", "B"], [example()] * 2)
+    HttpJudgeReward(client).score([thought("I hear it."), "I hear that."], ["eips", "direct"], [example()] * 2)
     assert server.stats()["requests"] == 3
 
 
 def test_a_group_that_says_the_same_is_judged_once(server, client):
-    scores = HttpJudgeReward(client).score(["I hear that."] * 8, ["B"] * 8, [example()] * 8)
+    scores = HttpJudgeReward(client).score(["I hear that."] * 8, ["direct"] * 8, [example()] * 8)
     assert server.stats()["requests"] == 1 and len(set(scores.total.tolist())) == 1
 
 
 def test_what_has_no_reply_and_no_step_is_worth_nothing_and_is_not_asked_about(server, client):
     nothing = ["", "  ", "<response>x</response>", "no tags at all"]
-    scores = HttpJudgeReward(client).score(nothing, ["B", "B", "B", "A"], [example()] * 4)
+    scores = HttpJudgeReward(client).score(nothing, ["direct", "direct", "direct", "eips"], [example()] * 4)
     assert scores.total.tolist() == [0.0] * 4 and server.stats()["requests"] == 0
     assert scores.metrics["judge/failed"] == 0.0 and math.isnan(scores.metrics["judge/latency_s"])
 
 
 def test_a_judge_is_never_asked_without_the_emotion_of_the_voice(server, client):
     with pytest.raises(ValueError, match=r"m\.jsonl:7 \(u1\): no emotion, which the judge has to know"):
-        HttpJudgeReward(client, max_failures=1.0).score(["I hear that."], ["B"], [example(emotion=None)])
+        HttpJudgeReward(client, max_failures=1.0).score(["I hear that."], ["direct"], [example(emotion=None)])
     assert server.stats()["requests"] == 0
 
 
@@ -142,7 +143,7 @@ ATTACKS = [
 
 @pytest.mark.parametrize("attack", ATTACKS)
 def test_a_reply_can_not_give_orders_to_the_judge(server, client, attack):
-    HttpJudgeReward(client).score([attack], ["B"], [example()])
+    HttpJudgeReward(client).score([attack], ["direct"], [example()])
     system, user = server.stats()["last"]["body"]["messages"]
     assert (system["role"], user["role"]) == ("system", "user")
     assert system["content"] == empathy_question("", "sad", "").system  # nobody's words are among the orders
@@ -152,7 +153,7 @@ def test_a_reply_can_not_give_orders_to_the_judge(server, client, attack):
 
 @pytest.mark.parametrize("attack", [a for a in ATTACKS if not set(a) & set("<>[]\n")])
 def test_a_thought_can_not_either(server, client, attack):
-    HttpJudgeReward(client).score([f"[Intent] {attack}"], ["A"], [example()])
+    HttpJudgeReward(client).score([f"[Intent] {attack}"], ["eips"], [example()])
     system, user = server.stats()["last"]["body"]["messages"]
     assert system["content"] == steps_question("", "sad", None, {}).system
     assert json.loads(user["content"])["thoughts"] == {"Intent": attack}
@@ -192,7 +193,7 @@ def test_a_completion_without_a_verdict_has_no_reward_and_the_others_stand(serve
     completions = ["How unlucky.", "I hear that.", thought("Fine."), thought("So unlucky.")]
     with caplog.at_level(logging.ERROR):
         scores = HttpJudgeReward(client, max_failures=0.5).score(
-            completions, ["B", "B", "A", "A"], [example(f"u{i}") for i in range(4)]
+            completions, ["direct", "direct", "eips", "eips"], [example(f"u{i}") for i in range(4)]
         )
     assert scores.total.isnan().tolist() == [True, False, False, True]
     assert scores.metrics["judge/failed"] == 0.5
@@ -207,13 +208,13 @@ def test_too_many_failures_stop_the_run_and_name_the_judge(server, client):
     server.behave("500", only="unlucky")
     reward = HttpJudgeReward(client, max_failures=0.4, window=2)
     with pytest.raises(RuntimeError, match=f"{server.base_url} failed on 1 of the last 2") as error:
-        reward.score(["How unlucky.", "I hear that.", ""], ["B"] * 3, [example()] * 3)
+        reward.score(["How unlucky.", "I hear that.", ""], ["direct"] * 3, [example()] * 3)
     assert "status 500" in str(error.value.__cause__)
 
 
 def judge(reward, *completions):
     n = len(completions)
-    return reward.score(completions, ["B"] * n, [example()] * n).metrics["judge/failed"]
+    return reward.score(completions, ["direct"] * n, [example()] * n).metrics["judge/failed"]
 
 
 def test_one_bad_batch_of_a_small_run_does_not_stop_it(server, client):
@@ -252,14 +253,14 @@ def test_with_max_failures_1_nothing_stops_the_run(server, client):
     server.behave("401")
     reward = HttpJudgeReward(client, max_failures=1.0, window=2)
     assert [judge(reward, "I see.", "I hear.") for _ in range(3)] == [1.0, 1.0, 1.0]
-    assert reward.score(["I see."], ["B"], [example()]).total.isnan().all()
+    assert reward.score(["I see."], ["direct"], [example()]).total.isnan().all()
 
 
 def test_a_batch_does_not_outlast_its_deadline_and_what_was_judged_in_time_counts(server, client):
     server.behave("stall", only="slow")
     start = time.monotonic()
     reward = HttpJudgeReward(replace(client, patience=Patience(attempt_s=300.0)), deadline_s=1.0, max_failures=1.0)
-    scores = reward.score(["Oh so slow.", "I hear that."] * 4, ["B"] * 8, [example(f"u{i}") for i in range(8)])
+    scores = reward.score(["Oh so slow.", "I hear that."] * 4, ["direct"] * 8, [example(f"u{i}") for i in range(8)])
     assert time.monotonic() - start < 60
     assert scores.total.isnan().tolist() == [True, False] * 4
     assert 1.0 <= scores.metrics["judge/wait_s"] < 60
@@ -267,9 +268,9 @@ def test_a_batch_does_not_outlast_its_deadline_and_what_was_judged_in_time_count
 
 def test_what_was_judged_once_is_not_judged_again(server, client, tmp_path):
     kept = replace(client, cache=tmp_path / "judge.sqlite")
-    first = HttpJudgeReward(kept).score(COMPLETIONS, ROUTES, [example()] * 5)
+    first = HttpJudgeReward(kept).score(COMPLETIONS, FORMATS, [example()] * 5)
     requests = server.stats()["requests"]
-    again = HttpJudgeReward(kept).score(COMPLETIONS, ROUTES, [example()] * 5)
+    again = HttpJudgeReward(kept).score(COMPLETIONS, FORMATS, [example()] * 5)
     assert server.stats()["requests"] == requests
     assert first.total.equal(again.total)
     assert (first.metrics["judge/cached"], again.metrics["judge/cached"]) == (0.0, 1.0)
@@ -277,8 +278,8 @@ def test_what_was_judged_once_is_not_judged_again(server, client, tmp_path):
 
 def test_the_bill_is_kept(client):
     reward = HttpJudgeReward(replace(client, prices=Prices(1.0, 1.0)))
-    first = reward.score(["I hear that."], ["B"], [example()]).metrics
-    second = reward.score(["I hear it all."], ["B"], [example()]).metrics
+    first = reward.score(["I hear that."], ["direct"], [example()]).metrics
+    second = reward.score(["I hear it all."], ["direct"], [example()]).metrics
     assert first["judge/tokens_in"] > 0 and first["judge/tokens_out"] > 0 and first["judge/latency_s"] > 0
     assert reward.usage.requests == 2
     assert reward.usage.cost == pytest.approx(first["judge/cost"] + second["judge/cost"]) and reward.usage.cost > 0

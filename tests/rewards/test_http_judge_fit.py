@@ -25,7 +25,7 @@ def server():
 
 
 def fit(policy, clips, server, kind=DrSapo, steps=2, deadline_s=30.0, attempt_s=10.0, max_failures=1.0, window=256):
-    """Two optimiser steps on one rollout of four groups, both routes."""
+    """Two optimiser steps on one rollout of four groups, both formats."""
     patience = Patience(attempts=2, attempt_s=attempt_s, pause_s=0.01)
     reward = HttpJudgeReward(ChatClient(Endpoint(server.base_url, "judge"), patience), deadline_s, max_failures, window)
     stage = kind(policy, reward=reward, group_size=4, sampling=Sampling(max_new_tokens=6), optim=Optim(lr=1e-3))

@@ -119,4 +119,4 @@ def test_a_stage_says_that_it_does_not_ask_the_question_of_a_line(chinese, tiny_
     data = ["--data.train=null", "--data.val=null", f"--data.test={path}"]
     args = [*config("stage/sft", *COMMON), f"--model.policy.path={tiny_policy_dir}", *data, *FLAGS]
     assert main([command, *args]) == 2
-    assert f"{path}:2 ({lines[1]['id']}): has a question, which no stage asks" in capsys.readouterr().err
+    assert f"{path}:2 ({lines[1]['id']}): has a question, which format eips does not ask" in capsys.readouterr().err

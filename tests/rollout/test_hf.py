@@ -7,7 +7,7 @@ from cogrl.lm_head import TokenStates, head_operand, next_token_logits, token_lo
 from cogrl.rollout.hf import HFEngine
 from cogrl.rollout.sampling import Sampling
 
-ROUTES = ["A", "B", "A", "B"]
+FORMATS = ["eips", "direct", "eips", "direct"]
 
 
 @pytest.fixture
@@ -21,7 +21,7 @@ def test_sampled_log_probs_equal_teacher_forced_ones(policy, clips, temperature)
     torch.manual_seed(0)
     policy.lm_head_weight.mul_(8)  # peaked, so that the temperature matters
     sampling = Sampling(temperature=temperature, max_new_tokens=24)
-    rollouts = HFEngine().sample(policy, clips, ROUTES, sampling, group_size=3)
+    rollouts = HFEngine().sample(policy, clips, FORMATS, sampling, group_size=3)
     mask = rollouts.completions.mask
     scored = policy.token_logprobs(rollouts.prompts, rollouts.completions, temperature, group_size=3).logprobs
     assert torch.allclose(scored[mask], rollouts.sampling_logprobs[mask], atol=1e-4)
@@ -48,13 +48,13 @@ def test_sampling_and_scoring_share_float32_logits_under_autocast(policy, autoca
 @torch.no_grad()
 def test_rows_of_a_group_belong_to_their_own_clip(policy, clips):
     """Group order mutation: with audio A,B,A,B against rows A,A,B,B the two log-probs would differ."""
-    rollouts = HFEngine().sample(policy, clips, ROUTES, Sampling(max_new_tokens=8), group_size=2)
+    rollouts = HFEngine().sample(policy, clips, FORMATS, Sampling(max_new_tokens=8), group_size=2)
     whole = policy.token_logprobs(rollouts.prompts, rollouts.completions, group_size=2).logprobs
     for i in range(len(clips)):
         part = rollouts.groups([i])
         alone = policy.token_logprobs(part.prompts, part.completions, group_size=2).logprobs
         assert torch.allclose(alone, whole[2 * i : 2 * i + 2], atol=1e-5)
-        assert part.clips[0] is clips[i] and part.routes == [ROUTES[i]]
+        assert part.clips[0] is clips[i] and part.formats == [FORMATS[i]]
 
 
 @torch.no_grad()
@@ -62,7 +62,7 @@ def test_an_early_end_token_is_the_last_token_that_trains(policy, clips):
     torch.manual_seed(0)
     eos = policy.tokenizer.eos_token_id
     policy.lm_head_weight[eos] = policy.lm_head_weight.abs().mean(0) * 3  # makes the end token likely
-    rollouts = HFEngine().sample(policy, clips, ROUTES, Sampling(max_new_tokens=40), group_size=8)
+    rollouts = HFEngine().sample(policy, clips, FORMATS, Sampling(max_new_tokens=40), group_size=8)
     mask, ids = rollouts.completions.mask, rollouts.completions.ids
     lengths = mask.sum(1)
     assert rollouts.finished.any() and len(set(lengths.tolist())) > 1
@@ -79,7 +79,7 @@ def test_rows_that_go_on_keep_their_prompt_and_tokens_when_others_leave(policy, 
     few = torch.full_like(policy.lm_head_bias, -1e4)
     few[[policy.tokenizer.eos_token_id, *range(300, 312)]] = 0.0  # one token in thirteen ends a row
     monkeypatch.setattr(type(policy), "lm_head_bias", few)
-    rollouts = HFEngine().sample(policy, clips, ROUTES, Sampling(max_new_tokens=30), group_size=8)
+    rollouts = HFEngine().sample(policy, clips, FORMATS, Sampling(max_new_tokens=30), group_size=8)
     mask = rollouts.completions.mask
     lengths = mask.sum(1).sort().values
     assert lengths[len(lengths) // 2] < lengths[-1] - 4  # half of the rows left well before the last
@@ -93,7 +93,7 @@ def test_the_given_dice_alone_decide_what_is_drawn(policy, clips):
         torch.manual_seed(elsewhere)
         dice = torch.Generator().manual_seed(seed)
         sampling = Sampling(max_new_tokens=6)
-        return HFEngine().sample(policy, clips, ROUTES, sampling, group_size=2, generator=dice).completions.ids
+        return HFEngine().sample(policy, clips, FORMATS, sampling, group_size=2, generator=dice).completions.ids
 
     assert torch.equal(drawn(1, 2), drawn(1, 3)) and not torch.equal(drawn(1, 2), drawn(2, 2))
 
@@ -101,7 +101,7 @@ def test_the_given_dice_alone_decide_what_is_drawn(policy, clips):
 @torch.no_grad()
 def test_a_truncated_completion_is_not_finished(policy, clips):
     policy.lm_head_weight[policy.tokenizer.eos_token_id] = 0
-    rollouts = HFEngine().sample(policy, clips[:1], ["B"], Sampling(max_new_tokens=1), group_size=4)
+    rollouts = HFEngine().sample(policy, clips[:1], ["direct"], Sampling(max_new_tokens=1), group_size=4)
     assert rollouts.completions.ids.shape == (4, 1)
     ended = rollouts.completions.ids[:, 0] == policy.tokenizer.eos_token_id
     assert torch.equal(rollouts.finished, ended)
@@ -110,8 +110,8 @@ def test_a_truncated_completion_is_not_finished(policy, clips):
 @torch.no_grad()
 def test_greedy_answers_are_the_arg_max_and_do_not_depend_on_the_batch(policy, clips, leads):
     greedy = Sampling(greedy=True, max_new_tokens=12)
-    together = HFEngine().sample(policy, clips, ROUTES, greedy).texts
-    alone = [HFEngine().sample(policy, [c], [r], greedy).texts[0] for c, r in zip(clips, ROUTES, strict=True)]
+    together = HFEngine().sample(policy, clips, FORMATS, greedy).texts
+    alone = [HFEngine().sample(policy, [c], [r], greedy).texts[0] for c, r in zip(clips, FORMATS, strict=True)]
     assert together == alone and min(leads) > 1e-5  # rounding is some 1e-7 here
 
 
@@ -119,7 +119,7 @@ def test_the_audio_tower_runs_once_a_group(policy, clips):
     seen = []
     policy.audio_tower.register_forward_hook(lambda module, args, out: seen.append(out[0].shape))
     policy.audio_embeds(policy.audio_tensors([clip.waveform for clip in clips]))
-    HFEngine().sample(policy, clips, ROUTES, Sampling(max_new_tokens=3), group_size=8)
+    HFEngine().sample(policy, clips, FORMATS, Sampling(max_new_tokens=3), group_size=8)
     assert seen == [seen[0]] * 2
 
 

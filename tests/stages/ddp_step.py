@@ -19,7 +19,7 @@ from cogrl.types import Scores
 
 
 class CountsTokens:
-    def score(self, completions, routes, examples) -> Scores:
+    def score(self, completions, formats, examples) -> Scores:
         total = torch.tensor([text.count("e") / max(1, len(text)) for text in completions])
         return Scores(total, {"letters": total})
 
@@ -30,7 +30,7 @@ class FlatAtFirst:
     def __init__(self, times: int) -> None:
         self.times, self.asked = times, []
 
-    def score(self, completions, routes, examples) -> Scores:
+    def score(self, completions, formats, examples) -> Scores:
         self.asked.append(len(completions))
         total = torch.linspace(0, 1, len(completions))
         if len(self.asked) <= self.times:
@@ -81,7 +81,7 @@ def main(policy: str, manifest: str, out: str, flat: str = "") -> None:
         "before": before,
         "weights": sum(p.double().abs().sum().item() for p in stage.policy.parameters()),
         "step": trainer.global_step,
-        "totals": {r: stage.scores.total[[x == r for x in stage.rollouts.row_routes]].tolist() for r in stage.routes},
+        "totals": {r: stage.scores.total[[x == r for x in stage.rollouts.row_formats]].tolist() for r in stage.formats},
         "lengths": stage.rollouts.completions.mask.sum(1).tolist(),
         "logged": {name: value.item() for name, value in trainer.callback_metrics.items() if name != "train/loss"},
     }

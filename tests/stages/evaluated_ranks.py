@@ -25,7 +25,7 @@ from cogrl.types import Scores
 class SomeTerms:
     """A term that is 5 wherever it applies, one of its own for each emotion, and one that never applies."""
 
-    def score(self, completions, routes, examples) -> Scores:
+    def score(self, completions, formats, examples) -> Scores:
         known = {emotion: torch.full((len(examples),), torch.nan) for emotion in ("anger", "happy", "sad")}
         five, total = torch.full((len(examples),), torch.nan), torch.zeros(len(examples))
         for i, example in enumerate(examples):
@@ -52,7 +52,9 @@ def main(policy: str, manifest: str, out: str, ranks: int) -> None:
     rank = trainer.global_rank
     examples = read_manifest(Path(manifest))
     only_a = Path(out) / f"only_a_{ranks}_{rank}.jsonl"
-    write_manifest(only_a, [replace(e, targets={"A": e.targets["A"]}) if i == 3 else e for i, e in enumerate(examples)])
+    write_manifest(
+        only_a, [replace(e, targets={"eips": e.targets["eips"]}) if i == 3 else e for i, e in enumerate(examples)]
+    )
 
     found = {}
     weak = Sampling(max_new_tokens=4)
@@ -66,7 +68,7 @@ def main(policy: str, manifest: str, out: str, ranks: int) -> None:
         partly = AudioData(val=str(only_a), batch_size=batch_size)
         runs = {
             "sft": lambda data=data: trainer.validate(seeded(Sft), data, verbose=False),
-            "partly": lambda partly=partly: trainer.validate(seeded(Sft, route_b_ratio=0.0), partly, verbose=False),
+            "partly": lambda partly=partly: trainer.validate(seeded(Sft, formats={"eips": 1.0}), partly, verbose=False),
             "perceive": lambda data=data: trainer.validate(seeded(Perceive), data, verbose=False),
             "align": lambda data=data: trainer.validate(seeded(Align, kd=Weight()), data, verbose=False),
             "test": lambda data=data: trainer.test(seeded(Sft, reward=SomeTerms()), data, verbose=False),

@@ -30,7 +30,7 @@ QUIET = {
 
 
 class NeverAsked:
-    def score(self, completions, routes, examples) -> Scores:
+    def score(self, completions, formats, examples) -> Scores:
         raise AssertionError("a rollout was scored: this run was to be refused before")
 
 
@@ -130,10 +130,10 @@ def test_a_target_longer_than_any_answer_is_told(policy, smoke_corpus):
 
 @pytest.fixture
 def some_without_b(smoke_corpus, tmp_path):
-    """The validation lines; the third and the fifth have no target for route B."""
+    """The validation lines; the third and the fifth have no target for format direct."""
     lines = lines_of(smoke_corpus / "val.jsonl")
     for n in (2, 4):
-        del lines[n]["targets"]["B"]
+        del lines[n]["targets"]["direct"]
     return written(tmp_path / "some.jsonl", lines)
 
 
@@ -142,21 +142,28 @@ def test_a_loss_that_only_some_validation_lines_have_a_target_for_is_left_out_an
 ):
     fit = trainer(max_steps=2, val_check_interval=1)
     data = AudioData(train=str(smoke_corpus / "sft.jsonl"), val=some_without_b, batch_size=2)
-    with pytest.warns(UserWarning, match=r"val/loss_B is left out: 2 of 7 .* the first is .*some\.jsonl:3 \("):
-        fit.fit(Sft(policy, route_b_ratio=0.0), data)
-    assert fit.global_step == 2 and "val/loss_A" in fit.callback_metrics and "val/loss_B" not in fit.callback_metrics
+    with pytest.warns(UserWarning, match=r"val/loss_direct is left out: 2 of 7 .* the first is .*some\.jsonl:3 \("):
+        fit.fit(Sft(policy, formats={"eips": 1.0}), data)
+    assert (
+        fit.global_step == 2
+        and "val/loss_eips" in fit.callback_metrics
+        and "val/loss_direct" not in fit.callback_metrics
+    )
 
 
 @pytest.mark.parametrize("kind", [Sft, Distill, lambda policy: Align(policy, kd=Weight(0.0))])
 @pytest.mark.parametrize("what", ["fit", "validate"])
-def test_validation_lines_without_a_target_of_a_route_that_trains_are_all_refused_at_the_start(
+def test_validation_lines_without_a_target_of_a_format_that_trains_are_all_refused_at_the_start(
     policy, smoke_corpus, some_without_b, kind, what
 ):
     data = AudioData(train=str(smoke_corpus / "sft.jsonl"), val=some_without_b, batch_size=2)
     with pytest.raises(ValueError) as refused:
         getattr(trainer(), what)(kind(policy), data)
     lines = str(refused.value).splitlines()
-    assert [re.search(r"some\.jsonl:(\d) \(.*\): no target for route B; add", line)[1] for line in lines] == ["3", "5"]
+    assert [re.search(r"some\.jsonl:(\d) \(.*\): no target for format direct; add", line)[1] for line in lines] == [
+        "3",
+        "5",
+    ]
 
 
 @pytest.fixture

@@ -6,17 +6,17 @@ import pytest
 import torch
 from torch.nn.functional import cross_entropy
 
+from cogrl.model_input import describe
 from cogrl.models.lora import Lora
 from cogrl.models.qwen2_audio import Qwen2Audio
 from cogrl.objectives.attributes import ccc
-from cogrl.prompts import told
 from cogrl.rollout.sampling import Sampling
 from cogrl.stages import Align, Sft
 from cogrl.stages.align import Weight, mean_frames
 from cogrl.types import EMOTIONS, Clip, ClipBatch, Completions
 
 OFF = Weight(0.0)
-ROUTES = ["A", "B", "A", "B"]
+FORMATS = ["eips", "direct", "eips", "direct"]
 
 
 def stage_of(policy, **settings):
@@ -45,18 +45,20 @@ def test_cross_entropy_alone_is_supervised_fine_tuning(ears_only, clips):
     batch = ClipBatch(clips)
     sft = Sft(ears_only)
     sft.configure_model()
-    loss = stage_of(ears_only, ce=Weight()).loss(batch, ROUTES)
-    assert loss.item() == pytest.approx(sft.loss(batch, ROUTES).item(), rel=1e-5)
+    loss = stage_of(ears_only, ce=Weight()).loss(batch, FORMATS)
+    assert loss.item() == pytest.approx(sft.loss(batch, FORMATS).item(), rel=1e-5)
 
 
-def written_out(stage, batch, routes):
+def written_out(stage, batch, formats):
     """The four terms by their formulas in float64, every logit at hand: T = 3 here."""
     policy, examples = stage.policy, [clip.example for clip in batch.clips]
-    targets = policy.encode_targets([example.targets[route] for example, route in zip(examples, routes, strict=True)])
+    targets = policy.encode_targets(
+        [example.targets[format] for example, format in zip(examples, formats, strict=True)]
+    )
     lengths = targets.mask.sum(1).tolist()
 
     def logits(given):
-        states = policy.token_states(stage.encode(batch, routes, given), targets)
+        states = policy.token_states(stage.encode(batch, formats, given), targets)
         head, bias = policy.lm_head_weight.double(), policy.lm_head_bias.double()
         return states.hidden[states.rows].double() @ head.T + bias
 
@@ -64,10 +66,10 @@ def written_out(stage, batch, routes):
         return torch.stack([part.mean() for part in values.split(lengths)]).mean()
 
     student = logits([clip.waveform for clip in batch.clips])
-    teacher = logits([told(example) for example in examples])
+    teacher = logits([describe(example) for example in examples])
     p, q = ((z / 3.0).log_softmax(-1) for z in (teacher, student))
     first, second = (p, q) if stage.kd_direction == "forward" else (q, p)
-    heard = stage.encode(batch, routes, [clip.waveform for clip in batch.clips])
+    heard = stage.encode(batch, formats, [clip.waveform for clip in batch.clips])
     frames = mean_frames(policy.prompt_embeds(heard), heard.input_ids == policy.audio_token_id)
     emotions = torch.tensor([EMOTIONS.index(example.emotion) for example in examples])
     dimensions = torch.tensor([[example.valence, example.arousal, example.dominance] for example in examples])
@@ -86,8 +88,8 @@ def test_the_loss_is_the_sum_of_its_terms_by_the_weights_of_the_step(ears_only, 
     stage = stage_of(ears_only, **weights, kd_temperature=3.0, kd_direction=direction)
     logged = {}
     stage.log = lambda name, value, **_: logged.update({name: value.item()})
-    total = stage.loss(ClipBatch(clips), ROUTES).item()
-    terms = {name: term.item() for name, term in written_out(stage, ClipBatch(clips), ROUTES).items()}
+    total = stage.loss(ClipBatch(clips), FORMATS).item()
+    terms = {name: term.item() for name, term in written_out(stage, ClipBatch(clips), FORMATS).items()}
     assert logged == pytest.approx({f"align/{name}": value for name, value in terms.items()}, rel=1e-4)
     expected = 0.5 * terms["ce"] + 6.0 * terms["kd"] + 1.0 * terms["emotion"] + 0.3 * terms["dimensions"]
     assert total == pytest.approx(expected, rel=1e-4) and min(terms.values()) > 1e-2
@@ -113,15 +115,15 @@ def test_distillation_reacts_to_the_first_response_token_and_not_to_what_follows
     """RE-LLM's released code takes the logits AT the response tokens, one too late at both ends."""
     batch = ClipBatch(clips[:1])
     stage = stage_of(ears_only, kd=Weight(), kd_direction=direction)
-    heard = stage.encode(batch, ["B"], [clips[0].waveform])
-    targets = stage.targets(batch, ["B"])
+    heard = stage.encode(batch, ["direct"], [clips[0].waveform])
+    targets = stage.targets(batch, ["direct"])
     student = ears_only.token_states(heard, targets)
-    before = stage.distillation(student, targets, batch, ["B"]).item()
+    before = stage.distillation(student, targets, batch, ["direct"]).item()
 
     def disturbed(row):
         hidden = student.hidden.clone()
         hidden[row] += torch.randn(hidden.shape[1], generator=torch.Generator().manual_seed(0))
-        return stage.distillation(replace(student, hidden=hidden), targets, batch, ["B"]).item()
+        return stage.distillation(replace(student, hidden=hidden), targets, batch, ["direct"]).item()
 
     first, end = heard.input_ids.shape[1] - 1, heard.input_ids.shape[1] - 1 + int(targets.mask.sum())
     assert student.rows[0] == first and end not in student.rows.tolist()
@@ -132,8 +134,8 @@ def test_distillation_reacts_to_the_first_response_token_and_not_to_what_follows
 def test_the_teacher_reads_the_emotion_and_the_student_does_not(ears_only, clips):
     batch = ClipBatch(clips)
     stage = stage_of(ears_only, kd=Weight())
-    read = stage.encode(batch, ROUTES, [told(clip.example) for clip in clips])
-    heard = stage.encode(batch, ROUTES, [clip.waveform for clip in clips])
+    read = stage.encode(batch, FORMATS, [describe(clip.example) for clip in clips])
+    heard = stage.encode(batch, FORMATS, [clip.waveform for clip in clips])
     decode = ears_only.tokenizer.batch_decode
     for clip, teacher, student in zip(clips, decode(read.input_ids), decode(heard.input_ids), strict=True):
         assert clip.example.emotion in teacher and clip.example.text in teacher
@@ -142,24 +144,24 @@ def test_the_teacher_reads_the_emotion_and_the_student_does_not(ears_only, clips
 
 def test_the_teacher_reads_the_cause_where_there_is_one_and_no_emotion_where_there_is_none(clips):
     example = replace(clips[0].example, emotion="sad", text="They moved the exam.")
-    assert told(example) == 'The speaker says, with the voice of sad: "They moved the exam."'
+    assert describe(example) == 'The speaker says, with the voice of sad: "They moved the exam."'
     caused = replace(example, cause='"the exam"')
-    assert told(caused) == told(example) + ' The cause: "the exam"'
-    assert told(replace(example, emotion=None)) == 'The speaker says: "They moved the exam."'
+    assert describe(caused) == describe(example) + ' The cause: "the exam"'
+    assert describe(replace(example, emotion=None)) == 'The speaker says: "They moved the exam."'
 
 
 def test_a_student_that_reads_what_the_teacher_reads_has_nothing_to_learn(ears_only, clips):
     batch = ClipBatch(clips)
     stage = stage_of(ears_only, kd=Weight())
-    targets = stage.targets(batch, ROUTES)
-    read = stage.encode(batch, ROUTES, [told(clip.example) for clip in clips])
-    assert stage.distillation(ears_only.token_states(read, targets), targets, batch, ROUTES).abs() < 1e-5
-    heard = stage.encode(batch, ROUTES, [clip.waveform for clip in clips])
-    assert stage.distillation(ears_only.token_states(heard, targets), targets, batch, ROUTES) > 1e-3
+    targets = stage.targets(batch, FORMATS)
+    read = stage.encode(batch, FORMATS, [describe(clip.example) for clip in clips])
+    assert stage.distillation(ears_only.token_states(read, targets), targets, batch, FORMATS).abs() < 1e-5
+    heard = stage.encode(batch, FORMATS, [clip.waveform for clip in clips])
+    assert stage.distillation(ears_only.token_states(heard, targets), targets, batch, FORMATS) > 1e-3
 
 
 def test_distillation_moves_the_ears_and_leaves_the_language_model(ears_only, clips):
-    loss = stage_of(ears_only, kd=Weight()).loss(ClipBatch(clips), ROUTES)
+    loss = stage_of(ears_only, kd=Weight()).loss(ClipBatch(clips), FORMATS)
     loss.backward()
     assert all(p.grad is None for p in ears_only.model.model.language_model.parameters())
     trained = [p for p in ears_only.audio_tower.parameters() if p.requires_grad]
@@ -171,14 +173,14 @@ def test_adapters_take_no_part_in_the_teachers_pass(tiny_policy_dir, clips):
     policy = Qwen2Audio(str(tiny_policy_dir), lora=Lora(dropout=0.0)).load()
     stage = stage_of(policy, kd=Weight())
     batch = ClipBatch(clips)
-    targets = stage.targets(batch, ROUTES)
-    read = stage.encode(batch, ROUTES, [told(clip.example) for clip in clips])
+    targets = stage.targets(batch, FORMATS)
+    read = stage.encode(batch, FORMATS, [describe(clip.example) for clip in clips])
     with torch.no_grad():
         for name, parameter in policy.named_parameters():
             if "lora_B" in name:
                 parameter.normal_(0, 0.3)
     student = policy.token_states(read, targets)  # the same text, but through the adapters
-    assert stage.distillation(student, targets, batch, ROUTES) > 1e-3
+    assert stage.distillation(student, targets, batch, FORMATS) > 1e-3
     again = policy.token_states(read, targets)
     torch.testing.assert_close(student.hidden, again.hidden)  # they are on again afterwards
 
@@ -193,28 +195,28 @@ def test_a_teacher_that_would_move_is_refused(tiny_policy_dir):
 def test_a_teacher_of_its_own_is_read_and_frozen(tiny_policy_dir, clips):
     policy = Qwen2Audio(str(tiny_policy_dir)).load()
     stage = stage_of(policy, kd=Weight(), teacher=Qwen2Audio(str(tiny_policy_dir)))
-    loss = stage.loss(ClipBatch(clips), ROUTES)
+    loss = stage.loss(ClipBatch(clips), FORMATS)
     loss.backward()
     assert all(p.grad is None for p in stage.teacher.parameters())
     assert policy.lm_head_weight.grad.abs().sum() > 0
     frozen = Qwen2Audio(str(tiny_policy_dir), train_language_model=False).load()
-    alone = stage_of(frozen, kd=Weight()).loss(ClipBatch(clips), ROUTES)
+    alone = stage_of(frozen, kd=Weight()).loss(ClipBatch(clips), FORMATS)
     assert loss.item() == pytest.approx(alone.item(), rel=1e-4)
 
 
 def test_the_teacher_can_give_the_responses(ears_only, clips):
     stage = stage_of(ears_only, ce=Weight(), kd=Weight(), responses="teacher")
-    targets = stage.targets(ClipBatch(clips), ROUTES)
+    targets = stage.targets(ClipBatch(clips), FORMATS)
     assert isinstance(targets, Completions) and targets.ids.shape[1] <= 6
-    assert stage.loss(ClipBatch(clips), ROUTES).isfinite()
+    assert stage.loss(ClipBatch(clips), FORMATS).isfinite()
     bare = [Clip(replace(clip.example, targets={}), clip.waveform) for clip in clips]
-    assert stage.refusal(bare[0].example) is None and stage.loss(ClipBatch(bare), ROUTES).isfinite()
+    assert stage.refusal(bare[0].example) is None and stage.loss(ClipBatch(bare), FORMATS).isfinite()
 
 
 def test_the_heads_see_the_audio_frames_only(policy, clips):
     stage = stage_of(policy, emotion=Weight(), dimensions=Weight())
     batch = ClipBatch(clips)
-    heard = stage.encode(batch, ROUTES, [clip.waveform for clip in clips])
+    heard = stage.encode(batch, FORMATS, [clip.waveform for clip in clips])
     embeds = policy.prompt_embeds(heard)
     audio = heard.input_ids == policy.audio_token_id
     frames = mean_frames(embeds, audio)
@@ -222,7 +224,7 @@ def test_the_heads_see_the_audio_frames_only(policy, clips):
     assert torch.allclose(mean_frames(disturbed, audio), frames)
     expected = torch.stack([embeds[i][audio[i]].mean(0) for i in range(len(clips))])
     assert torch.allclose(frames, expected, atol=1e-6)
-    loss = stage.loss(batch, ROUTES)
+    loss = stage.loss(batch, FORMATS)
     loss.backward()
     assert stage.emotion_head.weight.grad.abs().sum() > 0 and stage.dimension_head.weight.grad.abs().sum() > 0
 
@@ -230,7 +232,7 @@ def test_the_heads_see_the_audio_frames_only(policy, clips):
 def test_the_heads_learn_from_the_frames_of_a_half_precision_policy(tiny_policy_dir, clips):
     policy = Qwen2Audio(str(tiny_policy_dir), dtype="bfloat16", train_language_model=False)
     stage = stage_of(policy, emotion=Weight(), dimensions=Weight())
-    stage.loss(ClipBatch(clips), ROUTES).backward()
+    stage.loss(ClipBatch(clips), FORMATS).backward()
     assert stage.emotion_head.weight.dtype == torch.float32
     assert stage.emotion_head.weight.grad.abs().sum() > 0 and stage.dimension_head.weight.grad.abs().sum() > 0
 

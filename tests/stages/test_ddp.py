@@ -37,11 +37,11 @@ def test_two_process_ddp_makes_one_rl_step(run):
 def test_each_rank_logs_what_all_ranks_sampled_and_learnt_from(run):
     first, second = run()
     assert first["logged"] == second["logged"]
-    for route in ("A", "B"):
-        totals = [*first["totals"][route], *second["totals"][route]]
-        assert first["logged"][f"reward/{route}/total"] == pytest.approx(sum(totals) / len(totals), rel=1e-5)
+    for format in ("eips", "direct"):
+        totals = [*first["totals"][format], *second["totals"][format]]
+        assert first["logged"][f"reward/{format}/total"] == pytest.approx(sum(totals) / len(totals), rel=1e-5)
     assert first["lengths"] != second["lengths"] or first["totals"] != second["totals"]
-    assert {"policy/entropy", "gate/A/pos", "rollout/truncated"} <= set(first["logged"])
+    assert {"policy/entropy", "gate/eips/pos", "rollout/truncated"} <= set(first["logged"])
 
 
 @pytest.mark.slow

@@ -1,4 +1,4 @@
-"""The two halves of implicit internalisation: mixed targets, and the explicit route as teacher of the direct one."""
+"""The two halves of implicit internalisation: mixed targets, and the explicit format as teacher of the direct one."""
 
 import copy
 
@@ -14,18 +14,18 @@ from cogrl.types import ClipBatch, Completions, Rollouts
 
 
 def stage_of(policy, thoughts=None, answers=None, **settings):
-    """A stage whose samples are given, as texts of route A and B."""
+    """A stage whose samples are given, as texts of eips and B."""
     stage = Distill(policy, sampling=Sampling(max_new_tokens=12), **settings)
     stage.configure_model()
     stage.log = lambda *args, **kwargs: None
-    given = {"A": thoughts, "B": answers}
+    given = {"eips": thoughts, "direct": answers}
 
-    def draw(batch, route):
-        prompts = stage.encode(batch, [route] * len(batch), [clip.waveform for clip in batch.clips])
+    def draw(batch, format):
+        prompts = stage.encode(batch, [format] * len(batch), [clip.waveform for clip in batch.clips])
         ends = torch.ones(len(batch), dtype=torch.bool)
-        completions = policy.encode_targets(given[route])
+        completions = policy.encode_targets(given[format])
         zeros = torch.zeros(completions.ids.shape)
-        return Rollouts(batch.clips, [route] * len(batch), prompts, completions, zeros, given[route], ends, 1)
+        return Rollouts(batch.clips, [format] * len(batch), prompts, completions, zeros, given[format], ends, 1)
 
     if thoughts:
         stage.draw = draw
@@ -37,9 +37,9 @@ THOUGHT = "<thought>\n[Perception] sad\n</thought><response>"
 
 def test_without_the_second_term_it_is_the_papers_mixed_training(policy, clips):
     batch = ClipBatch(clips)
-    routes = ["A", "B", "A", "B"]
-    assert stage_of(policy).loss(batch, routes).item() == pytest.approx(Sft(policy).loss(batch, routes).item())
-    assert stage_of(policy).route_b_ratio == 0.5
+    formats = ["eips", "direct", "eips", "direct"]
+    assert stage_of(policy).loss(batch, formats).item() == pytest.approx(Sft(policy).loss(batch, formats).item())
+    assert stage_of(policy).shares == {"eips": 0.5, "direct": 0.5}
 
 
 def test_the_end_token_is_left_out_where_there_is_one():
@@ -63,7 +63,7 @@ def test_the_teacher_scores_the_students_words_behind_its_own_thought(policy, cl
     assert decode(behind.ids[1][behind.mask[1]]) == "Oh."
 
 
-def test_the_divergence_is_that_of_the_two_routes_word_by_word(policy, clips):
+def test_the_divergence_is_that_of_the_two_formats_word_by_word(policy, clips):
     policy.lm_head_weight.data.mul_(30)
     batch = ClipBatch(clips[:2])
     stage = stage_of(policy, [THOUGHT + "x", THOUGHT + "y"], ["I am so sorry.", "Oh dear."], on_policy=1.0)
@@ -73,13 +73,13 @@ def test_the_divergence_is_that_of_the_two_routes_word_by_word(policy, clips):
         one = ClipBatch([clips[i]])
         ids = policy.tokenizer(["I am so sorry.", "Oh dear."][i], add_special_tokens=False).input_ids
         logits = {}
-        for route, head in (("B", []), ("A", policy.tokenizer(THOUGHT, add_special_tokens=False).input_ids)):
-            prompts = stage.encode(one, [route], [clips[i].waveform])
+        for format, head in (("direct", []), ("eips", policy.tokenizer(THOUGHT, add_special_tokens=False).input_ids)):
+            prompts = stage.encode(one, [format], [clips[i].waveform])
             completion = torch.tensor([head + ids])
             mask = torch.tensor([[False] * len(head) + [True] * len(ids)])
             states = policy.token_states(prompts, Completions(completion, mask))
-            logits[route] = states.hidden[states.rows] @ policy.lm_head_weight.T + policy.lm_head_bias
-        student, teacher = (logits[route].double().log_softmax(-1) for route in ("B", "A"))
+            logits[format] = states.hidden[states.rows] @ policy.lm_head_weight.T + policy.lm_head_bias
+        student, teacher = (logits[format].double().log_softmax(-1) for format in ("direct", "eips"))
         expected.append((student.exp() * (student - teacher)).sum(-1).mean())
     assert ours.item() == pytest.approx(sum(expected).item() / 2, rel=1e-4)
     assert ours > 1e-2
@@ -135,7 +135,7 @@ def test_clips_without_a_usable_thought_teach_nothing(policy, clips):
     assert none == 0
 
 
-def test_a_real_step_samples_both_routes(policy, clips):
+def test_a_real_step_samples_both_formats(policy, clips):
     stage = stage_of(policy, on_policy=0.5)
     divergence = stage.self_distillation(ClipBatch(clips[:2]))
     divergence.backward()

@@ -58,9 +58,11 @@ def test_two_ranks_validate_and_test_to_the_numbers_of_one(tiny_policy_dir, smok
             assert {name: list(metrics) for name, metrics in found.items()} == {n: list(m) for n, m in expected.items()}
             for name, metrics in expected.items():
                 assert found[name] == pytest.approx(metrics, rel=1e-6, abs=1e-6), (name, seeds, rank)
-    assert set(expected["sft 2"]) == {"val/loss_A", "val/loss_B"} and set(expected["partly 2"]) == {"val/loss_A"}
-    assert expected["test 2"]["test/A/five"] == 5 and "test/A/never" not in expected["test 2"]
-    assert {"test/B/anger", "test/B/happy", "test/B/sad"} <= set(expected["test 2"])
+    assert set(expected["sft 2"]) == {"val/loss_eips", "val/loss_direct"} and set(expected["partly 2"]) == {
+        "val/loss_eips"
+    }
+    assert expected["test 2"]["test/eips/five"] == 5 and "test/eips/never" not in expected["test 2"]
+    assert {"test/direct/anger", "test/direct/happy", "test/direct/sad"} <= set(expected["test 2"])
     assert {"val/align/ce", "val/align/kd"} <= set(expected["align 2"])
 
 

@@ -23,22 +23,22 @@ class CountsTokens:
     def __init__(self, letter: str = "e", scale_b: float = 1.0) -> None:
         self.letter, self.scale_b = letter, scale_b
 
-    def score(self, completions, routes, examples) -> Scores:
+    def score(self, completions, formats, examples) -> Scores:
         values = [text.count(self.letter) / max(1, len(text)) for text in completions]
-        scales = [self.scale_b if route == "B" else 1.0 for route in routes]
+        scales = [self.scale_b if format == "direct" else 1.0 for format in formats]
         total = torch.tensor([v * s for v, s in zip(values, scales, strict=True)])
         return Scores(total, {"letters": total})
 
 
 class Constant:
-    def score(self, completions, routes, examples) -> Scores:
+    def score(self, completions, formats, examples) -> Scores:
         return Scores(torch.full((len(completions),), 0.7), {})
 
 
 class Failing:
     """Every third reward fails."""
 
-    def score(self, completions, routes, examples) -> Scores:
+    def score(self, completions, formats, examples) -> Scores:
         total = torch.linspace(0, 1, len(completions))
         total[::3] = torch.nan
         return Scores(total, {})
@@ -134,7 +134,18 @@ def test_centred_advantages_are_the_distance_from_the_mean_of_what_did_not_fail(
     assert torch.allclose(advantages, expected, atol=1e-6) and 0 < advantages.abs().max() < 0.5
 
 
-def test_scaling_the_rewards_of_route_b_leaves_route_a_alone(policy, clips):
+def test_leave_one_out_compares_with_the_mean_of_the_others_that_did_not_fail(policy, clips):
+    stage = stage_of(Grpo, policy, Failing(), advantages="leave_one_out")
+    fit(stage, clips, steps=1)
+    for rewards, found in zip(stage.scores.total.view(-1, 4), stage.rollouts.advantages.view(-1, 4), strict=True):
+        for i in range(4):
+            others = [r.item() for j, r in enumerate(rewards) if j != i and r.isfinite()]
+            expected = 0.0 if rewards[i].isnan() or not others else rewards[i].item() - sum(others) / len(others)
+            assert found[i].item() == pytest.approx(expected, abs=1e-6)
+    assert stage.rollouts.advantages.any() and stage.scores.total.isnan().any()
+
+
+def test_scaling_the_rewards_of_one_format_leaves_the_other_alone(policy, clips):
     stages = []
     for scale in (1.0, 10.0):
         torch.manual_seed(0)
@@ -142,7 +153,7 @@ def test_scaling_the_rewards_of_route_b_leaves_route_a_alone(policy, clips):
         fit(stage, clips, steps=1)
         stages.append(stage.rollouts)
     a, b = stages
-    rows = torch.tensor([route == "A" for route in a.row_routes])
+    rows = torch.tensor([format == "eips" for format in a.row_formats])
     assert torch.equal(a.completions.ids, b.completions.ids)
     assert torch.equal(a.advantages[rows], b.advantages[rows]) and a.advantages[rows].any()
 
@@ -201,8 +212,8 @@ def test_an_inert_gate_is_said_aloud(policy):
         ({"updates_per_rollout": 3, "passes": 2}, "not a multiple"),
         ({"updates_per_rollout": 0}, "must be at least 1"),
         ({"passes": 0}, "must be at least 1"),
-        ({"routes": ()}, "routes in use"),
-        ({"routes": ("A",), "route_weights": {"B": 0.5}}, "routes in use"),
+        ({"formats": ()}, "formats in use"),
+        ({"formats": ("eips",), "format_weights": {"direct": 0.5}}, "formats in use"),
     ],
 )
 def test_impossible_loops_are_refused(policy, bad, message):
@@ -216,7 +227,7 @@ class FlatAtFirst:
     def __init__(self, rounds: int) -> None:
         self.rounds, self.asked = rounds, []
 
-    def score(self, completions, routes, examples) -> Scores:
+    def score(self, completions, formats, examples) -> Scores:
         self.asked.append([example.id for example in examples])
         values = torch.linspace(0, 1, len(completions))
         groups = values.view(-1, 4).clone()
@@ -259,11 +270,11 @@ def test_a_second_draw_uses_other_dice(policy):
     assert draws[0] == draws[2] != draws[1]
 
 
-def test_a_route_can_weigh_less_and_keeps_its_own_scale_otherwise(policy, clips):
+def test_a_format_can_weigh_less_and_keeps_its_own_scale_otherwise(policy, clips):
     found = []
-    for weights in (None, {"B": 0.25}):
+    for weights in (None, {"direct": 0.25}):
         torch.manual_seed(0)
-        stage = stage_of(DrSapo, copy.deepcopy(policy), CountsTokens(), route_weights=weights, optim=Optim(lr=0.0))
+        stage = stage_of(DrSapo, copy.deepcopy(policy), CountsTokens(), format_weights=weights, optim=Optim(lr=0.0))
         fit(stage, clips, steps=1)
         found.append(stage.rollouts.advantages.view(-1, 4))
     assert torch.equal(found[0][0::2], found[1][0::2])
@@ -276,17 +287,17 @@ def test_variance_below_the_tolerance_is_no_signal(policy, clips):
     assert (stage.rollouts.advantages == 0).all()
 
 
-def test_each_route_can_have_its_own_temperatures(policy, clips):
-    objective = Objective("sapo", tau_pos={"A": 1.0, "B": 10.0}, tau_neg=1.05)
+def test_each_format_can_have_its_own_temperatures(policy, clips):
+    objective = Objective("sapo", tau_pos={"eips": 1.0, "direct": 10.0}, tau_neg=1.05)
     stage = stage_of(DrSapo, policy, CountsTokens(), objective=objective)
     fit(stage, clips, steps=1)
-    loss = objective.loss(stage.rollouts.row_routes, stage.routes, limit=6)
+    loss = objective.loss(stage.rollouts.row_formats, stage.formats, limit=6)
     assert loss.tau_pos.tolist() == [1.0] * 4 + [10.0] * 4 + [1.0] * 4 + [10.0] * 4
     assert loss.tau_neg == 1.05 and loss.n_routes == 2
 
 
-@pytest.mark.parametrize("bad", [{"A": 1.0}, {"A": 1.0, "B": -1.0}, 0.0])
-def test_temperatures_that_miss_a_route_or_are_not_positive_are_refused(policy, bad):
+@pytest.mark.parametrize("bad", [{"eips": 1.0}, {"eips": 1.0, "direct": -1.0}, 0.0])
+def test_temperatures_that_miss_a_format_or_are_not_positive_are_refused(policy, bad):
     with pytest.raises(ValueError, match="tau_pos"):
         stage_of(DrSapo, policy, Constant(), objective=Objective("sapo", tau_pos=bad))
 

@@ -19,7 +19,7 @@ from cogrl.types import Scores, Turn
 class Letters:
     """A reward of somebody's own, which grades answers to anything."""
 
-    def score(self, completions, routes, examples) -> Scores:
+    def score(self, completions, formats, examples) -> Scores:
         return Scores(torch.tensor([float(len(text)) for text in completions]), {})
 
 
@@ -28,8 +28,8 @@ def judged():
         "the default": None,
         "explicit": ExplicitReward(),
         "implicit": ImplicitReward(),
-        "explicit on one route": DualRouteReward(ExplicitReward(), Letters()),
-        "implicit on one route": DualRouteReward(Letters(), ImplicitReward()),
+        "explicit in one format": DualRouteReward(ExplicitReward(), Letters()),
+        "implicit in one format": DualRouteReward(Letters(), ImplicitReward()),
         "one thought step": WeightedSum({"intent": StepReward("Intent", OfflineJudge())}, {"intent": 1.0}),
         "over http": HttpJudgeReward(ChatClient(Endpoint("http://127.0.0.1:9/v1", "judge"))),
     }

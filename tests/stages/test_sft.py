@@ -1,35 +1,70 @@
 """Which prompt and which target supervised fine-tuning shows, and in what share."""
 
+import random
 from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 
-from cogrl.prompts import told
+from cogrl.model_input import describe
 from cogrl.stages import Distill, Sft
 from cogrl.types import ClipBatch
 
 
-def routes_drawn(stage, clips, batches):
-    """The routes of so many batches; nothing is computed."""
+def formats_drawn(stage, clips, batches):
+    """The formats of so many batches; nothing is computed."""
     drawn = []
-    stage.loss = lambda batch, routes: drawn.extend(routes) or torch.tensor(0.0)
+    stage.loss = lambda batch, formats: drawn.extend(formats) or torch.tensor(0.0)
     stage.log = lambda *args, **kwargs: None
     for number in range(batches):
         stage.training_step(ClipBatch(clips), number)
     return drawn
 
 
-@pytest.mark.parametrize("ratio", [0.0, 0.25, 1.0])
-def test_the_ratio_is_the_share_of_direct_answers(policy, clips, ratio):
-    drawn = routes_drawn(Sft(policy, route_b_ratio=ratio), clips, 500)
-    assert drawn.count("B") == pytest.approx(ratio * len(drawn), abs=0.03 * len(drawn) if 0 < ratio < 1 else 0)
+@pytest.mark.parametrize(
+    "shares",
+    [
+        {"eips": 1.0},
+        {"eips": 0.75, "direct": 0.25},
+        {"direct": 1.0, "eips": 0.0},
+        {"ieat": 0.2, "direct": 0.5, "eips": 0.3},
+    ],
+)
+def test_each_format_is_drawn_by_its_share(policy, clips, shares):
+    stage = Sft(policy, formats=shares)
+    drawn = formats_drawn(stage, clips, 500)
+    assert set(drawn) == set(stage.formats) == {name for name, share in shares.items() if share}
+    for name, share in shares.items():
+        assert drawn.count(name) == pytest.approx(share * len(drawn), abs=0.03 * len(drawn) if 0 < share < 1 else 0)
+
+
+@pytest.mark.parametrize("share", [0.25, 0.5])
+def test_a_mix_of_two_draws_direct_where_the_random_number_is_below_its_share(policy, clips, share):
+    expected = []
+    for number in range(20):
+        draw = random.Random(f"0/{number}/0")
+        expected += ["direct" if draw.random() < share else "eips" for _ in clips]
+    for shares in ({"eips": 1 - share, "direct": share}, {"direct": share, "eips": 1 - share}):
+        assert formats_drawn(Sft(policy, formats=shares), clips, 20) == expected
+
+
+@pytest.mark.parametrize(
+    ("shares", "message"),
+    [
+        ({"eips": 0.5}, "must sum to 1"),
+        ({"eips": 1.5, "direct": -0.5}, "must not be negative"),
+        ({"eip": 1.0}, "no format is called 'eip'; did you mean eips"),
+    ],
+)
+def test_shares_that_are_no_mix_are_refused(policy, shares, message):
+    with pytest.raises(ValueError, match=message):
+        Sft(policy, formats=shares)
 
 
 def test_distillation_shows_both_prompts_alike(policy, clips):
-    drawn = routes_drawn(Distill(policy), clips, 500)
-    assert drawn.count("B") == pytest.approx(len(drawn) / 2, abs=0.03 * len(drawn))
+    drawn = formats_drawn(Distill(policy), clips, 500)
+    assert drawn.count("direct") == pytest.approx(len(drawn) / 2, abs=0.03 * len(drawn))
 
 
 def test_who_reads_does_not_hear_and_who_hears_does_not_read(policy, clips):
@@ -38,7 +73,10 @@ def test_who_reads_does_not_hear_and_who_hears_does_not_read(policy, clips):
     renamed = [replace(clip, example=replace(clip.example, text="Something else was said.")) for clip in clips]
 
     def losses(stage):
-        return [stage.loss(ClipBatch(given), ["A", "B", "A", "B"]).item() for given in (clips, another, renamed)]
+        return [
+            stage.loss(ClipBatch(given), ["eips", "direct", "eips", "direct"]).item()
+            for given in (clips, another, renamed)
+        ]
 
     plain, other_sound, other_words = losses(Sft(policy, reads=True))
     assert plain == other_sound != pytest.approx(other_words, rel=1e-5)
@@ -49,6 +87,6 @@ def test_who_reads_does_not_hear_and_who_hears_does_not_read(policy, clips):
 def test_who_reads_is_told_the_emotion(policy, clips):
     stage = Sft(policy, reads=True)
     seen, encode = [], stage.encode
-    stage.encode = lambda batch, routes, given: seen.extend(given) or encode(batch, routes, given)
-    stage.loss(ClipBatch(clips), ["A"] * 4)
-    assert seen == [told(clip.example) for clip in clips]
+    stage.encode = lambda batch, formats, given: seen.extend(given) or encode(batch, formats, given)
+    stage.loss(ClipBatch(clips), ["eips"] * 4)
+    assert seen == [describe(clip.example) for clip in clips]

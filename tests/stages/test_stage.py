@@ -34,8 +34,11 @@ def test_the_learning_rate_warms_up_and_falls_to_zero():
 def test_sft_loss_is_the_mean_of_each_samples_token_mean(policy, clips):
     stage = Sft(policy)
     with torch.no_grad():
-        one_by_one = [stage.loss(_batch([clip]), [route]).item() for clip, route in zip(clips, "ABAB", strict=True)]
-        together = stage.loss(_batch(clips), list("ABAB")).item()
+        one_by_one = [
+            stage.loss(_batch([clip]), [format]).item()
+            for clip, format in zip(clips, ["eips", "direct"] * 2, strict=True)
+        ]
+        together = stage.loss(_batch(clips), list(["eips", "direct"] * 2)).item()
     assert together == pytest.approx(sum(one_by_one) / 4, abs=1e-5)
     assert one_by_one[0] == pytest.approx(math.log(400), rel=0.1)  # an untrained policy knows nothing
 
@@ -46,19 +49,19 @@ def test_sft_memorises_a_handful_of_clips(policy, clips):
     optimizer = torch.optim.AdamW(policy.parameters(), lr=1e-2)
     for _ in range(150):
         optimizer.zero_grad()
-        loss = stage.loss(batch, ["B", "B"])
+        loss = stage.loss(batch, ["direct", "direct"])
         loss.backward()
         optimizer.step()
-    answers = stage.answer(batch, "B").texts
-    assert answers == [clip.example.targets["B"] for clip in clips[:2]]
+    answers = stage.answer(batch, "direct").texts
+    assert answers == [clip.example.targets["direct"] for clip in clips[:2]]
 
 
 def test_a_clip_without_a_target_is_named(policy, clips):
     from dataclasses import replace
 
-    clip = replace(clips[0], example=replace(clips[0].example, targets={"B": "I hear you."}))
-    with pytest.raises(ValueError, match=rf"{clip.example.id}.*no target for route A"):
-        Sft(policy).loss(_batch([clip]), ["A"])
+    clip = replace(clips[0], example=replace(clips[0].example, targets={"direct": "I hear you."}))
+    with pytest.raises(ValueError, match=rf"{clip.example.id}.*no target for format eips"):
+        Sft(policy).loss(_batch([clip]), ["eips"])
 
 
 @pytest.mark.parametrize("precision", ["bf16-mixed", "bf16-true"])
@@ -74,7 +77,7 @@ def test_a_step_in_bfloat16_runs_and_changes_weights(policy, smoke_corpus, preci
 @pytest.mark.parametrize(
     ("kind", "change", "reason"),
     [
-        (Sft, {"targets": {"A": "x"}}, r"no target for route B; add targets\.B"),
+        (Sft, {"targets": {"eips": "x"}}, r"no target for format direct; add targets\.direct"),
         (partial(Sft, reads=True), {"text": ""}, "no text to read; add it to this line or train with reads: false"),
         (Perceive, {"valence": None}, "no valence; add it to this line or train with vad_coef: 0"),
         (Perceive, {"emotion": None}, "no emotion, which is what this stage teaches; add it to this line"),
@@ -126,15 +129,15 @@ def test_perceive_learns_what_it_is_shown(policy, smoke_corpus):
     assert trainer.callback_metrics["train/accuracy"] > 0.5
 
 
-def test_test_and_predict_answer_both_routes(policy, smoke_corpus):
+def test_test_and_predict_answer_both_formats(policy, smoke_corpus):
     stage = Sft(policy, sampling=Sampling(max_new_tokens=5))
     data = AudioData(test=str(smoke_corpus / "test.jsonl"), batch_size=4)
     trainer = pl.Trainer(**QUIET)
     [metrics] = trainer.test(stage, data, verbose=False)
-    assert {"test/A/reward", "test/A/emotion", "test/B/reward", "test/B/empathy"} <= set(metrics)
+    assert {"test/eips/reward", "test/eips/emotion", "test/direct/reward", "test/direct/empathy"} <= set(metrics)
     records = [record for batch in trainer.predict(stage, data) for record in batch]
     assert [r["id"] for r in records] == [e.id for e in data.examples["test"]]
-    assert all(set(r) == {"id", "A", "B"} for r in records)
+    assert all(set(r) == {"id", "eips", "direct"} for r in records)
 
 
 def _batch(clips):

@@ -104,7 +104,7 @@ def test_accuracy_is_of_the_whole_step_too(policy, smoke_corpus):
 
 
 class Letters:
-    def score(self, completions, routes, examples) -> Scores:
+    def score(self, completions, formats, examples) -> Scores:
         total = torch.tensor([text.count("e") / max(1, len(text)) for text in completions])
         return Scores(total, {})
 
@@ -122,7 +122,7 @@ def test_telemetry_of_an_rl_step_is_of_all_its_micro_batches(policy, smoke_corpu
         assert tracked[step]["policy/entropy"] == pytest.approx(sum(entropy[step]) / 2, rel=1e-6)
         extreme = max(value for at, value in largest if at == step)
         assert tracked[step]["policy/ratio_max"] == pytest.approx(extreme, rel=1e-6)
-        assert f"reward/{stage.routes[0]}/total" in tracked[step]
+        assert f"reward/{stage.formats[0]}/total" in tracked[step]
 
 
 def test_a_progress_line_is_printed_of_whole_steps_only(policy, smoke_corpus, capsys):

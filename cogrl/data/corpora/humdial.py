@@ -110,7 +110,7 @@ def _example(name: str, dialogue: str, turns: list[Turn], split: str, task: str,
         turns=tuple(turns[:-1]),
         task=task,
         language=language,
-        targets={"B": last.reply} if last.reply else {},
+        targets={"direct": last.reply} if last.reply else {},
         source=f"HumDial 2026 track 1 {SOURCE.url}",
         licence=SOURCE.licence,
     )

@@ -13,7 +13,7 @@ from typing import Protocol, runtime_checkable
 
 from cogrl.data.manifest import read_manifest, write_manifest
 from cogrl.data.recipes import lime_text
-from cogrl.types import Emotion, Intensity, Route
+from cogrl.types import Emotion, Intensity
 
 
 @dataclass(frozen=True)
@@ -30,12 +30,12 @@ class Utterance:
 
 @dataclass(frozen=True)
 class Annotations:
-    """By utterance id: targets of both routes; why an utterance got none; and whose answer did not come.
+    """By utterance id: targets in both formats; why an utterance got none; and whose answer did not come.
 
     `report` says what it took.
     """
 
-    targets: Mapping[str, Mapping[Route, str]]
+    targets: Mapping[str, Mapping[str, str]]
     rejected: Mapping[str, str] = field(default_factory=dict)
     unanswered: Mapping[str, str] = field(default_factory=dict)
     report: str = "made on this machine"

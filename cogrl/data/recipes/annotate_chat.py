@@ -11,9 +11,9 @@ from cogrl.chat.json_answer import parse_object
 from cogrl.chat.question import Answer, Question
 from cogrl.chat.quoting import quoted
 from cogrl.data.recipes.annotate import Annotations, Annotator, Utterance
-from cogrl.prompts import Eips, parse_eips, perceived_emotion
+from cogrl.formats.eips import EIPS, perceived_emotion
 
-_FIELDS = ("perception", "intent", "psychology", "strategy", "response")
+_FIELDS = EIPS.fields
 _SCHEMA = {
     "type": "object",
     "properties": {name: {"type": "string"} for name in _FIELDS},
@@ -62,7 +62,7 @@ class ChatAnnotator(Annotator):
         targets, rejected, unanswered = {}, {}, {}
         for spoken, entry in zip(utterances, replies.entries, strict=True):
             if isinstance(entry, Answer):
-                targets[spoken.id] = {"A": entry.value.render(), "B": entry.value.response}
+                targets[spoken.id] = {"eips": EIPS.render(entry.value), "direct": entry.value["response"]}
             elif isinstance(entry.error, ValueError):
                 rejected[spoken.id] = str(entry.error)
             else:
@@ -70,13 +70,13 @@ class ChatAnnotator(Annotator):
         return Annotations(targets, rejected, unanswered, f"{replies.usage}, {replies.seconds:.1f} s")
 
     def question(self, spoken: Utterance) -> Question:
-        """What is asked about an utterance; reads as a checked `Eips`."""
+        """What is asked about an utterance; reads as the checked fields of `eips`."""
         material = {"user_text": spoken.text, "audio_emotion": spoken.emotion, "intensity": spoken.intensity or "mid"}
         material |= {"scenario": spoken.scenario or "unknown"}
         return Question(_ORDERS, quoted(material), partial(self.checked, spoken), _SCHEMA, "eips")
 
-    def checked(self, spoken: Utterance, answer: str) -> Eips:
-        """The thought in an answer. Raises ValueError with the reason for one that must not be trained on.
+    def checked(self, spoken: Utterance, answer: str) -> dict[str, str]:
+        """The fields of a thought. Raises ValueError with the reason for an answer that must not be trained on.
 
         Each step and the reply are there, on one line, plain, and not too long; no label but the gold one is named in
         the Perception step (two make the claim void); the reply does not repeat what was said.
@@ -88,12 +88,14 @@ class ChatAnnotator(Annotator):
             if not 0 < len(_WORD.findall(content)) <= most:
                 raise ValueError(f"{name} has {len(_WORD.findall(content))} words, 1 to {most} are wanted: {content!r}")
         label = spoken.emotion if spoken.intensity is None else f"{spoken.emotion}, {spoken.intensity}"
-        thought = Eips(**fields | {"perception": f"{label}: {fields['perception']}"})
-        if parse_eips(thought.render()) != thought:
-            raise ValueError(f"markup or a step's name inside a field: {fields}")
-        if perceived_emotion(thought.render()) != spoken.emotion:
+        thought = fields | {"perception": f"{label}: {fields['perception']}"}
+        try:
+            written = EIPS.render(thought)
+        except ValueError as error:
+            raise ValueError(f"markup or a step's name inside a field: {fields}") from error
+        if perceived_emotion(written) != spoken.emotion:
             raise ValueError(f"perception names another emotion than {spoken.emotion}: {fields['perception']!r}")
         words = [word.lower() for word in _WORD.findall(spoken.text)]
-        if len(words) > 3 and f" {' '.join(words)} " in f" {' '.join(_WORD.findall(thought.response.lower()))} ":
-            raise ValueError(f"the response repeats what was said: {thought.response!r}")
+        if len(words) > 3 and f" {' '.join(words)} " in f" {' '.join(_WORD.findall(thought['response'].lower()))} ":
+            raise ValueError(f"the response repeats what was said: {thought['response']!r}")
         return thought

@@ -3,8 +3,8 @@
 Two ways in. `build_ieat` renders IEAT-mini, three-turn dialogues of LIME-mini's sentences and voices; `think_manifest`
 writes thoughts into the dialogues of a manifest, such as HumDial's. In both the annotator sees words and gold emotions,
 the student only hears: no text it reads may name an emotion, and the cause has to quote an earlier turn. What fails is
-left out and listed with its reason in `rejected.jsonl`. Target A is thinking and reply; target B is the reply, which is
-also all that a voice may say. The paper gives neither template nor generator nor size; these are cogrl's.
+left out and listed with its reason in `rejected.jsonl`. Target `ieat` is thinking and reply, target `direct` the reply,
+which is all that a voice may say. The paper gives neither template nor generator nor size; these are cogrl's.
 
 IEAT-mini: licence as LIME-mini (generated audio, unencumbered). Splits share no speaker and no script; its test
 speakers are LIME-mini's, its sentences may have been heard in LIME-mini's training. One line of a manifest:
@@ -12,7 +12,7 @@ speakers are LIME-mini's, its sentences may have been heard in LIME-mini's train
     {"id": "3f…", "audio": "audio/3f/3f….flac", "split": "train", "text": "They moved the meeting to Friday.", …,
      "turns": [{"text": "The meeting starts at ten.", "audio": …, "emotion": "fear", "reply": "I see. Please go on."},
                …],
-     "cause": …, "synthesis": {"cause_turn": 0}, "targets": {"A": "<think>…", "B": "I hear that you are afraid. …"}}
+     "cause": …, "synthesis": {"cause_turn": 0}, "targets": {"ieat": "<think>…", "direct": "I hear that you are …"}}
 """
 
 import functools
@@ -46,6 +46,9 @@ from cogrl.data.recipes.ieat_plan import Plan, Talk, talks
 from cogrl.data.recipes.lime_mini import MAX_S, SAMPLING_RATE, TIERS, tier_named
 from cogrl.data.recipes.lime_plan import Cell
 from cogrl.data.synthesis import emotions, espeak, filters, source_filter, voices
+from cogrl.formats import ieat as ieat_format
+from cogrl.formats import schema
+from cogrl.formats.ieat import IEAT
 from cogrl.types import Example, Turn
 
 _SPLITS = ("train", "val", "test")
@@ -53,6 +56,7 @@ _REJECTED = "rejected.jsonl"
 _NAMES = ("audio", *(f"{split}.jsonl" for split in _SPLITS), _REJECTED)
 _CODE = (audio, line, manifest, markup, emotions, espeak, filters, source_filter, voices)
 _CODE += (lime_lexicon, lime_plan, lime_replies, lime_sentences, ieat_checks, ieat_dialogue, ieat_plan, ieat_template)
+_CODE += (ieat_format, schema)
 
 
 @dataclass(frozen=True)
@@ -141,7 +145,10 @@ def think(examples: Sequence[Example], thinker: Thinker) -> tuple[list[Example],
         if reason is not None:
             rejected[example.id] = reason
         elif thought is not None:
-            targets = {"A": thought.render(), "B": thought.reply}
+            targets = {
+                "ieat": IEAT.render({"thinking": thought.thinking, "reply": thought.reply}),
+                "direct": thought.reply,
+            }
             kept.append(replace(example, targets=targets, cause=thought.cause))
     return kept, rejected, made.report
 

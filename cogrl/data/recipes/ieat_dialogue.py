@@ -1,27 +1,14 @@
-"""Dialogues and the thoughts written into their answers: the form of a target, and what of it may be spoken.
+"""Dialogues, and the thoughts that are written into their answers.
 
 IEAT, injected emotional-attribution thinking (arXiv:2601.04960), writes the user's emotion and its cause into the
-model's own thinking. A target is
-
-    <think>
-    I hear a shaky, thin and fast voice. The user feels fear, because they told me "they moved the exam".
-    </think>
-
-    You sound scared and worried. …
-
-as GOAT-SLM writes it (arXiv:2507.18119): speech starts after the closing tag and its empty line; thinking is never
-spoken. The paper's own template and generator are not published: this one is cogrl's.
+model's own thinking; `cogrl.formats.ieat` has the form.
 """
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol, runtime_checkable
 
 from cogrl.types import Emotion, Example, Intensity
-
-_OPEN, _CLOSE = "<think>\n", "\n</think>\n\n"
-_TAG = re.compile(r"</?\s*think", re.I)
 
 
 @dataclass(frozen=True)
@@ -75,21 +62,6 @@ class Thought:
     thinking: str
     cause: str
     reply: str
-
-    def render(self) -> str:
-        """The target of route A; `spoken` gives the reply back."""
-        return f"{_OPEN}{self.thinking}{_CLOSE}{self.reply}"
-
-
-def spoken(target: str) -> str:
-    """What a voice may say of a target: all that follows the thinking, or everything where there is none.
-
-    Raises ValueError where a thinking tag is misplaced, repeated or never closed: rather nothing than a thought aloud.
-    """
-    thinking, closed, reply = target.partition(_CLOSE) if target.startswith(_OPEN) else ("", _CLOSE, target)
-    if not closed or _TAG.search(thinking.removeprefix(_OPEN)) or _TAG.search(reply):
-        raise ValueError(f"a thinking tag is out of place, nothing can be spoken safely: {target[:80]!r}")
-    return reply
 
 
 @dataclass(frozen=True)

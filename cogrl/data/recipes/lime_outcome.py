@@ -17,7 +17,7 @@ from cogrl.data.recipes.lime_clips import Clip
 from cogrl.data.recipes.lime_gates import complete, same_punctuation
 from cogrl.data.recipes.lime_takes import Made
 from cogrl.data.synthesis import emotions
-from cogrl.types import Example, Route
+from cogrl.types import Example
 
 Entry = dict[str, Any]
 
@@ -74,7 +74,7 @@ def write_corpus(
     work: Path,
     splits: Iterable[str],
     result: Outcome,
-    targets: Mapping[str, Mapping[Route, str]],
+    targets: Mapping[str, Mapping[str, str]],
     shared: Mapping[str, Any],
 ) -> dict[str, list[Example]]:
     """Manifests, audio and `rejected.jsonl` in `work`; `shared` are fields that all lines have. Returns what it wrote.
@@ -100,7 +100,7 @@ def write_corpus(
     return written
 
 
-def _example(work: Path, made: Made, targets: Mapping[str, Mapping[Route, str]], shared: Mapping[str, Any]) -> Example:
+def _example(work: Path, made: Made, targets: Mapping[str, Mapping[str, str]], shared: Mapping[str, Any]) -> Example:
     clip, sound = made.clip, asdict(made.sound)
     path = work / "audio" / clip.id[:2] / f"{clip.id}.flac"
     path.parent.mkdir(parents=True, exist_ok=True)

@@ -7,14 +7,14 @@ from itertools import pairwise
 import numpy as np
 
 from cogrl.data.manifest import raise_all
-from cogrl.evaluate.choice.parse import chosen
-from cogrl.evaluate.choice.question import question_prompt
 from cogrl.evaluate.groups import cell
 from cogrl.evaluate.metrics import NOTHING, Figure, figure
 from cogrl.evaluate.stats import bootstrap_mean
 from cogrl.evaluate.tables import grid, percent
+from cogrl.formats.choice import CHOICE
+from cogrl.formats.chosen import chosen
 from cogrl.models.audio_lm import AudioLM
-from cogrl.models.prompt_length import Room
+from cogrl.models.prompt_length import without_room
 from cogrl.rollout.hf import HFEngine
 from cogrl.rollout.sampling import Sampling
 from cogrl.types import Clip, Example
@@ -50,16 +50,14 @@ def ask(
 ) -> ChoiceAnswers:
     """One greedy answer to the question of each clip. Raises ValueError, `file:line`, for prompts that do not fit."""
     policy.eval()
-    sampling, engine, room = Sampling(max_new_tokens=max_new_tokens, greedy=True), HFEngine(), Room(policy)
+    sampling, engine = Sampling(max_new_tokens=max_new_tokens, greedy=True), HFEngine()
     examples = [clip.example for clip in clips]
-    prompts = [question_prompt(example) for example in examples]
-    lacks = (room.lack(example, [prompt], max_new_tokens) for example, prompt in zip(examples, prompts, strict=True))
-    raise_all([f"{e.where} ({e.id}): {lack}" for e, lack in zip(examples, lacks, strict=True) if lack])
+    asked = [(example, [CHOICE.instruction(example)]) for example in examples]
+    raise_all(list(without_room(policy, asked, max_new_tokens)))
     texts: list[str] = []
     for start in range(0, len(clips), batch_size):
-        rows = slice(start, start + batch_size)
-        batch = clips[rows]
-        texts += engine.sample(policy, batch, ["B"] * len(batch), sampling, instructions=prompts[rows]).texts
+        batch = clips[start : start + batch_size]
+        texts += engine.sample(policy, batch, [CHOICE.name] * len(batch), sampling).texts
     return ChoiceAnswers(name, examples, texts, [chosen(t, e.choices) for t, e in zip(texts, examples, strict=True)])
 
 

@@ -12,9 +12,8 @@ from typing import Any
 import torch
 
 from cogrl.data.manifest import raise_all
-from cogrl.evaluate.choice.parse import chosen
-from cogrl.evaluate.choice.question import question_prompt
 from cogrl.evaluate.controls import silence
+from cogrl.formats.choice import CHOICE
 from cogrl.models.audio_lm import AudioLM
 from cogrl.models.prompt_length import Room
 from cogrl.rollout.hf import HFEngine
@@ -123,16 +122,15 @@ def _right(
         said = engine.sample(
             policy,
             batch,
-            ["B"] * len(batch),
+            [CHOICE.name] * len(batch),
             sampling,
             group_size=k,
             given=silence(batch, policy.sampling_rate) if silent else None,
             generator=generator,
-            instructions=[question_prompt(clip.example) for clip in batch],
         )
         for place, clip in enumerate(batch):
             answers = said.texts[place * k : (place + 1) * k]
-            counts.append(sum(chosen(text, clip.example.choices) == clip.example.answer for text in answers))
+            counts.append(sum(CHOICE.answer(text, clip.example) == clip.example.answer for text in answers))
     return counts
 
 
@@ -143,7 +141,7 @@ def _check(policy: AudioLM, examples: Sequence[Example], max_new_tokens: int) ->
         if missing:
             reason = f"no {missing[0]}, by which answers are filtered; add it to this line or leave the line out"
         else:
-            reason = room.lack(example, [question_prompt(example)], max_new_tokens)
+            reason = room.lack(example, [CHOICE.instruction(example)], max_new_tokens)
         if reason:
             wrong.append(f"{example.where} ({example.id}): {reason}")
     raise_all(wrong)

@@ -8,8 +8,7 @@ from typing import Any
 
 from cogrl.evaluate.choice.answers import ChoiceAnswers
 from cogrl.evaluate.choice.official import OfficialList
-from cogrl.evaluate.choice.parse import said
-from cogrl.evaluate.choice.question import LETTERS
+from cogrl.formats.chosen import LETTERS, said
 
 _ODD = re.compile(r"[^\w.-]")
 

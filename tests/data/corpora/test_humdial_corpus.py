@@ -66,7 +66,7 @@ def test_the_question_is_the_last_turn_and_the_history_has_audio_and_replies(raw
     assert [turn.emotion for turn in example.turns] == ["neutral", "happy", "sad"]
     assert [turn.reply for turn in example.turns] == ["Reply 1.", "Reply 2.", "Reply 3."]
     assert [turn.duration_s for turn in example.turns] == pytest.approx([0.1, 0.2, 0.3])
-    assert example.targets == {"B": "Reply 4."}
+    assert example.targets == {"direct": "Reply 4."}
 
 
 def test_the_test_set_has_no_replies_and_no_targets(raw):

@@ -12,7 +12,7 @@ from cogrl.cli.main import main
 from cogrl.data.manifest import read_manifest
 from cogrl.data.module import Clips
 from cogrl.evaluate.choice.answers import ChoiceAnswers, choice_differences, choice_figures, choice_table
-from cogrl.evaluate.choice.question import question_prompt
+from cogrl.formats.choice import CHOICE
 from cogrl.models.qwen2_audio import Qwen2Audio
 from cogrl.rollout.hf import HFEngine
 from cogrl.rollout.sampling import Sampling
@@ -47,7 +47,7 @@ def says_b(tiny_policy_dir, smoke_corpus, tmp_path_factory) -> str:
     clips = list(Clips(examples, policy.sampling_rate, policy.max_audio_s, False))
     heard, names = [clip.waveform for clip in clips], [clip.example.id for clip in clips]
     optimizer = torch.optim.Adam(policy.parameters(), 3e-2)
-    prompts = policy.encode_prompts([question_prompt(example) for example in examples], heard, names)
+    prompts = policy.encode_prompts([CHOICE.instruction(example) for example in examples], heard, names)
     targets = policy.encode_targets(["B"] * len(clips))
     for _ in range(20):
         loss = -(policy.token_logprobs(prompts, targets).logprobs * targets.mask).sum() / targets.mask.sum()
@@ -84,8 +84,8 @@ def answers(folder) -> list[dict]:
 def test_the_question_and_every_choice_reach_the_model_with_the_clip(policy, smoke_corpus, tmp_path):
     examples = read_manifest(manifest(tmp_path / "m.jsonl", questions(smoke_corpus, 2)))
     clips = list(Clips(examples, policy.sampling_rate, policy.max_audio_s, False))
-    prompts = [question_prompt(example) for example in examples]
-    rollouts = HFEngine().sample(policy, clips, ["B"] * 2, Sampling(max_new_tokens=2), instructions=prompts)
+    prompts = [CHOICE.instruction(example) for example in examples]
+    rollouts = HFEngine().sample(policy, clips, ["choice"] * 2, Sampling(max_new_tokens=2))
     text = policy.tokenizer.decode(rollouts.prompts.input_ids[0])
     assert prompts[0] == (
         "How does the voice sound?\nA. calm\nB. tense\nC. merry\nAnswer with the letter of one choice and nothing else."

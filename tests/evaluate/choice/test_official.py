@@ -11,9 +11,9 @@ from cogrl.data.manifest import read_manifest
 from cogrl.evaluate.choice.answers import ChoiceAnswers
 from cogrl.evaluate.choice.official import read_official
 from cogrl.evaluate.choice.official_scores import official_figures, official_section
-from cogrl.evaluate.choice.parse import chosen
 from cogrl.evaluate.choice.submitted import predictions, write_predictions
 from cogrl.evaluate.report import write
+from cogrl.formats.chosen import chosen
 
 CHOICES = ["calm", "tense", "merry"]
 LISTS = {"mmau": "mmau-test-mini.json", "mmar": "MMAR-meta.jsonl", "mmsu": "mmsu.jsonl"}

@@ -7,8 +7,8 @@ import pytest
 
 from cogrl.evaluate.choice.benchmarks import BENCHMARKS
 from cogrl.evaluate.choice.letter_match import letter_match
-from cogrl.evaluate.choice.parse import chosen
 from cogrl.evaluate.choice.string_match import string_match
+from cogrl.formats.chosen import chosen
 
 FOLDER = Path(__file__).parent
 RIGHT = {True: "right", False: "wrong", None: "left out"}

@@ -2,7 +2,7 @@
 
 import pytest
 
-from cogrl.evaluate.choice.parse import chosen
+from cogrl.formats.chosen import chosen
 
 CHOICES = ("sad to happy", "happy to sad", "neutral throughout", "sad to angry")
 

@@ -1,12 +1,13 @@
 """Which choice an answer names. Strict: a letter, the text of a choice, or both; whatever else it says names none."""
 
 import re
+import string
 import unicodedata
 from collections.abc import Sequence
 
-from cogrl.evaluate.choice.question import LETTERS
-from cogrl.prompts import reply
+from cogrl.formats.eips import EIPS
 
+LETTERS = string.ascii_uppercase
 _AROUND = " \t\r\n*_`\"'“”‘’.,!。，！"
 _LEAD = re.compile(
     r"(?:the\s+)?(?:correct\s+|right\s+|best\s+|final\s+)?(?:answer|option|choice)\b(?:\s+is\b)?\s*:?\s*"
@@ -42,7 +43,7 @@ def chosen(completion: str, choices: Sequence[str]) -> str | None:
 def said(completion: str) -> str:
     """The answer of a completion without its thought; empty where the thought was cut off or the form is broken."""
     if "<thought>" in completion or "<response>" in completion:
-        return reply(completion, "A")
+        return EIPS.answer(completion)
     if "<think>" in completion and "</think>" not in completion:
         return ""  # cut off in mid-thought
     return completion.rpartition("</think>")[2]

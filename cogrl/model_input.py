@@ -1,0 +1,42 @@
+"""What a model is given of a clip: its audio, the transcript (a control), or what a teacher reads of it."""
+
+from collections.abc import Sequence
+
+from cogrl.types import Clip, Conversation, Example, ModelInput, Turn, Waveform
+
+
+def audio_input(clip: Clip) -> ModelInput:
+    """The waveform of a clip, after those of the earlier turns where they are loaded."""
+    voices = zip(clip.example.turns, clip.history, strict=False)
+    return _after(clip, [turn.text if voice is None else voice for turn, voice in voices], clip.waveform)
+
+
+def text_input(clip: Clip) -> ModelInput:
+    """The text-only control of `audio_input`: the words of every turn, no audio."""
+    return _after(clip, [turn.text for turn in clip.example.turns], clip.example.text)
+
+
+def teacher_input(clip: Clip) -> ModelInput:
+    """What a teacher reads where the policy hears: a description of every turn; a typed turn is given as its text."""
+    turns = [_quoted(turn) if turn.audio else turn.text for turn in clip.example.turns]
+    return _after(clip, turns, describe(clip.example))
+
+
+def describe(example: Example) -> str:
+    """What a teacher reads in place of the audio: the words, how they are spoken, and why where the example says it.
+
+    No student ever sees it.
+    """
+    return _quoted(example) + (f" The cause: {example.cause}" if example.cause else "")
+
+
+def _quoted(spoken: Example | Turn) -> str:
+    voice = "" if spoken.emotion is None else f", with the voice of {spoken.emotion}"
+    return f'The speaker says{voice}: "{spoken.text}"'
+
+
+def _after(clip: Clip, earlier: Sequence[Waveform | str], last: Waveform | str) -> ModelInput:
+    """The turn to answer after the earlier ones and their replies; by itself where the clip was loaded without them."""
+    if not clip.history:
+        return last
+    return Conversation((*earlier, last), tuple(turn.reply for turn in clip.example.turns))
