@@ -92,6 +92,8 @@ class Align(Sft):
             return "no emotion; add it to this line or train without the head: emotion.start: 0 and emotion.end: 0"
         if self.dimensions.used and example.dimensions is None:
             return "no valence, arousal and dominance; add them to this line or set dimensions.start: 0"
+        if not example.text and (self.kd.used or self.responses == "teacher"):
+            return "no text for the teacher to read; add it to this line or leave the line out"
         return super().refusal(example)
 
     def lacks_target(self, example: Example, format: str) -> bool:

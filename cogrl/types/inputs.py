@@ -43,19 +43,19 @@ class Turn:
 class Example:
     """One line of a manifest. `valence`, `arousal`, `dominance` lie in [-1, 1]; `where` is `file:line`.
 
-    Of a dialogue the example is the turn to answer: `audio`, `text`, `emotion` are its own, `turns` the user's earlier
-    ones, oldest first. A multiple-choice item has `question`, `choices` and, unless it is hidden, `answer`, the text of
-    the right choice. `emotion` is None only on such lines, where a benchmark does not publish it. `cause` quotes the
-    words that moved the speaker, for a teacher to read; no student ever does.
+    Only `id` and `audio` are on every line; a string that a line does not give is empty, anything else None. Of a
+    dialogue the example is the turn to answer: `audio`, `text`, `emotion` are its own, `turns` the user's earlier ones,
+    oldest first. A question has `choices`, or none where it is open, and, unless it is hidden, `answer`, the text of
+    the right choice. `cause` quotes the words that moved the speaker, for a teacher to read; no student ever does.
     """
 
     id: str
     audio: Path
-    split: str
-    text: str
-    text_group: str
-    speaker: str
-    emotion: Emotion | None
+    split: str = ""
+    text: str = ""
+    text_group: str = ""
+    speaker: str = ""
+    emotion: Emotion | None = None
     intensity: Intensity | None = None
     scenario: str | None = None
     valence: float | None = None

@@ -136,7 +136,7 @@ def test_the_metrics_of_an_own_objective_are_those_of_ours(policy, rollouts):
 
 def test_an_own_objective_is_refused_where_the_policy_demands_triton(policy, rollouts):
     stage = Grpo(policy, Objective(OWN, options={"strength": 0.6}), sampling=SAMPLING, group_size=3)
-    policy.head = "triton"
+    policy.head_impl = "triton"
     with pytest.raises(NotImplementedError, match=r"anchored' is a Python function, which runs in PyTorch; pass impl="):
         stage.update(rollouts)
 
