@@ -79,10 +79,11 @@ def main(args: argparse.Namespace) -> None:
     from cogrl.formats import instructions
     from cogrl.models.prompt_length import without_room
     from cogrl.models.saved import refuse_no_policy, saved_policy
-    from cogrl.rewards.composite import DualRouteReward, ExplicitReward, ImplicitReward, Reward
+    from cogrl.rewards.cogaudio import cogaudio_reward
+    from cogrl.rewards.composite import Reward
 
     disable_progress_bar()
-    reward = DualRouteReward(ExplicitReward(), ImplicitReward())
+    reward = cogaudio_reward()
     if args.reward:
         reward = described(args.reward, "model.init_args.reward", Reward, "configs/reward/http_judge.yaml")
     make_out_folder(args.out)  # refused now, not after all the answers

@@ -142,20 +142,30 @@ def wrong_value(full: str, value: Any, hint: Any, merged: Any) -> Iterator[str]:
         elif isinstance(item, str) and kind is not object:
             yield from wrong_class(f"{full}[{number}]", item, kind)
     for kind in alternatives(hint):
-        if isinstance(value, dict) and get_origin(kind) is dict and get_origin(get_args(kind)[1]) is Callable:
+        if isinstance(value, dict) and get_origin(kind) is dict and importable(get_args(kind)[1]):
             for key, item in value.items():
-                yield from wrong_class(f"{full}.{key}", item, object) if isinstance(item, str) else ()
+                yield from wrong_value(f"{full}.{key}", item, get_args(kind)[1], {})
     if not isinstance(value, dict) or not classes:
         for problem in wrong_leaf(full, value, hint):
-            by_name = (
-                isinstance(value, str) and classes and not is_dataclass(classes[0]) and str not in alternatives(hint)
-            )
-            yield from wrong_class(full, value, classes[0]) if by_name else ()
+            if isinstance(value, str) and importable(hint):
+                yield from wrong_class(full, value, classes[0] if classes else object)
             yield problem
     elif is_dataclass(classes[0]):
         yield from problems(value, options_of(classes[0]), merged, shown=f"{full}.")
-    else:
+    elif not takes_functions(hint) or any(wrong_leaf(full, value, hint)):
         yield from wrong_object(full, value, classes[0], merged if isinstance(merged, dict) else {})
+
+
+def importable(hint: Any) -> bool:
+    """Whether a string under this hint is the name of a class or of a function."""
+    classes = classes_in(alternatives(hint))
+    named = bool(classes) and not is_dataclass(classes[0]) and str not in alternatives(hint)
+    return named or takes_functions(hint)
+
+
+def takes_functions(hint: Any) -> bool:
+    """Whether a function, or an object that can be called like one, may stand under this hint."""
+    return any(get_origin(kind) is Callable for kind in alternatives(hint))
 
 
 def wrong_object(full: str, value: Mapping[str, Any], base: type, merged: Mapping[str, Any]) -> Iterator[str]:

@@ -146,7 +146,7 @@ def written(function: Any) -> str:
 
 def shown(annotation: Any) -> str:
     text = inspect.formatannotation(annotation)
-    for module in ("collections.abc.", "typing.", "cogrl.types."):
+    for module in ("collections.abc.", "typing.", "cogrl.types.", "cogrl.formats.answer."):
         text = text.replace(module, "")
     return text
 

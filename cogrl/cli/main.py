@@ -1,6 +1,7 @@
 """`cogrl <command>`: a static table, so that help imports nothing heavy, and the place where errors meet the user."""
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module
@@ -32,14 +33,19 @@ def main(args: Sequence[str] | None = None) -> int:
     `--debug` anywhere shows the traceback instead. Any other exception is a defect and is not caught.
     """
     args = list(sys.argv[1:] if args is None else args)
-    if "" not in sys.path:
-        sys.path.append("")  # functions and classes of one's own lie where the command is run
+    find_own_modules()
     try:
         return dispatch([arg for arg in args if arg != "--debug"])
     except (*EXPECTED, KeyboardInterrupt) as error:
         if "--debug" in args or is_defect(error):
             raise
         return report(error)
+
+
+def find_own_modules() -> None:
+    """A Python file in the working directory can be named in YAML; it does not hide an installed module of its name."""
+    if os.getcwd() not in sys.path:
+        sys.path.append(os.getcwd())
 
 
 def dispatch(args: Sequence[str]) -> int:

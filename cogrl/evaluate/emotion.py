@@ -11,7 +11,7 @@ from cogrl.evaluate.controls import CONTROLS, Hearing, sound, voice
 from cogrl.evaluate.grades import grades
 from cogrl.evaluate.groups import Pair, cell, contrasts
 from cogrl.evaluate.replied import replied_emotions
-from cogrl.formats import format_named
+from cogrl.formats.answer import Finish, read_answer
 from cogrl.formats.eips import perceived_emotion
 from cogrl.models.audio_lm import AudioLM
 from cogrl.rewards.composite import Reward
@@ -59,16 +59,17 @@ def answer(
     first = {key: i for i, key in reversed(list(enumerate(keys)))}
     unique = sorted(first.values())
     sampling, engine = Sampling(max_new_tokens=max_new_tokens, greedy=True), HFEngine()
-    texts: dict[int, tuple[str, int]] = {}
+    said: dict[int, tuple[str, int, Finish]] = {}
     for start in range(0, len(unique), batch_size):
         rows = unique[start : start + batch_size]
         rollouts = engine.sample(
             policy, [clips[i] for i in rows], [format] * len(rows), sampling, given=[given[i] for i in rows]
         )
         lengths = rollouts.completions.mask.sum(1).tolist()
-        texts |= {i: (t, n) for i, t, n in zip(rows, rollouts.texts, lengths, strict=True)}
-    rows = [texts[first[key]] for key in keys]
-    return graded(format, [t for t, _ in rows], [n for _, n in rows], [c.example for c in clips], reward)
+        finish = ["end" if ended else "length" for ended in rollouts.finished.tolist()]
+        said |= dict(zip(rows, zip(rollouts.texts, lengths, finish, strict=True), strict=True))
+    found, examples = [said[first[key]] for key in keys], [clip.example for clip in clips]
+    return graded(format, [t for t, _, _ in found], [n for _, n, _ in found], examples, reward, [f for *_, f in found])
 
 
 def graded(
@@ -77,10 +78,12 @@ def graded(
     tokens: Sequence[int],
     examples: Sequence[Example],
     reward: Reward,
+    finish: Sequence[Finish] | None = None,
 ) -> Answers:
-    """Completions with their grades."""
-    scores = grades(reward, texts, format, examples)
-    replies = [format_named(format).answer(text, e) for text, e in zip(texts, examples, strict=True)]
+    """Completions with their grades; `finish` says how each ended (None: all by an end token)."""
+    rows = zip(texts, examples, finish or ["end"] * len(texts), strict=True)
+    answers = [read_answer(text, format, example, finish=ended) for text, example, ended in rows]
+    scores, replies = grades(reward, answers), [answer.said for answer in answers]
     return Answers(
         format,
         texts,

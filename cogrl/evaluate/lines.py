@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from cogrl.data.manifest import raise_all
 from cogrl.formats.choice import CHOICE
 from cogrl.rewards.composite import Reward
-from cogrl.rewards.judge import Selective
+from cogrl.rewards.term import Validates
 from cogrl.types import Example
 
 
@@ -45,4 +45,4 @@ def ungradable(example: Example, reward: Reward) -> str | None:
     """Why a reply to this line stands in no table of emotions; None where it does."""
     if example.emotion is None:
         return "no emotion"
-    return reward.refusal(example) if isinstance(reward, Selective) else None
+    return reward.validate(example) if isinstance(reward, Validates) else None

@@ -6,6 +6,7 @@ from dataclasses import replace
 import torch
 
 from cogrl.evaluate.grades import grades
+from cogrl.formats.answer import read_answer
 from cogrl.rewards.composite import Reward
 from cogrl.types import EMOTIONS, Emotion, Example
 
@@ -22,7 +23,8 @@ def replied_emotions(reward: Reward, examples: Sequence[Example], replies: Seque
     distinct = {(example.text, reply): example for example, reply in zip(examples, replies, strict=True) if reply}
     asked = [(text_and_reply[1], example) for text_and_reply, example in distinct.items() for _ in EMOTIONS]
     spoken = [replace(example, emotion=EMOTIONS[i % len(EMOTIONS)]) for i, (_, example) in enumerate(asked)]
-    found = grades(reward, [reply for reply, _ in asked], "direct", spoken).terms["empathy"]
+    answers = [read_answer(reply, "direct", example) for (reply, _), example in zip(asked, spoken, strict=True)]
+    found = grades(reward, answers).terms["empathy"]
     best = dict(zip(distinct, map(_best, found.view(len(distinct), len(EMOTIONS))), strict=True))
     return [best.get((example.text, reply)) for example, reply in zip(examples, replies, strict=True)]
 

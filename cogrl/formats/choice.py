@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from cogrl.formats.chosen import LETTERS, chosen, said
+from cogrl.formats.chosen import LETTERS, after_thought, chosen
 from cogrl.formats.format import Format
 from cogrl.formats.schema import Schema, Text
 from cogrl.types import Example
@@ -41,7 +41,7 @@ class Choice(Format):
 
     def answer(self, text: str, example: Example) -> str:
         """The one choice that is named, see `chosen`; of an open question all that follows a thought."""
-        return (chosen(text, example.choices) or "") if example.choices else said(text).strip()
+        return (chosen(text, example.choices) or "") if example.choices else after_thought(text).strip()
 
     def validate(self, example: Example) -> str | None:
         if example.question is None:

@@ -26,7 +26,7 @@ def chosen(completion: str, choices: Sequence[str]) -> str | None:
     choice's text, for several choices, and where letter and text could be read in two ways: no answer falls back to
     one of them.
     """
-    plain = _plain(said(completion))
+    plain = _plain(after_thought(completion))
     keys = [_key(choice) for choice in choices]
     found: set[int | None] = set()
     for text in {plain, _without_lead(plain)}:
@@ -40,8 +40,8 @@ def chosen(completion: str, choices: Sequence[str]) -> str | None:
     return choices[found.pop()] if len(found) == 1 else None
 
 
-def said(completion: str) -> str:
-    """The answer of a completion without its thought; empty where the thought was cut off or the form is broken."""
+def after_thought(completion: str) -> str:
+    """What follows a thought, or everything where there is none; '' where the thought does not end."""
     if "<thought>" in completion or "<response>" in completion:
         return EIPS.answer(completion)
     if "<think>" in completion and "</think>" not in completion:

@@ -1,156 +1,175 @@
-"""Rewards made of terms: the weighted sum, the two of CogAudio-LLM, and the choice between them by format."""
+"""Rewards made of terms: the weighted sum, and the choice of a reward by format."""
 
 import logging
 import math
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol, runtime_checkable
 
 import torch
 
-from cogrl.formats import format_named
-from cogrl.rewards.emotion import emotion_reward
-from cogrl.rewards.empathy import EmpathyReward
-from cogrl.rewards.format import format_reward
-from cogrl.rewards.judge import Judge, Selective
-from cogrl.rewards.offline_judge import OfflineJudge
-from cogrl.rewards.steps import StepReward
+from cogrl.formats.answer import Answer
+from cogrl.rewards.judge import Asked, JudgedTerm, Verdicts, ask_once
+from cogrl.rewards.term import Term, as_term, checked, first_reason
 from cogrl.types import Example, Scores
-
-RewardFn = Callable[[str, str, Example], float | None]
-"""One term: a value in [0, 1], or None where it does not apply. It raises when it cannot tell; it never guesses 0."""
 
 log = logging.getLogger(__name__)
 
 
 @runtime_checkable
 class Reward(Protocol):
-    """Scores a batch: the three sequences have one entry for every completion."""
+    """Scores a batch of answers."""
 
-    def score(self, completions: Sequence[str], formats: Sequence[str], examples: Sequence[Example]) -> Scores: ...
+    def score(self, answers: Sequence[Answer]) -> Scores:
+        """One total and one value of each term for each answer, in order."""
+        ...
 
 
-class WeightedSum:
-    """`sum(weights[name] * terms[name](...))` over the terms that apply. A weight of 0 only logs its term.
+class Composite:
+    """A reward that knows what its parts ask their judges, so that each judge is asked once a batch."""
 
-    A completion without a reply scores 0 in total. When a term raises, leaves [0, 1] or is not finite, the sample has
-    failed: its total and its remaining terms are NaN and the error is logged once with the sample's id, for the stage
-    to drop and count. The total is NaN, too, when no weighted term applies.
+    def score(self, answers: Sequence[Answer]) -> Scores:
+        """The total and every term of each answer, in the order given."""
+        return self.graded(answers, ask_once(self.requests(answers)))
 
-    Raises ValueError when there are no terms, when weights and terms differ in names, for a negative weight, or when
-    all weights are 0; `score` raises RuntimeError when more than `max_failures` (a fraction) of a batch failed.
+    def requests(self, answers: Sequence[Answer]) -> Asked:
+        """For each answer what there is to ask, and whom. Raises ValueError for lines that no judge can grade."""
+        raise NotImplementedError
+
+    def graded(self, answers: Sequence[Answer], verdicts: Verdicts) -> Scores:
+        """The scores once the judges have been asked."""
+        raise NotImplementedError
+
+
+class WeightedSum(Composite):
+    """`sum(weights[name] * terms[name])` over the terms that apply to an answer. A weight of 0 only logs its term.
+
+    A term is a `Term` or a plain function of one answer. When one raises, leaves its bounds or is not finite, the
+    sample has failed: its total and that term are NaN and the error is logged with the sample's id, for the stage to
+    drop and count. The total is NaN, too, when no weighted term applies.
+
+    Args:
+        terms: by name; the name is the one in the logs and in the rollout table.
+        weights: one for each term. They are not negative: a penalty is a term with negative values.
+        max_failures: the share of a batch that may fail; with more, `score` raises RuntimeError.
+        unanswered: the total of an answer in which nothing is said, whatever its terms are worth; None: as of any
+            other, the weighted sum.
+
+    Raises ValueError when there are no terms, when weights and terms differ in names, for a negative weight, when all
+    weights are 0, and for a function that does not take one answer.
     """
 
-    def __init__(self, terms: dict[str, RewardFn], weights: dict[str, float], max_failures: float = 0.1):
+    def __init__(
+        self,
+        terms: dict[str, Term | Callable[[Answer], float | None]],
+        weights: dict[str, float],
+        max_failures: float = 0.1,
+        unanswered: float | None = None,
+    ) -> None:
         if not terms:
             raise ValueError("empty reward group: give at least one term")
         if terms.keys() != weights.keys():
             raise ValueError(f"every term needs one weight: terms are {sorted(terms)}, weights are {sorted(weights)}")
         if min(weights.values()) < 0 or not sum(weights.values()) > 0:
             raise ValueError(f"weights must not be negative and must not all be 0, got {weights}")
-        self.terms = terms
-        self.weights = weights
-        self.max_failures = max_failures
+        self.terms = {name: as_term(term) for name, term in terms.items()}
+        self.weights, self.max_failures, self.unanswered = weights, max_failures, unanswered
 
-    def score(self, completions: Sequence[str], formats: Sequence[str], examples: Sequence[Example]) -> Scores:
-        """The total and every term of each completion. Raises ValueError on sequences of different lengths."""
-        table: list[dict[str, float]] = []
-        totals: list[float] = []
-        errors: list[Exception] = []
-        for completion, format, example in zip(completions, formats, examples, strict=True):
-            row: dict[str, float] = {}
-            try:
-                for name, term in self.terms.items():
-                    row[name] = _value(term(completion, format, example), name)
-                answer = format_named(format).answer(completion, example)
-                totals.append(self._total(row) if answer else 0.0)
-            except Exception as error:
-                log.error("reward failed on sample %s (%s), format %s: %r", example.id, example.where, format, error)
-                errors.append(error)
-                totals.append(math.nan)
-            table.append(row)
+    def requests(self, answers: Sequence[Answer]) -> Asked:
+        judged = [term.requests(answers) for term in self.terms.values() if isinstance(term, JudgedTerm)]
+        return [[pair for row in rows for pair in row] for rows in zip(*judged, strict=True)] or [[] for _ in answers]
+
+    def graded(self, answers: Sequence[Answer], verdicts: Verdicts) -> Scores:
+        table = {name: self._column(name, answers, verdicts) for name in self.terms}
+        totals, errors = [], []
+        for i, answer in enumerate(answers):
+            row = {name: column[i] for name, column in table.items()}
+            failed = next(((name, value) for name, value in row.items() if isinstance(value, Exception)), None)
+            if failed is None:
+                totals.append(self._total(row) if answer.said or self.unanswered is None else self.unanswered)
+                continue
+            place = f"sample {answer.example.id} ({answer.example.where}), format {answer.format}"
+            message = f"reward term {failed[0]!r} failed on {place}: {failed[1]!r}"
+            log.error(message)
+            errors.append((message, failed[1]))
+            totals.append(math.nan)
         if len(errors) > self.max_failures * len(totals):
             raise RuntimeError(
                 f"the reward failed on {len(errors)} of {len(totals)} completions (max_failures={self.max_failures}); "
-                "the first error is chained above"
-            ) from errors[0]
-        columns = {name: torch.tensor([row.get(name, math.nan) for row in table]) for name in self.terms}
+                f"first: {errors[0][0]}"
+            ) from errors[0][1]
+        if totals and not errors and all(map(math.isnan, totals)):
+            log.warning("no weighted term of %s applies to any of %d completions", sorted(self.terms), len(totals))
+        columns = {
+            name: torch.tensor([math.nan if isinstance(value, Exception) else value for value in column])
+            for name, column in table.items()
+        }
         return Scores(torch.tensor(totals), columns)
 
-    def refusal(self, example: Example) -> str | None:
+    def validate(self, example: Example) -> str | None:
         """The first reason that a term has; those of weight 0 are computed, too."""
-        return _first_refusal(self.terms.values(), example)
+        return first_reason(self.terms.values(), example)
+
+    def _column(self, name: str, answers: Sequence[Answer], verdicts: Verdicts) -> list[float | Exception]:
+        term = self.terms[name]
+        values = term.graded(answers, verdicts) if isinstance(term, JudgedTerm) else term.values(answers)
+        if len(values) != len(answers):
+            raise ValueError(f"term {name!r} gave {len(values)} values for {len(answers)} answers; one for each")
+        return [checked(value, term.bounds) for value in values]
 
     def _total(self, row: Mapping[str, float]) -> float:
         applicable = [name for name, value in row.items() if self.weights[name] and not math.isnan(value)]
         return sum(self.weights[name] * row[name] for name in applicable) if applicable else math.nan
 
 
-class ExplicitReward(WeightedSum):
-    """RF1 = 0.1 R_fmt + 0.3 EmoAcc + 0.1 (S_intent + S_psych + S_strategy) + 0.3 R_emp. (arXiv:2606.06940, Eq. 3)
+class ByFormat(Composite):
+    """A reward for each format, by name: R(o) = sum over formats of 1{o has the format} R_format(o).
 
-    `judge` defaults to the offline one. `weights` overrides single weights by name.
+    The terms are those of all; a term that the reward of an answer's format does not have is NaN there. Raises
+    ValueError without a reward; `score` raises ValueError for an answer in a format that none is given for.
     """
 
-    def __init__(self, judge: Judge | None = None, weights: dict[str, float] | None = None, max_failures: float = 0.1):
-        judge = judge or OfflineJudge()
-        terms: dict[str, RewardFn] = {
-            "format": format_reward,
-            "emotion": emotion_reward,
-            "intent": StepReward("Intent", judge),
-            "psychology": StepReward("Psychology", judge),
-            "strategy": StepReward("Strategy", judge),
-            "empathy": EmpathyReward(judge),
-        }
-        paper = {"format": 0.1, "emotion": 0.3, "intent": 0.1, "psychology": 0.1, "strategy": 0.1, "empathy": 0.3}
-        super().__init__(terms, paper | (weights or {}), max_failures)
+    def __init__(self, rewards: dict[str, Reward | Callable[[Answer], float | None]]) -> None:
+        if not rewards:
+            raise ValueError("no reward for any format: give at least one, such as {direct: ...}")
+        self.rewards = {name: as_reward(reward) for name, reward in rewards.items()}
 
+    def requests(self, answers: Sequence[Answer]) -> Asked:
+        asked = [[] for _ in answers]
+        for reward, rows in self._parts(answers):
+            if isinstance(reward, Composite):
+                for i, row in zip(rows, reward.requests([answers[i] for i in rows]), strict=True):
+                    asked[i] = row
+        return asked
 
-class ImplicitReward(WeightedSum):
-    """RF2 = R_emp. (arXiv:2606.06940, Eq. 4) `judge` defaults to the offline one. The format is logged, not paid."""
-
-    def __init__(self, judge: Judge | None = None, max_failures: float = 0.1):
-        terms: dict[str, RewardFn] = {"empathy": EmpathyReward(judge or OfflineJudge()), "format": format_reward}
-        super().__init__(terms, {"empathy": 1.0, "format": 0.0}, max_failures)
-
-
-class DualRouteReward:
-    """R(o) = 1{A} RF1(o) + 1{B} RF2(o): `explicit` scores eips, `implicit` direct. (arXiv:2606.06940, Eq. 3-4)
-
-    The terms are those of both; a term that the other format does not have is NaN there.
-    """
-
-    def __init__(self, explicit: Reward, implicit: Reward):
-        self.by_format: dict[str, Reward] = {"eips": explicit, "direct": implicit}
-
-    def score(self, completions: Sequence[str], formats: Sequence[str], examples: Sequence[Example]) -> Scores:
-        """Both formats in one batch, in the order given. Raises ValueError on sequences of different lengths."""
-        if not len(completions) == len(formats) == len(examples):
-            raise ValueError(f"{len(completions)} completions, {len(formats)} formats, {len(examples)} examples")
-        total = torch.full((len(formats),), math.nan)
+    def graded(self, answers: Sequence[Answer], verdicts: Verdicts) -> Scores:
+        total = torch.full((len(answers),), math.nan)
         terms: dict[str, torch.Tensor] = {}
-        for format, reward in self.by_format.items():
-            rows = [i for i, name in enumerate(formats) if name == format]
-            if not rows:
-                continue
-            part = reward.score([completions[i] for i in rows], [format] * len(rows), [examples[i] for i in rows])
+        metrics: dict[str, float] = {}
+        for reward, rows in self._parts(answers):
+            mine = [answers[i] for i in rows]
+            part = reward.graded(mine, verdicts) if isinstance(reward, Composite) else reward.score(mine)
             total[rows] = part.total
             for name, values in part.terms.items():
-                terms.setdefault(name, torch.full((len(formats),), math.nan))[rows] = values
-        return Scores(total, terms)
+                terms.setdefault(name, torch.full((len(answers),), math.nan))[rows] = values
+            metrics |= part.metrics
+        return Scores(total, terms, metrics)
 
-    def refusal(self, example: Example) -> str | None:
-        """The first reason that either reward has; which format an example takes is not known before training."""
-        return _first_refusal(self.by_format.values(), example)
+    def validate(self, example: Example) -> str | None:
+        """The first reason that any reward has; which format an example is asked for is not known before training."""
+        return first_reason(self.rewards.values(), example)
+
+    def _parts(self, answers: Sequence[Answer]) -> list[tuple[Reward, list[int]]]:
+        """Each reward with the places of its answers; those without any are left out."""
+        unknown = sorted({answer.format for answer in answers} - self.rewards.keys())
+        if unknown:
+            raise ValueError(f"no reward for answers in format {unknown[0]!r}; ByFormat has {', '.join(self.rewards)}")
+        rows = {name: [i for i, answer in enumerate(answers) if answer.format == name] for name in self.rewards}
+        return [(reward, rows[name]) for name, reward in self.rewards.items() if rows[name]]
 
 
-def _first_refusal(parts: Iterable[object], example: Example) -> str | None:
-    reasons = (part.refusal(example) for part in parts if isinstance(part, Selective))
-    return next((reason for reason in reasons if reason), None)
-
-
-def _value(value: float | int | None, name: str) -> float:
-    if value is None:
-        return math.nan
-    if not 0 <= value <= 1:
-        raise ValueError(f"term {name!r} gave {value!r}; terms lie in [0, 1]")
-    return float(value)
+def as_reward(found: Reward | Callable[[Answer], float | None]) -> Reward:
+    """A reward as it is; a function of one answer becomes a weighted sum of that term alone, under its own name."""
+    if isinstance(found, Reward):
+        return found
+    name = getattr(found, "__name__", type(found).__name__)
+    return WeightedSum({name: found}, {name: 1.0})

@@ -1,15 +1,17 @@
 """EmoAcc: did the thought perceive the emotion that the voice carries?"""
 
+from cogrl.formats.answer import Answer
 from cogrl.formats.eips import perceived_emotion
-from cogrl.types import Example
+from cogrl.rewards.term import bounded
 
 
-def emotion_reward(completion: str, format: str, example: Example) -> float | None:
-    """1 when the Perception step claims exactly the gold emotion, else 0; None in direct. (arXiv:2606.06940, Eq. 3)
+@bounded(0.0, 1.0)
+def emotion_reward(answer: Answer) -> float | None:
+    """1 when the Perception step claims exactly the gold emotion, else 0; None where the format is not EIPS.
 
-    Where no emotion is given, naming none earns nothing either.
+    Where no emotion is given, naming none earns nothing either. (arXiv:2606.06940, Eq. 3)
     """
-    if format != "eips":
+    if answer.format != "eips":
         return None
-    perceived = perceived_emotion(completion)
-    return float(perceived is not None and perceived == example.emotion)
+    perceived = perceived_emotion(answer.text)
+    return float(perceived is not None and perceived == answer.example.emotion)

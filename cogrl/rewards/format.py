@@ -1,19 +1,23 @@
-"""R_fmt: does the completion have the form its format promises?"""
+"""Does the completion have the form that its format asks for?"""
 
 import re
 
-from cogrl.formats import format_named
-from cogrl.types import Example
+from cogrl.formats.answer import Answer
+from cogrl.rewards.term import bounded
 
 _MARKUP = re.compile(r"[<>\[\]{}|`*#_\n]")
 
 
-def format_reward(completion: str, format: str, example: Example) -> float:
-    """1 when well-formed, else 0. (arXiv:2606.06940, Eq. 3)
+@bounded(0.0, 1.0)
+def well_formed(answer: Answer) -> float:
+    """1 when the completion parses in its format, else 0; whether what it says is right plays no part."""
+    return float(answer.fields is not None)
 
-    eips: every EIPS tag once, in order, nothing left over. Both formats: one non-empty reply, plain, without markup.
+
+@bounded(0.0, 1.0)
+def format_reward(answer: Answer) -> float:
+    """R_fmt: 1 when the completion parses and replies something plain, without markup, else 0.
+
+    For formats whose answer is a reply that is heard. (arXiv:2606.06940, Eq. 3)
     """
-    if format_named(format).parse(completion) is None:
-        return 0.0
-    answer = format_named(format).answer(completion, example)
-    return float(bool(answer) and not _MARKUP.search(answer))
+    return float(answer.fields is not None and bool(answer.said) and not _MARKUP.search(answer.said))

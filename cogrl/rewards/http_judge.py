@@ -2,27 +2,45 @@
 
 import math
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
-import torch
-
+from cogrl.chat import question as chat
 from cogrl.chat.client import ChatClient
-from cogrl.chat.question import Answer, Replies, Usage
-from cogrl.rewards.composite import DualRouteReward, ExplicitReward, ImplicitReward
-from cogrl.rewards.hearing import Hearing, Verdict
-from cogrl.rewards.judge import Judge
+from cogrl.formats.answer import Answer
+from cogrl.rewards.cogaudio import cogaudio_reward
+from cogrl.rewards.judge import ReplyRequest, Request, Verdict, Verdicts
+from cogrl.rewards.rubric import question_about
 from cogrl.types import Example, Scores
 
 
+class HttpJudge:
+    """A language model behind `client` as a judge. No batch takes longer than `deadline_s`, whatever happens.
+
+    Scores s of 1-4 that it gives to thought steps count as (s - 1) / 3. What has no verdict, after the retries of
+    `client` or when `deadline_s` is over, has the reason in its place. Raises ValueError for `deadline_s` below 0.
+    """
+
+    def __init__(self, client: ChatClient, deadline_s: float = 60.0) -> None:
+        if deadline_s <= 0:
+            raise ValueError(f"deadline_s={deadline_s} must be above 0")
+        self.client, self.deadline_s = client, deadline_s
+
+    def judge(self, requests: Sequence[Request]) -> Sequence[Verdict | Exception]:
+        """All requests at once: a reply is one question, the steps of a thought together another."""
+        return list(verdicts_in(self.ask(requests), requests).values())
+
+    def ask(self, requests: Sequence[Request]) -> chat.Replies:
+        """What the server said, and what it took."""
+        return self.client.ask([question_about(request) for request in requests], self.deadline_s)
+
+
 class HttpJudgeReward:
-    """RF1 in eips, RF2 in direct, judged over HTTP: a drop-in for the offline reward. (arXiv:2606.06940, Eq. 3-4)
+    """RF1 in EIPS, RF2 in direct answers, judged over HTTP: a drop-in for the offline reward. (arXiv:2606.06940)
 
-    A batch is judged in one go: first the terms say what they would ask, then all of it is asked at once (a reply is
-    one question, the steps of a thought together another), then the terms get their answers. Scores s of 1-4 count as
-    (s - 1) / 3. What has no reply or no step is not asked about.
+    A batch is judged in one go. What has no reply or no step is not asked about.
 
-    A completion without a verdict, after the retries of `client` or when `deadline_s` is over, has failed: its reward
-    is NaN, it trains nothing, and it is logged with id and reason. What each bad day of a server comes to:
+    A completion without a verdict has failed: its reward is NaN, it trains nothing, and it is logged with id and
+    reason. What each bad day of a server comes to:
 
     - status 408, 429 (waiting as long as `Retry-After` says) or 5xx, a reset, half a reply, no JSON, scores off the
       scale, an answer cut off: asked again; a failure when it stays so
@@ -53,31 +71,40 @@ class HttpJudgeReward:
         max_failures: float = 0.1,
         window: int = 256,
         weights: dict[str, float] | None = None,
-    ):
-        if deadline_s <= 0 or not 0 <= max_failures <= 1:
-            raise ValueError(f"deadline_s={deadline_s} must be above 0 and max_failures={max_failures} in [0, 1]")
+    ) -> None:
+        if not 0 <= max_failures <= 1:
+            raise ValueError(f"max_failures={max_failures} must lie in [0, 1]")
         if window < 1:
             raise ValueError(f"window={window}: failures are counted among at least 1 completion")
-        self.client, self.deadline_s, self.weights = client, deadline_s, weights
+        self.client, self.judge = client, HttpJudge(client, deadline_s)
         self.max_failures, self.window = max_failures, window
-        self.usage = Usage()
+        self.reward = cogaudio_reward(self.judge, weights, max_failures=1.0)
+        self.usage = chat.Usage()
         self._lately_failed: deque[bool] = deque(maxlen=window)
-        self._judged_by(Hearing())  # weights of unknown terms are refused here
 
-    def score(self, completions: Sequence[str], formats: Sequence[str], examples: Sequence[Example]) -> Scores:
-        """Both formats in one batch, in the order given. Raises ValueError on sequences of different lengths."""
-        rows = list(zip(completions, formats, examples, strict=True))
-        hearings = [Hearing() for _ in rows]
-        self._scored(rows, hearings)
-        questions = [hearing.questions(example) for hearing, (_, _, example) in zip(hearings, rows, strict=True)]
-        replies = self.client.ask([question for asked in questions for question in asked], self.deadline_s)
+    def score(self, answers: Sequence[Answer]) -> Scores:
+        """Answers of both formats in one batch, in the order given. Raises ValueError for a line without an emotion."""
+        asked = [[request for _, request in row] for row in self.reward.requests(answers)]
+        distinct = list(dict.fromkeys(request for row in asked for request in row))
+        replies = self.judge.ask(distinct)
         self.usage += replies.usage
-        entries = iter(replies.entries)
-        verdicts = [Verdict([next(entries) for _ in asked]) for asked in questions]
-        scores = self._scored(rows, verdicts)
-        judged = [verdict for verdict in verdicts if verdict.entries]
-        failed = [verdict for verdict in judged if verdict.failures]
-        self._lately_failed.extend(bool(verdict.failures) for verdict in judged)
+        outcomes, verdicts = verdicts_in(replies, distinct), Verdicts()
+        verdicts.add(self.judge, outcomes)
+        scores = self.reward.graded(answers, verdicts)
+        failed = self._count_failures([row for row in asked if row], outcomes)
+        return Scores(scores.total, scores.terms, {"judge/failed": failed, **_metrics(replies)})
+
+    def validate(self, example: Example) -> str | None:
+        """Why answers to `example` can not be judged; None when they can."""
+        return self.reward.validate(example)
+
+    def _count_failures(
+        self, judged: Sequence[Sequence[Request]], outcomes: Mapping[Request, Verdict | Exception]
+    ) -> float:
+        """The share of the judged completions that failed. Raises RuntimeError when too many did lately."""
+        errors = [next((outcomes[r] for r in row if isinstance(outcomes[r], Exception)), None) for row in judged]
+        failed = [error for error in errors if error]
+        self._lately_failed.extend(error is not None for error in errors)
         lately = sum(self._lately_failed)
         if failed and lately > self.max_failures * self.window:
             raise RuntimeError(
@@ -85,33 +112,26 @@ class HttpJudgeReward:
                 f"{len(self._lately_failed)} completions, more than max_failures={self.max_failures} of "
                 f"window={self.window}; see to the server or raise max_failures; the first error of this batch is "
                 "chained above"
-            ) from failed[0].failures[0].error
-        return Scores(scores.total, scores.terms, _metrics(replies, len(failed) / max(1, len(judged))))
-
-    def refusal(self, example: Example) -> str | None:
-        """Why answers to `example` can not be judged; None when they can."""
-        return self._judged_by(Hearing()).refusal(example)
-
-    def _judged_by(self, judge: Judge) -> DualRouteReward:
-        return DualRouteReward(ExplicitReward(judge, self.weights, 1.0), ImplicitReward(judge, 1.0))
-
-    def _scored(self, rows: Sequence[tuple[str, str, Example]], judges: Sequence[Judge]) -> Scores:
-        """Each completion scored with a judge of its own."""
-        parts = [
-            self._judged_by(judge).score([completion], [format], [example])
-            for (completion, format, example), judge in zip(rows, judges, strict=True)
-        ]
-        names = dict.fromkeys(name for part in parts for name in part.terms)
-        nothing = torch.tensor([math.nan])
-        terms = {name: torch.cat([part.terms.get(name, nothing) for part in parts]) for name in names}
-        return Scores(torch.cat([torch.empty(0), *(part.total for part in parts)]), terms)
+            ) from failed[0]
+        return len(failed) / max(1, len(judged))
 
 
-def _metrics(replies: Replies, failed: float) -> dict[str, float]:
-    usage = replies.usage
-    asked = [entry.seconds for entry in replies.entries if isinstance(entry, Answer) and not entry.cached]
+def verdicts_in(replies: chat.Replies, requests: Sequence[Request]) -> dict[Request, Verdict | Exception]:
+    """The verdict on each of the different requests in replies to them, and the error in place of one that failed."""
     return {
-        "judge/failed": failed,
+        request: _verdict(request, entry.value) if isinstance(entry, chat.Answer) else entry.error
+        for request, entry in zip(requests, replies.entries, strict=True)
+    }
+
+
+def _verdict(request: Request, scores: Mapping[str, int]) -> Verdict:
+    return scores if isinstance(request, ReplyRequest) else {name: (s - 1) / 3 for name, s in scores.items()}
+
+
+def _metrics(replies: chat.Replies) -> dict[str, float]:
+    usage = replies.usage
+    asked = [entry.seconds for entry in replies.entries if isinstance(entry, chat.Answer) and not entry.cached]
+    return {
         "judge/cached": usage.cached / max(1, len(replies.entries)),
         "judge/latency_s": sum(asked) / len(asked) if asked else math.nan,
         "judge/wait_s": replies.seconds,

@@ -1,41 +1,133 @@
-"""The judge behind the empathy and step rewards: who reads a reply and says how good it is."""
+"""The judge behind the empathy and step rewards: what it is asked, and how all terms ask it once a batch."""
 
+from abc import abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
+from cogrl.formats.answer import Answer
+from cogrl.rewards.term import Term, Validates, Value
 from cogrl.types import Emotion, Example
+
+
+@dataclass(frozen=True)
+class ReplyRequest:
+    """How well does `reply` answer the words `text`, spoken with `emotion`? The verdict is {"empathy": 1-4}.
+
+    1: would fit unchanged if the emotion were reversed; 2: only the broad valence or arousal direction;
+    3: right category but shallow; 4: right category plus the need beneath it or a fitting next step.
+    """
+
+    text: str
+    emotion: Emotion
+    reply: str
+
+
+@dataclass(frozen=True)
+class StepsRequest:
+    """How good are these thought steps, (name, content) each? The verdict is {name: score in [0, 1]}."""
+
+    text: str
+    emotion: Emotion
+    scenario: str | None
+    steps: tuple[tuple[str, str], ...]
+
+
+Request = ReplyRequest | StepsRequest
+Verdict = Mapping[str, float | int]
 
 
 @runtime_checkable
 class Judge(Protocol):
-    """Scores one reply or one thought step against the gold emotion of the audio. (arXiv:2606.06940, section 4)
+    """Scores replies and thoughts against the gold emotion of the audio. (arXiv:2606.06940, section 4)
 
-    The gold emotion is an input on purpose: the wording alone does not carry it. A judge that cannot answer raises.
+    The gold emotion is part of a request on purpose: the wording alone does not carry it.
     """
 
-    def empathy(self, text: str, emotion: Emotion, reply: str) -> int:
-        """Rubric score 1-4 of `reply` to the words `text` spoken with `emotion`.
+    def judge(self, requests: Sequence[Request]) -> Sequence[Verdict | Exception]:
+        """One verdict for each request, in order, or why there is none. It is called once a batch."""
+        ...
 
-        1: would fit unchanged if the emotion were reversed; 2: only the broad valence or arousal direction;
-        3: right category but shallow; 4: right category plus the need beneath it or a fitting next step.
+
+Asked = Sequence[Sequence[tuple[Judge, Request]]]
+"""For each answer what there is to ask, and whom."""
+
+
+class Verdicts:
+    """The outcome of each request, by judge."""
+
+    def __init__(self) -> None:
+        self._outcomes: dict[tuple[int, Request], Verdict | Exception] = {}
+
+    def add(self, judge: Judge, outcomes: Mapping[Request, Verdict | Exception]) -> None:
+        self._outcomes |= {(id(judge), request): outcome for request, outcome in outcomes.items()}
+
+    def of(self, judge: Judge, request: Request) -> Verdict:
+        """The verdict of `judge`; raises what it gave instead."""
+        outcome = self._outcomes[id(judge), request]
+        if isinstance(outcome, Exception):
+            raise outcome
+        return outcome
+
+
+def ask_once(asked: Asked) -> Verdicts:
+    """Each judge is called once, with all its different requests. A judge that raises has no verdict on any of them."""
+    verdicts, by_judge = Verdicts(), {}
+    for judge, request in (pair for row in asked for pair in row):
+        by_judge.setdefault(id(judge), (judge, {}))[1][request] = None
+    for judge, requests in by_judge.values():
+        try:
+            outcomes = judge.judge(list(requests))
+            verdicts.add(judge, dict(zip(requests, outcomes, strict=True)))
+        except Exception as error:
+            verdicts.add(judge, dict.fromkeys(requests, error))
+    return verdicts
+
+
+class JudgedTerm(Term):
+    """A term whose value is a judge's. A reward asks for all its terms at once; see `ask_once`."""
+
+    def __init__(self, judge: Judge) -> None:
+        self.judge = judge
+
+    @abstractmethod
+    def request(self, answer: Answer) -> Request | None:
+        """What the judge is asked about an answer; None when there is nothing to ask.
+
+        Raises ValueError, naming the line, for an example whose answers can not be judged.
         """
-        ...
 
-    def step(self, name: str, emotion: Emotion, scenario: str | None, content: str) -> float:
-        """Score in [0, 1] of the thought step `name` (Intent, Psychology or Strategy)."""
-        ...
+    @abstractmethod
+    def value(self, answer: Answer, verdict: Verdict | None) -> float | int | None:
+        """The value given the verdict; None for the verdict stands where nothing was asked."""
+
+    def requests(self, answers: Sequence[Answer]) -> Asked:
+        found = (self.request(answer) for answer in answers)
+        return [[] if request is None else [(self.judge, request)] for request in found]
+
+    def values(self, answers: Sequence[Answer]) -> list[Value]:
+        return self.graded(answers, ask_once(self.requests(answers)))
+
+    def graded(self, answers: Sequence[Answer], verdicts: Verdicts) -> list[Value]:
+        """The values of `answers` once the judge has been asked."""
+        return [self._graded(answer, verdicts) for answer in answers]
+
+    def validate(self, example: Example) -> str | None:
+        """Also whatever the judge has against the example."""
+        if example.emotion is None:
+            return "no emotion, which a judge has to know to grade an answer; add it to this line or leave the line out"
+        return self.judge.validate(example) if isinstance(self.judge, Validates) else None
+
+    def _graded(self, answer: Answer, verdicts: Verdicts) -> Value:
+        try:
+            request = self.request(answer)
+            return self.value(answer, None if request is None else verdicts.of(self.judge, request))
+        except Exception as error:
+            return error
 
 
-@runtime_checkable
-class Selective(Protocol):
-    """A reward, term or judge that can not grade answers to just any example; it is asked before any is sampled."""
-
-    def refusal(self, example: Example) -> str | None:
-        """Why answers to `example` can not be graded, and what to do; None when they can."""
-        ...
-
-
-def unjudgeable(judge: Judge, example: Example) -> str | None:
-    """Why `judge` can not grade an answer to `example`, and what to do; None when it can."""
+def known_emotion(example: Example) -> Emotion:
+    """The gold emotion; ValueError for a line without one, where a judge would grade the words alone."""
     if example.emotion is None:
-        return "no emotion, which a judge has to know to grade an answer; add it to this line or leave the line out"
-    return judge.refusal(example) if isinstance(judge, Selective) else None
+        raise ValueError(f"{example.where} ({example.id}): no emotion, which the judge has to know; leave it out")
+    return example.emotion

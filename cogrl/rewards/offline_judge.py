@@ -1,8 +1,10 @@
 """A judge without a network: cues of the seven emotions plus checks that the text is English and the reply a reply."""
 
+from collections.abc import Sequence
 from functools import lru_cache
 
 from cogrl.rewards.evidence import CueIndex, cues, facets
+from cogrl.rewards.judge import ReplyRequest, Request, Verdict
 from cogrl.rewards.language import not_english
 from cogrl.rewards.lexicon import DIRECTION_OF, DIRECTIONS, DISMISSALS, MOVES, PLATITUDES, SCENES
 from cogrl.rewards.wording import copied, disguised, order_slips, repetitive, sentences, stuffed
@@ -32,8 +34,12 @@ class OfflineJudge:
         self.min_words = min_words
         self.max_words = max_words
 
+    def judge(self, requests: Sequence[Request]) -> Sequence[Verdict | Exception]:
+        """A verdict on each reply and each thought, in order."""
+        return [self._verdict(request) for request in requests]
+
     def empathy(self, text: str, emotion: Emotion, reply: str) -> int:
-        """Rubric score 1-4 (see `Judge.empathy`)."""
+        """Rubric score 1-4 (see `ReplyRequest`)."""
         said = sentences(reply)
         cap = self._cap(reply, said, [word for sentence in sentences(text) for word in sentence])
         if cap == 1 or said in _DISMISSALS or (emotion == "neutral" and said in _PLATITUDES):
@@ -82,9 +88,14 @@ class OfflineJudge:
             move = (move + (said in _scene(scenario))) / 2
         return 0.6 + 0.4 * move if own else 0.1 * move
 
-    def refusal(self, example: Example) -> str | None:
+    def validate(self, example: Example) -> str | None:
         """Why answers to `example` can not be graded: it is not English (see `not_english`)."""
         return not_english(example)
+
+    def _verdict(self, request: Request) -> Verdict:
+        if isinstance(request, ReplyRequest):
+            return {"empathy": self.empathy(request.text, request.emotion, request.reply)}
+        return {name: self.step(name, request.emotion, request.scenario, content) for name, content in request.steps}
 
     def _cap(self, reply: str, said: list[list[str]], source: list[str]) -> int:
         """The best score that the wording alone allows."""

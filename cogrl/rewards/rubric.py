@@ -13,6 +13,7 @@ from typing import Any
 from cogrl.chat.json_answer import parse_object
 from cogrl.chat.question import Question
 from cogrl.chat.quoting import quoted
+from cogrl.rewards.judge import ReplyRequest, Request
 from cogrl.types import Emotion
 
 _DATA = """
@@ -52,6 +53,13 @@ Score each step on its own, with a whole number:
     + _DATA
     + '{"reasoning": "...", and for each step given its name with its score, such as "Intent": 1-4}'
 )
+
+
+def question_about(request: Request) -> Question:
+    """What a language model is asked for a request of a reward's."""
+    if isinstance(request, ReplyRequest):
+        return empathy_question(request.text, request.emotion, request.reply)
+    return steps_question(request.text, request.emotion, request.scenario, dict(request.steps))
 
 
 def empathy_question(text: str, emotion: Emotion, reply: str) -> Question:

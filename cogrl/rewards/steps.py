@@ -2,32 +2,45 @@
 
 import re
 
-from cogrl.formats.eips import STEPS
-from cogrl.rewards.judge import Judge, unjudgeable
-from cogrl.types import Example
+from cogrl.formats.answer import Answer
+from cogrl.rewards.judge import Judge, JudgedTerm, StepsRequest, Verdict, known_emotion
+
+_JUDGED = ("Intent", "Psychology", "Strategy")
+_STEP = re.compile(rf"\[({'|'.join(_JUDGED)})\]([^\[\]<>\n]*)")
 
 
-class StepReward:
-    """The judge's score of one thought step, in [0, 1]; None in direct. (arXiv:2606.06940, Eq. 3)
+class StepReward(JudgedTerm):
+    """The judge's score of one thought step, in [0, 1]; None where the format is not EIPS. (arXiv:2606.06940, Eq. 3)
 
     Reads the step from the text before the response, whether or not the rest is well-formed, so that a slip of form
-    costs R_fmt only. A step that is missing, empty or there twice scores 0. Raises ValueError for a name that is not
-    Intent, Psychology or Strategy.
+    costs R_fmt only. A step that is missing, empty or there twice scores 0. All steps of a thought are one request.
+    Raises ValueError for a name that is not Intent, Psychology or Strategy.
     """
 
-    def __init__(self, name: str, judge: Judge):
-        if name not in STEPS[1:]:
-            raise ValueError(f"no thought step to judge is called {name!r}; choose one of {', '.join(STEPS[1:])}")
+    def __init__(self, name: str, judge: Judge) -> None:
+        if name not in _JUDGED:
+            raise ValueError(f"no thought step to judge is called {name!r}; choose one of {', '.join(_JUDGED)}")
+        super().__init__(judge)
         self.name = name
-        self.judge = judge
-        self._step = re.compile(rf"\[{name}\]([^\[\]<>\n]*)")
 
-    def __call__(self, completion: str, format: str, example: Example) -> float | None:
-        if format != "eips":
+    def request(self, answer: Answer) -> StepsRequest | None:
+        steps = steps_of(answer)
+        if self.name not in steps:
             return None
-        found = self._step.findall(completion.partition("<response>")[0])
-        content = found[0].strip() if len(found) == 1 else ""
-        return self.judge.step(self.name, example.emotion, example.scenario, content) if content else 0.0
+        example = answer.example
+        return StepsRequest(example.text, known_emotion(example), example.scenario, tuple(steps.items()))
 
-    def refusal(self, example: Example) -> str | None:
-        return unjudgeable(self.judge, example)
+    def value(self, answer: Answer, verdict: Verdict | None) -> float | int | None:
+        if answer.format != "eips":
+            return None
+        return 0.0 if verdict is None else verdict[self.name]
+
+
+def steps_of(answer: Answer) -> dict[str, str]:
+    """The thought steps of an EIPS answer that there is something to judge about, by name; empty in other formats."""
+    if answer.format != "eips":
+        return {}
+    found: dict[str, list[str]] = {name: [] for name in _JUDGED}
+    for name, content in _STEP.findall(answer.text.partition("<response>")[0]):
+        found[name].append(content.strip())
+    return {name: contents[0] for name, contents in found.items() if len(contents) == 1 and contents[0]}

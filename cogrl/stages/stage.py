@@ -11,9 +11,12 @@ from pytorch_lightning.trainer.states import TrainerFn
 
 from cogrl.finite import not_finite
 from cogrl.formats import format_named, instructions
+from cogrl.formats.answer import Answer, answers_of
 from cogrl.models.audio_lm import AudioLM
 from cogrl.models.prompt_length import Room
-from cogrl.rewards.composite import DualRouteReward, ExplicitReward, ImplicitReward, Reward, Selective
+from cogrl.rewards.cogaudio import cogaudio_reward
+from cogrl.rewards.composite import Reward, as_reward
+from cogrl.rewards.term import Validates
 from cogrl.rollout.hf import HFEngine
 from cogrl.rollout.sampling import Sampling
 from cogrl.stages.agreement import compare
@@ -50,7 +53,7 @@ class Stage(pl.LightningModule):
         policy: the audio language model; its weights are read in `configure_model`.
         optim: AdamW settings.
         sampling: how completions are drawn; `test` and `predict` use its `max_new_tokens`, greedily.
-        reward: grades all formats in `test` (and trains the RL stages).
+        reward: grades all formats in `test` (and trains the RL stages); a function of one answer will do.
     """
 
     def __init__(
@@ -58,11 +61,11 @@ class Stage(pl.LightningModule):
         policy: AudioLM,
         optim: Optim = Optim(),
         sampling: Sampling = Sampling(),
-        reward: Reward | None = None,
+        reward: Reward | Callable[[Answer], float | None] | None = None,
     ) -> None:
         super().__init__()
         self.policy, self.optim, self.sampling = policy, optim, sampling
-        self.reward = reward or DualRouteReward(ExplicitReward(), ImplicitReward())
+        self.reward = as_reward(reward or cogaudio_reward())
         self.engine, self.room, self.means = HFEngine(), Room(policy), Means()
         self.step_means = StepMeans()
         self.formats: tuple[str, ...] = ("eips", "direct")
@@ -147,7 +150,7 @@ class Stage(pl.LightningModule):
 
     def ungradable(self, example: Example) -> str | None:
         """Why the reward can not grade answers to an example, where it says so."""
-        return self.reward.refusal(example) if isinstance(self.reward, Selective) else None
+        return self.reward.validate(example) if isinstance(self.reward, Validates) else None
 
     def unanswerable(self, example: Example) -> str | None:
         """Why the policy can not answer an example: not to be asked in a format, not heard whole, no room to answer."""
@@ -230,7 +233,7 @@ class Stage(pl.LightningModule):
 
     def score(self, rollouts: Rollouts) -> Scores:
         """The reward of each completion by its format, on the CPU."""
-        return self.reward.score(rollouts.texts, rollouts.row_formats, rollouts.row_examples)
+        return self.reward.score(answers_of(rollouts))
 
     def answer(self, batch: ClipBatch, format: str) -> Rollouts:
         """One greedy completion a clip on `format`."""

@@ -119,8 +119,8 @@ class RandomWeights(Qwen2Audio):
 class Noise:
     """A reward that says nothing: random text earns no other, and equal rewards would leave nothing to train."""
 
-    def score(self, completions, formats, examples) -> Scores:
-        return Scores(torch.rand(len(completions)), {})
+    def score(self, answers) -> Scores:
+        return Scores(torch.rand(len(answers)), {})
 
 
 class Turns(pl.Callback):

@@ -8,7 +8,8 @@ import torch
 from chat_server import ChatServer
 
 from cogrl.cli.main import main
-from cogrl.types import EMOTIONS, Example, Scores
+from cogrl.rewards import Answer
+from cogrl.types import EMOTIONS, Scores
 
 JUDGE = """
 model:
@@ -26,16 +27,16 @@ OWN = "model: {init_args: {reward: {class_path: test_evaluate_reward.CLASS}}}"
 class Halves:
     """Half a point for everything."""
 
-    def score(self, completions: Sequence[str], formats: Sequence[str], examples: Sequence[Example]) -> Scores:
-        half = torch.full((len(completions),), 0.5)
+    def score(self, answers: Sequence[Answer]) -> Scores:
+        half = torch.full((len(answers),), 0.5)
         return Scores(half, {"empathy": half})
 
 
 class Blind(Halves):
     """Knows nothing of empathy."""
 
-    def score(self, completions: Sequence[str], formats: Sequence[str], examples: Sequence[Example]) -> Scores:
-        return Scores(super().score(completions, formats, examples).total, {})
+    def score(self, answers: Sequence[Answer]) -> Scores:
+        return Scores(super().score(answers).total, {})
 
 
 @pytest.fixture

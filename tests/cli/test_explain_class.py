@@ -12,32 +12,28 @@ from cogrl.cli.explain_class import left_open, unfit
 from cogrl.cli.main import main
 from cogrl.data.recipes.annotate import Annotator
 from cogrl.models.audio_lm import AudioLM
-from cogrl.rewards.composite import DualRouteReward, Reward
+from cogrl.rewards import Answer, ByFormat, Reward
 from cogrl.stages import Sft
 from cogrl.types import Example, Scores
 
 HERE = Path(__file__).stem
-MODEL = "write it as def score(self, completions: Sequence[str], formats: Sequence[str], examples: "
+MODEL = "write it as def score(self, answers: Sequence[Answer]) -> Scores"
 
 
 class Bare:
-    def score(self, completions, formats, examples):
-        return Scores(torch.zeros(len(completions)), {})
-
-
-class HalfAnnotated:
-    def score(self, completions: Sequence[str], formats, examples: Sequence[Example]) -> Scores: ...
+    def score(self, answers):
+        return Scores(torch.zeros(len(answers)), {})
 
 
 class Lists:
-    def score(self, completions: list[str], formats: Sequence[str], examples: Sequence[Example]) -> Scores: ...
+    def score(self, answers: list[Answer]) -> Scores: ...
 
 
 class NoReturn:
-    def score(self, completions: Sequence[str], formats: Sequence[str], examples: Sequence[Example]): ...
+    def score(self, answers: Sequence[Answer]): ...
 
 
-class Two:
+class Old:
     def score(self, completions: Sequence[str], examples: Sequence[Example]) -> Scores: ...
 
 
@@ -49,8 +45,8 @@ class Sound:
     def __init__(self, scale) -> None:
         self.scale = scale
 
-    def score(self, completions: Sequence[str], formats: Sequence[str], examples: Sequence[Example]) -> Scores:
-        return Scores(torch.full((len(completions),), float(self.scale)), {})
+    def score(self, answers: Sequence[Answer]) -> Scores:
+        return Scores(torch.full((len(answers),), float(self.scale)), {})
 
 
 class Deaf(AudioLM):
@@ -79,13 +75,11 @@ def complaint(args: list[str], capsys: pytest.CaptureFixture) -> str:
 
 
 REWARDS = {
-    "Bare": f"Bare.score: 'completions' has no annotation; {MODEL}",
-    "HalfAnnotated": f"HalfAnnotated.score: 'formats' has no annotation; {MODEL}",
-    "Lists": f"Lists.score: 'completions' is annotated list[str], not Sequence[str]; {MODEL}",
+    "Bare": f"Bare.score: 'answers' has no annotation; {MODEL}",
+    "Lists": f"Lists.score: 'answers' is annotated list[Answer], not Sequence[Answer]; {MODEL}",
     "NoReturn": f"NoReturn.score: its return has no annotation; {MODEL}",
-    "Two": f"Two.score has no parameter 'formats'; {MODEL}",
+    "Old": f"Old.score has no parameter 'answers'; {MODEL}",
     "Mute": f"Mute has no method 'score', which a Reward needs: {MODEL}",
-    "bare_function": "bare_function is a function whose return is not annotated; write -> Reward, or give a class",
     "HERE": "HERE is no class but",
 }
 
@@ -102,8 +96,8 @@ def test_what_a_reward_lacks_is_said_with_method_and_parameter(command, workdir,
 
 def test_the_signature_in_the_message_is_one_that_is_taken():
     told = next(unfit(Bare, Reward, "Bare"))
-    assert told.endswith("examples: Sequence[Example]) -> Scores")
-    assert list(unfit(Sound, Reward, "Sound")) == list(unfit(DualRouteReward, Reward, "")) == []
+    assert told.endswith("answers: Sequence[Answer]) -> Scores")
+    assert list(unfit(Sound, Reward, "Sound")) == list(unfit(ByFormat, Reward, "")) == []
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import torch
 from asked import INSTRUCTIONS
 from made_answers import fixed
 
@@ -14,8 +15,10 @@ from cogrl.evaluate.controls import CONTROLS, shuffled, silence, transcript, voi
 from cogrl.evaluate.emotion import ASKED, answer, evaluate_policy, graded, sampled_replies
 from cogrl.evaluate.metrics import differences, metrics
 from cogrl.evaluate.report import FILES, write
-from cogrl.rewards.composite import DualRouteReward, ExplicitReward, ImplicitReward
-from cogrl.types import EMOTIONS, Clip
+from cogrl.formats.answer import read_answer
+from cogrl.rewards.cogaudio import cogaudio_reward
+from cogrl.rewards.composite import ByFormat
+from cogrl.types import EMOTIONS, Clip, Scores
 
 
 @pytest.fixture
@@ -24,8 +27,8 @@ def test_clips(smoke_corpus) -> list[Clip]:
 
 
 @pytest.fixture
-def reward() -> DualRouteReward:
-    return DualRouteReward(ExplicitReward(), ImplicitReward())
+def reward() -> ByFormat:
+    return cogaudio_reward()
 
 
 @pytest.mark.parametrize("label", EMOTIONS)
@@ -64,7 +67,7 @@ def test_answers_do_not_depend_on_the_batch_size(policy, test_clips, reward, lea
 def test_the_label_is_never_shown_to_the_policy(policy, test_clips):
     """Only waveform, instruction and (in the control) the transcript enter the prompt."""
     blind = [Clip(replace(c.example, emotion="neutral", intensity=None, targets={}), c.waveform) for c in test_clips]
-    reward = DualRouteReward(ExplicitReward(), ImplicitReward())
+    reward = cogaudio_reward()
     for format in ASKED:
         seen = answer(policy, test_clips, format, reward, max_new_tokens=6).texts
         assert seen == answer(policy, blind, format, reward, max_new_tokens=6).texts
@@ -166,5 +169,15 @@ def test_answers_to_polar_clips_stand_in_a_file_of_their_own(test_clips, tmp_pat
 def test_a_good_answer_is_graded_as_in_training(test_clips, reward):
     clip = next(c for c in test_clips if c.example.emotion == "sad")
     good = clip.example.targets["eips"]
-    scores = reward.score([good], ["eips"], [clip.example])
+    scores = reward.score([read_answer(good, "eips", clip.example)])
     assert scores.total.item() > 0.9
+
+
+def test_a_reward_is_told_in_an_evaluation_too_that_an_answer_was_cut(policy, test_clips):
+    class Cut:
+        def score(self, answers):
+            cut = torch.tensor([float(answer.finish == "length") for answer in answers])
+            return Scores(cut, {"empathy": cut})
+
+    found = answer(policy, test_clips, "direct", Cut(), max_new_tokens=2)
+    assert found.reward.any() and all(n == 2 for cut, n in zip(found.reward, found.tokens, strict=True) if cut)

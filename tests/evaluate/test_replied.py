@@ -11,7 +11,8 @@ from made_answers import clips
 from cogrl.data.recipes.lime_replies import ACTION, NEED, OPENING
 from cogrl.evaluate.grades import AT_ONCE, grades
 from cogrl.evaluate.replied import replied_emotions
-from cogrl.rewards.composite import DualRouteReward, ExplicitReward, ImplicitReward
+from cogrl.formats.answer import read_answer
+from cogrl.rewards.cogaudio import cogaudio_reward
 from cogrl.types import EMOTIONS, Scores
 
 LINES = [clip.example for clip in clips(speakers=1, sentences=1)]
@@ -23,14 +24,14 @@ class Fits:
     def __init__(self, otherwise=lambda emotion: 0.0):
         self.asked, self.otherwise = [], otherwise
 
-    def score(self, completions, formats, examples):
-        self.asked.append(list(zip(completions, formats, examples, strict=True)))
+    def score(self, answers):
+        self.asked.append([(answer.text, answer.format, answer.example) for answer in answers])
         empathy = [1.0 if e.emotion in c.split() else self.otherwise(e.emotion) for c, _, e in self.asked[-1]]
         return Scores(torch.zeros(len(empathy)), {"empathy": torch.tensor(empathy)})
 
 
 def test_the_reply_of_every_emotion_is_recognised():
-    offline = DualRouteReward(ExplicitReward(), ImplicitReward())
+    offline = cogaudio_reward()
     for emotion in EMOTIONS:
         openings = itertools.chain.from_iterable(OPENING[emotion].values())
         replies = [f"{o} {NEED[emotion][0]} {ACTION[emotion][0]}" for o in openings]
@@ -62,8 +63,8 @@ def test_replies_to_other_words_are_judged_apart():
     """The same reply answers another emotion when the words are others."""
 
     class Words(Fits):
-        def score(self, completions, formats, examples):
-            fits = [float(e.emotion == e.text) for e in examples]
+        def score(self, answers):
+            fits = [float(answer.example.emotion == answer.example.text) for answer in answers]
             return Scores(torch.zeros(len(fits)), {"empathy": torch.tensor(fits)})
 
     lines = [replace(LINES[0], text=text) for text in ("sad", "happy", "sad")]
@@ -74,7 +75,7 @@ def test_grades_come_in_order_whatever_is_asked_at_once():
     judge = Fits()
     replies = ["fear" if i % 3 else "sad" for i in range(2 * AT_ONCE + 1)]
     lines = [replace(LINES[0], emotion="fear")] * len(replies)
-    found = grades(judge, replies, "eips", lines)
+    found = grades(judge, [read_answer(*row) for row in zip(replies, ["eips"] * len(replies), lines, strict=True)])
     assert found.terms["empathy"].tolist() == [float(i % 3 > 0) for i in range(len(replies))]
     assert [len(batch) for batch in judge.asked] == [AT_ONCE, AT_ONCE, 1]
     assert found.terms["format"].isnan().all() and len(found.total) == len(replies)
@@ -82,10 +83,10 @@ def test_grades_come_in_order_whatever_is_asked_at_once():
 
 def test_a_reward_that_knows_nothing_of_empathy_is_refused():
     class Length:
-        def score(self, completions, formats, examples):
-            return Scores(torch.ones(len(completions)), {"length": torch.ones(len(completions))})
+        def score(self, answers):
+            return Scores(torch.ones(len(answers)), {"length": torch.ones(len(answers))})
 
     with pytest.raises(
         ValueError, match="Length has the terms length in format eips; an evaluation needs an `empathy`"
     ):
-        grades(Length(), ["hello"], "eips", LINES[:1])
+        grades(Length(), [read_answer("hello", "eips", LINES[0])])

@@ -5,12 +5,13 @@ from pathlib import Path
 import pytest
 from replies import LADDER, USER_TEXT
 
+from cogrl.formats.answer import read_answer
 from cogrl.formats.eips import EIPS
-from cogrl.rewards.composite import DualRouteReward, ExplicitReward, ImplicitReward
+from cogrl.rewards.cogaudio import cogaudio_reward
 from cogrl.rewards.lexicon import CUES
 from cogrl.types import EMOTIONS, Example
 
-REWARD = DualRouteReward(ExplicitReward(), ImplicitReward())
+REWARD = cogaudio_reward()
 GOOD = "You sound angry, and it is not fair to you. Let us cool down first."
 INTENT = "Wants to be heard about this thing at work."
 THOUGHT = EIPS.render(
@@ -35,7 +36,7 @@ def example(emotion="anger"):
 
 
 def score(completion, format, emotion="anger"):
-    scores = REWARD.score([completion], [format], [example(emotion)])
+    scores = REWARD.score([read_answer(completion, format, example(emotion))])
     return scores.total.item(), {name: value.item() for name, value in scores.terms.items()}
 
 
@@ -72,7 +73,7 @@ CHEATS = {
 
 @pytest.mark.parametrize("name", CHEATS)
 @pytest.mark.parametrize("emotion", EMOTIONS)
-def test_a_cheat_earns_nothing_on_the_direct_format(name, emotion):
+def test_a_cheat_earns_nothing_as_a_direct_answer(name, emotion):
     assert score(CHEATS[name], "direct", emotion)[0] <= 0.0
 
 
@@ -157,7 +158,7 @@ def test_a_right_label_does_not_excuse_a_reply_to_another_feeling():
         f"<thought>anger</thought>{GOOD}",
     ],
 )
-def test_direct_pays_nothing_for_markup(completion):
+def test_a_direct_answer_is_paid_nothing_for_markup(completion):
     total, terms = score(completion, "direct")
     assert total == 0.0 and terms["format"] == 0.0
 

@@ -17,9 +17,13 @@ from cogrl.chat.client import ChatClient, Patience
 from cogrl.chat.endpoint import Endpoint
 from cogrl.chat.question import Prices
 from cogrl.chat.quoting import quoted
+from cogrl.formats.answer import read_answer
 from cogrl.formats.eips import EIPS
-from cogrl.rewards.composite import DualRouteReward, ExplicitReward, ImplicitReward, Reward
-from cogrl.rewards.http_judge import HttpJudgeReward
+from cogrl.rewards.cogaudio import cogaudio_reward
+from cogrl.rewards.composite import Reward, WeightedSum
+from cogrl.rewards.empathy import EmpathyReward
+from cogrl.rewards.http_judge import HttpJudge, HttpJudgeReward
+from cogrl.rewards.judge import ReplyRequest
 from cogrl.rewards.rubric import empathy_question, steps_question
 from cogrl.types import Example
 
@@ -45,8 +49,7 @@ def example(name="u1", emotion="anger"):
 
 
 def thought(reply, perception="anger: loud"):
-    steps = ("Wants to be asked.", "Feels passed over.", "Take the side of the speaker.")
-    return EIPS.render(dict(zip(EIPS.fields, (perception, *steps, reply), strict=True)))
+    return EIPS.render(dict(zip(EIPS.fields, (perception, *steps().values(), reply), strict=True)))
 
 
 def steps():
@@ -61,14 +64,21 @@ def said(question):
     return canned(question.schema, question.user)
 
 
+def answers(completions, formats, examples):
+    return [read_answer(*row) for row in zip(completions, formats, examples, strict=True)]
+
+
 class SameScores:
     """The server's scores, given one by one: what the batch must come to."""
 
-    def empathy(self, text, emotion, reply):
-        return said(empathy_question(text, emotion, reply))["score"]
+    def judge(self, requests):
+        return [self._verdict(request) for request in requests]
 
-    def step(self, name, emotion, scenario, content):
-        return (said(steps_question(TEXT, emotion, scenario, steps()))[name] - 1) / 3
+    def _verdict(self, asked):
+        if isinstance(asked, ReplyRequest):
+            return {"empathy": said(empathy_question(asked.text, asked.emotion, asked.reply))["score"]}
+        scores = said(steps_question(TEXT, asked.emotion, asked.scenario, steps()))
+        return {name: (scores[name] - 1) / 3 for name in steps()}
 
 
 COMPLETIONS = [
@@ -83,9 +93,9 @@ FORMATS = ["eips", "direct", "eips", "direct", "direct"]
 
 def test_a_batch_scores_as_if_each_completion_had_been_judged_alone(client):
     examples = [example(f"u{i}", emotion) for i, emotion in enumerate(("anger", "sad", "fear", "happy", "anger"))]
-    judge = SameScores()
-    expected = DualRouteReward(ExplicitReward(judge), ImplicitReward(judge)).score(COMPLETIONS, FORMATS, examples)
-    scores = HttpJudgeReward(client).score(COMPLETIONS, FORMATS, examples)
+    batch = answers(COMPLETIONS, FORMATS, examples)
+    expected = cogaudio_reward(SameScores()).score(batch)
+    scores = HttpJudgeReward(client).score(batch)
     assert scores.total.tolist() == expected.total.tolist()
     assert scores.terms.keys() == expected.terms.keys()
     for name, values in expected.terms.items():
@@ -93,8 +103,15 @@ def test_a_batch_scores_as_if_each_completion_had_been_judged_alone(client):
     assert len({value.item() for value in scores.total}) > 2
 
 
+def test_the_judge_can_stand_behind_a_term_of_ones_own_sum(server, client):
+    reward = WeightedSum({"mine": EmpathyReward(HttpJudge(client))}, {"mine": 1.0})
+    scores = reward.score(answers(["I hear it."] * 4, ["direct"] * 4, [example()] * 4))
+    given = said(empathy_question(TEXT, "anger", "I hear it."))["score"]
+    assert scores.total.tolist() == pytest.approx([(given - 1) / 3] * 4) and server.stats()["requests"] == 1
+
+
 def test_three_steps_have_three_scores(client):
-    terms = HttpJudgeReward(client).score([thought("I hear it.")], ["eips"], [example()]).terms
+    terms = HttpJudgeReward(client).score(answers([thought("I hear it.")], ["eips"], [example()])).terms
     given = said(steps_question(TEXT, "anger", "workplace", steps()))
     assert len(set(given.values()) - {given["reasoning"]}) > 1
     for name in ("intent", "psychology", "strategy"):
@@ -102,32 +119,30 @@ def test_three_steps_have_three_scores(client):
 
 
 def test_a_reply_is_one_question_and_a_thought_another(server, client):
-    HttpJudgeReward(client).score([thought("I hear it."), "I hear that."], ["eips", "direct"], [example()] * 2)
+    HttpJudgeReward(client).score(answers([thought("I hear it."), "I hear that."], ["eips", "direct"], [example()] * 2))
     assert server.stats()["requests"] == 3
 
 
 def test_a_group_that_says_the_same_is_judged_once(server, client):
-    scores = HttpJudgeReward(client).score(["I hear that."] * 8, ["direct"] * 8, [example()] * 8)
+    scores = HttpJudgeReward(client).score(answers(["I hear that."] * 8, ["direct"] * 8, [example()] * 8))
     assert server.stats()["requests"] == 1 and len(set(scores.total.tolist())) == 1
 
 
 def test_what_has_no_reply_and_no_step_is_worth_nothing_and_is_not_asked_about(server, client):
     nothing = ["", "  ", "<response>x</response>", "no tags at all"]
-    scores = HttpJudgeReward(client).score(nothing, ["direct", "direct", "direct", "eips"], [example()] * 4)
+    scores = HttpJudgeReward(client).score(answers(nothing, ["direct", "direct", "direct", "eips"], [example()] * 4))
     assert scores.total.tolist() == [0.0] * 4 and server.stats()["requests"] == 0
     assert scores.metrics["judge/failed"] == 0.0 and math.isnan(scores.metrics["judge/latency_s"])
 
 
 def test_a_judge_is_never_asked_without_the_emotion_of_the_voice(server, client):
     with pytest.raises(ValueError, match=r"m\.jsonl:7 \(u1\): no emotion, which the judge has to know"):
-        HttpJudgeReward(client, max_failures=1.0).score(["I hear that."], ["direct"], [example(emotion=None)])
+        HttpJudgeReward(client, max_failures=1.0).score(answers(["I hear that."], ["direct"], [example(emotion=None)]))
     assert server.stats()["requests"] == 0
 
 
 def test_an_empty_batch_has_empty_scores(client):
-    assert HttpJudgeReward(client).score([], [], []).total.shape == (0,)
-    with pytest.raises(ValueError):
-        HttpJudgeReward(client).score(["x"], [], [])
+    assert HttpJudgeReward(client).score([]).total.shape == (0,)
 
 
 ATTACKS = [
@@ -143,7 +158,7 @@ ATTACKS = [
 
 @pytest.mark.parametrize("attack", ATTACKS)
 def test_a_reply_can_not_give_orders_to_the_judge(server, client, attack):
-    HttpJudgeReward(client).score([attack], ["direct"], [example()])
+    HttpJudgeReward(client).score(answers([attack], ["direct"], [example()]))
     system, user = server.stats()["last"]["body"]["messages"]
     assert (system["role"], user["role"]) == ("system", "user")
     assert system["content"] == empathy_question("", "sad", "").system  # nobody's words are among the orders
@@ -153,7 +168,7 @@ def test_a_reply_can_not_give_orders_to_the_judge(server, client, attack):
 
 @pytest.mark.parametrize("attack", [a for a in ATTACKS if not set(a) & set("<>[]\n")])
 def test_a_thought_can_not_either(server, client, attack):
-    HttpJudgeReward(client).score([f"[Intent] {attack}"], ["eips"], [example()])
+    HttpJudgeReward(client).score(answers([f"[Intent] {attack}"], ["eips"], [example()]))
     system, user = server.stats()["last"]["body"]["messages"]
     assert system["content"] == steps_question("", "sad", None, {}).system
     assert json.loads(user["content"])["thoughts"] == {"Intent": attack}
@@ -193,13 +208,13 @@ def test_a_completion_without_a_verdict_has_no_reward_and_the_others_stand(serve
     completions = ["How unlucky.", "I hear that.", thought("Fine."), thought("So unlucky.")]
     with caplog.at_level(logging.ERROR):
         scores = HttpJudgeReward(client, max_failures=0.5).score(
-            completions, ["direct", "direct", "eips", "eips"], [example(f"u{i}") for i in range(4)]
+            answers(completions, ["direct", "direct", "eips", "eips"], [example(f"u{i}") for i in range(4)])
         )
     assert scores.total.isnan().tolist() == [True, False, False, True]
     assert scores.metrics["judge/failed"] == 0.5
-    assert [r.getMessage().split(":")[0] for r in caplog.records] == [
-        "reward failed on sample u0 (m.jsonl",
-        "reward failed on sample u3 (m.jsonl",
+    assert sorted(r.getMessage().split(":")[0] for r in caplog.records) == [
+        "reward term 'empathy' failed on sample u0 (m.jsonl",
+        "reward term 'empathy' failed on sample u3 (m.jsonl",
     ]
     assert "status 500" in caplog.text
 
@@ -208,13 +223,13 @@ def test_too_many_failures_stop_the_run_and_name_the_judge(server, client):
     server.behave("500", only="unlucky")
     reward = HttpJudgeReward(client, max_failures=0.4, window=2)
     with pytest.raises(RuntimeError, match=f"{server.base_url} failed on 1 of the last 2") as error:
-        reward.score(["How unlucky.", "I hear that.", ""], ["direct"] * 3, [example()] * 3)
+        reward.score(answers(["How unlucky.", "I hear that.", ""], ["direct"] * 3, [example()] * 3))
     assert "status 500" in str(error.value.__cause__)
 
 
 def judge(reward, *completions):
     n = len(completions)
-    return reward.score(completions, ["direct"] * n, [example()] * n).metrics["judge/failed"]
+    return reward.score(answers(completions, ["direct"] * n, [example()] * n)).metrics["judge/failed"]
 
 
 def test_one_bad_batch_of_a_small_run_does_not_stop_it(server, client):
@@ -253,14 +268,16 @@ def test_with_max_failures_1_nothing_stops_the_run(server, client):
     server.behave("401")
     reward = HttpJudgeReward(client, max_failures=1.0, window=2)
     assert [judge(reward, "I see.", "I hear.") for _ in range(3)] == [1.0, 1.0, 1.0]
-    assert reward.score(["I see."], ["direct"], [example()]).total.isnan().all()
+    assert reward.score(answers(["I see."], ["direct"], [example()])).total.isnan().all()
 
 
 def test_a_batch_does_not_outlast_its_deadline_and_what_was_judged_in_time_counts(server, client):
     server.behave("stall", only="slow")
     start = time.monotonic()
     reward = HttpJudgeReward(replace(client, patience=Patience(attempt_s=300.0)), deadline_s=1.0, max_failures=1.0)
-    scores = reward.score(["Oh so slow.", "I hear that."] * 4, ["direct"] * 8, [example(f"u{i}") for i in range(8)])
+    scores = reward.score(
+        answers(["Oh so slow.", "I hear that."] * 4, ["direct"] * 8, [example(f"u{i}") for i in range(8)])
+    )
     assert time.monotonic() - start < 60
     assert scores.total.isnan().tolist() == [True, False] * 4
     assert 1.0 <= scores.metrics["judge/wait_s"] < 60
@@ -268,9 +285,9 @@ def test_a_batch_does_not_outlast_its_deadline_and_what_was_judged_in_time_count
 
 def test_what_was_judged_once_is_not_judged_again(server, client, tmp_path):
     kept = replace(client, cache=tmp_path / "judge.sqlite")
-    first = HttpJudgeReward(kept).score(COMPLETIONS, FORMATS, [example()] * 5)
+    first = HttpJudgeReward(kept).score(answers(COMPLETIONS, FORMATS, [example()] * 5))
     requests = server.stats()["requests"]
-    again = HttpJudgeReward(kept).score(COMPLETIONS, FORMATS, [example()] * 5)
+    again = HttpJudgeReward(kept).score(answers(COMPLETIONS, FORMATS, [example()] * 5))
     assert server.stats()["requests"] == requests
     assert first.total.equal(again.total)
     assert (first.metrics["judge/cached"], again.metrics["judge/cached"]) == (0.0, 1.0)
@@ -278,8 +295,8 @@ def test_what_was_judged_once_is_not_judged_again(server, client, tmp_path):
 
 def test_the_bill_is_kept(client):
     reward = HttpJudgeReward(replace(client, prices=Prices(1.0, 1.0)))
-    first = reward.score(["I hear that."], ["direct"], [example()]).metrics
-    second = reward.score(["I hear it all."], ["direct"], [example()]).metrics
+    first = reward.score(answers(["I hear that."], ["direct"], [example()])).metrics
+    second = reward.score(answers(["I hear it all."], ["direct"], [example()])).metrics
     assert first["judge/tokens_in"] > 0 and first["judge/tokens_out"] > 0 and first["judge/latency_s"] > 0
     assert reward.usage.requests == 2
     assert reward.usage.cost == pytest.approx(first["judge/cost"] + second["judge/cost"]) and reward.usage.cost > 0

@@ -8,7 +8,8 @@ import pytest
 
 from cogrl.cli.main import main
 from cogrl.evaluate.polarity import part
-from cogrl.rewards.composite import ExplicitReward, ImplicitReward, WeightedSum
+from cogrl.rewards.cogaudio import ExplicitReward, ImplicitReward
+from cogrl.rewards.composite import WeightedSum
 from cogrl.rewards.format import format_reward
 from cogrl.rewards.language import mostly_latin, not_english
 from cogrl.rewards.offline_judge import OfflineJudge
@@ -44,8 +45,8 @@ def test_the_language_of_a_line_and_the_script_of_its_words_decide(change, grade
 def test_every_reward_with_the_offline_judge_refuses_and_one_without_does_not():
     chinese = replace(LINE, language="zh", text=CHINESE)
     for reward in (ExplicitReward(), ImplicitReward(), ExplicitReward(OfflineJudge(min_words=3))):
-        assert "language is 'zh'" in reward.refusal(chinese) and reward.refusal(LINE) is None
-    assert WeightedSum({"format": format_reward}, {"format": 1.0}).refusal(chinese) is None
+        assert "language is 'zh'" in reward.validate(chinese) and reward.validate(LINE) is None
+    assert WeightedSum({"format": format_reward}, {"format": 1.0}).validate(chinese) is None
 
 
 def test_the_refusal_has_a_reason_a_good_chinese_reply_would_earn_nothing():

@@ -19,8 +19,8 @@ from cogrl.types import Scores
 
 
 class CountsTokens:
-    def score(self, completions, formats, examples) -> Scores:
-        total = torch.tensor([text.count("e") / max(1, len(text)) for text in completions])
+    def score(self, answers) -> Scores:
+        total = torch.tensor([answer.text.count("e") / max(1, len(answer.text)) for answer in answers])
         return Scores(total, {"letters": total})
 
 
@@ -30,9 +30,9 @@ class FlatAtFirst:
     def __init__(self, times: int) -> None:
         self.times, self.asked = times, []
 
-    def score(self, completions, formats, examples) -> Scores:
-        self.asked.append(len(completions))
-        total = torch.linspace(0, 1, len(completions))
+    def score(self, answers) -> Scores:
+        self.asked.append(len(answers))
+        total = torch.linspace(0, 1, len(answers))
         if len(self.asked) <= self.times:
             total[:4] = 0.5
         return Scores(total, {})

@@ -25,7 +25,8 @@ from cogrl.types import Scores
 class SomeTerms:
     """A term that is 5 wherever it applies, one of its own for each emotion, and one that never applies."""
 
-    def score(self, completions, formats, examples) -> Scores:
+    def score(self, answers) -> Scores:
+        examples = [answer.example for answer in answers]
         known = {emotion: torch.full((len(examples),), torch.nan) for emotion in ("anger", "happy", "sad")}
         five, total = torch.full((len(examples),), torch.nan), torch.zeros(len(examples))
         for i, example in enumerate(examples):

@@ -30,7 +30,7 @@ QUIET = {
 
 
 class NeverAsked:
-    def score(self, completions, formats, examples) -> Scores:
+    def score(self, answers) -> Scores:
         raise AssertionError("a rollout was scored: this run was to be refused before")
 
 

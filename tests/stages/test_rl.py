@@ -23,23 +23,23 @@ class CountsTokens:
     def __init__(self, letter: str = "e", scale_b: float = 1.0) -> None:
         self.letter, self.scale_b = letter, scale_b
 
-    def score(self, completions, formats, examples) -> Scores:
-        values = [text.count(self.letter) / max(1, len(text)) for text in completions]
-        scales = [self.scale_b if format == "direct" else 1.0 for format in formats]
+    def score(self, answers) -> Scores:
+        values = [answer.text.count(self.letter) / max(1, len(answer.text)) for answer in answers]
+        scales = [self.scale_b if answer.format == "direct" else 1.0 for answer in answers]
         total = torch.tensor([v * s for v, s in zip(values, scales, strict=True)])
         return Scores(total, {"letters": total})
 
 
 class Constant:
-    def score(self, completions, formats, examples) -> Scores:
-        return Scores(torch.full((len(completions),), 0.7), {})
+    def score(self, answers) -> Scores:
+        return Scores(torch.full((len(answers),), 0.7), {})
 
 
 class Failing:
     """Every third reward fails."""
 
-    def score(self, completions, formats, examples) -> Scores:
-        total = torch.linspace(0, 1, len(completions))
+    def score(self, answers) -> Scores:
+        total = torch.linspace(0, 1, len(answers))
         total[::3] = torch.nan
         return Scores(total, {})
 
@@ -227,9 +227,9 @@ class FlatAtFirst:
     def __init__(self, rounds: int) -> None:
         self.rounds, self.asked = rounds, []
 
-    def score(self, completions, formats, examples) -> Scores:
-        self.asked.append([example.id for example in examples])
-        values = torch.linspace(0, 1, len(completions))
+    def score(self, answers) -> Scores:
+        self.asked.append([answer.example.id for answer in answers])
+        values = torch.linspace(0, 1, len(answers))
         groups = values.view(-1, 4).clone()
         if len(self.asked) <= self.rounds:
             groups[1 if len(self.asked) == 1 else 0 :] = 0.5  # the first group varies from the start

@@ -7,11 +7,13 @@ import torch
 
 from cogrl.chat.client import ChatClient
 from cogrl.chat.endpoint import Endpoint
-from cogrl.rewards.composite import DualRouteReward, ExplicitReward, ImplicitReward, Selective, WeightedSum
+from cogrl.rewards.cogaudio import ExplicitReward, ImplicitReward
+from cogrl.rewards.composite import ByFormat, WeightedSum
 from cogrl.rewards.format import format_reward
 from cogrl.rewards.http_judge import HttpJudgeReward
 from cogrl.rewards.offline_judge import OfflineJudge
 from cogrl.rewards.steps import StepReward
+from cogrl.rewards.term import Validates
 from cogrl.stages import DrSapo
 from cogrl.types import Scores, Turn
 
@@ -19,8 +21,8 @@ from cogrl.types import Scores, Turn
 class Letters:
     """A reward of somebody's own, which grades answers to anything."""
 
-    def score(self, completions, formats, examples) -> Scores:
-        return Scores(torch.tensor([float(len(text)) for text in completions]), {})
+    def score(self, answers) -> Scores:
+        return Scores(torch.tensor([float(len(answer.text)) for answer in answers]), {})
 
 
 def judged():
@@ -28,8 +30,8 @@ def judged():
         "the default": None,
         "explicit": ExplicitReward(),
         "implicit": ImplicitReward(),
-        "explicit in one format": DualRouteReward(ExplicitReward(), Letters()),
-        "implicit in one format": DualRouteReward(Letters(), ImplicitReward()),
+        "explicit in one format": ByFormat({"eips": ExplicitReward(), "direct": Letters()}),
+        "implicit in one format": ByFormat({"eips": Letters(), "direct": ImplicitReward()}),
         "one thought step": WeightedSum({"intent": StepReward("Intent", OfflineJudge())}, {"intent": 1.0}),
         "over http": HttpJudgeReward(ChatClient(Endpoint("http://127.0.0.1:9/v1", "judge"))),
     }
@@ -52,18 +54,18 @@ def test_a_line_without_the_emotion_a_judge_has_to_know_is_refused_at_the_start(
 
 def test_a_reward_that_needs_no_emotion_trains_on_lines_without(policy, good):
     needs_none = WeightedSum({"format": format_reward}, {"format": 1.0})
-    for reward in (Letters(), needs_none, DualRouteReward(Letters(), needs_none)):
+    for reward in (Letters(), needs_none, ByFormat({"eips": Letters(), "direct": needs_none})):
         DrSapo(policy, reward=reward).check([replace(good, emotion=None)])
 
 
 class Short(Letters):
-    def refusal(self, example):
+    def validate(self, example):
         return f"{len(example.text)} characters are too many" if len(example.text) > 5 else None
 
 
 def test_a_reward_of_ones_own_can_refuse_lines_too(policy, good):
-    assert isinstance(Short(), Selective) and not isinstance(Letters(), Selective)
-    for reward in (Short(), DualRouteReward(Letters(), Short())):
+    assert isinstance(Short(), Validates) and not isinstance(Letters(), Validates)
+    for reward in (Short(), ByFormat({"eips": Letters(), "direct": Short()})):
         stage = DrSapo(policy, reward=reward)
         stage.check([replace(good, text="Hello")])
         with pytest.raises(ValueError, match="characters are too many"):

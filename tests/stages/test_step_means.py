@@ -104,8 +104,8 @@ def test_accuracy_is_of_the_whole_step_too(policy, smoke_corpus):
 
 
 class Letters:
-    def score(self, completions, formats, examples) -> Scores:
-        total = torch.tensor([text.count("e") / max(1, len(text)) for text in completions])
+    def score(self, answers) -> Scores:
+        total = torch.tensor([answer.text.count("e") / max(1, len(answer.text)) for answer in answers])
         return Scores(total, {})
 
 

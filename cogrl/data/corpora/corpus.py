@@ -6,8 +6,6 @@ instead, counted.
 """
 
 import hashlib
-import re
-import unicodedata
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, field, replace
@@ -22,6 +20,7 @@ from cogrl.data.json_text import damage
 from cogrl.data.manifest import check_splits, raise_all, read_manifest, write_manifest
 from cogrl.data.text_file import LOST, decoded
 from cogrl.types import Example
+from cogrl.words import words
 
 _CARD = "CORPUS.md"
 
@@ -151,13 +150,6 @@ def _duration(audio: Path, name: str) -> float:
 def same_words(text: str) -> str:
     """A key that is equal for equal words, whatever their punctuation and case: 12 hex digits."""
     return hashlib.sha256(words(text).encode()).hexdigest()[:12]
-
-
-def words(text: str) -> str:
-    """Lower-case words without punctuation, one space between them (none beside Chinese); inner apostrophes stay."""
-    plain = unicodedata.normalize("NFKC", text).lower().replace("’", "'")
-    spaced = " ".join(re.findall(r"\w+(?:'\w+)*", plain))
-    return re.sub(r"(?<=[\u2e80-\uffff]) | (?=[\u2e80-\uffff])", "", spaced)
 
 
 def rescaled(value: str, low: int, high: int) -> float | None:

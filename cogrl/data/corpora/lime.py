@@ -24,11 +24,12 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from cogrl.data.corpora.corpus import Reading, Source, leaving_out, require, same_words, with_audio, within, words
+from cogrl.data.corpora.corpus import Reading, Source, leaving_out, require, same_words, with_audio, within
 from cogrl.data.corpora.layout import clip_at, files, named
 from cogrl.data.json_text import damage, parse_json
 from cogrl.data.text_file import utf8_text
 from cogrl.types import Emotion, Example, Intensity
+from cogrl.words import words
 
 SOURCE = Source(
     "LIME-440K", "https://huggingface.co/datasets/zhaoxiaoxian/LIME-440K_CogAudio-LLM", "see the dataset's page"

@@ -9,9 +9,9 @@ from dataclasses import asdict, dataclass
 
 import numpy as np
 
-from cogrl.data.corpora.corpus import words
 from cogrl.data.synthesis import acoustics
 from cogrl.types import EMOTIONS, INTENSITIES, Waveform
+from cogrl.words import edit_distance, words
 
 _FRAME_S = 0.01
 _PACE: Mapping[str, tuple[float, float]] = {"zh": (0.1, 0.7)}
@@ -161,12 +161,7 @@ def same_punctuation(texts: Collection[str]) -> str | None:
 def word_errors(text: str, heard: str, language: str) -> float:
     """Insertions, deletions and substitutions over the words of `text`; signs instead of words for Chinese."""
     truth, guess = (_units(part, language) for part in (text, heard))
-    row = list(range(len(guess) + 1))
-    for i, wanted in enumerate(truth, start=1):
-        previous, row = row, [i]
-        for j, given in enumerate(guess, start=1):
-            row.append(min(previous[j] + 1, row[-1] + 1, previous[j - 1] + (wanted != given)))
-    return row[-1] / max(1, len(truth))
+    return edit_distance(truth, guess) / max(1, len(truth))
 
 
 def _units(text: str, language: str) -> Sequence[str]:

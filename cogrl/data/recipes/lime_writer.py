@@ -12,9 +12,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Protocol, runtime_checkable
 
-from cogrl.data.corpora.corpus import words
 from cogrl.data.recipes.ieat_checks import named_emotions
 from cogrl.types import Sentiment
+from cogrl.words import words
 
 Polarity = Callable[[str], Sentiment]
 """The sentiment of a text's words, such as `cogrl.evaluate.polarity.text_sentiment` (English)."""

@@ -8,7 +8,7 @@ from typing import Any
 
 from cogrl.evaluate.choice.answers import ChoiceAnswers
 from cogrl.evaluate.choice.official import OfficialList
-from cogrl.formats.chosen import LETTERS, said
+from cogrl.formats.chosen import LETTERS, after_thought
 
 _ODD = re.compile(r"[^\w.-]")
 
@@ -22,7 +22,7 @@ def predictions(official: OfficialList, answers: ChoiceAnswers) -> list[str]:
     for example, text, choice in zip(answers.examples, answers.texts, answers.chosen, strict=True):
         place = None if choice is None else example.choices.index(choice)
         if place is None:
-            found.append(said(text))
+            found.append(after_thought(text))
         else:
             found.append(LETTERS[place] if official.benchmark.by_letter else official.items[example.id].choices[place])
     return found
@@ -56,5 +56,5 @@ def _submitted(official: OfficialList, answers: ChoiceAnswers) -> Iterator[dict[
     for example, text, given in zip(answers.examples, answers.texts, predictions(official, answers), strict=True):
         row = {**official.records[example.id], **dict.fromkeys(benchmark.keys, given)}
         if benchmark.thought_key:
-            row[benchmark.thought_key] = text[: text.rfind(said(text))].strip()
+            row[benchmark.thought_key] = text[: text.rfind(after_thought(text))].strip()
         yield row

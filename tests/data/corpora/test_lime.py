@@ -5,7 +5,7 @@ import json
 import pytest
 
 from cogrl.data.corpora import lime
-from cogrl.data.corpora.corpus import words
+from cogrl.words import words
 
 MARKS = {
     "ANGER": "！",

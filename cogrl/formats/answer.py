@@ -1,0 +1,68 @@
+"""One completion as rewards and reports see it, parsed once."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from jaxtyping import Float
+from torch import Tensor
+
+from cogrl.formats import format_named
+from cogrl.types import Clip, Example, Rollouts
+
+Finish = Literal["end", "length", "abort"]
+"""How a completion ended: by an end token, cut at the longest length, or given up by the engine."""
+
+
+@dataclass(frozen=True, eq=False)
+class Answer:
+    """One completion, what it answers and how it came about.
+
+    Args:
+        text: the completion, decoded from the tokens that the policy sampled, without the end token.
+        format: the name of the format that was asked for.
+        example: the line of the manifest, gold labels included.
+        fields: what the format's parser found; None when the completion is not well-formed.
+        said: what the user hears of it, or the choice it names; empty when there is none.
+        finish: how it ended.
+        spans: (start_s, end_s) of the clip that were heard again.
+        logprobs: log-probability of each sampled token under the sampling distribution, the end token included; None
+            where nothing was kept.
+        clip: the example with its waveform; None where no clip is at hand.
+    """
+
+    text: str
+    format: str
+    example: Example
+    fields: Any | None
+    said: str
+    finish: Finish = "end"
+    spans: Sequence[tuple[float, float]] = ()
+    logprobs: Float[Tensor, " n"] | None = None
+    clip: Clip | None = None
+
+
+def read_answer(text: str, format: str, example: Example, **how: Any) -> Answer:
+    """The answer in a completion, parsed by the format of this name; `how` are the further fields of `Answer`."""
+    grammar = format_named(format)
+    return Answer(text, format, example, grammar.parse(text), grammar.answer(text, example), **how)
+
+
+def answers_of(rollouts: Rollouts) -> list[Answer]:
+    """The answers in rollouts, row by row, each parsed once."""
+    masks, finished = rollouts.completions.mask.cpu(), rollouts.finished.tolist()
+    logprobs = rollouts.sampling_logprobs.cpu()
+    clips = [clip for clip in rollouts.clips for _ in range(rollouts.group_size)]
+    return [
+        read_answer(
+            text,
+            format,
+            clip.example,
+            finish="end" if ended else "length",
+            logprobs=logprobs[row, masks[row]],
+            clip=clip,
+        )
+        for row, (text, format, clip, ended) in enumerate(
+            zip(rollouts.texts, rollouts.row_formats, clips, finished, strict=True)
+        )
+    ]
