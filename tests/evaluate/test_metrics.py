@@ -123,7 +123,7 @@ def test_direct_is_measured_against_eips():
     assert m["direct_tokens_of_eips"]["mean"] == pytest.approx(0.3)
     assert "keeps 50.0" in formats_compared({"fixed": m})
     row = answered([evaluation], {"fixed": m}).splitlines()[3]
-    assert row.startswith("| fixed | the voice | B | - | 50.0 [") and row.endswith("| 21 [21, 21] |")
+    assert row.startswith("| fixed | the voice | direct | - | 50.0 [") and row.endswith("| 21 [21, 21] |")
 
 
 def test_replies_are_measured_in_the_controls_of_both_formats():
