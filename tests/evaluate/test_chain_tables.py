@@ -130,9 +130,10 @@ def test_the_page_has_every_stage_with_its_controls_and_says_what_fails(chain, m
     page = (root / "experiments/cogaudio_mini/seeds.md").read_text()
     assert page.count("| text only |") == page.count("| silence |") == page.count("| shuffled audio |") == 4
     assert "| distill | the voice | 71.4 [71.4, 71.4] | 57.1 [57.1, 57.1] |" in page
-    assert (
-        "| distill: reply direct by label eips, % | 80.0 [80.0, 80.0] | 80.0, 80.0, 80.0 | at least 90 % | **fails** |" in page
+    claim = (
+        "| distill: reply direct by label eips, % | 80.0 [80.0, 80.0] | 80.0, 80.0, 80.0 | at least 90 % | **fails** |"
     )
+    assert claim in page
     assert "| seed 2 | 60 | 90 | 2.5 |" in page
     assert page.strip() in capsys.readouterr().out
 
