@@ -104,6 +104,14 @@ def test_audio_is_read_in_one_place():
     assert reads == []
 
 
+def test_the_modules_of_a_family_are_spelled_in_one_place():
+    """Elsewhere they are `policy.decoder`, `policy.embed`, `policy.head`, `policy.audio_modules`."""
+    paths = re.compile(r"\.model\.(model|lm_head|get_input_embeddings)\b|\.language_model\b|\.multi_modal_projector\b")
+    assert paths.search("policy.model.model.language_model.layers")
+    users = [path for path in SOURCES if paths.search(path.read_text())]
+    assert {str(path.relative_to(ROOT).parent) for path in users} == {"cogrl/models"}
+
+
 def test_kernels_is_a_folder_and_no_package():
     assert not (ROOT / "kernels" / "__init__.py").exists()
 

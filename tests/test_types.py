@@ -22,10 +22,10 @@ def rollouts(groups: int = 3, size: int = 2) -> Rollouts:
         prompts=Prompts(
             torch.arange(groups)[:, None], torch.ones(groups, 1, dtype=torch.long), {"x": torch.arange(groups)}
         ),
-        completions=Completions(ids, torch.ones(rows, 1, dtype=torch.bool)),
+        completions=Completions.from_mask(ids, torch.ones(rows, 1, dtype=torch.bool)),
         sampling_logprobs=ids.float(),
         texts=[str(i) for i in range(rows)],
-        finished=torch.ones(rows, dtype=torch.bool),
+        finish=["end"] * rows,
         group_size=size,
         advantages=torch.arange(rows).float(),
     )

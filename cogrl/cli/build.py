@@ -11,6 +11,7 @@ from cogrl.cli.build_corpora import add_corpora
 from cogrl.cli.build_emotion import add_emotion
 from cogrl.cli.build_ieat import add_ieat
 from cogrl.cli.build_lime import add_lime
+from cogrl.cli.build_qa_mini import add_qa_mini
 from cogrl.cli.build_whisper_smollm import add_whisper_smollm
 from cogrl.cli.digest import digest
 
@@ -50,6 +51,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_annotate(targets)
     add_ieat(targets)
     add_lime(targets)
+    add_qa_mini(targets)
     add_emotion(targets)
     add_whisper_smollm(targets)
 

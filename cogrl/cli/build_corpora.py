@@ -20,13 +20,30 @@ CORPORA: Mapping[str, tuple[str, str]] = {
     "lime-440k": ("cogrl.data.corpora.lime", "LIME-440K: one text with several emotions, synthetic"),
     "humdial": ("cogrl.data.corpora.humdial", "HumDial track 1: dialogues of 3 to 5 turns"),
     "eibench": ("cogrl.data.corpora.eibench", "HumDial-EIBench: multiple choice over dialogues"),
+    "avqa": ("cogrl.data.corpora.avqa", "AVQA: multiple choice about sounds, in R1-AQA's lines"),
+    "audiomcq": ("cogrl.data.corpora.audiomcq", "AudioMCQ: multiple choice that needs the audio"),
     "mmau": ("cogrl.data.corpora.mmau", "MMAU test-mini and test: multiple choice about sound, music, speech"),
     "mmar": ("cogrl.data.corpora.mmar", "MMAR: multiple choice that needs reasoning about audio"),
     "mmsu": ("cogrl.data.corpora.mmsu", "MMSU: multiple choice about spoken language"),
 }
 """Module with the reader, and a line of help."""
 
+QUESTIONS: Mapping[str, Mapping[str, Any]] = {
+    "--held-out": {"type": float, "help": "share of the audio files for val; default 0.02"},
+    "--seed": {"type": int, "help": "draws those files and the order of the choices; default 0"},
+    "--keep-order": {"action": "store_true", "help": "leave the choices in the order of the file"},
+}
+"""Of corpora of questions."""
+
 OPTIONS: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
+    "avqa": {
+        **QUESTIONS,
+        "--relations": {"type": names, "help": "of View, Sound, Both; default: all, as R1-AQA"},
+    },
+    "audiomcq": {
+        **QUESTIONS,
+        "--contribution": {"help": "keep the rows with this audio-contribution, such as strong; default: all"},
+    },
     "esd": {
         "--languages": {"type": names, "help": "zh,en (default) or one of them"},
         "--val-speakers": {"type": names, "help": "default 0009,0019"},

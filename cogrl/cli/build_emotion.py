@@ -26,7 +26,7 @@ def emotion_encoder(options: argparse.Namespace) -> None:
     from cogrl.audio import load_audio
     from cogrl.cli.digest import digest
     from cogrl.data.build_folder import holds, replacing
-    from cogrl.data.manifest import read_manifest
+    from cogrl.data.manifest import raise_all, read_manifest
     from cogrl.models import emotion_mel, emotion_train
     from cogrl.types import Clip
 
@@ -34,6 +34,8 @@ def emotion_encoder(options: argparse.Namespace) -> None:
     recipe = emotion_train.EncoderRecipe(**given)
     examples = read_manifest(options.manifest)
     emotion_train.labels_of(examples)  # refused before anything is done
+    lacking = [(e, field) for e in examples for field in ("speaker", "text_group") if not getattr(e, field)]
+    raise_all([f"{e.where} ({e.id}): no {field}, by which clips are held out; add it" for e, field in lacking])
     sources = [Path(module.__file__) for module in (emotion_mel, emotion_train)]
     key = digest(given, [options.manifest, *sources, *(example.audio for example in examples)])
     if holds(options.out, key, _FILES):

@@ -19,6 +19,7 @@ COMMANDS = {
     "build": ("cogrl.cli.build", "make the embedded corpus or the embedded model"),
     "run": ("cogrl.cli.run", "run a pipeline of steps; finished steps are skipped"),
     "evaluate": ("cogrl.cli.evaluate", "compare policies on a test manifest"),
+    "filter": ("cogrl.cli.filter", "keep the questions of a manifest that a policy can learn from"),
     "epitome": ("cogrl.cli.epitome", "train the empathy classifiers that evaluate --epitome reads"),
     "humdial": ("cogrl.cli.humdial", "judge dialogues of the HumDial challenge, and its final score"),
     "generate": ("cogrl.cli.generate", "ask a policy about one audio file"),

@@ -61,7 +61,10 @@ def write_manifest(path: Path, examples: Sequence[Example]) -> None:
 
 
 def check_splits(splits: Mapping[str, Sequence[Example]], disjoint: Sequence[str] = ("text_group", "speaker")) -> None:
-    """Raises ValueError, naming both lines, where two splits share a value of a `disjoint` field or a clip."""
+    """Raises ValueError, naming both lines, where two splits share a value of a `disjoint` field or a clip.
+
+    Lines without a value of such a field share none.
+    """
     errors = []
     for field in (*disjoint, "id", "audio"):
         first: dict[Any, tuple[str, Example]] = {}
@@ -79,9 +82,10 @@ def check_splits(splits: Mapping[str, Sequence[Example]], disjoint: Sequence[str
 
 
 def _values(examples: Sequence[Example], field: str) -> Iterator[tuple[Any, Example]]:
-    """Each example with its value of `field`; for `audio` also with the clips of its earlier turns."""
+    """Each example with its value of `field`, if any; for `audio` also with the clips of its earlier turns."""
     for example in examples:
-        yield getattr(example, field), example
+        if getattr(example, field):
+            yield getattr(example, field), example
         if field == "audio":
             yield from ((turn.audio, example) for turn in example.turns if turn.audio)
 

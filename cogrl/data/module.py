@@ -2,6 +2,7 @@
 
 import random
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Literal
 
@@ -9,6 +10,7 @@ import pytorch_lightning as pl
 from torch.utils.data import DataLoader, Dataset, DistributedSampler
 
 from cogrl.audio import SilentClips, file_stamp, load_audio
+from cogrl.data.choice_order import choices_of_epoch, refuse_lettered_targets
 from cogrl.data.dealt_batches import DealtBatches
 from cogrl.data.manifest import FileStamps, check_audio_files, check_splits, heard_turns, read_manifest
 from cogrl.data.signal_safe_loader import SignalSafeLoader
@@ -33,6 +35,8 @@ class AudioData(pl.LightningDataModule):
             alone. Unset, lines with turns are refused: they are never dropped silently.
         seed: shuffles the training clips; the order depends on seed and epoch only.
         keep_in_memory: decode each file once and keep it (small corpora).
+        shuffle_choices: training questions come with their choices in another order each epoch, fixed by seed, epoch
+            and id. Lines whose targets answer with a letter are refused: it would name another choice.
     """
 
     def __init__(
@@ -50,6 +54,7 @@ class AudioData(pl.LightningDataModule):
         seed: int = 0,
         keep_in_memory: bool = False,
         silent_clips: SilentClips = "refuse",
+        shuffle_choices: bool = False,
     ) -> None:
         super().__init__()
         if batch_size < 1:
@@ -57,7 +62,7 @@ class AudioData(pl.LightningDataModule):
         unknown = [field for field in disjoint if field not in ("text_group", "speaker")]
         if unknown:
             raise ValueError(f"data.disjoint names {unknown[0]!r}; allowed: text_group, speaker")
-        self.convert, self.silent_clips = convert, silent_clips
+        self.convert, self.silent_clips, self.shuffle_choices = convert, silent_clips, shuffle_choices
         self.disjoint, self.history = tuple(disjoint), history
         self.manifests = {"train": train, "val": val, "test": test}
         self.batch_size, self.workers, self.seed = batch_size, workers, seed
@@ -78,6 +83,8 @@ class AudioData(pl.LightningDataModule):
                     self.examples[name], self.sampling_rate, self.max_s, self.convert, self.silent_clips
                 )
         if "train" in self.examples:
+            if self.shuffle_choices:
+                refuse_lettered_targets(self.examples["train"])
             given = {name: Path(path) for name, path in self.manifests.items() if path is not None}
             splits = {name: self.examples.get(name) or read_manifest(path) for name, path in given.items()}
             check_splits(splits, self.disjoint)
@@ -93,7 +100,8 @@ class AudioData(pl.LightningDataModule):
         batches = ShuffledBatches(
             len(clips), self.batch_size, self.seed, repeats, self.trainer.global_rank, self.trainer.world_size
         )
-        return self._loader(Batches(clips), sampler=batches, batch_size=None)
+        dataset = Batches(clips, self.seed if self.shuffle_choices else None)
+        return self._loader(dataset, sampler=batches, batch_size=None)
 
     def val_dataloader(self) -> DataLoader | list:
         if "val" not in self.examples:
@@ -174,16 +182,35 @@ class Clips(Dataset):
 
 
 class Batches(Dataset):
-    """Clips by the list of their places; an empty list gives padding: one clip, to be run and not counted."""
+    """Clips by the list of their places; an empty list gives padding: one clip, to be run and not counted.
 
-    def __init__(self, clips: Clips) -> None:
-        self.clips = clips
+    Of an `EpochPlaces`, with a `choice_seed`, the questions have their choices in the order of that epoch.
+    """
+
+    def __init__(self, clips: Clips, choice_seed: int | None = None) -> None:
+        self.clips, self.choice_seed = clips, choice_seed
 
     def __len__(self) -> int:
         return len(self.clips)
 
     def __getitem__(self, places: list[int]) -> ClipBatch:
-        return ClipBatch([self.clips[i] for i in places or [0]], padding=not places)
+        found = [self.clips[i] for i in places or [0]]
+        if self.choice_seed is not None and isinstance(places, EpochPlaces):
+            found = [
+                replace(clip, example=choices_of_epoch(clip.example, self.choice_seed, places.epoch)) for clip in found
+            ]
+        return ClipBatch(found, padding=not places)
+
+
+class EpochPlaces(list):
+    """The places of a batch, and the epoch they are drawn in: what a loader's worker has to know of it."""
+
+    def __init__(self, places: Sequence[int], epoch: int) -> None:
+        super().__init__(places)
+        self.epoch = epoch
+
+    def __reduce__(self) -> tuple:
+        return EpochPlaces, (list(self), self.epoch)
 
 
 class ShuffledBatches(DistributedSampler):
@@ -205,4 +232,4 @@ class ShuffledBatches(DistributedSampler):
         for i in range(len(self) // self.repeats):
             start = (i * self.world_size + self.rank) * self.batch_size
             for _ in range(self.repeats):
-                yield order[start : start + self.batch_size]
+                yield EpochPlaces(order[start : start + self.batch_size], self.epoch)

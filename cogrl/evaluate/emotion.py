@@ -11,13 +11,13 @@ from cogrl.evaluate.controls import CONTROLS, Hearing, sound, voice
 from cogrl.evaluate.grades import grades
 from cogrl.evaluate.groups import Pair, cell, contrasts
 from cogrl.evaluate.replied import replied_emotions
-from cogrl.formats.answer import Finish, read_answer
+from cogrl.formats.answer import read_answer
 from cogrl.formats.eips import perceived_emotion
 from cogrl.models.audio_lm import AudioLM
 from cogrl.rewards.composite import Reward
 from cogrl.rollout.hf import HFEngine
 from cogrl.rollout.sampling import Sampling
-from cogrl.types import Clip, Emotion, Example
+from cogrl.types import Clip, Emotion, Example, Finish
 
 ASKED = ("eips", "direct")
 """The formats that a policy is asked in: it thinks aloud before it replies, and it replies at once."""
@@ -66,8 +66,7 @@ def answer(
             policy, [clips[i] for i in rows], [format] * len(rows), sampling, given=[given[i] for i in rows]
         )
         lengths = rollouts.completions.mask.sum(1).tolist()
-        finish = ["end" if ended else "length" for ended in rollouts.finished.tolist()]
-        said |= dict(zip(rows, zip(rollouts.texts, lengths, finish, strict=True), strict=True))
+        said |= dict(zip(rows, zip(rollouts.texts, lengths, rollouts.finish, strict=True), strict=True))
     found, examples = [said[first[key]] for key in keys], [clip.example for clip in clips]
     return graded(format, [t for t, _, _ in found], [n for _, n, _ in found], examples, reward, [f for *_, f in found])
 

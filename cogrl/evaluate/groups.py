@@ -19,8 +19,12 @@ _UNIT = re.compile(r"[\u3400-\u4dbf\u4e00-\u9fff]|[^\W_\u3400-\u4dbf\u4e00-\u9ff
 
 
 def cell(example: Example) -> str:
-    """`speaker/sentence`: what every bootstrap of an evaluation resamples, since its clips are not independent."""
-    return f"{example.speaker}/{example.text_group}"
+    """What every bootstrap of an evaluation resamples, since its answers are not independent: `speaker/sentence`.
+
+    A line without both is of the cell of its audio file, as are other questions about the same file.
+    """
+    known = example.speaker and example.text_group
+    return f"{example.speaker}/{example.text_group}" if known else str(example.audio)
 
 
 def contrasts(examples: Sequence[Example]) -> list[Pair]:

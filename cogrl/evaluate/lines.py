@@ -45,4 +45,6 @@ def ungradable(example: Example, reward: Reward) -> str | None:
     """Why a reply to this line stands in no table of emotions; None where it does."""
     if example.emotion is None:
         return "no emotion"
+    if not example.text:
+        return "no text, which the text-only control reads; add it to this line or leave the line out"
     return reward.validate(example) if isinstance(reward, Validates) else None

@@ -110,7 +110,7 @@ def sizes(evaluation: Evaluation) -> dict[str, int]:
 def counts(evaluation: Evaluation) -> str:
     """What was tested on."""
     found, n = evaluation.examples, sizes(evaluation)
-    speakers, sentences = len({e.speaker for e in found}), len({e.text_group for e in found})
+    speakers, sentences = len({e.speaker for e in found} - {""}), len({e.text_group for e in found} - {""})
     where = f", on {len(evaluation.polar.clips)} other clips with polar words" if evaluation.polar else ""
     text = (
         f"Test: {len(found)} clips, {speakers} speakers and {sentences} sentences, "

@@ -2,16 +2,13 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 from jaxtyping import Float
 from torch import Tensor
 
 from cogrl.formats import format_named
-from cogrl.types import Clip, Example, Rollouts
-
-Finish = Literal["end", "length", "abort"]
-"""How a completion ended: by an end token, cut at the longest length, or given up by the engine."""
+from cogrl.types import Clip, Example, Finish, Rollouts, Span
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,7 +22,7 @@ class Answer:
         fields: what the format's parser found; None when the completion is not well-formed.
         said: what the user hears of it, or the choice it names; empty when there is none.
         finish: how it ended.
-        spans: (start_s, end_s) of the clip that were heard again.
+        spans: the parts of the clip that were heard again.
         logprobs: log-probability of each sampled token under the sampling distribution, the end token included; None
             where nothing was kept.
         clip: the example with its waveform; None where no clip is at hand.
@@ -37,7 +34,7 @@ class Answer:
     fields: Any | None
     said: str
     finish: Finish = "end"
-    spans: Sequence[tuple[float, float]] = ()
+    spans: Sequence[Span] = ()
     logprobs: Float[Tensor, " n"] | None = None
     clip: Clip | None = None
 
@@ -50,19 +47,17 @@ def read_answer(text: str, format: str, example: Example, **how: Any) -> Answer:
 
 def answers_of(rollouts: Rollouts) -> list[Answer]:
     """The answers in rollouts, row by row, each parsed once."""
-    masks, finished = rollouts.completions.mask.cpu(), rollouts.finished.tolist()
-    logprobs = rollouts.sampling_logprobs.cpu()
+    masks, logprobs = rollouts.completions.mask.cpu(), rollouts.sampling_logprobs.cpu()
     clips = [clip for clip in rollouts.clips for _ in range(rollouts.group_size)]
     return [
         read_answer(
-            text,
+            rollouts.texts[row],
             format,
             clip.example,
-            finish="end" if ended else "length",
+            finish=rollouts.finish[row],
+            spans=rollouts.spans[row],
             logprobs=logprobs[row, masks[row]],
             clip=clip,
         )
-        for row, (text, format, clip, ended) in enumerate(
-            zip(rollouts.texts, rollouts.row_formats, clips, finished, strict=True)
-        )
+        for row, (format, clip) in enumerate(zip(rollouts.row_formats, clips, strict=True))
     ]

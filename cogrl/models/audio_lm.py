@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from cogrl.audio import audio_info, to_seconds
@@ -20,15 +20,16 @@ from cogrl.lm_head import (
 )
 from cogrl.models.audio_window import AudioWindow
 from cogrl.models.chat_prompts import as_conversation, chat_prompts
-from cogrl.models.end_tokens import EndTokens, end_tokens
+from cogrl.models.end_tokens import end_tokens
 from cogrl.models.folder import read_config, refuse_another_tokenizer
 from cogrl.models.lora import Lora
+from cogrl.models.parts import Parts
 from cogrl.models.token_states import packed_states, repeated_states
-from cogrl.types import Completions, Conversation, ModelInput, Prompts, Rollouts, Waveform
+from cogrl.types import ClipTensors, Completions, Conversation, ModelInput, Prompts, Role, Rollouts, Waveform
 
 
-class AudioLM(nn.Module, ABC):
-    """A language model with ears. Subclasses say how their family hears: four methods, marked *family* below.
+class AudioLM(Parts, ABC):
+    """A language model that hears. Subclasses say how their family does: four methods, marked *family* below.
 
     The weights live in an ordinary Hugging Face folder and are read by `load`, not by the constructor, so that a YAML
     is validated in seconds and a sharding strategy can place the weights.
@@ -37,7 +38,7 @@ class AudioLM(nn.Module, ABC):
         path: folder written by `save_pretrained` (or by `cogrl build tiny-model`).
         dtype: torch dtype name of the weights; `float32` unless memory forbids it.
         train_audio_tower: False freezes the audio encoder, with adapters also its projector (the papers' setting).
-        train_language_model: False freezes the language model and its head: only the ears learn.
+        train_language_model: False freezes the language model and its head: only the audio modules learn.
         lora: low-rank adapters on the language model; None trains all of it.
         gradient_checkpointing: recompute activations in the backward pass.
         share_prompt: run the prompt once per group of completions, without padding; False repeats it for each, padded
@@ -67,10 +68,7 @@ class AudioLM(nn.Module, ABC):
         self.path, self.dtype_name = str(path), dtype
         self.train_audio_tower, self.train_language_model = train_audio_tower, train_language_model
         self.lora, self.gradient_checkpointing = lora, gradient_checkpointing
-        self.share_prompt, self.head = share_prompt, head
-        self.model: nn.Module | None = None
-        self.processor: Any = None
-        self.ends: EndTokens | None = None
+        self.share_prompt, self.head_impl = share_prompt, head
 
     # ---- family ----
     # optional, for `models.check`: the types its `config.json` may have, and the transformers class it reads
@@ -102,7 +100,7 @@ class AudioLM(nn.Module, ABC):
         self.model, self.processor = self.read_folder(self.path, getattr(torch, self.dtype_name))
         refuse_another_tokenizer(self.path, self.tokenizer, self.model.config.get_text_config().vocab_size)
         self.ends = end_tokens(self.processor, self.model.generation_config, self.path)
-        hearing = [p for part in self.ears for p in part.parameters() if p.requires_grad]
+        hearing = [p for part in self.audio_modules for p in part.parameters() if p.requires_grad]
         if not self.train_audio_tower:
             self.audio_tower.requires_grad_(False)
         if self.lora is not None:  # later than the tower: what lora.in_full names in it does train
@@ -110,67 +108,12 @@ class AudioLM(nn.Module, ABC):
             for parameter in hearing if self.train_audio_tower else ():
                 parameter.requires_grad_(True)  # injection froze all but the adapters
         if not self.train_language_model:
-            self.model.model.language_model.requires_grad_(False)
+            self.decoder.requires_grad_(False)
             self.model.lm_head.requires_grad_(False)
         if self.gradient_checkpointing:
             new_name = getattr(self.model, "activation_checkpointing_enable", None)  # since transformers 5.23
             (new_name or self.model.gradient_checkpointing_enable)({"use_reentrant": False})
         return self
-
-    @property
-    def tokenizer(self):
-        return self.processor.tokenizer
-
-    @property
-    def end_ids(self) -> tuple[int, ...]:
-        """The tokens that end an answer, each of them."""
-        return self.ends.ids
-
-    @property
-    def sampling_rate(self) -> int:
-        return self.processor.feature_extractor.sampling_rate
-
-    @property
-    def max_audio_s(self) -> float:
-        """The longest clip the encoder hears whole, in seconds."""
-        extractor = self.processor.feature_extractor
-        return extractor.n_samples / extractor.sampling_rate
-
-    @property
-    def max_positions(self) -> int:
-        """How many tokens, prompt and answer together, the language model was made for."""
-        return self.model.config.get_text_config().max_position_embeddings
-
-    @property
-    def audio_tower(self) -> nn.Module:
-        return self.model.model.audio_tower
-
-    @property
-    def ears(self) -> tuple[nn.Module, ...]:
-        """All that lies between the waveform and the language model."""
-        return self.audio_tower, self.model.model.multi_modal_projector
-
-    @property
-    def audio_token_id(self) -> int:
-        return self.model.config.audio_token_id
-
-    @property
-    def lm_head_weight(self) -> Float[Tensor, "v d"]:
-        return self.model.lm_head.weight
-
-    @property
-    def lm_head_bias(self) -> Float[Tensor, " v"]:
-        """Bars the audio placeholder: as a generated token it would claim audio that is not there.
-
-        Sampling and scoring both add it, so that they speak of the same distribution. Finite, so that 0 * log 0 = 0.
-        """
-        bias = torch.zeros(self.lm_head_weight.shape[0], device=self.device)
-        bias[self.audio_token_id] = -1e4
-        return bias
-
-    @property
-    def device(self) -> torch.device:
-        return self.lm_head_weight.device
 
     def unhearable(self, seconds: float) -> str | None:
         """Why a clip of this length can not be heard whole; None when it can."""
@@ -207,25 +150,40 @@ class AudioLM(nn.Module, ABC):
         """Given completions with the token that ends a turn, right-padded; the mask covers both."""
         settings = {"padding": True, "padding_side": "right", "add_special_tokens": False, "return_tensors": "pt"}
         tokens = self.tokenizer([text + self.ends.turn for text in texts], **settings)
-        return Completions(tokens.input_ids.to(self.device), tokens.attention_mask.bool().to(self.device))
+        return Completions.from_mask(tokens.input_ids, tokens.attention_mask.bool()).to(self.device)
 
     def prompt_embeds(self, prompts: Prompts) -> Float[Tensor, "p s d"]:
         """Token embeddings with the audio frames in place of the placeholders; each clip is encoded once.
 
         Raises ValueError when a prompt has not as many placeholders as its clips have frames.
         """
-        embeds = self.model.get_input_embeddings()(prompts.input_ids)
-        if not prompts.audio:
-            return embeds
-        frames, lengths = self.audio_embeds(prompts.audio)
-        heard = frames[torch.arange(frames.shape[1], device=frames.device) < lengths[:, None]]
         where = prompts.input_ids == self.audio_token_id
-        own = torch.stack([clips.sum() for clips in lengths.split(list(prompts.clip_counts))])
-        if (where.sum(1) != own).any():
+        return self.embeds_with_audio(prompts.input_ids, where, prompts.audio, prompts.clip_counts)
+
+    def embeds_with_audio(
+        self, ids: Int[Tensor, "r n"], is_audio: Bool[Tensor, "r n"], audio: ClipTensors, clip_counts: Sequence[int]
+    ) -> Float[Tensor, "r n d"]:
+        """Embeddings of `ids`, the frames of each row's clips in place of its placeholders, where `is_audio`."""
+        embeds = self.embed(ids)
+        if not audio:
+            return embeds
+        frames = self.frames_in_order(audio, clip_counts, is_audio.sum(1))
+        return embeds.masked_scatter(is_audio[..., None], frames.to(embeds.dtype))
+
+    def frames_in_order(
+        self, audio: ClipTensors, clip_counts: Sequence[int], placeholders: Int[Tensor, " r"]
+    ) -> Float[Tensor, "n d"]:
+        """The frames of all clips, one after another, without padding; each clip is encoded once.
+
+        Raises ValueError when a row has not as many placeholders as its clips have frames.
+        """
+        frames, lengths = self.audio_embeds(audio)
+        own = torch.stack([clips.sum() for clips in lengths.split(list(clip_counts))])
+        if (placeholders.to(own.device) != own).any():
             raise ValueError(
-                f"{own.tolist()} audio frames for {where.sum(1).tolist()} placeholders: these are other prompts' clips"
+                f"{own.tolist()} audio frames for {placeholders.tolist()} placeholders: these are other rows' clips"
             )
-        return embeds.masked_scatter(where[..., None], heard.to(embeds.dtype))
+        return frames[torch.arange(frames.shape[1], device=frames.device) < lengths[:, None]]
 
     def token_states(
         self,
@@ -236,13 +194,18 @@ class AudioLM(nn.Module, ABC):
     ) -> TokenStates:
         """Hidden states and which of them predicts each masked-in completion token. No logits are made.
 
-        The audio tower runs once per prompt, and so does the prompt itself unless `share_prompt` is off. What follows
-        the last masked-in token of a row is not looked at. `embeds` are the `prompt_embeds`, where they are at hand.
+        The audio tower runs once per prompt, and so does the prompt itself unless `share_prompt` is off; it also runs
+        for the clips that controllers inserted, which only their own row hears. Tokens that do not train are read
+        like others. What follows the last masked-in token of a row is not looked at. `embeds` are the
+        `prompt_embeds`, where they are at hand.
         """
         run = packed_states if self.share_prompt else repeated_states
-        embed, decoder = self.model.get_input_embeddings(), self.model.model.language_model
         embeds = self.prompt_embeds(prompts) if embeds is None else embeds
-        return run(embed, decoder, embeds, prompts, completions, group_size)
+        frames = None
+        if completions.audio:
+            placeholders = (completions.roles_on_host == Role.AUDIO).sum(1)
+            frames = self.frames_in_order(completions.audio, completions.clip_counts, placeholders)
+        return run(self.embed, self.decoder, embeds, prompts, completions, group_size, frames)
 
     def token_logprobs(
         self, prompts: Prompts, completions: Completions, temperature: float = 1.0, group_size: int = 1
@@ -250,7 +213,7 @@ class AudioLM(nn.Module, ABC):
         """Log-probabilities and entropies of the masked-in tokens, at the temperature they are sampled at."""
         states = self.token_states(prompts, completions, group_size)
         ids, mask, bias = completions.ids, completions.mask_on_host, self.lm_head_bias
-        return token_logprobs(states, self.lm_head_weight, ids, mask, temperature, bias=bias, impl=self.head)
+        return token_logprobs(states, self.lm_head_weight, ids, mask, temperature, bias=bias, impl=self.head_impl)
 
     def policy_loss(
         self, rollouts: Rollouts, objective: PolicyLossConfig, routes: Int[Tensor, " b"], **settings: Any
@@ -269,7 +232,7 @@ class AudioLM(nn.Module, ABC):
             ref_logprobs=rollouts.ref_logprobs,
             rollout_logprobs=None if objective.is_cap is None else rollouts.sampling_logprobs,
             bias=self.lm_head_bias,
-            impl=self.head,
+            impl=self.head_impl,
             **settings,
         )
 

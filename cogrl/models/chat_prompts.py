@@ -75,3 +75,28 @@ def spelled_out(text: str, placeholder: str, clip_tokens: Sequence[int], name: s
         )
     repeated = (placeholder * count + after for count, after in zip(clip_tokens, between[1:], strict=True))
     return between[0] + "".join(repeated)
+
+
+AudioMarkers = tuple[tuple[int, ...], tuple[int, ...]]
+"""Token ids right before and right behind a clip's placeholders."""
+
+
+def audio_markers(processor: Any, audio_token_id: int) -> AudioMarkers:
+    """The special tokens that the family's template puts around a clip; empty where it puts none.
+
+    They are next to the placeholder in a prompt with audio, and absent from the same prompt without.
+    """
+    tokenizer = processor.tokenizer
+
+    def ids(turn: dict[str, str]) -> list[int]:
+        messages = [{"role": "user", "content": [turn]}]
+        text = tokenizer.apply_chat_template(messages, chat_template=processor.chat_template, tokenize=False)
+        return tokenizer(text, add_special_tokens=False).input_ids
+
+    with_audio, without = ids(part(None)), ids(part(""))
+    place, special = with_audio.index(audio_token_id), set(tokenizer.all_special_ids)
+
+    def marker(neighbours: list[int]) -> tuple[int, ...]:
+        return tuple(id for id in neighbours if id in special and id not in without)
+
+    return marker(with_audio[place - 1 : place]), marker(with_audio[place + 1 : place + 2])

@@ -91,7 +91,7 @@ class Qwen25Omni(AudioLM):
         return model, AudioFrontEnd.from_pretrained(path)
 
     @property
-    def ears(self) -> tuple[nn.Module, ...]:
+    def audio_modules(self) -> tuple[nn.Module, ...]:
         return (self.audio_tower,)
 
     def audio_tensors(self, waveforms: Sequence[Waveform]) -> Mapping[str, Tensor]:

@@ -105,10 +105,10 @@ def frozen_policy(path: str, policy: AudioLM) -> AudioLM:
             "the policy is; give a folder of the same family"
         )
     frozen = saved_policy(path, policy.dtype_name).requires_grad_(False).eval()
-    frozen.share_prompt, frozen.head = policy.share_prompt, policy.head
+    frozen.share_prompt, frozen.head_impl = policy.share_prompt, policy.head_impl
     differences = {
         "vocabulary": policy.tokenizer.get_vocab() != frozen.tokenizer.get_vocab()
-        or policy.lm_head_weight.shape[0] != frozen.lm_head_weight.shape[0],
+        or len(policy.head.weight) != len(frozen.head.weight),
         "feature extractor": policy.processor.feature_extractor.to_dict()
         != frozen.processor.feature_extractor.to_dict(),
         "emotion encoder": not same_emotion(policy, frozen),

@@ -8,7 +8,7 @@ from torch.nn.functional import pad
 
 from cogrl.lm_head import TokenStates
 from cogrl.models.shared_prefix import decode_packed
-from cogrl.types import Completions, Prompts
+from cogrl.types import Completions, Prompts, Role
 
 
 def packed_states(
@@ -18,16 +18,23 @@ def packed_states(
     prompts: Prompts,
     completions: Completions,
     group_size: int,
+    frames: Float[Tensor, "n d"] | None = None,
 ) -> TokenStates:
     """Every prompt once and no padding: each group is one prompt with its completions branching off. (arXiv:2506.05433)
 
-    `embed` gives the embeddings of completion tokens, `prefix` those of the prompts, audio included.
+    `embed` gives the embeddings of completion tokens, `prefix` those of the prompts, audio included. `frames` are read
+    in place of the completions' placeholders, row by row.
     """
     mask, device = completions.mask_on_host, prefix.device
     steps = torch.arange(1, mask.shape[1] + 1)
     lengths = pad(mask * steps, (1, 0)).amax(1)
     plan = prefix_plan(prompts.mask_on_host.sum(1), lengths, group_size, device=device)
-    suffix = embed(completions.ids.flatten()[places(steps < lengths[:, None], device)])
+    read = steps < lengths[:, None]
+    suffix = embed(completions.ids.flatten()[places(read, device)])
+    if frames is not None:  # those behind the last token that trains are not read
+        is_audio = completions.roles_on_host == Role.AUDIO
+        heard = frames[places(read[is_audio], device)].to(suffix.dtype)
+        suffix = suffix.index_copy(0, places(is_audio[read], device), heard)
     packed = torch.cat([prefix.flatten(0, 1)[places(prompts.mask_on_host, device)], suffix])[plan.source]
     predicting = places(mask[steps <= lengths[:, None]], device)
     return TokenStates(decode_packed(decoder, packed, plan), plan.rows[predicting])
@@ -40,12 +47,17 @@ def repeated_states(
     prompts: Prompts,
     completions: Completions,
     group_size: int,
+    frames: Float[Tensor, "n d"] | None = None,
 ) -> TokenStates:
     """The same states the plain way: prompt and completion of each row side by side, padded."""
     prefix, mask = (x.repeat_interleave(group_size, 0) for x in (prefix, prompts.attention_mask))
     mask = torch.cat([mask, torch.ones_like(completions.ids)], 1)  # right padding is never looked at (causal)
+    suffix = embed(completions.ids)
+    if frames is not None:
+        is_audio = (completions.roles == Role.AUDIO)[..., None]
+        suffix = suffix.masked_scatter(is_audio, frames.to(suffix.dtype))
     hidden = decoder(
-        inputs_embeds=torch.cat([prefix, embed(completions.ids)], 1),
+        inputs_embeds=torch.cat([prefix, suffix], 1),
         attention_mask=mask,
         position_ids=(mask.cumsum(1) - 1).clamp(min=0),
         use_cache=False,

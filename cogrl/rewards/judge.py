@@ -116,6 +116,8 @@ class JudgedTerm(Term):
         """Also whatever the judge has against the example."""
         if example.emotion is None:
             return "no emotion, which a judge has to know to grade an answer; add it to this line or leave the line out"
+        if not example.text:
+            return "no text, which a judge has to read to grade an answer; add it to this line or leave the line out"
         return self.judge.validate(example) if isinstance(self.judge, Validates) else None
 
     def _graded(self, answer: Answer, verdicts: Verdicts) -> Value:

@@ -3,20 +3,26 @@
 from collections.abc import Sequence
 
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
-from transformers import DynamicCache
 
 from cogrl.formats import format_named
 from cogrl.lm_head import head_operand, next_token_logits
 from cogrl.model_input import audio_input
 from cogrl.models.audio_lm import AudioLM
+from cogrl.rollout.controller import Controller
+from cogrl.rollout.insertions import Inserted, interruption
+from cogrl.rollout.running import RunningRows
 from cogrl.rollout.sampling import Sampling
-from cogrl.types import Clip, Completions, ModelInput, Prompts, Rollouts
+from cogrl.rollout.transcript import Transcript
+from cogrl.types import Clip, ModelInput, Prompts, Role, Rollouts, drawn_ids
 
 
 class HFEngine:
-    """Draws `group_size` completions a prompt from an `AudioLM` with a key-value cache."""
+    """Draws `group_size` completions a prompt from an `AudioLM` with a key-value cache. See `Engine`."""
+
+    def sync(self, policy: AudioLM) -> None:
+        """Nothing: the policy itself samples."""
 
     def sample(
         self,
@@ -28,21 +34,40 @@ class HFEngine:
         policy_version: int = 0,
         given: Sequence[ModelInput] | None = None,
         generator: torch.Generator | None = None,
+        controllers: Sequence[Controller] = (),
     ) -> Rollouts:
         """Rollouts of `p` clips, one format each; rows of a group are adjacent.
 
         `given` replaces what the model hears (a control: silence, another clip, or the transcript); the labels of
         `clips` stay.
         """
+        given = [audio_input(clip) for clip in clips] if given is None else given
         prompts = policy.encode_prompts(
             [format_named(name).instruction(clip.example) for name, clip in zip(formats, clips, strict=True)],
-            [audio_input(clip) for clip in clips] if given is None else given,
+            given,
             [clip.example.id for clip in clips],
         )
-        completions, logprobs, finished = self.complete(policy, prompts, sampling, group_size, generator)
-        lengths = completions.mask.sum(1) - finished.long()  # without the end token; other special tokens stay visible
-        texts = [policy.tokenizer.decode(ids[:n]) for ids, n in zip(completions.ids, lengths.tolist(), strict=True)]
-        return Rollouts(clips, formats, prompts, completions, logprobs, texts, finished, group_size, policy_version)
+        was_training = policy.training
+        policy.eval()
+        try:
+            for controller in controllers:
+                controller.begin(policy, given, group_size)
+            transcript = self.complete(policy, prompts, sampling, group_size, generator, controllers)
+        finally:
+            policy.train(was_training)
+        completions, logprobs = transcript.completions()
+        return Rollouts(
+            clips,
+            formats,
+            prompts,
+            completions,
+            logprobs,
+            [policy.tokenizer.decode(ids) for ids in drawn_ids(completions, policy.end_ids)],
+            transcript.finish,
+            group_size,
+            policy_version,
+            [tuple(spans) for spans in transcript.spans],
+        )
 
     @torch.no_grad()
     def complete(
@@ -52,61 +77,68 @@ class HFEngine:
         sampling: Sampling,
         group_size: int,
         generator: torch.Generator | None = None,
-    ) -> tuple[Completions, Float[Tensor, "b t"], Bool[Tensor, " b"]]:
-        """Token ids, mask (True up to and including the end token), log-probabilities, and which rows ended.
+        controllers: Sequence[Controller] = (),
+    ) -> Transcript:
+        """Every token of each completion. Each draws at most `max_new_tokens`; what controllers insert does not count.
 
         Any of `policy.end_ids` ends a row. Rows that have ended leave the batch whenever they are half of it: long
-        answers do not wait for short ones.
+        answers do not wait for short ones. What is inserted is read in one pass, together with the token drawn before
+        it and for all rows at once.
         """
-        decoder = policy.model.model.language_model
-        head, bias = head_operand(policy.lm_head_weight), policy.lm_head_bias
-        was_training = policy.training
-        policy.eval()
-        cache = DynamicCache()
-        mask = prompts.attention_mask
-        prefix = decoder(
-            inputs_embeds=policy.prompt_embeds(prompts),
-            attention_mask=mask,
-            position_ids=(mask.cumsum(1) - 1).clamp(min=0),
-            past_key_values=cache,
-            use_cache=True,
-        )
-        cache.batch_repeat_interleave(group_size)
-        hidden = prefix.last_hidden_state[:, -1].repeat_interleave(group_size, 0)
-        if not hidden.isfinite().all():
-            raise FloatingPointError(
-                "the policy's hidden states are NaN or infinite, so nothing can be sampled from them; see whether its "
-                "weights are finite and whether the dtype (float16?) is wide enough"
-            )
-        mask = mask.repeat_interleave(group_size, 0)
-        ids = mask.new_full((len(mask), sampling.max_new_tokens), policy.tokenizer.pad_token_id)
-        logprobs = torch.zeros(ids.shape, device=ids.device)
-        sampled, ends = torch.zeros_like(ids, dtype=torch.bool), torch.tensor(policy.end_ids, device=ids.device)
-        rows = torch.arange(len(mask), device=mask.device)  # of the batch, where each running row belongs
-        alive = torch.ones_like(rows, dtype=torch.bool)
-        for position in range(sampling.max_new_tokens):
-            token, logprob = sampling.draw(next_token_logits(hidden, head, bias), generator)
-            here = rows[alive]
-            ids[here, position], logprobs[here, position], sampled[here, position] = token[alive], logprob[alive], True
-            alive = alive & ~torch.isin(token, ends)
-            running = int(alive.sum())
-            if not running:
+        head, bias = head_operand(policy.head.weight), policy.head.bias
+        running = RunningRows(policy, prompts, group_size)
+        rows = torch.arange(len(running.mask), device=running.mask.device)  # which completions are in the batch
+        transcript = Transcript(len(rows), policy.tokenizer.pad_token_id, rows.device)
+        alive, ends = torch.ones_like(rows, dtype=torch.bool), torch.tensor(policy.end_ids, device=rows.device)
+        for left in reversed(range(sampling.max_new_tokens)):
+            logits, bent = adjusted(controllers, next_token_logits(running.hidden, head, bias), rows)
+            token, logprob = sampling.draw(logits, generator)
+            transcript.draw(rows[alive], token[alive], logprob[alive], None if bent is None else bent[alive])
+            ended = alive & torch.isin(token, ends)
+            transcript.ended[rows] |= ended
+            alive, inserted = alive & ~ended, None
+            if controllers and left:
+                drawn = (token[alive], logprob[alive], rows[alive], running.lengths[alive] + 1)
+                change = interruption(policy, controllers, *drawn)
+                transcript.aborted.update(change.aborted)
+                stopped = torch.tensor(change.aborted + change.full, dtype=torch.long, device=rows.device)
+                alive, inserted = alive & ~torch.isin(rows, stopped), change.inserted
+            count = int(alive.sum())
+            if not count or not left:
                 break
-            if running <= len(rows) // 2:
-                keep = alive.nonzero().squeeze(1)
-                cache.batch_select_indices(keep)
-                rows, token, mask, alive = rows[keep], token[keep], mask[keep], alive[keep]
-            mask = torch.cat([mask, mask.new_ones(len(mask), 1)], 1)
-            step = decoder(
-                inputs_embeds=policy.model.get_input_embeddings()(token[:, None]),
-                attention_mask=mask,
-                position_ids=mask.sum(1, keepdim=True) - 1,
-                past_key_values=cache,
-                use_cache=True,
-            )
-            hidden = step.last_hidden_state[:, -1]
-        policy.train(was_training)
-        finished = torch.ones_like(sampled[:, 0])
-        finished[rows] = ~alive
-        ids, logprobs, sampled = (x[:, : position + 1] for x in (ids, logprobs, sampled))
-        return Completions(ids, sampled), logprobs, finished
+            if count <= len(rows) // 2:
+                kept = alive.nonzero().squeeze(1)
+                running.keep(kept)
+                rows, token, alive = rows[kept], token[kept], alive[kept]
+            embeds = policy.embed(token[:, None])
+            if inserted is None:
+                running.feed_token(embeds)
+            else:
+                transcript.insert(inserted)
+                running.feed(*behind(embeds, inserted, policy, rows))
+        return transcript
+
+
+def adjusted(
+    controllers: Sequence[Controller], logits: Float[Tensor, "r v"], rows: Int[Tensor, " r"]
+) -> tuple[Float[Tensor, "r v"], Bool[Tensor, " r"] | None]:
+    """The logits after every controller, in their order, and which rows any of them bent (None: none)."""
+    bent = None
+    for controller in controllers:
+        logits, by_this_one = controller.adjust(logits, rows)
+        if by_this_one is not None:
+            bent = by_this_one if bent is None else bent | by_this_one
+    return logits, bent
+
+
+def behind(
+    embeds: Float[Tensor, "r 1 d"], inserted: Inserted, policy: AudioLM, rows: Int[Tensor, " r"]
+) -> tuple[Float[Tensor, "r n d"], Bool[Tensor, "r n"]]:
+    """The token just drawn and what is inserted behind it, for the rows of the batch, and where there is something."""
+    place = {row: i for i, row in enumerate(rows.tolist())}
+    index = torch.tensor([place[row] for row in inserted.rows], device=rows.device)
+    more = embeds.new_zeros(len(embeds), inserted.ids.shape[1], embeds.shape[2])
+    more[index] = inserted.embeds(policy).to(embeds.dtype)
+    real = torch.zeros(more.shape[:2], dtype=torch.bool, device=rows.device)
+    real[index] = inserted.roles != Role.PAD
+    return torch.cat([embeds, more], 1), torch.cat([torch.ones_like(real[:, :1]), real], 1)

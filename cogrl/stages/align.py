@@ -83,7 +83,7 @@ class Align(Sft):
         super().configure_model()
         if self.teacher is not None:
             self.teacher.load().requires_grad_(False)
-        width = self.policy.lm_head_weight.shape[1]
+        width = self.policy.head.weight.shape[1]
         self.emotion_head = nn.Linear(width, len(EMOTIONS), bias=False)
         self.dimension_head = nn.Linear(width, 3)
 
@@ -92,6 +92,8 @@ class Align(Sft):
             return "no emotion; add it to this line or train without the head: emotion.start: 0 and emotion.end: 0"
         if self.dimensions.used and example.dimensions is None:
             return "no valence, arousal and dominance; add them to this line or set dimensions.start: 0"
+        if not example.text and (self.kd.used or self.responses == "teacher"):
+            return "no text for the teacher to read; add it to this line or leave the line out"
         return super().refusal(example)
 
     def lacks_target(self, example: Example, format: str) -> bool:
@@ -137,12 +139,13 @@ class Align(Sft):
         greedy = Sampling(max_new_tokens=self.sampling.max_new_tokens, greedy=True)
         with teaching(self.teacher or self.policy) as teacher:
             given = [teacher_input(clip) for clip in batch.clips]
+            self.engine.sync(teacher)
+            self.synced_step = None  # the engine has the teacher's weights now
             return self.engine.sample(teacher, batch.clips, formats, greedy, given=given).completions
 
     def response_loss(self, student: TokenStates, targets: Completions) -> Tensor:
-        policy = self.policy
-        weight, bias = policy.lm_head_weight, policy.lm_head_bias
-        tokens = token_logprobs(student, weight, targets.ids, targets.mask, bias=bias, impl=policy.head)
+        (weight, bias), impl = self.policy.head, self.policy.head_impl
+        tokens = token_logprobs(student, weight, targets.ids, targets.mask, bias=bias, impl=impl)
         return sequence_mean(-tokens.logprobs, targets.mask, len(targets.mask))
 
     def distillation(
@@ -151,17 +154,17 @@ class Align(Sft):
         """KL at the states that predict each response token, the first one and the end token included."""
         with teaching(self.teacher or self.policy) as teacher:
             prompts = self.encode(batch, formats, [teacher_input(clip) for clip in batch.clips])
-            states, head = teacher.token_states(prompts, targets), teacher.lm_head_weight
+            states, head = teacher.token_states(prompts, targets), teacher.head.weight
         return sequence_kl(
             student,
-            self.policy.lm_head_weight,
+            self.policy.head.weight,
             states,
             head,
             targets.mask,
             self.kd_temperature,
             self.kd_direction,
-            bias=self.policy.lm_head_bias,
-            impl=self.policy.head,
+            bias=self.policy.head.bias,
+            impl=self.policy.head_impl,
         ).loss
 
     def emotion_loss(self, frames: Float[Tensor, "b d"], examples: Sequence[Example]) -> Tensor:

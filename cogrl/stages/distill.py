@@ -1,7 +1,6 @@
 """Implicit internalisation: the direct answer learns what thinking aloud knows. (arXiv:2606.06940, stage II)"""
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any
 
 import torch
@@ -50,7 +49,7 @@ class Distill(Sft):
         words = without_end(answers.completions, answers.finished)
         openings = [opening(text) for text in thoughts.texts]
         usable = torch.tensor([text is not None for text in openings], device=words.mask.device)
-        words = Completions(words.ids, words.mask & usable[:, None])
+        words = Completions.from_mask(words.ids, words.mask & usable[:, None])
         self.log("distill/thoughts", usable.float().mean(), batch_size=len(batch))
         was_training = policy.training
         policy.eval()  # the teacher speaks without dropout, as it sampled
@@ -58,13 +57,12 @@ class Distill(Sft):
             states = policy.token_states(thoughts.prompts, self.after(openings, words))
         policy.train(was_training)
         student = policy.token_states(answers.prompts, words)
-        head, bias = policy.lm_head_weight, policy.lm_head_bias
-        return sequence_kl(
-            student, head, states, head, words.mask, direction="reverse", bias=bias, impl=policy.head
-        ).loss
+        (head, bias), impl = policy.head, policy.head_impl
+        return sequence_kl(student, head, states, head, words.mask, direction="reverse", bias=bias, impl=impl).loss
 
     def draw(self, batch: ClipBatch, format: str) -> Rollouts:
-        return self.engine.sample(self.policy, batch.clips, [format] * len(batch), self.drawing)
+        """Free samples: the teacher reads the words alone, so no controller takes part."""
+        return self.run_engine(batch.clips, [format] * len(batch), self.drawing, controllers=[])
 
     def after(self, openings: Sequence[str | None], words: Completions) -> Completions:
         """The same words behind each row's thought; only the words are masked in."""
@@ -80,7 +78,7 @@ class Distill(Sft):
         for i, (head, own) in enumerate(rows):
             ids[i, : len(head) + len(own)] = torch.cat([head, own])
             mask[i, len(head) : len(head) + len(own)] = True
-        return Completions(ids, mask)
+        return Completions.from_mask(ids, mask)
 
 
 def opening(completion: str) -> str | None:
@@ -91,6 +89,6 @@ def opening(completion: str) -> str | None:
 
 def without_end(completions: Completions, finished: Tensor) -> Completions:
     """The completions with the end token masked out where there is one."""
-    lengths = completions.mask.sum(1) - finished.long()
+    lengths = completions.mask.sum(1) - finished.to(completions.ids.device, torch.long)
     steps = torch.arange(completions.mask.shape[1], device=lengths.device)
-    return replace(completions, mask=steps < lengths[:, None])
+    return Completions.from_mask(completions.ids, steps < lengths[:, None])

@@ -31,11 +31,11 @@ class Perceive(Stage):
 
     def configure_model(self) -> None:
         super().configure_model()
-        hearing = [p for part in self.policy.ears for p in part.parameters() if p.requires_grad]
+        hearing = [p for part in self.policy.audio_modules for p in part.parameters() if p.requires_grad]
         self.policy.model.requires_grad_(False)
         for parameter in hearing:
             parameter.requires_grad_(True)
-        self.head = nn.Linear(2 * self.policy.lm_head_weight.shape[1], len(EMOTIONS) + 3)
+        self.head = nn.Linear(2 * self.policy.head.weight.shape[1], len(EMOTIONS) + 3)
 
     def refusal(self, example: Example) -> str | None:
         if example.turns:

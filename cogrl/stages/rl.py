@@ -138,9 +138,8 @@ class RLStage(Stage):
     def sample(self, clips: Sequence[Clip], formats: Sequence[str], attempt: int = 0) -> Rollouts:
         """`group_size` completions for each clip in its format."""
         dice = self.dice(attempt)
-        return self.engine.sample(
-            self.policy, clips, formats, self.sampling, self.group_size, self.global_step, generator=dice
-        )
+        settings = {"group_size": self.group_size, "policy_version": self.global_step, "generator": dice}
+        return self.run_engine(clips, formats, self.sampling, **settings)
 
     def dice(self, attempt: int = 0) -> torch.Generator:
         """Randomness fixed by (run seed, optimiser step, attempt, rank): ranks differ, a step drawn again repeats."""
@@ -196,7 +195,7 @@ class RLStage(Stage):
         order = [torch.randperm(groups).chunk(parts) for _ in range(self.passes)]
         split = [rollouts.groups(index.tolist()) for one_pass in order for index in one_pass]
         for part in split:
-            _ = part.prompts.mask_on_host, part.completions.mask_on_host  # read now, so that no update waits for it
+            _ = part.prompts.mask_on_host, part.completions.roles_on_host  # read now, so that no update waits for it
         return split
 
     def update(self, rollouts: Rollouts) -> Float[Tensor, ""]:
@@ -223,7 +222,11 @@ class RLStage(Stage):
             for name, value in {"total": scores.total, **scores.terms}.items():
                 means.add_applicable(f"reward/{format}/{name}", value[mine])
             means.add_applicable(f"rollout/{format}/length", rollouts.completions.mask.sum(1).cpu()[mine].float())
-        means.add_applicable("rollout/truncated", (~rollouts.finished).float())
+        cut, aborted = (torch.tensor([r == reason for r in rollouts.finish]) for reason in ("length", "abort"))
+        means.add_applicable("rollout/truncated", cut.float())
+        if self.controllers:
+            means.add_applicable("rollout/aborted", aborted.float())
+            means.add_applicable("rollout/relistens", torch.tensor(rollouts.completions.clip_counts).float())
         flat = (rollouts.advantages.view(-1, self.group_size) == 0).all(1)
         means.add_applicable("rollout/groups_without_signal", flat.float())
         for name, value in scores.metrics.items():

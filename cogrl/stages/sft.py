@@ -48,6 +48,8 @@ class Sft(Stage):
         missing = [format for format in self.formats if self.lacks_target(example, format)]
         if missing:
             return f"no target for format {missing[0]}; add targets.{missing[0]} to this line"
+        if self.reads and not example.text:
+            return "no text to read; add it to this line or train with reads: false"
         return super().refusal(example)
 
     def on_validation_start(self) -> None:

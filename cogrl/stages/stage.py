@@ -17,12 +17,14 @@ from cogrl.models.prompt_length import Room
 from cogrl.rewards.cogaudio import cogaudio_reward
 from cogrl.rewards.composite import Reward, as_reward
 from cogrl.rewards.term import Validates
+from cogrl.rollout.controller import Controller
+from cogrl.rollout.engine import Engine
 from cogrl.rollout.hf import HFEngine
 from cogrl.rollout.sampling import Sampling
 from cogrl.stages.agreement import compare
 from cogrl.stages.means import Means
 from cogrl.stages.step_means import REDUCTIONS, StepMeans
-from cogrl.types import ClipBatch, Example, Rollouts, Scores
+from cogrl.types import Clip, ClipBatch, Example, Rollouts, Scores
 
 
 @dataclass(frozen=True)
@@ -54,6 +56,9 @@ class Stage(pl.LightningModule):
         optim: AdamW settings.
         sampling: how completions are drawn; `test` and `predict` use its `max_new_tokens`, greedily.
         reward: grades all formats in `test` (and trains the RL stages); a function of one answer will do.
+        engine: draws the completions; None is `HFEngine`, the policy itself.
+        controllers: may force tokens, insert audio or end completions while they are drawn, in training, `test` and
+            `predict`; see `cogrl.rollout.Controller`.
     """
 
     def __init__(
@@ -62,11 +67,15 @@ class Stage(pl.LightningModule):
         optim: Optim = Optim(),
         sampling: Sampling = Sampling(),
         reward: Reward | Callable[[Answer], float | None] | None = None,
+        engine: Engine | None = None,
+        controllers: list[Controller] | None = None,
     ) -> None:
         super().__init__()
         self.policy, self.optim, self.sampling = policy, optim, sampling
         self.reward = as_reward(reward or cogaudio_reward())
-        self.engine, self.room, self.means = HFEngine(), Room(policy), Means()
+        self.engine, self.controllers = engine or HFEngine(), controllers or []
+        self.synced_step: int | None = None
+        self.room, self.means = Room(policy), Means()
         self.step_means = StepMeans()
         self.formats: tuple[str, ...] = ("eips", "direct")
 
@@ -88,6 +97,7 @@ class Stage(pl.LightningModule):
 
         Raises ValueError or FloatingPointError.
         """
+        self.synced_step = None  # the weights may have been read anew
         compare(self, self.trainer)
         broken = not_finite(self.named_parameters())
         if broken:
@@ -238,4 +248,15 @@ class Stage(pl.LightningModule):
     def answer(self, batch: ClipBatch, format: str) -> Rollouts:
         """One greedy completion a clip on `format`."""
         greedy = Sampling(max_new_tokens=self.sampling.max_new_tokens, greedy=True)
-        return self.engine.sample(self.policy, batch.clips, [format] * len(batch), greedy)
+        return self.run_engine(batch.clips, [format] * len(batch), greedy)
+
+    def run_engine(
+        self, clips: Sequence[Clip], formats: Sequence[str], sampling: Sampling, **settings: Any
+    ) -> Rollouts:
+        """Completions under the stage's controllers, by an engine that has the weights of this optimiser step."""
+        if self.synced_step != self.global_step:
+            self.engine.sync(self.policy)
+            self.synced_step = self.global_step
+        return self.engine.sample(
+            self.policy, clips, formats, sampling, **({"controllers": self.controllers} | settings)
+        )

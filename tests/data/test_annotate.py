@@ -206,14 +206,19 @@ def test_what_fails_its_checks_is_left_out_and_listed(server, annotator, tmp_pat
     assert line["id"] == "u7" and line["where"] == f"{source}:8" and "JSON" in line["reason"]
 
 
-def test_a_line_without_an_emotion_is_listed_and_nobody_is_asked_about_it(server, annotator, tmp_path):
+@pytest.mark.parametrize(
+    ("left_out", "reason"), [("emotion", "has no emotion to write about"), ("text", "has no text to answer")]
+)
+def test_a_line_without_emotion_or_text_is_listed_and_nobody_is_asked_about_it(
+    server, annotator, tmp_path, left_out, reason
+):
     source = manifest(tmp_path, 3)
     first, *rest = (json.loads(line) for line in source.read_text().splitlines())
-    first = {key: value for key, value in first.items() if key != "emotion"} | {"question": "How do they feel?"}
+    first = {key: value for key, value in first.items() if key != left_out} | {"question": "How do they feel?"}
     source.write_text("".join(json.dumps(line) + "\n" for line in (first, *rest)))
     for one in (annotator, TemplateAnnotator()):
         made = annotate_manifest(source, tmp_path / "out.jsonl", one)
-        assert set(made.targets) == {"u1", "u2"} and made.rejected == {"u0": "has no emotion to write about"}
+        assert set(made.targets) == {"u1", "u2"} and made.rejected == {"u0": reason}
     assert server.stats()["requests"] == 2
     (line,) = (json.loads(line) for line in (tmp_path / "out.jsonl.rejected.jsonl").read_text().splitlines())
     assert line["where"] == f"{source}:1"

@@ -25,7 +25,10 @@ def test_a_line_gives_its_words_labels_and_replies_in_order():
     assert dialogue_of(example(synthesis={})).cause is None
 
 
-@pytest.mark.parametrize(("change", "reason"), [({"turns": ()}, "no earlier turns"), ({"emotion": None}, "no emotion")])
-def test_a_line_without_history_or_label_is_no_dialogue_to_think_about(change, reason):
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [({"turns": ()}, "no earlier turns"), ({"emotion": None}, "no emotion"), ({"text": ""}, "no text")],
+)
+def test_a_line_without_history_label_or_text_is_no_dialogue_to_think_about(change, reason):
     with pytest.raises(ValueError, match=reason):
         dialogue_of(example(**change))

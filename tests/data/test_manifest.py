@@ -1,12 +1,14 @@
 import json
-from dataclasses import replace
+from dataclasses import fields, replace
 
 import numpy as np
 import pytest
 
 from cogrl.audio import write_flac
+from cogrl.data.line_schema import Line, TurnLine
 from cogrl.data.manifest import check_audio_files, check_splits, read_manifest, write_manifest
 from cogrl.data.markup import escape_markup
+from cogrl.types import Example, Turn
 
 LINE = {
     "id": "c01",
@@ -41,6 +43,45 @@ def test_what_is_written_is_read_back_byte_for_byte(tmp_path):
     assert (tmp_path / "again.jsonl").read_bytes() == (tmp_path / "copy.jsonl").read_bytes()
 
 
+def test_a_line_needs_an_id_and_audio_and_nothing_else(tmp_path):
+    path = tmp_path / "least.jsonl"
+    path.write_text('{"id": "q1", "audio": "q1.wav"}\n')
+    (example,) = read_manifest(path)
+    assert (example.id, example.audio) == ("q1", tmp_path / "q1.wav")
+    given = {field.name for field in fields(example) if getattr(example, field.name) not in (None, "", (), {})}
+    assert given == {"id", "audio", "where"}
+    write_manifest(tmp_path / "copy.jsonl", [example])
+    assert (tmp_path / "copy.jsonl").read_bytes() == path.read_bytes()
+    for key in ("id", "audio"):
+        path.write_text(json.dumps({"id": "q1", "audio": "q1.wav"} | {key: None}) + "\n")
+        with pytest.raises(ValueError, match=f"{key} must be a string, got None"):
+            read_manifest(path)
+        path.write_text("{}")
+        with pytest.raises(ValueError, match=r"least.jsonl:1: missing key 'id', 'audio'"):
+            read_manifest(path)
+
+
+def test_a_question_line_is_read_whether_its_answer_is_chosen_or_open(tmp_path):
+    path = tmp_path / "questions.jsonl"
+    asked = {"id": "q1", "audio": "q1.wav", "question": "Which came first?", "choices": ["bell", "horn"]}
+    lines = [asked | {"answer": "horn"}, asked | {"id": "q2"}, {**asked, "id": "q3", "choices": [], "answer": "a horn"}]
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    chosen, hidden, open_answer = read_manifest(path)
+    assert (chosen.choices, chosen.answer) == (("bell", "horn"), "horn") and hidden.answer is None
+    assert (open_answer.choices, open_answer.answer) == ((), "a horn")
+
+
+def test_a_line_may_hold_what_an_example_holds():
+    assert set(Line.model_fields) == {field.name for field in fields(Example)} - {"where"}
+    assert set(TurnLine.model_fields) == {field.name for field in fields(Turn)}
+
+
+@pytest.mark.parametrize("key", ["choice", "think_choice", "eips", "my_formats.Terse"])
+def test_targets_are_named_by_the_format_they_are_for(tmp_path, key):
+    (example,) = read_manifest(manifest(tmp_path, {"targets": {key: "B"}}))
+    assert example.targets == {key: "B"}
+
+
 def test_audio_paths_follow_the_manifest_unless_a_root_is_given(tmp_path):
     source = manifest(tmp_path, {})
     assert read_manifest(source, audio_root=tmp_path / "elsewhere")[0].audio == tmp_path / "elsewhere/audio/c01.flac"
@@ -57,17 +98,19 @@ def test_audio_paths_follow_the_manifest_unless_a_root_is_given(tmp_path):
         ({"emotion": "joy"}, "unknown emotion 'joy'; allowed: anger, happy, sad"),
         ({"intensity": "max"}, "unknown intensity 'max'; allowed: low, mid, high"),
         ({"valence": -1.01}, r"valence must lie in \[-1, 1\], got -1.01"),
-        ({"arousal": float("nan")}, r"arousal must lie in \[-1, 1\]"),
+        ({"arousal": float("nan")}, "arousal is no finite number"),
         ({"dominance": True}, "dominance must be a number"),
         ({"duration_s": 0}, "duration_s must be positive"),
         ({"duration_s": "1"}, "duration_s must be a number"),
         ({"text": "  "}, "text is empty"),
         ({"speaker": 3}, "speaker must be a string, got 3"),
-        ({"targets": {"eips": " "}}, "target 'eips' must be non-empty text"),
+        ({"targets": {"eips": " "}}, "targets must hold non-empty text, got ' ' for 'eips'"),
         ({"targets": {"C": "x"}}, "no format is called 'C'; known: eips, direct, ieat"),
         ({"targets": {"drect": "x"}}, "did you mean direct?"),
-        ({"targets": {"A": "x"}}, "targets.A is of an older cogrl; targets are named by format: rename A to eips"),
+        ({"targets": {"A": "x"}}, "targets are named by format, and A is of an older cogrl: rename A to eips"),
         ({"targets": {"B": "x"}}, "rename B to direct"),
+        ({"targets": {"": "x"}}, "no format is called ''"),
+        ({"text_group": ""}, "text_group is empty"),
         ({"targets": ["x"]}, "targets must be an object"),
         ({"id": "c0"}, r"duplicate id 'c0', first at .*train.jsonl:1"),
     ],
@@ -136,6 +179,18 @@ def test_splits_that_share_a_speaker_or_sentence_are_refused_with_both_lines(tmp
             check_splits({"sft": first, "test": other})
         assert "sft.jsonl:1" in str(caught.value) and "test.jsonl:1" in str(caught.value)
         check_splits({"sft": first, "test": other}, disjoint=())
+
+
+def test_splits_are_held_apart_by_speaker_and_sentence_only_where_both_lines_have_them(tmp_path):
+    first, other = tmp_path / "sft.jsonl", tmp_path / "test.jsonl"
+    for speaker in ("", "spk01"):
+        given = {"speaker": speaker} if speaker else {}
+        first.write_text(json.dumps({"id": "a", "audio": "a.flac"} | given) + "\n")
+        other.write_text(json.dumps({"id": "b", "audio": "b.flac"}) + "\n")
+        check_splits({"sft": read_manifest(first), "test": read_manifest(other)})
+    other.write_text(json.dumps({"id": "b", "audio": "b.flac", "speaker": "spk01"}) + "\n")
+    with pytest.raises(ValueError, match="speaker 'spk01' of split 'test' is also in split 'sft'"):
+        check_splits({"sft": read_manifest(first), "test": read_manifest(other)})
 
 
 def test_one_clip_in_two_splits_is_refused_whatever_may_be_shared(tmp_path):

@@ -1,12 +1,13 @@
 """Same words, different voices: pairs, the semantic-dominance gap, and how far replies differ."""
 
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pytest
 from made_answers import clips
 
-from cogrl.evaluate.groups import contrasts, distance, follow_and_stay, response_difference
+from cogrl.evaluate.groups import cell, contrasts, distance, follow_and_stay, response_difference
 
 
 def examples(*args, **kwargs):
@@ -21,6 +22,14 @@ def test_pairs_share_words_and_speaker_and_differ_in_emotion():
     for i, j in pairs:
         a, b = found[i], found[j]
         assert (a.speaker, a.text_group) == (b.speaker, b.text_group) and a.emotion != b.emotion and i < j
+
+
+def test_answers_about_one_file_are_one_cell_where_speaker_or_sentence_is_not_known():
+    a, b = examples(speakers=1, sentences=1, emotions=("anger", "happy"))
+    assert cell(a) == cell(b) == f"{a.speaker}/{a.text_group}"
+    for unknown in ("speaker", "text_group"):
+        first, other = (replace(e, **{unknown: ""}, audio=Path(f"{e.id}.wav")) for e in (a, b))
+        assert cell(first) != cell(other) and cell(first) == cell(replace(first, id="another question"))
 
 
 def test_one_emotion_a_cell_gives_no_pairs():

@@ -87,7 +87,7 @@ def test_every_trainable_parameter_gets_a_gradient(policy, clips):
 def test_the_placeholder_has_no_probability(policy, clips):
     prompts, targets = encoded(policy, clips[:1])
     ids = torch.full_like(targets.ids, policy.audio_token_id)
-    values = policy.token_logprobs(prompts, Completions(ids, targets.mask)).logprobs
+    values = policy.token_logprobs(prompts, Completions.from_mask(ids, targets.mask)).logprobs
     assert (values[targets.mask] < -1000).all()
 
 

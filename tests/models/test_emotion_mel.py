@@ -10,7 +10,7 @@ import torch
 from cogrl.audio import load_audio
 from cogrl.cli.build_emotion import held_out_split, measured
 from cogrl.cli.main import main
-from cogrl.data.manifest import read_manifest
+from cogrl.data.manifest import read_manifest, write_manifest
 from cogrl.models.emotion import read_encoder
 from cogrl.models.emotion_mel import MelEmotion, padded
 from cogrl.models.emotion_train import EncoderRecipe, disturbed, labels_of, train_encoder
@@ -123,3 +123,15 @@ def test_the_command_writes_an_encoder_and_says_how_well_it_hears(smoke_corpus, 
     assert set(report["ccc"]) == {"valence", "arousal", "dominance"} and report["held_out"] > 0
     assert read_encoder(tmp_path / "emotion").width == 64
     assert main(args) == 0 and "nothing to do" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("field", ["speaker", "text_group"])
+def test_a_line_that_can_not_be_held_out_is_refused_by_name(smoke_corpus, tmp_path, capsys, field):
+    examples = read_manifest(smoke_corpus / "sft.jsonl")
+    write_manifest(tmp_path / "few.jsonl", [replace(examples[0], **{field: ""}), *examples[1:]])
+    assert (
+        main(["build", "emotion-encoder", "--manifest", str(tmp_path / "few.jsonl"), "--out", str(tmp_path / "e")]) == 2
+    )
+    said = capsys.readouterr().err
+    assert f"few.jsonl:1 ({examples[0].id}): no {field}, by which clips are held out" in said
+    assert not (tmp_path / "e").exists()

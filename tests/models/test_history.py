@@ -259,7 +259,7 @@ def test_gradients_reach_the_tower_through_the_history(policy, dialogues):
     audio = {name: value.clone() for name, value in prompts.audio.items()}
     audio["input_features"].requires_grad_(True)
     own = replace(prompts, audio=audio)
-    policy.token_logprobs(own, Completions(targets.ids, targets.mask)).logprobs.sum().backward()
+    policy.token_logprobs(own, Completions.from_mask(targets.ids, targets.mask)).logprobs.sum().backward()
     assert (audio["input_features"].grad.abs().sum((1, 2)) > 0).all()
 
 

@@ -37,7 +37,7 @@ def batch(policy, clips, lengths=LENGTHS, seed=0):
     g = torch.Generator().manual_seed(seed)
     mask = torch.arange(max(lengths) + 1) < torch.tensor(lengths)[:, None]
     ids = torch.randint(100, 300, mask.shape, generator=g).masked_fill(~mask, IGNORED)
-    return prompts, Completions(ids, mask)
+    return prompts, Completions.from_mask(ids, mask)
 
 
 def by_hugging_face(policy, prompts, completions, group_size=GROUP):
@@ -99,7 +99,7 @@ def test_a_group_alone_equals_the_group_in_a_batch(policy, clips):
     together = policy.token_logprobs(prompts, completions, group_size=GROUP)
     for i in range(len(clips)):
         rows = slice(i * GROUP, (i + 1) * GROUP)
-        own = Completions(completions.ids[rows], completions.mask[rows])
+        own = Completions.from_mask(completions.ids[rows], completions.mask[rows])
         alone = policy.token_logprobs(prompts.select(torch.tensor([i])), own, group_size=GROUP)
         torch.testing.assert_close(alone.logprobs, together.logprobs[rows], rtol=0, atol=1e-5)
         torch.testing.assert_close(alone.entropy, together.entropy[rows], rtol=0, atol=1e-5)
@@ -113,7 +113,7 @@ def test_two_completions_that_change_places_change_values_within_a_group_only(po
     def swapped(a, b):
         order = torch.arange(len(LENGTHS))
         order[[a, b]] = torch.tensor([b, a])
-        moved = Completions(completions.ids[order], completions.mask[order])
+        moved = Completions.from_mask(completions.ids[order], completions.mask[order])
         return policy.token_logprobs(prompts, moved, group_size=GROUP).logprobs[order]
 
     torch.testing.assert_close(swapped(0, 2), before, rtol=0, atol=1e-5)
@@ -126,7 +126,7 @@ def test_nothing_leaks_between_completions_groups_or_from_behind_the_mask(policy
     before = policy.token_logprobs(prompts, completions, group_size=GROUP).logprobs
 
     def changed(prompts, ids):
-        after = policy.token_logprobs(prompts, Completions(ids, completions.mask), group_size=GROUP).logprobs
+        after = policy.token_logprobs(prompts, Completions.from_mask(ids, completions.mask), group_size=GROUP).logprobs
         return (after - before).abs().amax(1).gt(1e-5).nonzero().flatten().tolist()
 
     ids = completions.ids.clone()
@@ -145,8 +145,8 @@ def test_a_gap_in_the_mask_is_read_but_does_not_train(policy, clips):
     mask = completions.mask.clone()
     mask[2, 3:5] = False
     ids = torch.where(completions.ids == IGNORED, 200, completions.ids)
-    gapped = policy.token_logprobs(prompts, Completions(ids, mask), group_size=GROUP).logprobs
-    whole = policy.token_logprobs(prompts, Completions(ids, completions.mask), group_size=GROUP).logprobs
+    gapped = policy.token_logprobs(prompts, Completions.from_mask(ids, mask), group_size=GROUP).logprobs
+    whole = policy.token_logprobs(prompts, Completions.from_mask(ids, completions.mask), group_size=GROUP).logprobs
     torch.testing.assert_close(gapped, whole * mask, rtol=0, atol=1e-5)
     assert (gapped[~mask] == 0).all()
 
@@ -176,7 +176,7 @@ def test_fine_tuning_targets_use_the_same_path_one_to_a_prompt(policy, clips):
 def test_completions_without_a_trained_token_give_zero_gradients_and_no_error(policy, clips, share):
     policy.share_prompt = share
     prompts, completions = batch(policy, clips[:1], [2, 2])
-    nothing = Completions(completions.ids, torch.zeros_like(completions.mask))
+    nothing = Completions.from_mask(completions.ids, torch.zeros_like(completions.mask))
     policy.token_logprobs(prompts, nothing, group_size=2).logprobs.sum().backward()
     trained = [p for p in policy.parameters() if p.requires_grad]
     assert all(p.grad is not None and (p.grad == 0).all() for p in trained)
@@ -186,7 +186,7 @@ def test_completions_without_a_trained_token_give_zero_gradients_and_no_error(po
 @pytest.mark.parametrize("share", [True, False])
 @pytest.mark.parametrize("head", ["auto", "chunked", "reference"])
 def test_what_was_sampled_is_what_is_trained(policy, clips, share, head):
-    policy.share_prompt, policy.head = share, head
+    policy.share_prompt, policy.head_impl = share, head
     policy.lm_head_weight.mul_(8)
     dice = torch.Generator().manual_seed(0)
     rollouts = HFEngine().sample(

@@ -11,7 +11,7 @@ from device_watch import META, Watch, opened
 from cogrl.lm_head import PolicyLossConfig, policy_loss
 from cogrl.rollout.hf import HFEngine
 from cogrl.rollout.sampling import Sampling
-from cogrl.types import Completions, Prompts
+from cogrl.types import Prompts
 
 
 @pytest.fixture
@@ -27,9 +27,8 @@ def test_states_and_loss_of_a_micro_batch_read_nothing_from_the_device(policy, c
     monkeypatch.setattr(module, "linear_policy_loss_op", opened(linear_policy_loss_op))
     policy.to(META)
     on_device = Prompts(rollouts.prompts.input_ids.to(META), rollouts.prompts.attention_mask.to(META), {}, (0,) * 4)
-    completions = Completions(rollouts.completions.ids.to(META), rollouts.completions.mask.to(META))
-    for part, read in ((on_device, rollouts.prompts), (completions, rollouts.completions)):
-        part.__dict__["mask_on_host"] = read.mask_on_host
+    completions = rollouts.completions.to(META)
+    on_device.__dict__["mask_on_host"] = rollouts.prompts.mask_on_host
     embeds = torch.zeros(*on_device.input_ids.shape, policy.lm_head_weight.shape[1], device=META)
     logprobs = rollouts.sampling_logprobs.to(META)
     with Watch() as watch:
@@ -59,6 +58,6 @@ def test_parts_of_a_rollout_carry_their_masks(policy, clips):
         policy, clips, ["eips", "direct", "eips", "direct"], Sampling(max_new_tokens=6), group_size=3
     )
     for part in stage.split(replace(rollouts, advantages=torch.randn(12))):
-        assert {"mask_on_host"} <= part.prompts.__dict__.keys() & part.completions.__dict__.keys()
+        assert "mask_on_host" in part.prompts.__dict__ and "roles_on_host" in part.completions.__dict__
         assert torch.equal(part.completions.mask_on_host, part.completions.mask)
         assert part.advantages.device.type == "cpu"

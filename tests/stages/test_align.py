@@ -248,3 +248,11 @@ def test_a_clip_without_an_emotion_is_refused_while_its_head_learns(policy, clip
     for emotion in (Weight(), Weight(0.0, 1.0, 5)):
         assert "no emotion" in stage_of(policy, ce=Weight(), emotion=emotion).refusal(bare)
     assert stage_of(policy, ce=Weight()).refusal(bare) is None
+
+
+def test_a_clip_without_words_is_refused_where_a_teacher_reads_them(tiny_policy_dir, clips):
+    bare = replace(clips[0].example, text="")
+    policy = Qwen2Audio(str(tiny_policy_dir), train_language_model=False).load()
+    for stage in (stage_of(policy, kd=Weight()), stage_of(policy, ce=Weight(), responses="teacher")):
+        assert "no text for the teacher to read" in stage.refusal(bare)
+    assert stage_of(policy, ce=Weight()).refusal(bare) is None

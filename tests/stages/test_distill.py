@@ -22,7 +22,7 @@ def stage_of(policy, thoughts=None, answers=None, **settings):
 
     def draw(batch, format):
         prompts = stage.encode(batch, [format] * len(batch), [clip.waveform for clip in batch.clips])
-        ends = torch.ones(len(batch), dtype=torch.bool)
+        ends = ["end"] * len(batch)
         completions = policy.encode_targets(given[format])
         zeros = torch.zeros(completions.ids.shape)
         return Rollouts(batch.clips, [format] * len(batch), prompts, completions, zeros, given[format], ends, 1)
@@ -44,7 +44,9 @@ def test_without_the_second_term_it_is_the_papers_mixed_training(policy, clips):
 
 def test_the_end_token_is_left_out_where_there_is_one():
     mask = torch.tensor([[True, True, True], [True, False, False], [True, True, True]])
-    kept = without_end(Completions(torch.zeros(3, 3, dtype=torch.long), mask), torch.tensor([True, True, False]))
+    kept = without_end(
+        Completions.from_mask(torch.zeros(3, 3, dtype=torch.long), mask), torch.tensor([True, True, False])
+    )
     assert kept.mask.tolist() == [[True, True, False], [False, False, False], [True, True, True]]
 
 
@@ -77,7 +79,7 @@ def test_the_divergence_is_that_of_the_two_formats_word_by_word(policy, clips):
             prompts = stage.encode(one, [format], [clips[i].waveform])
             completion = torch.tensor([head + ids])
             mask = torch.tensor([[False] * len(head) + [True] * len(ids)])
-            states = policy.token_states(prompts, Completions(completion, mask))
+            states = policy.token_states(prompts, Completions.from_mask(completion, mask))
             logits[format] = states.hidden[states.rows] @ policy.lm_head_weight.T + policy.lm_head_bias
         student, teacher = (logits[format].double().log_softmax(-1) for format in ("direct", "eips"))
         expected.append((student.exp() * (student - teacher)).sum(-1).mean())

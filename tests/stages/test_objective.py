@@ -87,7 +87,7 @@ def test_without_settings_the_temperatures_are_sapos_and_the_formats_weigh_the_s
 
 def test_the_head_of_the_policy_computes_its_updates_and_its_scores(policy, rollouts):
     stage = DrSapo(policy, sampling=SAMPLING, group_size=3)
-    policy.head = "triton"  # which a CPU can not
+    policy.head_impl = "triton"  # which a CPU can not
     with pytest.raises((ValueError, NotImplementedError), match="linear_policy_loss: impl='triton'"):
         stage.update(rollouts)
     with pytest.raises((ValueError, NotImplementedError), match="linear_logprob: impl='triton'"):
@@ -136,7 +136,7 @@ def test_the_metrics_of_an_own_objective_are_those_of_ours(policy, rollouts):
 
 def test_an_own_objective_is_refused_where_the_policy_demands_triton(policy, rollouts):
     stage = Grpo(policy, Objective(OWN, options={"strength": 0.6}), sampling=SAMPLING, group_size=3)
-    policy.head = "triton"
+    policy.head_impl = "triton"
     with pytest.raises(NotImplementedError, match=r"anchored' is a Python function, which runs in PyTorch; pass impl="):
         stage.update(rollouts)
 

@@ -44,12 +44,16 @@ def good(clips):
 
 
 @pytest.mark.parametrize("name", judged())
-def test_a_line_without_the_emotion_a_judge_has_to_know_is_refused_at_the_start(name, policy, good):
+def test_a_line_without_the_emotion_or_the_words_a_judge_has_to_know_is_refused_at_the_start(name, policy, good):
     stage = DrSapo(policy, reward=judged()[name])
     stage.check([good])
-    reason = "no emotion, which a judge has to know to grade an answer; add it to this line or leave the line out"
-    with pytest.raises(ValueError, match=rf"^{good.where} \(bare\): {reason}$"):
-        stage.check([good, replace(good, id="bare", emotion=None)])
+    for change, what in (
+        ({"emotion": None}, "no emotion, which a judge has to know"),
+        ({"text": ""}, "no text, which a judge has to read"),
+    ):
+        reason = f"{what} to grade an answer; add it to this line or leave the line out"
+        with pytest.raises(ValueError, match=rf"^{good.where} \(bare\): {reason}$"):
+            stage.check([good, replace(good, id="bare", **change)])
 
 
 def test_a_reward_that_needs_no_emotion_trains_on_lines_without(policy, good):

@@ -201,7 +201,7 @@ def _card(reading: Reading, splits: dict[str, list[Example]]) -> str:
         labels = Counter(row.emotion or "none" for row in rows)
         counts = ", ".join(f"{label} {count}" for label, count in sorted(labels.items()))
         hours = sum(row.duration_s or 0 for row in rows) / 3600
-        lines.append(f"| {name} | {len(rows)} | {hours:.2f} | {len({row.speaker for row in rows})} | {counts} |")
+        lines.append(f"| {name} | {len(rows)} | {hours:.2f} | {len({row.speaker for row in rows} - {''})} | {counts} |")
     lines += ["", _forms(splits), "", "Dropped:" if reading.dropped else "Nothing was dropped."]
     lines += [f"- {reason}: {count}" for reason, count in sorted(reading.dropped.items())]
     lines += [f"- note: {note}" for note in reading.notes]

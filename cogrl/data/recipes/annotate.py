@@ -79,14 +79,15 @@ def annotate_manifest(manifest: Path, out: Path, annotator: Annotator) -> Annota
 
     Rejected lines are left out and listed in `<out>.rejected.jsonl` with their reasons. Raises ConnectionError, and
     writes nothing, when answers did not come: a corpus must not shrink because a server was down. Run again, then;
-    what was answered is not asked again. Lines without an emotion are rejected. Raises ValueError when every line was.
+    what was answered is not asked again. Lines without text or emotion are rejected. Raises ValueError when all were.
     """
     examples = read_manifest(manifest)
-    labelled = [e for e in examples if e.emotion is not None]
+    lacking = {e.id: "has no text to answer" for e in examples if not e.text}
+    lacking |= {e.id: "has no emotion to write about" for e in examples if e.emotion is None}
+    labelled = [e for e in examples if e.id not in lacking]
     asked = [Utterance(e.id, e.text, e.emotion, e.intensity, e.scenario, e.language) for e in labelled]
     made = annotator.annotate(asked)
-    unlabelled = {e.id: "has no emotion to write about" for e in examples if e.emotion is None}
-    made = replace(made, rejected={**made.rejected, **unlabelled})
+    made = replace(made, rejected={**made.rejected, **lacking})
     if made.unanswered:
         first, reason = next(iter(made.unanswered.items()))
         raise ConnectionError(

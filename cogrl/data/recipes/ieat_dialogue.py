@@ -36,11 +36,13 @@ class Dialogue:
 
 
 def dialogue_of(example: Example) -> Dialogue:
-    """The dialogue of a manifest line. Raises ValueError for a line without earlier turns or without a label."""
+    """The dialogue of a manifest line. Raises ValueError for a line without earlier turns, a label or a text."""
     if not example.turns:
         raise ValueError("has no earlier turns: nothing in it could be the cause")
     if example.emotion is None:
         raise ValueError("has no emotion to think about")
+    if not example.text:
+        raise ValueError("has no text to think about")
     return Dialogue(
         id=example.id,
         texts=(*(turn.text for turn in example.turns), example.text),

@@ -64,7 +64,7 @@ def ask(
 def choice_figures(answers: ChoiceAnswers) -> dict[str, Figure]:
     """`choice_accuracy`, over all and as `choice_accuracy_<task>`; `choice_unparsed` is the share that names no choice.
 
-    Each with a 95 % bootstrap interval over (speaker, text group) cells; only questions with a published answer count.
+    Each with a 95 % bootstrap interval over the cells of `groups.cell`; only questions with a published answer count.
     """
     scored = answers.scored
     cells = [cell(answers.examples[i]) for i in scored]

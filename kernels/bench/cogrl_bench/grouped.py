@@ -95,7 +95,7 @@ def problem(setting: Setting) -> Problem:
     mels = torch.randn(1, config.audio_config.num_mel_bins, 2 * FRAMES)
     audio = {"input_features": mels, "feature_attention_mask": torch.ones(1, 2 * FRAMES, dtype=torch.long)}
     targets = torch.randint(1, setting.vocab, (setting.group, setting.completion))
-    completions = Completions(targets, torch.ones_like(targets, dtype=torch.bool))
+    completions = Completions.from_mask(targets, torch.ones_like(targets, dtype=torch.bool))
     old = torch.full((targets.numel(),), -torch.tensor(setting.vocab).log()) + 0.3 * torch.randn(targets.numel())
     bounds = torch.arange(setting.group + 1) * setting.completion
     prompts = Prompts(ids, torch.ones_like(ids), audio)
@@ -120,7 +120,7 @@ def hugging_face(given: Problem, only_completions: bool) -> tuple[Tensor, Tensor
         logits = model.lm_head(model.model(**inputs).last_hidden_state[:, predicting])
     else:
         logits = model(**inputs).logits[:, predicting]
-    logits = logits + given.policy.lm_head_bias
+    logits = logits + given.policy.head.bias
     logprobs = logits.log_softmax(-1).gather(2, targets[..., None]).flatten()
     old, impl = given.old_logprobs, "reference"
     out = policy_loss(logprobs, given.advantages, given.cu_seqlens, config=CONFIG, old_logprobs=old, impl=impl)
@@ -141,13 +141,13 @@ def shared(given: Problem) -> tuple[Tensor, Tensor]:
     states = policy.token_states(given.prompts, given.completions, len(given.completions.ids))
     out = linear_policy_loss(
         states.hidden,
-        policy.lm_head_weight,
+        policy.head.weight,
         given.completions.ids.flatten(),
         given.advantages,
         given.cu_seqlens,
         config=CONFIG,
         rows=states.rows,
-        bias=policy.lm_head_bias,
+        bias=policy.head.bias,
         old_logprobs=given.old_logprobs,
     )
     return out.loss, out.logprobs
@@ -217,7 +217,7 @@ def measure(setting: Setting, rounds: int = 3, with_memory: bool = True) -> dict
 
 def parameters(given: Problem) -> dict[str, int]:
     """Of each part, that a token or frame runs through."""
-    parts = {"tower": given.policy.audio_tower, "decoder": given.policy.model.model.language_model.layers}
+    parts = {"tower": given.policy.audio_tower, "decoder": given.policy.decoder.layers}
     return {name: sum(p.numel() for p in part.parameters()) for name, part in parts.items()}
 
 

@@ -1,0 +1,147 @@
+"""Five kinds of question whose answers are known because the clip was made for them.
+
+Each function makes a block of 16 questions in which every (right answer, letter) comes equally often.
+"""
+
+import itertools
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from cogrl.data.recipes.qa_mini.sounds import KINDS
+from cogrl.data.recipes.qa_mini.supply import Supply
+from cogrl.data.synthesis.expressive import Line
+from cogrl.types import Emotion
+
+BLOCK = 16
+EMOTIONS: tuple[Emotion, ...] = ("anger", "happy", "neutral", "sad")
+COUNTS = {"two": 2, "three": 3, "four": 4, "five": 5}
+PLACES = ("the first", "the second")
+
+
+@dataclass(frozen=True)
+class Question:
+    """A question and what its clip is made of: lines to say, or names of sounds, with `gap_s` of silence between."""
+
+    task: str
+    question: str
+    choices: tuple[str, ...]
+    answer: str
+    pieces: tuple[Line | str, ...]
+    gap_s: float
+    text: str = ""
+    text_group: str = ""
+    speaker: str = ""
+    facts: Mapping[str, Any] = field(default_factory=dict)
+
+
+def emotion(supply: Supply) -> Iterator[Question]:
+    """Which emotion has the voice: one speaker says one sentence with all four, so the words do not tell."""
+    speaker, (text,) = next(supply.readers).name, supply.sentences.take(1)
+    for place, letter in _combinations(4):
+        label = EMOTIONS[place]
+        line = Line(text, label, ("mid", "high")[letter % 2], speaker)
+        yield Question(
+            "emotion",
+            "Which emotion does the voice have?",
+            _placed(EMOTIONS, label, letter, supply),
+            label,
+            (line,),
+            0.0,
+            text,
+            text,
+            speaker,
+            {"emotion": label, "intensity": line.intensity},
+        )
+
+
+def lower_voice(supply: Supply) -> Iterator[Question]:
+    """Which of two speakers, a woman and a man, has the lower voice; both say the same words."""
+    for text in supply.sentences.take(4):
+        woman, man = next(supply.pairs)
+        for place, letter in _combinations(2):
+            order = (man, woman) if place == 0 else (woman, man)
+            yield Question(
+                "lower_voice",
+                "Two people speak. Which of them has the lower voice?",
+                _placed(PLACES, PLACES[place], letter, supply),
+                PLACES[place],
+                tuple(Line(text, "neutral", "low", speaker.name) for speaker in order),
+                0.3,
+                f"{text} {text}",
+                text,
+                "+".join(sorted((woman.name, man.name))),
+            )
+
+
+def word_count(supply: Supply) -> Iterator[Question]:
+    """How many words one speaker says, with a pause after each."""
+    for place, letter in _combinations(4):
+        answer, speaker = list(COUNTS)[place], next(supply.readers).name
+        words = supply.word_lists.take(COUNTS[answer])
+        yield Question(
+            "word_count",
+            "How many words does the voice say?",
+            _placed(tuple(COUNTS), answer, letter, supply),
+            answer,
+            tuple(Line(word, "neutral", "low", speaker) for word in words),
+            0.05,
+            " ".join(words),
+            " ".join(sorted(words)),
+            speaker,
+        )
+
+
+def first_sound(supply: Supply) -> Iterator[Question]:
+    """Which of two sounds comes first. Each pair comes in both orders."""
+    pairs = list(itertools.combinations(KINDS, 2))
+    for pair in supply.rng.sample(pairs, 4):
+        for place, letter in _combinations(2):
+            order = (pair[place], pair[1 - place])
+            yield Question(
+                "first_sound",
+                "There are two sounds. Which of them comes first?",
+                _placed(pair, order[0], letter, supply),
+                order[0],
+                order,
+                0.25,
+            )
+
+
+def said(supply: Supply) -> Iterator[Question]:
+    """What was said, of four sentences without a word in common. Each of them is right as often as the others."""
+    sentences = supply.sentences.take(4)
+    for place, letter in _combinations(4):
+        text, speaker = sentences[place], next(supply.readers).name
+        yield Question(
+            "said",
+            "What does the voice say?",
+            _placed(tuple(sentences), text, letter, supply),
+            text,
+            (Line(text, "neutral", "low", speaker),),
+            0.0,
+            text,
+            text,
+            speaker,
+        )
+
+
+TASKS: Mapping[str, Callable[[Supply], Iterator[Question]]] = {
+    "emotion": emotion,
+    "lower_voice": lower_voice,
+    "word_count": word_count,
+    "first_sound": first_sound,
+    "said": said,
+}
+
+
+def _combinations(count: int) -> list[tuple[int, int]]:
+    """Every (place of the right option, its letter)."""
+    return list(itertools.product(range(count), repeat=2))
+
+
+def _placed(options: Sequence[str], answer: str, letter: int, supply: Supply) -> tuple[str, ...]:
+    """The options in an order drawn by the supply, the answer at the place of its letter."""
+    others = [option for option in options if option != answer]
+    supply.rng.shuffle(others)
+    return (*others[:letter], answer, *others[letter:])

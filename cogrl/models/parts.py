@@ -1,0 +1,104 @@
+"""The parts of a Hugging Face audio language model by the names that the rest of cogrl uses for them."""
+
+from typing import Any, NamedTuple
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+
+from cogrl.models.chat_prompts import AudioMarkers, audio_markers
+from cogrl.models.end_tokens import EndTokens
+
+
+class Head(NamedTuple):
+    """The output layer: logits are `hidden @ weight.T + bias`."""
+
+    weight: Float[Tensor, "v d"]
+    bias: Float[Tensor, " v"]
+
+
+class Parts(nn.Module):
+    """`model` and `processor` are those of the family, None until the weights are read; `ends` the end tokens."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.model: nn.Module | None = None
+        self.processor: Any = None
+        self.ends: EndTokens | None = None
+
+    @property
+    def tokenizer(self):
+        return self.processor.tokenizer
+
+    @property
+    def end_ids(self) -> tuple[int, ...]:
+        """The tokens that end an answer, each of them."""
+        return self.ends.ids
+
+    @property
+    def audio_token_id(self) -> int:
+        """The placeholder in whose stead a frame of audio is read."""
+        return self.model.config.audio_token_id
+
+    @property
+    def audio_markers(self) -> AudioMarkers:
+        """The tokens that stand right before and right behind the placeholders of a clip."""
+        return audio_markers(self.processor, self.audio_token_id)
+
+    @property
+    def sampling_rate(self) -> int:
+        return self.processor.feature_extractor.sampling_rate
+
+    @property
+    def max_audio_s(self) -> float:
+        """The longest clip the encoder hears whole, in seconds."""
+        extractor = self.processor.feature_extractor
+        return extractor.n_samples / extractor.sampling_rate
+
+    @property
+    def max_positions(self) -> int:
+        """How many tokens, prompt and answer together, the language model was made for."""
+        return self.model.config.get_text_config().max_position_embeddings
+
+    @property
+    def audio_tower(self) -> nn.Module:
+        """The audio encoder."""
+        return self.model.model.audio_tower
+
+    @property
+    def audio_modules(self) -> tuple[nn.Module, ...]:
+        """All that lies between the waveform and the language model: the encoder and what projects its frames."""
+        return self.audio_tower, self.model.model.multi_modal_projector
+
+    @property
+    def decoder(self) -> nn.Module:
+        """The language model without its output layer: embeddings in, hidden states out."""
+        return self.model.model.language_model
+
+    @property
+    def embed(self) -> nn.Module:
+        """Token ids to embeddings."""
+        return self.model.get_input_embeddings()
+
+    @property
+    def lm_head_weight(self) -> Float[Tensor, "v d"]:
+        return self.model.lm_head.weight
+
+    @property
+    def lm_head_bias(self) -> Float[Tensor, " v"]:
+        """Bars the audio placeholder: as a generated token it would claim audio that is not there.
+
+        Sampling and scoring both add it, so that they speak of the same distribution. Finite, so that 0 * log 0 = 0.
+        """
+        bias = torch.zeros(self.lm_head_weight.shape[0], device=self.device)
+        bias[self.audio_token_id] = -1e4
+        return bias
+
+    @property
+    def head(self) -> Head:
+        """The output layer with its bias."""
+        return Head(self.lm_head_weight, self.lm_head_bias)
+
+    @property
+    def device(self) -> torch.device:
+        return self.lm_head_weight.device

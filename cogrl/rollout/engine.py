@@ -1,0 +1,39 @@
+"""What an engine is: it samples completions and says exactly what it sampled."""
+
+from collections.abc import Sequence
+from typing import Protocol, runtime_checkable
+
+import torch
+
+from cogrl.models.audio_lm import AudioLM
+from cogrl.rollout.controller import Controller
+from cogrl.rollout.sampling import Sampling
+from cogrl.types import Clip, ModelInput, Rollouts
+
+
+@runtime_checkable
+class Engine(Protocol):
+    """Chosen in YAML: `model.engine: {class_path: cogrl.rollout.HFEngine}`."""
+
+    def sample(
+        self,
+        policy: AudioLM,
+        clips: Sequence[Clip],
+        formats: Sequence[str],
+        sampling: Sampling,
+        group_size: int = 1,
+        policy_version: int = 0,
+        given: Sequence[ModelInput] | None = None,
+        generator: torch.Generator | None = None,
+        controllers: Sequence[Controller] = (),
+    ) -> Rollouts:
+        """`group_size` completions of each of `p` clips, one format each; rows of a group are adjacent.
+
+        `given` replaces what the model hears (a control: silence, another clip, or the transcript); the labels of
+        `clips` stay.
+        """
+        ...
+
+    def sync(self, policy: AudioLM) -> None:
+        """Take over the weights of `policy`; called before the first sample and after each change of the weights."""
+        ...

@@ -1,0 +1,83 @@
+"""The completions that are still being sampled: their key-value cache, and the state that predicts the next token."""
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+from transformers import DynamicCache
+
+from cogrl.models.audio_lm import AudioLM
+from cogrl.types import Prompts
+
+
+class RunningRows:
+    """`r` rows with a common cache, in which a row leaves the places empty that others need and it does not.
+
+    Args:
+        policy: in evaluation mode.
+        prompts: each runs once, with its audio; then its cache is shared out to `group_size` rows.
+
+    Raises FloatingPointError when the prompts' hidden states are not finite.
+    """
+
+    def __init__(self, policy: AudioLM, prompts: Prompts, group_size: int) -> None:
+        self.decoder = policy.decoder
+        self.cache = DynamicCache()
+        mask = prompts.attention_mask
+        prefix = self.decoder(
+            inputs_embeds=policy.prompt_embeds(prompts),
+            attention_mask=mask,
+            position_ids=(mask.cumsum(1) - 1).clamp(min=0),
+            past_key_values=self.cache,
+            use_cache=True,
+        )
+        self.cache.batch_repeat_interleave(group_size)
+        self.hidden = prefix.last_hidden_state[:, -1].repeat_interleave(group_size, 0)
+        if not self.hidden.isfinite().all():
+            raise FloatingPointError(
+                "the policy's hidden states are NaN or infinite, so nothing can be sampled from them; see whether its "
+                "weights are finite and whether the dtype (float16?) is wide enough"
+            )
+        self.mask = mask.repeat_interleave(group_size, 0)
+
+    @property
+    def lengths(self) -> Int[Tensor, " r"]:
+        """How many tokens each row has, prompt included."""
+        return self.mask.sum(1)
+
+    def keep(self, index: Int[Tensor, " k"]) -> None:
+        """Only the rows at `index` go on."""
+        self.cache.batch_select_indices(index)
+        self.mask = self.mask[index]
+
+    def feed_token(self, embeds: Float[Tensor, "r 1 d"]) -> None:
+        """One more token for every row."""
+        self.mask = torch.cat([self.mask, self.mask.new_ones(len(self.mask), 1)], 1)
+        self.hidden = self._run(embeds, self.lengths[:, None] - 1)[:, -1]
+
+    def feed(self, embeds: Float[Tensor, "r w d"], real: Bool[Tensor, "r w"]) -> None:
+        """Some more tokens for each row, where `real`; every row has one at least, and padding comes behind them."""
+        self.mask = torch.cat([self.mask, real.to(self.mask.dtype)], 1)
+        positions = (self.mask.cumsum(1) - 1)[:, -real.shape[1] :]
+        states = self._run(embeds, positions)
+        self.hidden = states[torch.arange(len(states), device=states.device), real.sum(1) - 1]
+        self._close_gaps()
+
+    def _run(self, embeds: Float[Tensor, "r w d"], positions: Int[Tensor, "r w"]) -> Float[Tensor, "r w d"]:
+        return self.decoder(
+            inputs_embeds=embeds,
+            attention_mask=self.mask,
+            position_ids=positions,
+            past_key_values=self.cache,
+            use_cache=True,
+        ).last_hidden_state
+
+    def _close_gaps(self) -> None:
+        """Move each row's keys and values together once more than half of the cache is empty for every row."""
+        longest = int(self.lengths.max())
+        if self.mask.shape[1] <= 2 * longest:
+            return
+        order = self.mask.argsort(dim=1, stable=True)[:, -longest:]  # empty places first, the others in their order
+        self.mask = self.mask.gather(1, order)
+        for layer in self.cache.layers:
+            places = order[:, None, :, None].expand(-1, layer.keys.shape[1], -1, layer.keys.shape[3])
+            layer.keys, layer.values = layer.keys.gather(2, places), layer.values.gather(2, places)

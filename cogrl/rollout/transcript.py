@@ -1,0 +1,84 @@
+"""The record of one call of an engine: every token of every completion, its role, and how each completion ended."""
+
+from dataclasses import dataclass, field
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from cogrl.rollout.insertions import Inserted
+from cogrl.types import ClipTensors, Completions, Finish, Role, Span, join_clips, pick_clips
+
+
+@dataclass
+class Transcript:
+    """Columns of `b` completions, in which those that have nothing to add are padded.
+
+    `ended` says which drew an end token, `aborted` which a controller gave up; the others were cut.
+    """
+
+    b: int
+    pad_id: int
+    device: torch.device
+    ids: list[Int[Tensor, "b w"]] = field(default_factory=list)
+    roles: list[Int[Tensor, "b w"]] = field(default_factory=list)
+    logprobs: list[Float[Tensor, "b w"]] = field(default_factory=list)
+    audio: list[ClipTensors] = field(default_factory=list)
+    clip_rows: list[int] = field(default_factory=list)
+
+    def __post_init__(self) -> None:
+        self.ended = torch.zeros(self.b, dtype=torch.bool, device=self.device)
+        self.aborted: set[int] = set()
+        self.spans: list[list[Span]] = [[] for _ in range(self.b)]
+
+    def draw(
+        self,
+        rows: Int[Tensor, " r"],
+        ids: Int[Tensor, " r"],
+        logprobs: Float[Tensor, " r"],
+        bent: Bool[Tensor, " r"] | None,
+    ) -> None:
+        """One drawn token for each of the completions `rows`."""
+        roles = torch.full_like(ids, Role.SAMPLED) if bent is None else torch.where(bent, Role.BENT, Role.SAMPLED)
+        self._write(rows, ids[:, None], roles[:, None], logprobs[:, None])
+
+    def insert(self, inserted: Inserted) -> None:
+        """What controllers put behind the last token of some completions."""
+        rows = torch.tensor(inserted.rows, device=self.device)
+        self._write(rows, inserted.ids, inserted.roles, torch.zeros(inserted.ids.shape, device=self.device))
+        self.audio.append(inserted.audio)
+        for row, excerpts in zip(inserted.rows, inserted.excerpts, strict=True):
+            self.clip_rows += [row] * len(excerpts)
+            self.spans[row] += [excerpt.span for excerpt in excerpts if excerpt.span is not None]
+
+    @property
+    def finish(self) -> list[Finish]:
+        """How each completion ended."""
+        return [
+            "abort" if row in self.aborted else "end" if ended else "length"
+            for row, ended in enumerate(self.ended.tolist())
+        ]
+
+    def completions(self) -> tuple[Completions, Float[Tensor, "b t"]]:
+        """All completions, tokens moved together, and the log-probability of each drawn token (0 elsewhere)."""
+        ids, roles, logprobs = (torch.cat(columns, 1) for columns in (self.ids, self.roles, self.logprobs))
+        is_padding = roles == Role.PAD
+        order = is_padding.to(torch.uint8).argsort(dim=1, stable=True)[:, : int((~is_padding).sum(1).max())]
+        in_order = sorted(range(len(self.clip_rows)), key=self.clip_rows.__getitem__)
+        audio = pick_clips(join_clips(self.audio), in_order)
+        counts = tuple(self.clip_rows.count(row) for row in range(self.b))
+        completions = Completions(ids.gather(1, order), roles.gather(1, order), audio, counts)
+        return completions, logprobs.gather(1, order)
+
+    def _write(
+        self,
+        rows: Int[Tensor, " r"],
+        ids: Int[Tensor, "r w"],
+        roles: Int[Tensor, "r w"],
+        logprobs: Float[Tensor, "r w"],
+    ) -> None:
+        columns = ((self.ids, ids, self.pad_id), (self.roles, roles, int(Role.PAD)), (self.logprobs, logprobs, 0.0))
+        for written, values, filler in columns:
+            column = values.new_full((self.b, values.shape[1]), filler)
+            column[rows] = values
+            written.append(column)

@@ -1,0 +1,52 @@
+"""The frozen dataclasses that cross rooms: examples, clips, prompts, completions, rollouts, scores."""
+
+from cogrl.types.clip_tensors import ClipTensors, clips_of_rows, join_clips, pick_clips
+from cogrl.types.completions import Completions, Role, drawn_ids
+from cogrl.types.inputs import (
+    DIMENSIONS,
+    EMOTIONS,
+    INTENSITIES,
+    SENTIMENTS,
+    Clip,
+    ClipBatch,
+    Conversation,
+    Emotion,
+    Example,
+    Intensity,
+    ModelInput,
+    Prompts,
+    Sentiment,
+    Turn,
+    Waveform,
+)
+from cogrl.types.rollouts import Finish, Rollouts, Span
+from cogrl.types.scores import Scores
+
+__all__ = [
+    "DIMENSIONS",
+    "EMOTIONS",
+    "INTENSITIES",
+    "SENTIMENTS",
+    "Clip",
+    "ClipBatch",
+    "ClipTensors",
+    "Completions",
+    "Conversation",
+    "Emotion",
+    "Example",
+    "Finish",
+    "Intensity",
+    "ModelInput",
+    "Prompts",
+    "Role",
+    "Rollouts",
+    "Scores",
+    "Sentiment",
+    "Span",
+    "Turn",
+    "Waveform",
+    "clips_of_rows",
+    "drawn_ids",
+    "join_clips",
+    "pick_clips",
+]

@@ -1,0 +1,27 @@
+"""What the rewards of a batch of completions are."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Scores:
+    """Rewards of `b` completions: the weighted `total` and each term before its weight (NaN = not applicable).
+
+    `metrics` is what scoring the batch took, such as the failures and the tokens of a judge; it is logged as it is.
+    """
+
+    total: Float[Tensor, " b"]
+    terms: Mapping[str, Float[Tensor, " b"]]
+    metrics: Mapping[str, float] = field(default_factory=dict)
+
+    def with_rows(self, rows: Int[Tensor, " rows"], other: "Scores") -> "Scores":
+        """These scores, those at `rows` replaced by `other`; the metrics stay those of the first scoring."""
+        terms = {name: value.clone() for name, value in self.terms.items()}
+        for name, values in terms.items():
+            values[rows] = other.terms.get(name, torch.full_like(other.total, torch.nan))
+        return replace(self, total=self.total.index_copy(0, rows, other.total), terms=terms)

@@ -1,0 +1,93 @@
+"""Controllers that interrupt completions, at random or as told, and a policy whose words depend on it."""
+
+import random
+
+import numpy as np
+import torch
+from torch import nn
+
+from cogrl.rollout import Controller, Excerpt, Tokens
+from cogrl.types import Role, Span
+
+WORDS = range(300, 312)
+"""What the sharpened policy may write besides its end token."""
+
+
+class RandomInsertions(Controller):
+    """After some tokens: forced tokens, latent ones, a part of the clip, or several of these.
+
+    What happens to a completion depends on the seed, on how long its clip is and on its place in the group alone.
+    """
+
+    def __init__(self, seed: int, often: float = 0.5) -> None:
+        self.seed, self.often = seed, often
+
+    def begin(self, policy, heard, group_size):
+        self.rate = policy.sampling_rate
+        self.heard, self.group_size = heard, group_size
+        self.drawn = torch.zeros(len(heard) * group_size, dtype=torch.long, device=policy.device)
+
+    def after(self, tokens, logprobs, rows):
+        assert len(tokens) == len(logprobs) == len(rows) and (logprobs < 0).all()
+        self.drawn[rows] += 1
+        return {row: self.insertions(row) for row in rows.tolist()}
+
+    def insertions(self, row):
+        clip = self.heard[row // self.group_size]
+        dice = random.Random(f"{self.seed}/{len(clip)}/{row % self.group_size}/{self.drawn[row].item()}")
+        if dice.random() > self.often:
+            return []
+        return [self.insertion(dice, clip) for _ in range(dice.randint(1, 2))]
+
+    def insertion(self, dice, clip):
+        if dice.random() < 0.5:
+            role = dice.choice([Role.FORCED, Role.LATENT])
+            return Tokens([dice.randrange(100, 290) for _ in range(dice.randint(1, 4))], role)
+        samples = dice.randint(int(0.1 * self.rate), len(clip))
+        start = dice.randint(0, len(clip) - samples)
+        span = Span(start / self.rate, (start + samples) / self.rate)
+        return Excerpt(np.ascontiguousarray(clip[start : start + samples]), span)
+
+
+class AsTold(Controller):
+    """What to do to a completion after it has drawn so many tokens: `{(row, drawn): [insertion, ...]}`."""
+
+    def __init__(self, told) -> None:
+        self.told = told
+
+    def begin(self, policy, heard, group_size):
+        self.drawn = torch.zeros(len(heard) * group_size, dtype=torch.long, device=policy.device)
+
+    def after(self, tokens, logprobs, rows):
+        self.drawn[rows] += 1
+        asked = [(row, self.drawn[row].item()) for row in rows.tolist()]
+        return {row: self.told[row, drawn] for row, drawn in asked if (row, drawn) in self.told}
+
+
+class Forbid(Controller):
+    """Tokens that are never drawn."""
+
+    def __init__(self, ids) -> None:
+        self.ids = list(ids)
+
+    def adjust(self, logits, rows):
+        return logits.index_fill(1, torch.tensor(self.ids), -torch.inf), None
+
+
+def sharpened(policy, monkeypatch):
+    """With attention that looks somewhere and frames that differ from clip to clip: fresh weights are very small.
+
+    There are thirteen tokens to choose from, one of which ends the answer.
+    """
+    with torch.no_grad():
+        for layer in (layer for part in policy.audio_modules for layer in part.modules()):
+            if isinstance(layer, (nn.Conv1d, nn.Linear)):
+                layer.weight.mul_(8)
+        for name, parameter in policy.decoder.named_parameters():
+            if name.endswith("proj.weight"):
+                parameter.mul_(8)
+        policy.head.weight.mul_(4)
+    few = torch.full_like(policy.head.bias, -1e4)
+    few[[policy.tokenizer.eos_token_id, *WORDS]] = 0.0
+    monkeypatch.setattr(type(policy), "lm_head_bias", few)
+    return policy
