@@ -28,10 +28,10 @@ class Column:
 
 
 COLUMNS = {
-    "label": Column("label A, %", "label"),
+    "label": Column("label eips, %", "label"),
     "reply_eips": Column("reply eips, %", "reply_eips"),
     "reply_direct": Column("reply direct, %", "reply_direct"),
-    "conflict": Column("conflict: label A, %", "label", conflict=True),
+    "conflict": Column("conflict: label eips, %", "label", conflict=True),
     "conflict_reply_direct": Column("conflict: reply direct, %", "reply_direct", conflict=True),
     "reward_eips": Column("reward eips", "reward_eips", 3),
     "reward_direct": Column("reward direct", "reward_direct", 3),

@@ -41,7 +41,7 @@ class ThinkChoice(Choice):
         before, opened, rest = text.partition("<answer>")
         said, closed, after = rest.partition("</answer>")
         thought = before.count("<think>") == before.count("</think>") <= 1
-        more = "<" in said or "<answer>" in after or "</answer>" in before + after
+        more = "<answer>" in said + after or "</answer>" in before + after
         return CHOICE.answer(said, example) if opened and closed and thought and not more else ""
 
 

@@ -12,8 +12,8 @@ import torch
 from cogrl.audio import load_audio
 from cogrl.data.manifest import read_manifest
 from cogrl.evaluate.stats import bootstrap_mean
+from cogrl.formats.eips import EIPS
 from cogrl.models.qwen2_audio import Qwen2Audio
-from asked import INSTRUCTIONS
 from cogrl.types import EMOTIONS
 
 LABELS = [f"<thought>\n[Perception] {emotion}," for emotion in EMOTIONS]
@@ -22,7 +22,7 @@ LABELS = [f"<thought>\n[Perception] {emotion}," for emotion in EMOTIONS]
 @torch.no_grad()
 def scores(policy, example, heard):
     """Log-probability of each label."""
-    prompts = policy.encode_prompts([INSTRUCTIONS["eips"]], [heard], [example.id])
+    prompts = policy.encode_prompts([EIPS.instruction(example)], [heard], [example.id])
     answers = policy.encode_targets(LABELS)
     logprobs = policy.token_logprobs(prompts, answers, group_size=len(LABELS)).logprobs
     ends = answers.mask.sum(1, keepdim=True) - 1  # the end token is no part of the label

@@ -1,46 +1,11 @@
-"""The form of an IEAT target: thinking is trained as text and never spoken."""
+"""What of a manifest line is a dialogue with a cause to think about."""
 
 from pathlib import Path
 
 import pytest
 
-from cogrl.data.recipes.ieat_dialogue import Dialogue, Thought, dialogue_of, spoken
+from cogrl.data.recipes.ieat_dialogue import Dialogue, dialogue_of
 from cogrl.types import Example, Turn
-
-THOUGHT = Thought(
-    'I hear a shaky voice. The user feels fear, because "they moved the exam".', '"they moved the exam"', "Oh no."
-)
-
-
-def test_a_target_opens_with_the_thinking_and_an_empty_line():
-    assert THOUGHT.render() == f"<think>\n{THOUGHT.thinking}\n</think>\n\nOh no."
-
-
-def test_only_the_reply_is_spoken():
-    assert spoken(THOUGHT.render()) == "Oh no."
-    assert spoken("Oh no.") == "Oh no."
-    assert spoken("<think>\n\n</think>\n\nOh no.") == "Oh no."
-
-
-@pytest.mark.parametrize(
-    "target",
-    [
-        "<think>\nI hear fear.",
-        "<think>\nI hear fear.\n</think>\nOh no.",
-        "<think>\nI hear fear.\n</think> Oh no.",
-        " <think>\nI hear fear.\n</think>\n\nOh no.",
-        "<think>I hear fear.</think>\n\nOh no.",
-        "Oh no. <think>\nI hear fear.\n</think>\n\n",
-        "I hear fear.\n</think>\n\nOh no.",
-        "<think>\n<think>\nfear\n</think>\n\nOh no.",
-        "<think>\nfear\n</think>\n\nOh no.\n</think>\n\nStill.",
-        "<think>\nfear\n</think>\n\n<Think>more",
-        "<think>\nfear\n</think>\n\n< think >more",
-    ],
-)
-def test_a_tag_out_of_place_says_nothing_rather_than_a_thought(target):
-    with pytest.raises(ValueError, match="nothing can be spoken safely"):
-        spoken(target)
 
 
 def example(**change):

@@ -8,7 +8,7 @@ from cogrl.types import EMOTIONS
 
 
 def record(policy: str, n: int, right: Mapping[str, bool], **changes) -> dict:
-    """Clip `n` in emotion `n % 7`, all seven of a cell; right: label, A, B.
+    """Clip `n` in emotion `n % 7`, all seven of a cell; right: label, eips, direct.
 
     Text only is always heard as the first emotion, silence as none, shuffled audio as a wrong one.
     """
@@ -45,7 +45,7 @@ def given(perceived: str | None, replied: Mapping[str, str | None], good: Mappin
 
 
 def write_report(folder: Path, policies: Mapping[str, Mapping[str, int]], cells: int = 4) -> None:
-    """`policies[name]`: of the seven clips of each cell, how many have the right label, reply A and reply B."""
+    """`policies[name]`: of the seven clips of each cell, how many have the right label, reply of eips and of direct."""
     lines = [
         json.dumps(record(name, n, {key: n % 7 < count for key, count in counts.items()})) + "\n"
         for name, counts in policies.items()

@@ -59,12 +59,12 @@ def test_each_claim_has_its_figure_and_its_verdict(chain, monkeypatch):
     result = json.loads((root / "experiments/cogaudio_mini/seeds.json").read_text())
     by_text = {one["claim"].removesuffix(", %"): one for one in result["claims"]}
     expected = {
-        "distill: reply B by label A": (4 / 5, False),
-        "distill: reply B by reply A": (1.0, True),
-        "distill: tokens B by tokens A": (0.25, True),
-        "dr_sapo minus distill: reward A": (0.5 / 7, True),
-        "dr_sapo minus distill: reward B": (-0.5 / 7, False),
-        "dr_sapo minus distill: label A, points": (0.0, True),
+        "distill: reply direct by label eips": (4 / 5, False),
+        "distill: reply direct by reply eips": (1.0, True),
+        "distill: tokens direct by tokens eips": (0.25, True),
+        "dr_sapo minus distill: reward eips": (0.5 / 7, True),
+        "dr_sapo minus distill: reward direct": (-0.5 / 7, False),
+        "dr_sapo minus distill: label eips, points": (0.0, True),
     }
     for text, (mean, verdict) in expected.items():
         one = by_text[text]
@@ -130,9 +130,10 @@ def test_the_page_has_every_stage_with_its_controls_and_says_what_fails(chain, m
     page = (root / "experiments/cogaudio_mini/seeds.md").read_text()
     assert page.count("| text only |") == page.count("| silence |") == page.count("| shuffled audio |") == 4
     assert "| distill | the voice | 71.4 [71.4, 71.4] | 57.1 [57.1, 57.1] |" in page
-    assert (
-        "| distill: reply B by label A, % | 80.0 [80.0, 80.0] | 80.0, 80.0, 80.0 | at least 90 % | **fails** |" in page
+    claim = (
+        "| distill: reply direct by label eips, % | 80.0 [80.0, 80.0] | 80.0, 80.0, 80.0 | at least 90 % | **fails** |"
     )
+    assert claim in page
     assert "| seed 2 | 60 | 90 | 2.5 |" in page
     assert page.strip() in capsys.readouterr().out
 

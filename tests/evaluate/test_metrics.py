@@ -7,7 +7,7 @@ import pytest
 from made_answers import answers, clips, fixed
 
 from cogrl.evaluate.metrics import differences, metrics
-from cogrl.evaluate.report import counts, formats, hearing_notes, sizes
+from cogrl.evaluate.report import counts, formats_compared, hearing_notes, sizes
 from cogrl.evaluate.tables import answered, heard, percent, rubric
 from cogrl.types import Clip
 
@@ -121,9 +121,9 @@ def test_direct_is_measured_against_eips():
     m = metrics(evaluation)
     assert m["direct_keeps_of_eips"]["mean"] == m["direct_keeps_of_eips_label"]["mean"] == 0.5
     assert m["direct_tokens_of_eips"]["mean"] == pytest.approx(0.3)
-    assert "keeps 50.0" in formats({"fixed": m})
+    assert "keeps 50.0" in formats_compared({"fixed": m})
     row = answered([evaluation], {"fixed": m}).splitlines()[3]
-    assert row.startswith("| fixed | the voice | B | - | 50.0 [") and row.endswith("| 21 [21, 21] |")
+    assert row.startswith("| fixed | the voice | direct | - | 50.0 [") and row.endswith("| 21 [21, 21] |")
 
 
 def test_replies_are_measured_in_the_controls_of_both_formats():
@@ -155,7 +155,7 @@ def test_replies_are_measured_in_the_controls_of_both_formats():
 
 def test_a_ratio_to_nothing_is_no_figure():
     m = metrics(fixed(clips(), lambda clip: None))
-    assert m["direct_keeps_of_eips"]["mean"] is None and formats({"fixed": m}) == ""
+    assert m["direct_keeps_of_eips"]["mean"] is None and formats_compared({"fixed": m}) == ""
 
 
 def test_a_failed_reward_is_left_out_and_counted():

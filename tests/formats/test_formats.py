@@ -91,11 +91,31 @@ def test_eips_is_heard_up_to_where_it_was_cut_and_only_once():
     assert EIPS.answer("<response>a</response><response>b</response>", SPOKEN) == "" == EIPS.answer("Hello", SPOKEN)
 
 
-def test_ieat_speaks_all_but_the_thought_and_nothing_when_a_tag_is_misplaced():
-    ieat = format_named("ieat")
-    assert ieat.answer("Oh no.", SPOKEN) == "Oh no." and ieat.parse("Oh no.") is None
-    for text in ("<think>sad</think>\n\nOh no.", "<think>\nsad\n</think> Oh no.", "<think>\nsad", "Oh. <Think>sad"):
-        assert ieat.answer(text, SPOKEN) == "" and ieat.parse(text) is None
+def test_ieat_opens_with_the_thinking_and_an_empty_line_and_speaks_only_the_reply():
+    ieat, text = format_named("ieat"), "<think>\nThey moved it.\n</think>\n\nOh no."
+    assert ieat.render(FIELDS["ieat"]) == text
+    assert ieat.answer(text, SPOKEN) == ieat.answer("Oh no.", SPOKEN) == "Oh no." and ieat.parse("Oh no.") is None
+    assert ieat.answer("<think>\n\n</think>\n\nOh no.", SPOKEN) == "Oh no."
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "<think>\nI hear fear.",
+        "<think>\nI hear fear.\n</think>\nOh no.",
+        "<think>\nI hear fear.\n</think> Oh no.",
+        " <think>\nI hear fear.\n</think>\n\nOh no.",
+        "<think>I hear fear.</think>\n\nOh no.",
+        "Oh no. <think>\nI hear fear.\n</think>\n\n",
+        "I hear fear.\n</think>\n\nOh no.",
+        "<think>\n<think>\nfear\n</think>\n\nOh no.",
+        "<think>\nfear\n</think>\n\nOh no.\n</think>\n\nStill.",
+        "<think>\nfear\n</think>\n\n<Think>more",
+        "<think>\nfear\n</think>\n\n< think >more",
+    ],
+)
+def test_a_thinking_tag_out_of_place_says_nothing_rather_than_a_thought(text):
+    assert format_named("ieat").answer(text, SPOKEN) == "" and format_named("ieat").parse(text) is None
 
 
 def test_a_choice_is_asked_with_letters_and_an_order_in_the_language_of_the_line():
@@ -113,6 +133,8 @@ def test_an_open_question_is_asked_as_it_is_and_its_answer_is_the_text():
     assert FORMATS["choice"].answer("<think>hm</think> A dog. ", OPEN) == "A dog."
     assert "letter" not in FORMATS["think_choice"].instruction(OPEN)
     assert FORMATS["think_choice"].answer("<think>hm</think><answer> A dog.</answer>", OPEN) == "A dog."
+    assert FORMATS["think_choice"].answer("<answer>3 < 5</answer>", OPEN) == "3 < 5"
+    assert FORMATS["think_choice"].answer("<answer><answer>A dog</answer>", OPEN) == ""
 
 
 @pytest.mark.parametrize(
@@ -129,6 +151,7 @@ def test_an_open_question_is_asked_as_it_is_and_its_answer_is_the_text():
         ("<answer>A</answer><answer>B</answer>", ""),
         ("<answer><answer>B</answer></answer>", ""),
         ("</answer><answer>B</answer>", ""),
+        ("<answer>B</answer><answer>", ""),
         ("<think>It barks.</think><answer>B", ""),
         ("<think>It barks.</think><answer>A or B</answer>", ""),
         ("<think>It barks.</think><answer>C</answer>", ""),

@@ -44,7 +44,7 @@ def dialogues(clips):
     ]
 
 
-def encoded(policy, clips, given=heard):
+def encoded(policy, clips, given=audio_input):
     names = [clip.example.id for clip in clips]
     return policy.encode_prompts([INSTRUCTIONS["eips"]] * len(clips), [given(clip) for clip in clips], names)
 
@@ -221,13 +221,13 @@ def test_an_earlier_turn_the_encoder_can_not_hear_whole_is_refused_by_name(polic
 
 
 def test_the_text_only_control_reads_every_turn_and_the_teacher_how_it_was_said(policy, dialogues):
-    written = encoded(policy, dialogues, transcribed)
+    written = encoded(policy, dialogues, text_input)
     assert written.clip_counts == (0,) * 4 and written.audio == {}
     words, clip = said(written, policy, 0), dialogues[0]
     places = [words.index(text) for text in ("Turn 1 was said.", "Go on.", "Turn 2 was said.", "I see.")]
     assert places == sorted(places) and words.index(clip.example.text) > places[-1]
     assert not any(emotion in words for emotion in EMOTIONS)
-    taught = said(encoded(policy, dialogues, read), policy, 2)
+    taught = said(encoded(policy, dialogues, teacher_input), policy, 2)
     assert "user\nTurn 0 was said.<|im_end|>" in taught  # typed: it has no voice
     assert 'user\nThe speaker says, with the voice of surprise: "Turn 3 was said."<|im_end|>' in taught
     assert describe(dialogues[2].example) in taught
