@@ -54,9 +54,8 @@ def test_the_page_leads_from_forty_clips_to_a_trained_and_measured_policy(walk, 
     assert before["choice_accuracy"]["n"] == after["choice_accuracy"]["n"] == 40
     rollouts = [json.loads(line) for path in walk.glob("runs/grpo_qa/rollouts/*.jsonl") for line in path.open()]
     assert len(rollouts) == 8 * 8 and {row["format"] for row in rollouts} == {"choice"}
-    assert all(
-        row["reward/right_and_short"] == -0.01 * len(row["completion"].split()) for row in rollouts
-    )  # none is right
+    wrong = [-0.01 * len(row["completion"].split()) for row in rollouts]  # what a random model says is never right
+    assert [row["reward"] for row in rollouts] == pytest.approx(wrong, abs=1e-6)
     assert (walk / "runs/grpo_qa/export/model.safetensors").read_bytes() != (
         walk / "models/tiny/model.safetensors"
     ).read_bytes()
