@@ -9,8 +9,8 @@ from cogrl.formats.schema import Schema, Text
 from cogrl.types import Example
 
 _SCHEMA = Schema(Text("answer"))
-_ORDERS = {"zh": "只回答一个选项的字母。"}
-_ORDER = "Answer with the letter of one choice and nothing else."
+_ORDERS = {"zh": "只回答一个选项的字母或内容。"}
+_ORDER = "Answer with one choice, by its letter or its text, and nothing else."
 
 
 class Choice(Format):

@@ -14,10 +14,14 @@ _SCHEMA = Schema(Tag("think", Text("thinking")), Tag("answer", Text("answer")))
 _ORDERS = {
     "en": (
         "Think first, between <think> and </think>; then give {what} between <answer> and </answer>.",
-        "the letter of one choice",
+        "one choice, by its letter or its text,",
         "the answer",
     ),
-    "zh": ("先在 <think> 和 </think> 之间思考，再在 <answer> 和 </answer> 之间给出{what}。", "一个选项的字母", "答案"),
+    "zh": (
+        "先在 <think> 和 </think> 之间思考，再在 <answer> 和 </answer> 之间给出{what}。",
+        "一个选项的字母或内容",
+        "答案",
+    ),
 }
 
 

@@ -119,13 +119,18 @@ def test_a_thinking_tag_out_of_place_says_nothing_rather_than_a_thought(text):
 
 
 def test_a_choice_is_asked_with_letters_and_an_order_in_the_language_of_the_line():
-    order = "Answer with the letter of one choice and nothing else."
+    order = "Answer with one choice, by its letter or its text, and nothing else."
     assert FORMATS["choice"].instruction(ASKED) == f"Which animal?\nA. a cat\nB. a dog\n{order}"
     assert (
-        FORMATS["choice"].instruction(example(question="谁?", choices=("猫", "狗"), language="zh")).endswith("字母。")
+        FORMATS["choice"]
+        .instruction(example(question="谁?", choices=("猫", "狗"), language="zh"))
+        .endswith("字母或内容。")
     )
     asked = FORMATS["think_choice"].instruction(ASKED)
-    assert asked.startswith("Which animal?\nA. a cat\nB. a dog\n") and "letter of one choice between <answer>" in asked
+    assert (
+        asked.startswith("Which animal?\nA. a cat\nB. a dog\n")
+        and "by its letter or its text, between <answer>" in asked
+    )
 
 
 def test_an_open_question_is_asked_as_it_is_and_its_answer_is_the_text():

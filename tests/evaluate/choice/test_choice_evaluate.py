@@ -88,7 +88,8 @@ def test_the_question_and_every_choice_reach_the_model_with_the_clip(policy, smo
     rollouts = HFEngine().sample(policy, clips, ["choice"] * 2, Sampling(max_new_tokens=2))
     text = policy.tokenizer.decode(rollouts.prompts.input_ids[0])
     assert prompts[0] == (
-        "How does the voice sound?\nA. calm\nB. tense\nC. merry\nAnswer with the letter of one choice and nothing else."
+        "How does the voice sound?\nA. calm\nB. tense\nC. merry\n"
+        "Answer with one choice, by its letter or its text, and nothing else."
     )
     assert prompts[0] in text and rollouts.prompts.clip_counts == (1, 1)
 
