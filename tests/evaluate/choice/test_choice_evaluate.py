@@ -49,7 +49,7 @@ def says_b(tiny_policy_dir, smoke_corpus, tmp_path_factory) -> str:
     optimizer = torch.optim.Adam(policy.parameters(), 3e-2)
     prompts = policy.encode_prompts([CHOICE.instruction(example) for example in examples], heard, names)
     targets = policy.encode_targets(["B"] * len(clips))
-    for _ in range(20):
+    for _ in range(60):
         loss = -(policy.token_logprobs(prompts, targets).logprobs * targets.mask).sum() / targets.mask.sum()
         optimizer.zero_grad()
         loss.backward()
