@@ -2,6 +2,7 @@
 
 import difflib
 import inspect
+import re
 import typing
 from collections.abc import Iterator
 from importlib import import_module
@@ -145,10 +146,8 @@ def written(function: Any) -> str:
 
 
 def shown(annotation: Any) -> str:
-    text = inspect.formatannotation(annotation)
-    for module in ("collections.abc.", "typing.", "cogrl.types.", "cogrl.formats.answer."):
-        text = text.replace(module, "")
-    return text
+    """An annotation without the modules of its names."""
+    return re.sub(r"\b(?:\w+\.)+(?=\w)", "", inspect.formatannotation(annotation))
 
 
 def left_open(values: Any, path: str = "") -> Iterator[str]:

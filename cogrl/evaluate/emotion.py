@@ -11,6 +11,7 @@ from cogrl.evaluate.controls import CONTROLS, Hearing, sound, voice
 from cogrl.evaluate.grades import grades
 from cogrl.evaluate.groups import Pair, cell, contrasts
 from cogrl.evaluate.replied import replied_emotions
+from cogrl.formats import format_named
 from cogrl.formats.answer import read_answer
 from cogrl.formats.eips import perceived_emotion
 from cogrl.models.audio_lm import AudioLM

@@ -77,13 +77,17 @@ def ieat(tmp_path_factory):
     return build_ieat(tmp_path_factory.mktemp("ieat") / "corpus", "smoke", workers=1, plan=plan).out
 
 
-@pytest.mark.parametrize("stage", ["sft", "distill", "dr_sapo"])
-def test_dialogues_with_thoughts_train_with_their_history_heard(command, ieat, workdir, monkeypatch, stage):
+@pytest.mark.parametrize(
+    ("stage", "formats"),
+    [("sft", "{ieat: 0.5, direct: 0.5}"), ("distill", "{ieat: 0.5, direct: 0.5}"), ("dr_sapo", "")],
+)
+def test_dialogues_with_thoughts_train_with_their_history_heard(command, ieat, workdir, monkeypatch, stage, formats):
     heard = []
     encode = Qwen2Audio.audio_tensors
     monkeypatch.setattr(Qwen2Audio, "audio_tensors", lambda self, w: heard.append(len(w)) or encode(self, w))
     splits = [f"--data.{split}={ieat / split}.jsonl" for split in ("train", "val", "test")]
-    assert main(command("fit", *splits, stage=stage, data="ieat_mini")) == 0
+    flags = [f"--model.formats={formats}"] if formats else []
+    assert main(command("fit", *splits, *flags, stage=stage, data="ieat_mini")) == 0
     assert heard and all(count % 3 == 0 for count in heard) and heard[0] == 12  # 4 dialogues of three turns
 
 

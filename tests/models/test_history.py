@@ -190,7 +190,7 @@ def test_clips_that_are_not_the_prompts_own_are_refused(policy, dialogues):
     turned = {name: value.flip(0) for name, value in prompts.audio.items()}
     for audio, counts in ((fewer, (2, 1, 2, 2)), (turned, COUNTS)):
         wrong = Prompts(prompts.input_ids, prompts.attention_mask, audio, counts)
-        with pytest.raises(ValueError, match=r"audio frames for .* placeholders: these are other prompts' clips"):
+        with pytest.raises(ValueError, match=r"audio frames for .* placeholders: these are other rows' clips"):
             policy.prompt_embeds(wrong)
 
 
