@@ -40,8 +40,8 @@ from cogrl.stages import DrSapo
 from cogrl.types import Clip, ClipBatch, Example, Scores
 
 VARIANTS = {
-    "plain: prompt repeated, all logits of the completions": {"share_prompt": False, "head": "reference"},
-    "kernels: prompt shared, loss in one pass": {"share_prompt": True, "head": "auto"},
+    "plain: prompt repeated, all logits of the completions": {"share_prompt": False, "head_impl": "reference"},
+    "kernels: prompt shared, loss in one pass": {"share_prompt": True, "head_impl": "auto"},
 }
 
 
