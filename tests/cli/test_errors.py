@@ -70,7 +70,7 @@ def complaint(args: list[str], capsys: pytest.CaptureFixture) -> str:
     text = capsys.readouterr().err
     assert text.startswith("cogrl: error: ")
     assert "Traceback" not in text
-    assert len(text) < 2000
+    assert len(text.splitlines()) <= 22 and max(map(len, text.splitlines())) < 1000  # paths may be long
     return text
 
 
