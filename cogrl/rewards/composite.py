@@ -2,6 +2,7 @@
 
 import logging
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol, runtime_checkable
 
@@ -24,20 +25,20 @@ class Reward(Protocol):
         ...
 
 
-class Composite:
+class Composite(ABC):
     """A reward that knows what its parts ask their judges, so that each judge is asked once a batch."""
 
     def score(self, answers: Sequence[Answer]) -> Scores:
         """The total and every term of each answer, in the order given."""
         return self.graded(answers, ask_once(self.requests(answers)))
 
+    @abstractmethod
     def requests(self, answers: Sequence[Answer]) -> Asked:
         """For each answer what there is to ask, and whom. Raises ValueError for lines that no judge can grade."""
-        raise NotImplementedError
 
+    @abstractmethod
     def graded(self, answers: Sequence[Answer], verdicts: Verdicts) -> Scores:
         """The scores once the judges have been asked."""
-        raise NotImplementedError
 
 
 class WeightedSum(Composite):
