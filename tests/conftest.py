@@ -29,7 +29,7 @@ def one_thread():
 
 
 @pytest.fixture(autouse=True)
-def dice():
+def seeded():
     """Every test draws the same, whichever tests ran before it."""
     torch.manual_seed(0)
 

@@ -1,4 +1,4 @@
-"""MLflow as a witness: it sees everything a run does and can never stop it."""
+"""An MLflow logger that records everything a run does; its failures are warnings and never stop the run."""
 
 import time
 from collections.abc import Callable, Mapping
@@ -195,15 +195,15 @@ class MLflowLogger(MLFlowLogger):
     def give_up(self, error: Exception) -> None:
         self.broken = str(error)
         self.waiting, self.postponed = [], []
-        rank_zero_warn(f"MLflow can not be used, training goes on without it: {self.told(error)}")
+        rank_zero_warn(f"MLflow can not be used, training goes on without it: {self.advice(error)}")
 
-    def told(self, error: Exception) -> str:
+    def advice(self, error: Exception) -> str:
         return advised(error, self.settings["tracking_uri"], self.experiment_name)
 
     def note(self, error: Exception) -> None:
         self.failures += 1
         if self.failures == 1:
-            rank_zero_warn(f"MLflow did not take a record, training goes on: {self.told(error)}")
+            rank_zero_warn(f"MLflow did not take a record, training goes on: {self.advice(error)}")
         if self.failures == _MOST_FAILURES:
             self.give_up(error)
 

@@ -12,7 +12,7 @@ DEFAULT_STORE = "sqlite:///mlflow.db"
 PARENT_TAG = "mlflow.parentRunId"
 _SETTINGS = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
-    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",  # MLflow's own patience holds training up for minutes
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",  # MLflow's default number of retries holds training up for minutes
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
 }
 

@@ -13,7 +13,7 @@ _WAIT_S = 1.0  # and one that is writing to it: an answer is never held up longe
 
 
 @dataclass(frozen=True)
-class Kept:
+class CachedAnswer:
     """An answer as it was received, and the tokens it took then."""
 
     text: str
@@ -43,8 +43,8 @@ class AnswerCache:
                 self._db = _opened(self.file)
             except sqlite3.Error as error:
                 if getattr(error, "sqlite_errorcode", 0) & 0xFF != sqlite3.SQLITE_BUSY:  # any kind of busy
-                    refusal = f"{self.file} can not be used as a cache of answers ({error}); name another file"
-                    raise OSError(refusal) from error
+                    message = f"{self.file} can not be used as a cache of answers ({error}); name another file"
+                    raise OSError(message) from error
                 if time.monotonic() > ends:
                     self._give_up(error)
                     break
@@ -54,12 +54,12 @@ class AnswerCache:
     def __exit__(self, *_: object) -> None:
         self._close()
 
-    def get(self, key: str) -> Kept | None:
+    def get(self, key: str) -> CachedAnswer | None:
         """What was kept under `key`, or None."""
         rows = self._rows("SELECT text, tokens_in, tokens_out FROM answers WHERE key = ?", (key,))
-        return Kept(*rows[0]) if rows else None
+        return CachedAnswer(*rows[0]) if rows else None
 
-    def put(self, key: str, answer: Kept) -> None:
+    def put(self, key: str, answer: CachedAnswer) -> None:
         """Keeps `answer`; it outlives this process from here on, however the process ends."""
         values = (key, answer.text, answer.tokens_in, answer.tokens_out)
         self._rows("INSERT OR REPLACE INTO answers VALUES (?, ?, ?, ?)", values)

@@ -13,7 +13,7 @@ import aiohttp
 from cogrl.chat.question import Question, Usage
 
 _NO_TOKENS = Usage(requests=1)
-_PASSING = {408, 409, 425, 429, 500, 502, 503, 504, 529}
+_RETRYABLE = {408, 409, 425, 429, 500, 502, 503, 504, 529}
 
 
 @dataclass(frozen=True)
@@ -26,10 +26,10 @@ class Reply:
 
 @dataclass(frozen=True)
 class Refused:
-    """No answer. `again`: asking once more may help, not before `wait_s` seconds have passed."""
+    """No answer. `retryable`: asking once more may help, not before `wait_s` seconds have passed."""
 
     error: Exception
-    again: bool = True
+    retryable: bool = True
     wait_s: float = 0.0
     usage: Usage = _NO_TOKENS
 
@@ -90,7 +90,7 @@ class Endpoint:
         if status == 200:
             return _reply(content)
         said = content[:200].replace(key, "***") if key else content[:200]
-        return Refused(ConnectionError(f"{url}: status {status}: {said}"), status in _PASSING, wait_s)
+        return Refused(ConnectionError(f"{url}: status {status}: {said}"), status in _RETRYABLE, wait_s)
 
     def _response_format(self, name: str, schema: Mapping[str, Any]) -> dict[str, Any]:
         held = {"name": name, "schema": dict(schema), "strict": True}

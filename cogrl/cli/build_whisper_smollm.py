@@ -1,4 +1,4 @@
-"""`cogrl build whisper-smollm`: pretrained Whisper ears and a pretrained small language model, out of pinned wheels."""
+"""`cogrl build whisper-smollm`: a pretrained Whisper encoder and small language model, out of pinned wheels."""
 
 import argparse
 import importlib.util
@@ -19,7 +19,7 @@ def add_whisper_smollm(targets: argparse._SubParsersAction) -> None:
     parser = targets.add_parser("whisper-smollm", help="Whisper tiny.en's encoder and SmolLM2-135M as one Qwen2-Audio")
     parser.add_argument("--out", type=Path, default=Path("models/whisper-smollm"))
     parser.add_argument("--packages", type=Path, default=Path("models/wheels"), help="folder of the two wheels")
-    parser.add_argument("--seed", type=int, default=0, help="draws the projector between ears and words")
+    parser.add_argument("--seed", type=int, default=0, help="draws the projector between encoder and language model")
     parser.add_argument("--window-s", type=int, default=4, help="encoder window in whole seconds, at most 30")
     parser.set_defaults(build=whisper_smollm)
 

@@ -64,9 +64,9 @@ def main(args: argparse.Namespace) -> None:
     import torch
     from transformers.utils.logging import disable_progress_bar
 
+    from cogrl.cli.audio_lengths import check_audio_lengths
     from cogrl.cli.described import described
-    from cogrl.cli.hearable import refuse_unhearable
-    from cogrl.data.manifest import heard_turns, raise_all, read_manifest
+    from cogrl.data.manifest import raise_all, read_manifest, with_history
     from cogrl.data.module import Clips
     from cogrl.evaluate.choice.answers import ask
     from cogrl.evaluate.choice.official import read_official
@@ -77,7 +77,7 @@ def main(args: argparse.Namespace) -> None:
     from cogrl.evaluate.polarity import polar_examples
     from cogrl.evaluate.report import write
     from cogrl.formats import instructions
-    from cogrl.models.prompt_length import without_room
+    from cogrl.models.prompt_length import overflows
     from cogrl.models.saved import refuse_no_policy, saved_policy
     from cogrl.rewards.cogaudio import cogaudio_reward
     from cogrl.rewards.composite import Reward
@@ -90,8 +90,8 @@ def main(args: argparse.Namespace) -> None:
     for item in args.policy:
         refuse_no_policy(item.rpartition("=")[2])
     official = read_official(args.benchmark) if args.benchmark else None
-    examples = heard_turns(read_manifest(args.data)[: args.limit], args.history)
-    polar = heard_turns(polar_examples(args.conflict)[: args.limit], args.history) if args.conflict else []
+    examples = with_history(read_manifest(args.data)[: args.limit], args.history)
+    polar = with_history(polar_examples(args.conflict)[: args.limit], args.history) if args.conflict else []
     questions, spoken, notes = sorted_lines(examples, reward)
     check_gradable(polar, reward)
     if official:
@@ -103,7 +103,7 @@ def main(args: argparse.Namespace) -> None:
         raise ValueError(f"--conflict {args.conflict}: {args.data} has no line with an emotion to compare it with")
     raters = {name: found.levels for name, found in load_all(args.epitome).items()} if args.epitome else {}
     form = args.convert, args.silent_clips
-    stamps = refuse_unhearable([*examples, *polar], [item.rpartition("=")[2] for item in args.policy], *form)
+    stamps = check_audio_lengths([*examples, *polar], [item.rpartition("=")[2] for item in args.policy], *form)
     evaluations, choices = [], []
     for item in args.policy:
         path = item.rpartition("=")[2]
@@ -111,7 +111,7 @@ def main(args: argparse.Namespace) -> None:
         policy.to("cuda" if torch.cuda.is_available() else "cpu")
         limits = policy.sampling_rate, policy.max_audio_s
         asked_of = ((example, instructions(ASKED, example)) for example in (*spoken, *polar))
-        raise_all(list(without_room(policy, asked_of, args.max_new_tokens)))
+        raise_all(list(overflows(policy, asked_of, args.max_new_tokens)))
         lists = (questions, spoken, polar)
         asked, clips, polar_clips = (list(Clips(rows, *limits, False, *form, stamps)) for rows in lists)
         print(f"answering {len(asked) + len(clips) + len(polar_clips)} clips with {path}", flush=True)
@@ -135,5 +135,5 @@ def main(args: argparse.Namespace) -> None:
             with one_at_a_time(args.store):
                 log_report(args.store, args.out, args.parent_run)
         except Exception as error:  # tracking failure never undoes a result
-            told = advised(error, absolute_uri(args.store), "cogrl", Options("--store", None))
-            print(f"the report is in {args.out} but not in MLflow ({args.store}): {told}")
+            hint = advised(error, absolute_uri(args.store), "cogrl", Options("--store", None))
+            print(f"the report is in {args.out} but not in MLflow ({args.store}): {hint}")

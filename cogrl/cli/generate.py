@@ -30,7 +30,7 @@ def main(options: argparse.Namespace) -> int:
     from cogrl.data.manifest import raise_all
     from cogrl.formats import format_named, instructions
     from cogrl.formats.eips import perceived_emotion
-    from cogrl.models.prompt_length import without_room
+    from cogrl.models.prompt_length import overflows
     from cogrl.models.saved import saved_policy, saved_window
     from cogrl.rollout.hf import HFEngine
     from cogrl.rollout.sampling import Sampling
@@ -46,7 +46,7 @@ def main(options: argparse.Namespace) -> int:
     policy.to("cuda" if torch.cuda.is_available() else "cpu")
     name = options.audio.name
     clip = Clip(Example(name, options.audio, "", "", "", "", "neutral"), waveform)
-    raise_all(list(without_room(policy, [(clip.example, instructions(_TITLES, clip.example))], options.max_new_tokens)))
+    raise_all(list(overflows(policy, [(clip.example, instructions(_TITLES, clip.example))], options.max_new_tokens)))
     sampling = Sampling(max_new_tokens=options.max_new_tokens, greedy=True)
     said = HFEngine().sample(policy, [clip] * len(_TITLES), list(_TITLES), sampling)
     answers = {

@@ -29,7 +29,9 @@ class ParentRun:
         try:
             self.begin()
         except Exception as error:  # tracking never stops work
-            warnings.warn(f"MLflow can not be used, the pipeline goes on without it: {self.told(error)}", stacklevel=2)
+            warnings.warn(
+                f"MLflow can not be used, the pipeline goes on without it: {self.advice(error)}", stacklevel=2
+            )
             self.run_id = None
         return self
 
@@ -44,7 +46,7 @@ class ParentRun:
         for file in self.files:
             self.client.log_artifact(self.run_id, str(file))
 
-    def told(self, error: Exception) -> str:
+    def advice(self, error: Exception) -> str:
         return advised(error, self.uri, _EXPERIMENT, Options("--set tracking_uri=", None))
 
     def earlier(self) -> str | None:

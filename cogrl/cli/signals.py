@@ -25,8 +25,8 @@ def graceful_signals(trainer: pl.Trainer, stop: AgreedStop) -> Iterator[None]:
     """
 
     def on_signal(number: int, frame: FrameType | None) -> None:
-        again = number == signal.SIGINT and stop.requested and trainer.local_rank == 0
-        if again or not stop.active:
+        second_interrupt = number == signal.SIGINT and stop.requested and trainer.local_rank == 0
+        if second_interrupt or not stop.active:
             raise SystemExit(128 + number)
         stop.request(number)
         if trainer.local_rank == 0:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 File = io.FileIO | io.BytesIO
 """An open file without a buffer, or bytes that are read like one."""
-AGAIN = "get the file again, or drop it"
+REMEDY = "get the file again, or drop it"
 CONVERT = "convert it: {ffmpeg}"
 
 
@@ -19,7 +19,7 @@ class Contents:
     """
 
     problem: str | None = None
-    remedy: str = AGAIN
+    remedy: str = REMEDY
     restored: bytes | None = None
 
 

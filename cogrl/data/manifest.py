@@ -90,7 +90,7 @@ def _values(examples: Sequence[Example], field: str) -> Iterator[tuple[Any, Exam
             yield from ((turn.audio, example) for turn in example.turns if turn.audio)
 
 
-def heard_turns(examples: Sequence[Example], history: str | None) -> list[Example]:
+def with_history(examples: Sequence[Example], history: str | None) -> list[Example]:
     """The examples with their earlier turns where `history` is "heard", without any where it is "left_out".
 
     Raises ValueError, naming the first line, for dialogues whose history nobody has decided.

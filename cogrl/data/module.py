@@ -12,7 +12,7 @@ from torch.utils.data import DataLoader, Dataset, DistributedSampler
 from cogrl.audio import SilentClips, file_stamp, load_audio
 from cogrl.data.choice_order import choices_of_epoch, refuse_lettered_targets
 from cogrl.data.dealt_batches import DealtBatches
-from cogrl.data.manifest import FileStamps, check_audio_files, check_splits, heard_turns, read_manifest
+from cogrl.data.manifest import FileStamps, check_audio_files, check_splits, read_manifest, with_history
 from cogrl.data.signal_safe_loader import SignalSafeLoader
 from cogrl.types import Clip, ClipBatch, Example, Turn, Waveform
 
@@ -78,7 +78,7 @@ class AudioData(pl.LightningDataModule):
         for name in needed:
             path = self.manifests[name]
             if path is not None and name not in self.examples:
-                self.examples[name] = heard_turns(read_manifest(Path(path)), self.history)
+                self.examples[name] = with_history(read_manifest(Path(path)), self.history)
                 self.stamps[name] = check_audio_files(
                     self.examples[name], self.sampling_rate, self.max_s, self.convert, self.silent_clips
                 )

@@ -14,7 +14,7 @@ from cogrl.audio import to_samples
 from cogrl.model_input import audio_input, text_input
 from cogrl.types import Clip, Conversation, ModelInput
 
-Hearing = Callable[[Sequence[Clip], int], list[ModelInput]]
+Condition = Callable[[Sequence[Clip], int], list[ModelInput]]
 """The clips and the sampling rate in Hz -> what the model hears in place of each."""
 
 
@@ -53,7 +53,7 @@ def sound(given: ModelInput) -> tuple[str | bytes | None, ...]:
     return tuple(part.tobytes() if isinstance(part, np.ndarray) else part for part in parts)
 
 
-CONTROLS: dict[str, Hearing] = {"transcript": transcript, "silence": silence, "shuffled": shuffled}
+CONTROLS: dict[str, Condition] = {"transcript": transcript, "silence": silence, "shuffled": shuffled}
 
 
 def derangement(labels: Sequence[str], seed: int = 0) -> list[int]:

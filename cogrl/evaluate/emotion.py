@@ -7,7 +7,7 @@ from functools import cached_property
 import numpy as np
 import torch
 
-from cogrl.evaluate.controls import CONTROLS, Hearing, sound, voice
+from cogrl.evaluate.controls import CONTROLS, Condition, sound, voice
 from cogrl.evaluate.grades import grades
 from cogrl.evaluate.groups import Pair, cell, contrasts
 from cogrl.evaluate.replied import replied_emotions
@@ -50,13 +50,13 @@ def answer(
     clips: Sequence[Clip],
     format: str,
     reward: Reward,
-    hearing: Hearing = voice,
+    condition: Condition = voice,
     max_new_tokens: int = 128,
     batch_size: int = 84,
 ) -> Answers:
     """One greedy completion a clip. Clips that sound the same to the model (a control) are answered once."""
-    given = hearing(clips, policy.sampling_rate)
-    keys = [sound(heard) for heard in given]
+    inputs = condition(clips, policy.sampling_rate)
+    keys = [sound(item) for item in inputs]
     first = {key: i for i, key in reversed(list(enumerate(keys)))}
     unique = sorted(first.values())
     sampling, engine = Sampling(max_new_tokens=max_new_tokens, greedy=True), HFEngine()
@@ -64,7 +64,7 @@ def answer(
     for start in range(0, len(unique), batch_size):
         rows = unique[start : start + batch_size]
         rollouts = engine.sample(
-            policy, [clips[i] for i in rows], [format] * len(rows), sampling, given=[given[i] for i in rows]
+            policy, [clips[i] for i in rows], [format] * len(rows), sampling, inputs=[inputs[i] for i in rows]
         )
         lengths = rollouts.completions.mask.sum(1).tolist()
         said |= dict(zip(rows, zip(rollouts.texts, lengths, rollouts.finish, strict=True), strict=True))
@@ -107,13 +107,13 @@ def sampled_replies(
 ) -> list[list[str]]:
     """`draws` replies to each clip, sampled at temperature 1; one machine repeats them for a seed and batch size."""
     engine, sampling = HFEngine(), Sampling(max_new_tokens=max_new_tokens)
-    dice = torch.Generator(policy.device).manual_seed(seed)
+    generator = torch.Generator(policy.device).manual_seed(seed)
     found: list[list[str]] = []
     for start in range(0, len(clips), batch_size):
         batch = clips[start : start + batch_size]
-        rollouts = engine.sample(policy, batch, [format] * len(batch), sampling, group_size=draws, generator=dice)
-        heard, examples = format_named(format).answer, rollouts.row_examples
-        replies = [heard(text, example) for text, example in zip(rollouts.texts, examples, strict=True)]
+        rollouts = engine.sample(policy, batch, [format] * len(batch), sampling, group_size=draws, generator=generator)
+        answer_of, examples = format_named(format).answer, rollouts.row_examples
+        replies = [answer_of(text, example) for text, example in zip(rollouts.texts, examples, strict=True)]
         found += [replies[i : i + draws] for i in range(0, len(replies), draws)]
     return found
 
@@ -182,11 +182,11 @@ def evaluate_policy(
     """
     policy.eval()
 
-    def both_formats(hearing: Hearing) -> dict[str, Answers]:
-        return {r: answer(policy, clips, r, reward, hearing, max_new_tokens) for r in ASKED}
+    def both_formats(condition: Condition) -> dict[str, Answers]:
+        return {r: answer(policy, clips, r, reward, condition, max_new_tokens) for r in ASKED}
 
     formats = both_formats(voice)
-    controls = {name: both_formats(hearing) for name, hearing in CONTROLS.items()}
+    controls = {name: both_formats(condition) for name, condition in CONTROLS.items()}
     samples = sampled_replies(policy, clips, "direct", draws, max_new_tokens) if draws else None
     words = [clip.example.text for clip in clips]
     levels = {

@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from cogrl.chat.client import ChatClient, Patience
+from cogrl.chat.client import ChatClient, RetryPolicy
 from cogrl.chat.endpoint import Endpoint
 from cogrl.chat.json_answer import parse_object
 from cogrl.chat.question import Answer, Question
@@ -33,7 +33,7 @@ Ask = Callable[[Sequence[Messages], JudgeSettings], Sequence[str | Exception]]
 
 
 @dataclass(frozen=True)
-class Verdict:
+class DialogueScores:
     """The scores of one dialogue by dimension; none where `reason` is not `judged` or `wrong language`."""
 
     dialogue_id: str
@@ -50,8 +50,8 @@ def judge_dialogues(
     target: str = "second",
     attempts: int = 3,
     template: str | None = None,
-) -> list[Verdict]:
-    """A verdict for each dialogue.
+) -> list[DialogueScores]:
+    """The judge's scores of each dialogue, in order.
 
     A response in another language than the user's (or than `language`) gets 1 point in every dimension, unasked. An
     answer that can not be read is asked for again with the next seed, `attempts` times in all (the official script
@@ -61,14 +61,14 @@ def judge_dialogues(
     """
     settings = settings or JudgeSettings()
     find = TARGETS[target] if task.number == 3 else last_turn
-    verdicts: dict[int, Verdict] = {}
+    judged: dict[int, DialogueScores] = {}
     waiting: dict[int, Messages] = {}
     for i, dialogue in enumerate(dialogues):
         at = find(dialogue.turns)
         if at is None:
-            verdicts[i] = Verdict(dialogue.id, {}, f"no {target} non-neutral turn")
+            judged[i] = DialogueScores(dialogue.id, {}, f"no {target} non-neutral turn")
         elif language_of(dialogue.turns[at].response) != (language or language_of(dialogue.turns[at].text)):
-            verdicts[i] = Verdict(dialogue.id, dict.fromkeys(task.dimensions, 1), "wrong language")
+            judged[i] = DialogueScores(dialogue.id, dict.fromkeys(task.dimensions, 1), "wrong language")
         else:
             waiting[i] = _messages(task, dialogue, at, template)
     for attempt in range(attempts):
@@ -77,21 +77,21 @@ def judge_dialogues(
             at = find(dialogues[i].turns)
             try:
                 scores = _scores(task, dialogues[i].turns[at], answer)
-                verdicts[i] = Verdict(dialogues[i].id, scores)
+                judged[i] = DialogueScores(dialogues[i].id, scores)
                 del waiting[i]
             except (ValueError, OSError) as error:
-                verdicts[i] = Verdict(dialogues[i].id, {}, f"failed: {error}")
-    return [verdicts[i] for i in range(len(dialogues))]
+                judged[i] = DialogueScores(dialogues[i].id, {}, f"failed: {error}")
+    return [judged[i] for i in range(len(dialogues))]
 
 
-def summary(task: Task, verdicts: Sequence[Verdict]) -> dict[str, Any]:
-    """Mean and interval of each dimension, the average of the task, and how many verdicts there are of each kind."""
+def summary(task: Task, judged: Sequence[DialogueScores]) -> dict[str, Any]:
+    """Mean and interval of each dimension, the average of the task, and how many dialogues there are by `reason`."""
     means: dict[str, Any] = {}
     for name in task.dimensions:
-        scores = [verdict.scores[name] for verdict in verdicts if name in verdict.scores]
+        scores = [one.scores[name] for one in judged if name in one.scores]
         means[name] = vars(bootstrap_mean(scores)) | {"n": len(scores)} if scores else None
     found = [value["mean"] for value in means.values() if value]
-    kinds = [verdict.reason.partition(":")[0] for verdict in verdicts]
+    kinds = [one.reason.partition(":")[0] for one in judged]
     return {
         "task": task.number,
         "average": sum(found) / len(found) if len(found) == len(task.dimensions) else None,
@@ -108,7 +108,7 @@ def over_http(base_url: str, api_key_env: str | None = None, concurrency: int = 
         endpoint = Endpoint(
             base_url, settings.model, api_key_env, settings.temperature, settings.max_tokens, "text", extra
         )
-        client = ChatClient(endpoint, Patience(attempt_s=attempt_s, question_s=3 * attempt_s), concurrency)
+        client = ChatClient(endpoint, RetryPolicy(attempt_s=attempt_s, question_s=3 * attempt_s), concurrency)
         entries = client.ask([_Chat("", "", str, chat=chat) for chat in chats]).entries
         return [entry.value if isinstance(entry, Answer) else entry.error for entry in entries]
 

@@ -65,8 +65,8 @@ def part(example: Example) -> Part:
     else by `text_sentiment(text)`, which says nothing of other languages than English (see `unread`). (The subsets of
     arXiv:2606.06940, table 3, whose exact rule is not public.)
     """
-    told = "neutral" if unread(example) else example.text_sentiment or text_sentiment(example.text)
-    words, sounds = told, VOICE.get(example.emotion)
+    sentiment = "neutral" if unread(example) else example.text_sentiment or text_sentiment(example.text)
+    words, sounds = sentiment, VOICE.get(example.emotion)
     if words == "neutral" or sounds is None:
         return "neither"
     return "consistent" if words == sounds else "conflict"

@@ -21,7 +21,7 @@ from cogrl.evaluate.emotion import Answers, Evaluation
 from cogrl.evaluate.figures import draw_confusion
 from cogrl.evaluate.metrics import Figure, differences, metrics
 from cogrl.evaluate.polarity import PARTS, best_by_words, part, unread
-from cogrl.evaluate.tables import answered, examples, heard, number, percent
+from cogrl.evaluate.tables import examples, number, percent, perception_table, reply_table
 from cogrl.types import EMOTIONS
 
 FILES = ("report.md", "report.json", "answers.jsonl", "confusion.png")
@@ -89,10 +89,10 @@ def emotion_sections(
     return [
         counts(last),
         "What is heard: the emotion that eips names.\n",
-        heard(evaluations, figures),
-        hearing_notes(last),
+        perception_table(evaluations, figures),
+        control_notes(last),
         "What is answered: the emotion that the reply fits best, its grades, and its cost.\n",
-        answered(evaluations, figures),
+        reply_table(evaluations, figures),
         formats_compared(figures),
         responses(figures),
         steps(evaluations, gains),
@@ -128,7 +128,7 @@ def counts(evaluation: Evaluation) -> str:
     )
 
 
-def hearing_notes(evaluation: Evaluation) -> str:
+def control_notes(evaluation: Evaluation) -> str:
     """How to read the first table."""
     chance, n, polar = 100 / len(set(evaluation.labels)), sizes(evaluation), evaluation.polar or evaluation
     text = (

@@ -9,8 +9,8 @@ from cogrl.types import EMOTIONS, INTENSITIES
 
 CONTROL_NAMES = {"transcript": "text only", "silence": "silence", "shuffled": "shuffled audio"}
 _NO_LABEL = "no label given"
-_HEARD = ("emotion_accuracy", "ua", "accuracy_conflict", "accuracy_consistent")
-_HEARD += ("follow", "stay", "semantic_dominance_gap")
+_PERCEPTION = ("emotion_accuracy", "ua", "accuracy_conflict", "accuracy_consistent")
+_PERCEPTION += ("follow", "stay", "semantic_dominance_gap")
 
 
 def percent(figure: Figure) -> str:
@@ -29,30 +29,30 @@ def rubric(figure: Figure) -> Figure:
     return scaled | {"n": figure["n"]}
 
 
-def heard(evaluations: Sequence[Evaluation], figures: Mapping[str, Mapping[str, Figure]]) -> str:
+def perception_table(evaluations: Sequence[Evaluation], figures: Mapping[str, Mapping[str, Figure]]) -> str:
     """One row a policy, and one for each of its controls: eips, by the label it names."""
     head = ["policy", "hears", "WA, %", "UA, %", "conflict, %", "consistent, %", "follows the voice, %", "stays, %"]
     rows = []
     for evaluation in evaluations:
         m = figures[evaluation.name]
-        rows.append([evaluation.name, "the voice", *_heard(m, "")])
+        rows.append([evaluation.name, "the voice", *_perception_cells(m, "")])
         for control, title in CONTROL_NAMES.items():
             if any(evaluation.controls[control]["eips"].perceived):
-                rows.append([evaluation.name, title, *_heard(m, f"_{control}")])
+                rows.append([evaluation.name, title, *_perception_cells(m, f"_{control}")])
             else:
                 rows.append([evaluation.name, title, _NO_LABEL, _NO_LABEL, "", "", "", "", ""])
     return grid([*head, "semantic-dominance gap, %"], rows)
 
 
-def answered(evaluations: Sequence[Evaluation], figures: Mapping[str, Mapping[str, Figure]]) -> str:
+def reply_table(evaluations: Sequence[Evaluation], figures: Mapping[str, Mapping[str, Figure]]) -> str:
     """One row a policy, hearing and format: what the reply answers, what it earns, and what it costs."""
     mechanisms = list(evaluations[0].levels)
-    hearings = {"": "the voice"} | {f"_{control}": title for control, title in CONTROL_NAMES.items()}
+    conditions = {"": "the voice"} | {f"_{control}": title for control, title in CONTROL_NAMES.items()}
     head = ["policy", "hears", "format", "label, %", "reply, %", "conflict, %", "gap of replies, %", "reward"]
     rows = []
     for evaluation in evaluations:
         m = figures[evaluation.name]
-        for (suffix, title), format in product(hearings.items(), ASKED):
+        for (suffix, title), format in product(conditions.items(), ASKED):
             end = f"{format}{suffix}"
             rows.append(
                 [
@@ -94,8 +94,8 @@ def grid(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
     return lines[0] + "|---" * len(head) + "|\n" + "".join(lines[1:])
 
 
-def _heard(m: Mapping[str, Figure], suffix: str) -> list[str]:
-    return [percent(m[f"{name}{suffix}"]) for name in _HEARD]
+def _perception_cells(m: Mapping[str, Figure], suffix: str) -> list[str]:
+    return [percent(m[f"{name}{suffix}"]) for name in _PERCEPTION]
 
 
 def _shown(figure: Figure, scale: float, digits: int) -> str:

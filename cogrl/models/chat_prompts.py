@@ -8,9 +8,9 @@ from transformers import BatchEncoding
 from cogrl.types import Conversation, ModelInput
 
 
-def as_conversation(heard: ModelInput) -> Conversation:
+def as_conversation(item: ModelInput) -> Conversation:
     """A bare waveform or text as the conversation of one turn that it is."""
-    return heard if isinstance(heard, Conversation) else Conversation((heard,))
+    return item if isinstance(item, Conversation) else Conversation((item,))
 
 
 def chat_prompts(

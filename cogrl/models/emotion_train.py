@@ -18,7 +18,7 @@ class EncoderRecipe:
     """AdamW with a cosine to 0, and what each clip goes through before it is heard again.
 
     Args:
-        shift_bins: the log-mels are moved up or down by up to this many bands: other throats.
+        shift_bins: the log-mels are shifted up or down by up to this many bands, as another vocal-tract length would.
         gain: loudness and tilt change by up to this much (in units of the log-mels: 1 = 40 dB).
         mask_frames, mask_bins: one stretch of each is blanked. (SpecAugment, arXiv:1904.08779)
     """

@@ -131,12 +131,12 @@ def numbered(names: Iterable[str]) -> str:
 def nearest_parts(pattern: str, names: Iterable[str]) -> str:
     """`no name holds 'q_prj' (did you mean 'q_proj'?); ` for each word of a pattern that is nearly part of a name."""
     parts = {part for name in names for part in name.split(".")}
-    told = ""
+    hint = ""
     for word in re.findall(r"[A-Za-z_]\w{2,}", pattern):
         close = difflib.get_close_matches(word, parts, n=1)
         if close and not any(word in part for part in parts):
-            told += f"no name holds {word!r} (did you mean {close[0]!r}?); "
-    return told
+            hint += f"no name holds {word!r} (did you mean {close[0]!r}?); "
+    return hint
 
 
 @contextmanager

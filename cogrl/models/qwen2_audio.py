@@ -79,5 +79,5 @@ class Qwen2Audio(AudioLM):
             attention_mask=(positions < encoder_frames[:, None]).long(),
         )
         frames = tower(features, attention_mask=mask).last_hidden_state
-        heard = self.model.model.multi_modal_projector(frames)
-        return heard if self.emotion is None else heard + self.emotion(audio["emotion"]), token_counts
+        embeds = self.model.model.multi_modal_projector(frames)
+        return embeds if self.emotion is None else embeds + self.emotion(audio["emotion"]), token_counts

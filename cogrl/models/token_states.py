@@ -33,8 +33,8 @@ def packed_states(
     suffix = embed(completions.ids.flatten()[places(read, device)])
     if frames is not None:  # those behind the last token that trains are not read
         is_audio = completions.roles_on_host == Role.AUDIO
-        heard = frames[places(read[is_audio], device)].to(suffix.dtype)
-        suffix = suffix.index_copy(0, places(is_audio[read], device), heard)
+        audio_embeds = frames[places(read[is_audio], device)].to(suffix.dtype)
+        suffix = suffix.index_copy(0, places(is_audio[read], device), audio_embeds)
     packed = torch.cat([prefix.flatten(0, 1)[places(prompts.mask_on_host, device)], suffix])[plan.source]
     predicting = places(mask[steps <= lengths[:, None]], device)
     return TokenStates(decode_packed(decoder, packed, plan), plan.rows[predicting])

@@ -1,7 +1,7 @@
 """R_emp: how specific and deep is the reply about the emotion that the voice carries?"""
 
 from cogrl.formats.answer import Answer
-from cogrl.rewards.judge import JudgedTerm, ReplyRequest, Verdict, known_emotion
+from cogrl.rewards.judge import JudgedTerm, JudgeScores, ReplyRequest, known_emotion
 
 
 class EmpathyReward(JudgedTerm):
@@ -16,10 +16,10 @@ class EmpathyReward(JudgedTerm):
             return None
         return ReplyRequest(answer.example.text, known_emotion(answer.example), answer.said)
 
-    def value(self, answer: Answer, verdict: Verdict | None) -> float:
-        if verdict is None:
+    def value(self, answer: Answer, scores: JudgeScores | None) -> float:
+        if scores is None:
             return 0.0
-        score = verdict["empathy"]
+        score = scores["empathy"]
         if not 1 <= score <= 4:
             raise ValueError(f"the judge gave {score!r} for {answer.example.id}; the empathy rubric runs from 1 to 4")
         return (score - 1) / 3

@@ -48,10 +48,10 @@ class Controller:
     the batch, so every method is told which of the `b` completions its `r` rows are: `rows`.
     """
 
-    def begin(self, policy: AudioLM, heard: Sequence[ModelInput], group_size: int) -> None:
-        """Called once before the first token: `b = len(heard) * group_size`, groups adjacent.
+    def begin(self, policy: AudioLM, inputs: Sequence[ModelInput], group_size: int) -> None:
+        """Called once before the first token: `b = len(inputs) * group_size`, groups adjacent.
 
-        `heard` is what the policy hears of each prompt; in a control run it is the control and not the clip.
+        `inputs` is what the policy hears of each prompt; in a control run it is the control and not the clip.
         """
 
     def adjust(

@@ -23,13 +23,13 @@ class Engine(Protocol):
         sampling: Sampling,
         group_size: int = 1,
         policy_version: int = 0,
-        given: Sequence[ModelInput] | None = None,
+        inputs: Sequence[ModelInput] | None = None,
         generator: torch.Generator | None = None,
         controllers: Sequence[Controller] = (),
     ) -> Rollouts:
         """`group_size` completions of each of `p` clips, one format each; rows of a group are adjacent.
 
-        `given` replaces what the model hears (a control: silence, another clip, or the transcript); the labels of
+        `inputs` replaces what the model hears (a control: silence, another clip, or the transcript); the labels of
         `clips` stay.
         """
         ...

@@ -32,26 +32,26 @@ class HFEngine:
         sampling: Sampling,
         group_size: int = 1,
         policy_version: int = 0,
-        given: Sequence[ModelInput] | None = None,
+        inputs: Sequence[ModelInput] | None = None,
         generator: torch.Generator | None = None,
         controllers: Sequence[Controller] = (),
     ) -> Rollouts:
         """Rollouts of `p` clips, one format each; rows of a group are adjacent.
 
-        `given` replaces what the model hears (a control: silence, another clip, or the transcript); the labels of
+        `inputs` replaces what the model hears (a control: silence, another clip, or the transcript); the labels of
         `clips` stay.
         """
-        given = [audio_input(clip) for clip in clips] if given is None else given
+        inputs = [audio_input(clip) for clip in clips] if inputs is None else inputs
         prompts = policy.encode_prompts(
             [format_named(name).instruction(clip.example) for name, clip in zip(formats, clips, strict=True)],
-            given,
+            inputs,
             [clip.example.id for clip in clips],
         )
         was_training = policy.training
         policy.eval()
         try:
             for controller in controllers:
-                controller.begin(policy, given, group_size)
+                controller.begin(policy, inputs, group_size)
             transcript = self.complete(policy, prompts, sampling, group_size, generator, controllers)
         finally:
             policy.train(was_training)

@@ -80,7 +80,7 @@ def spelled_out(policy: AudioLM, insertions: Sequence[Insertion]) -> list[tuple[
     tokens: list[tuple[int, Role]] = []
     for item in insertions:
         if isinstance(item, Excerpt):
-            reason = policy.unhearable(to_seconds(len(item.waveform), policy.sampling_rate))
+            reason = policy.audio_length_error(to_seconds(len(item.waveform), policy.sampling_rate))
             if reason:
                 raise ValueError(f"a controller inserts a clip that can not be heard: {reason}")
             frames = int(policy.audio_token_counts(torch.tensor([len(item.waveform)])))

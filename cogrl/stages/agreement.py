@@ -13,7 +13,7 @@ from pytorch_lightning.trainer.states import TrainerFn
 from pytorch_lightning.utilities.rank_zero import rank_zero_warn
 
 from cogrl.models.audio_lm import AudioLM
-from cogrl.models.prompt_length import Room
+from cogrl.models.prompt_length import PromptBudget
 from cogrl.types import Example
 
 _LONGEST = 50
@@ -30,9 +30,9 @@ def compare(stage: Any, trainer: pl.Trainer) -> None:
             accumulation(trainer.callbacks, stage.steps_per_batch),
             precision(trainer.precision, stage.policy.dtype_name),
         ]
-        told = cut_answers(stage.room, stage.examples("train"), stage.sampling.max_new_tokens)
-        if told:
-            rank_zero_warn(told)
+        warning = cut_answers(stage.prompt_budget, stage.examples("train"), stage.sampling.max_new_tokens)
+        if warning:
+            rank_zero_warn(warning)
     wrong = [sentence for sentence in found if sentence]
     if wrong:
         raise ValueError("\n".join(wrong))
@@ -85,11 +85,11 @@ def precision(trainer: str, policy: str) -> str | None:
     )
 
 
-def cut_answers(room: Room, examples: Sequence[Example], max_new_tokens: int) -> str | None:
+def cut_answers(budget: PromptBudget, examples: Sequence[Example], max_new_tokens: int) -> str | None:
     """What is learnt from targets longer than any answer may be is never finished when it is sampled."""
     texts = [(text, example) for example in examples for text in example.targets.values()]
     longest = sorted(texts, key=lambda pair: len(pair[0]), reverse=True)[:_LONGEST]
-    tokens, where = max(((room.answer(text), example.where) for text, example in longest), default=(0, ""))
+    tokens, where = max(((budget.answer(text), example.where) for text, example in longest), default=(0, ""))
     if tokens <= max_new_tokens:
         return None
     return (

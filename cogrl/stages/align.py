@@ -87,14 +87,14 @@ class Align(Sft):
         self.emotion_head = nn.Linear(width, len(EMOTIONS), bias=False)
         self.dimension_head = nn.Linear(width, 3)
 
-    def refusal(self, example: Example) -> str | None:
+    def validate(self, example: Example) -> str | None:
         if self.emotion.used and example.emotion is None:
             return "no emotion; add it to this line or train without the head: emotion.start: 0 and emotion.end: 0"
         if self.dimensions.used and example.dimensions is None:
             return "no valence, arousal and dominance; add them to this line or set dimensions.start: 0"
         if not example.text and (self.kd.used or self.responses == "teacher"):
             return "no text for the teacher to read; add it to this line or leave the line out"
-        return super().refusal(example)
+        return super().validate(example)
 
     def lacks_target(self, example: Example, format: str) -> bool:
         return self.responses == "manifest" and super().lacks_target(example, format)
@@ -106,8 +106,8 @@ class Align(Sft):
         targets = self.targets(batch, formats)
         embeds = self.policy.prompt_embeds(prompts)
         student = self.policy.token_states(prompts, targets, embeds=embeds)
-        heard_last = last_clip(prompts.input_ids == self.policy.audio_token_id)
-        frames = mean_frames(embeds.to(self.emotion_head.weight.dtype), heard_last)
+        in_last_clip = last_clip(prompts.input_ids == self.policy.audio_token_id)
+        frames = mean_frames(embeds.to(self.emotion_head.weight.dtype), in_last_clip)
         terms = {
             "ce": (self.ce, lambda: self.response_loss(student, targets)),
             "kd": (self.kd, lambda: self.distillation(student, targets, batch, formats)),
@@ -138,10 +138,10 @@ class Align(Sft):
             )
         greedy = Sampling(max_new_tokens=self.sampling.max_new_tokens, greedy=True)
         with teaching(self.teacher or self.policy) as teacher:
-            given = [teacher_input(clip) for clip in batch.clips]
+            inputs = [teacher_input(clip) for clip in batch.clips]
             self.engine.sync(teacher)
             self.synced_step = None  # the engine has the teacher's weights now
-            return self.engine.sample(teacher, batch.clips, formats, greedy, given=given).completions
+            return self.engine.sample(teacher, batch.clips, formats, greedy, inputs=inputs).completions
 
     def response_loss(self, student: TokenStates, targets: Completions) -> Tensor:
         (weight, bias), impl = self.policy.head, self.policy.head_impl

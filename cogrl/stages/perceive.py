@@ -31,13 +31,13 @@ class Perceive(Stage):
 
     def configure_model(self) -> None:
         super().configure_model()
-        hearing = [p for part in self.policy.audio_modules for p in part.parameters() if p.requires_grad]
+        trained = [p for part in self.policy.audio_modules for p in part.parameters() if p.requires_grad]
         self.policy.model.requires_grad_(False)
-        for parameter in hearing:
+        for parameter in trained:
             parameter.requires_grad_(True)
         self.head = nn.Linear(2 * self.policy.head.weight.shape[1], len(EMOTIONS) + 3)
 
-    def refusal(self, example: Example) -> str | None:
+    def validate(self, example: Example) -> str | None:
         if example.turns:
             return "hears single clips and no earlier turns; set data.history: left_out"
         if example.emotion is None:
@@ -45,7 +45,7 @@ class Perceive(Stage):
         missing = [name for name in ("valence", "arousal", "dominance") if getattr(example, name) is None]
         if missing and self.vad_coef:
             return f"no {missing[0]}; add it to this line or train with vad_coef: 0"
-        return self.unhearable(example)  # nothing is asked: a line may have a question, and needs no room to answer
+        return self.audio_length_error(example)  # no answer is asked for, so it needs no positions
 
     def training_step(self, batch: ClipBatch, batch_idx: int) -> Tensor:
         loss, accuracy = self.loss_and_accuracy(batch, self.mask_frames)

@@ -100,9 +100,9 @@ class RLStage(Stage):
         if self.reference:
             self.reference.load()
 
-    def refusal(self, example: Example) -> str | None:
+    def validate(self, example: Example) -> str | None:
         """Also why the reward can not grade answers to an example, where it says so."""
-        return super().refusal(example) or self.ungradable(example)
+        return super().validate(example) or self.ungradable(example)
 
     @property
     def steps_per_batch(self) -> int:
@@ -119,7 +119,7 @@ class RLStage(Stage):
     def training_step(self, batch: ClipBatch, batch_idx: int) -> Tensor:
         if batch_idx % self.steps_per_batch == 0 or not self.buffer:
             rollouts = self.sample(batch.clips, self.formats_of(batch))
-            rollouts, self.scores = self.again(rollouts, self.score(rollouts))
+            rollouts, self.scores = self.resample_flat_groups(rollouts, self.score(rollouts))
             self.rollouts = self.compare(self.credit(rollouts, self.scores))
             self.buffer = self.split(self.rollouts)
             tokens = self.trainer.strategy.reduce(self.rollouts.completions.mask.sum().float(), reduce_op="mean")
@@ -137,16 +137,16 @@ class RLStage(Stage):
 
     def sample(self, clips: Sequence[Clip], formats: Sequence[str], attempt: int = 0) -> Rollouts:
         """`group_size` completions for each clip in its format."""
-        dice = self.dice(attempt)
-        settings = {"group_size": self.group_size, "policy_version": self.global_step, "generator": dice}
+        generator = self.generator(attempt)
+        settings = {"group_size": self.group_size, "policy_version": self.global_step, "generator": generator}
         return self.run_engine(clips, formats, self.sampling, **settings)
 
-    def dice(self, attempt: int = 0) -> torch.Generator:
+    def generator(self, attempt: int = 0) -> torch.Generator:
         """Randomness fixed by (run seed, optimiser step, attempt, rank): ranks differ, a step drawn again repeats."""
         seed = torch.initial_seed() * 1_000_003 + self.global_step * 65_537 + attempt * 8_191 + self.global_rank
         return torch.Generator(self.device).manual_seed(seed % 2**63)
 
-    def again(self, rollouts: Rollouts, scores: Scores) -> tuple[Rollouts, Scores]:
+    def resample_flat_groups(self, rollouts: Rollouts, scores: Scores) -> tuple[Rollouts, Scores]:
         """Groups without signal drawn anew, up to `resamples` times; what is still flat then stays."""
         for attempt in range(1, self.resamples + 1):
             flat = self.flat_groups(scores)

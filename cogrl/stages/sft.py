@@ -44,13 +44,13 @@ class Sft(Stage):
         """Whether a loss in this format could not be computed for an example."""
         return not example.targets.get(format)
 
-    def refusal(self, example: Example) -> str | None:
+    def validate(self, example: Example) -> str | None:
         missing = [format for format in self.formats if self.lacks_target(example, format)]
         if missing:
             return f"no target for format {missing[0]}; add targets.{missing[0]} to this line"
         if self.reads and not example.text:
             return "no text to read; add it to this line or train with reads: false"
-        return super().refusal(example)
+        return super().validate(example)
 
     def on_validation_start(self) -> None:
         super().on_validation_start()
@@ -97,11 +97,11 @@ class Sft(Stage):
         tokens = self.policy.token_logprobs(prompts, targets)
         return sequence_mean(-tokens.logprobs, targets.mask, len(batch))
 
-    def encode(self, batch: ClipBatch, formats: Sequence[str], given: Sequence[ModelInput]) -> Prompts:
+    def encode(self, batch: ClipBatch, formats: Sequence[str], inputs: Sequence[ModelInput]) -> Prompts:
         """The prompts of these formats around what is heard (or read)."""
         examples = [clip.example for clip in batch.clips]
         asked = [format_named(name).instruction(e) for name, e in zip(formats, examples, strict=True)]
-        return self.policy.encode_prompts(asked, given, [example.id for example in examples])
+        return self.policy.encode_prompts(asked, inputs, [example.id for example in examples])
 
 
 def checked_shares(formats: Mapping[str, float]) -> dict[str, float]:

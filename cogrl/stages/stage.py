@@ -13,7 +13,7 @@ from cogrl.finite import not_finite
 from cogrl.formats import format_named, instructions
 from cogrl.formats.answer import Answer, answers_of
 from cogrl.models.audio_lm import AudioLM
-from cogrl.models.prompt_length import Room
+from cogrl.models.prompt_length import PromptBudget
 from cogrl.rewards.cogaudio import cogaudio_reward
 from cogrl.rewards.composite import Reward, as_reward
 from cogrl.rewards.term import Validates
@@ -75,7 +75,7 @@ class Stage(pl.LightningModule):
         self.reward = as_reward(reward or cogaudio_reward())
         self.engine, self.controllers = engine or HFEngine(), controllers or []
         self.synced_step: int | None = None
-        self.room, self.means = Room(policy), Means()
+        self.prompt_budget, self.means = PromptBudget(policy), Means()
         self.step_means = StepMeans()
         self.formats: tuple[str, ...] = ("eips", "direct")
 
@@ -143,18 +143,18 @@ class Stage(pl.LightningModule):
         """The lines of a split; none where the data come from elsewhere than `AudioData`."""
         return getattr(self.trainer.datamodule, "examples", {}).get(split, [])
 
-    def check(self, examples: Sequence[Example], refusal: Callable[[Example], str | None] | None = None) -> None:
+    def check(self, examples: Sequence[Example], validate: Callable[[Example], str | None] | None = None) -> None:
         """Before the first step: can the policy hear every clip whole, and has each what this stage learns from?
 
-        Raises ValueError with the first twenty refusals (by default `self.refusal`), each as `file:line (id): reason`.
+        Raises ValueError with the first twenty refusals (by default `self.validate`), each as `file:line (id): reason`.
         """
-        refusal = refusal or self.refusal
-        reasons = ((example, refusal(example)) for example in examples)
+        validate = validate or self.validate
+        reasons = ((example, validate(example)) for example in examples)
         wrong = [f"{example.where} ({example.id}): {reason}" for example, reason in reasons if reason]
         if wrong:
             raise ValueError("\n".join(wrong[:20]) + (f"\n... and {len(wrong) - 20} more" if len(wrong) > 20 else ""))
 
-    def refusal(self, example: Example) -> str | None:
+    def validate(self, example: Example) -> str | None:
         """Why this stage can not learn from an example; None when it can."""
         return self.unanswerable(example)
 
@@ -165,16 +165,16 @@ class Stage(pl.LightningModule):
     def unanswerable(self, example: Example) -> str | None:
         """Why the policy can not answer an example: not to be asked in a format, not heard whole, no room to answer."""
         reasons = (format_named(name).validate(example) for name in self.formats)
-        reason = next((reason for reason in reasons if reason), None) or self.unhearable(example)
+        reason = next((reason for reason in reasons if reason), None) or self.audio_length_error(example)
         if reason:
             return reason
-        return self.room.lack(example, instructions(self.formats, example), self.sampling.max_new_tokens)
+        return self.prompt_budget.overflow(example, instructions(self.formats, example), self.sampling.max_new_tokens)
 
-    def unhearable(self, example: Example) -> str | None:
+    def audio_length_error(self, example: Example) -> str | None:
         """Why the policy would not hear a clip, or an earlier turn, whole."""
-        reason = self.policy.unhearable_file(example.audio)
+        reason = self.policy.audio_file_error(example.audio)
         for number, turn in enumerate(example.turns, start=1):
-            earlier = self.policy.unhearable_file(turn.audio) if turn.audio else None
+            earlier = self.policy.audio_file_error(turn.audio) if turn.audio else None
             reason = reason or (earlier and f"turn {number}: {earlier}")
         return reason
 

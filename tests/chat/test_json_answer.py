@@ -18,7 +18,7 @@ DRESSES = {
     "block comment": '{"reasoning": "It names the loss.", /* } */ "score": 3}',
     "trailing comma": '{"reasoning": "It names the loss.", "score": 3,\n}',
     "trailing comma before a comment": '{"reasoning": "It names the loss.", "score": 3, // end\n}',
-    "prose around it": f"Sure! Here is my verdict: {PLAIN} I hope that helps.",
+    "prose around it": f"Sure! Here is my answer: {PLAIN} I hope that helps.",
     "a link before it": f"See http://example.org for the rubric. {PLAIN}",
     "a thought before it": f'<think>Perhaps {{"score": 1}}? No.</think>\n{PLAIN}',
     "braces in prose": f"{{thinking}} {PLAIN}",

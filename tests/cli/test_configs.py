@@ -22,7 +22,7 @@ PARTS = sorted(
 )
 
 
-NEEDS = {"align": {"policy": "tiny_ears"}}
+NEEDS = {"align": {"policy": "tiny_audio"}}
 CLASSES = {"grpo_qa": "grpo"}
 """Stage files that are not called like their class."""
 """What a stage can not do without."""

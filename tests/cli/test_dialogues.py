@@ -82,13 +82,13 @@ def ieat(tmp_path_factory):
     [("sft", "{ieat: 0.5, direct: 0.5}"), ("distill", "{ieat: 0.5, direct: 0.5}"), ("dr_sapo", "")],
 )
 def test_dialogues_with_thoughts_train_with_their_history_heard(command, ieat, workdir, monkeypatch, stage, formats):
-    heard = []
+    encoded = []
     encode = Qwen2Audio.audio_tensors
-    monkeypatch.setattr(Qwen2Audio, "audio_tensors", lambda self, w: heard.append(len(w)) or encode(self, w))
+    monkeypatch.setattr(Qwen2Audio, "audio_tensors", lambda self, w: encoded.append(len(w)) or encode(self, w))
     splits = [f"--data.{split}={ieat / split}.jsonl" for split in ("train", "val", "test")]
     flags = [f"--model.formats={formats}"] if formats else []
     assert main(command("fit", *splits, *flags, stage=stage, data="ieat_mini")) == 0
-    assert heard and all(count % 3 == 0 for count in heard) and heard[0] == 12  # 4 dialogues of three turns
+    assert encoded and all(count % 3 == 0 for count in encoded) and encoded[0] == 12  # 4 dialogues of three turns
 
 
 def test_turns_left_out_on_purpose_train_the_last_one(command, dialogues, workdir):

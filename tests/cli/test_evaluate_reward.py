@@ -19,7 +19,7 @@ model:
       init_args:
         client:
           class_path: cogrl.chat.client.ChatClient
-          init_args: {endpoint: {base_url: URL, model: judge}, patience: {attempts: 1, pause_s: 0.01}}
+          init_args: {endpoint: {base_url: URL, model: judge}, retry: {attempts: 1, pause_s: 0.01}}
 """
 OWN = "model: {init_args: {reward: {class_path: test_evaluate_reward.CLASS}}}"
 

@@ -95,8 +95,8 @@ def test_what_a_reward_lacks_is_said_with_method_and_parameter(command, workdir,
 
 
 def test_the_signature_in_the_message_is_one_that_is_taken():
-    told = next(unfit(Bare, Reward, "Bare"))
-    assert told.endswith("answers: Sequence[Answer]) -> Scores")
+    message = next(unfit(Bare, Reward, "Bare"))
+    assert message.endswith("answers: Sequence[Answer]) -> Scores")
     assert list(unfit(Sound, Reward, "Sound")) == list(unfit(ByFormat, Reward, "")) == []
 
 

@@ -126,12 +126,12 @@ def written_out(workdir, monkeypatch):
 def test_the_code_of_the_page_trains_two_steps(command, workdir, written_out, heading, monkeypatch):
     module, score = written_out(heading), RLStage.score
 
-    def told_apart(stage, rollouts):
+    def with_distinct_rows(stage, rollouts):
         """Answers of a random model are all graded 0, which trains nothing: of two, the second is the better one."""
         scores = score(stage, rollouts)
         return replace(scores, total=torch.arange(len(scores.total)).float() % 2)
 
-    monkeypatch.setattr(RLStage, "score", told_apart)
+    monkeypatch.setattr(RLStage, "score", with_distinct_rows)
     assert main(command("fit", "--config", "mine.yaml", "--trainer.max_steps=2", stage="grpo")) == 0
     found = metrics(workdir)
     assert module in sys.modules and math.isfinite(found["train/loss"])

@@ -23,7 +23,7 @@ FITS = [
     ("perceive", "tiny", []),
     ("sft", "tiny", []),
     ("sft", "tiny_emotion", []),
-    ("align", "tiny_ears", []),
+    ("align", "tiny_audio", []),
     ("distill", "tiny", []),
     ("distill", "tiny", ["--model.on_policy=0.5", "--model.sampling.max_new_tokens=6"]),
     ("dr_sapo", "tiny", []),
@@ -59,8 +59,8 @@ def test_adapters_and_recomputed_activations_bring_no_warnings(command, capfd):
 
 def test_a_run_that_goes_on_says_no_more_than_that_its_epoch_was_not_over(command, capfd):
     said(command("fit", "--trainer.max_steps=1"), capfd)
-    told = said(command("fit", "--trainer.max_steps=2", "--ckpt_path=last"), capfd)
-    assert [line for line in told if "ended before the epoch ended" not in line] == []
+    printed = said(command("fit", "--trainer.max_steps=2", "--ckpt_path=last"), capfd)
+    assert [line for line in printed if "ended before the epoch ended" not in line] == []
 
 
 @pytest.mark.parametrize("name", ["validate", "test", "predict"])

@@ -128,8 +128,8 @@ def test_the_tower_as_it_was_read_transcribes_speech_with_whispers_own_decoder(m
     model.eval().model.load_state_dict(encoder | decoder_state(stored))
 
     samples, rate = Espeak().speak("My father is on his way.", "en-us", **NEUTRAL)
-    heard = soxr.resample(samples, rate, 16_000)
-    mels = WhisperFeatureExtractor()(heard, sampling_rate=16_000, return_tensors="pt").input_features
+    waveform = soxr.resample(samples, rate, 16_000)
+    mels = WhisperFeatureExtractor()(waveform, sampling_rate=16_000, return_tensors="pt").input_features
     frames = model.model.encoder(mels)
     ids = [50257, 50362]  # start of transcript, no time stamps: the English models'
     while ids[-1] != 50256 and len(ids) < 20:

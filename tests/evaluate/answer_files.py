@@ -27,8 +27,8 @@ def record(policy: str, n: int, right: Mapping[str, bool], **changes) -> dict:
             {"eips": right["eips"], "direct": right["direct"]},
         ),
         "in_control": {
-            name: given(heard, {"eips": heard, "direct": heard}, {"eips": 0, "direct": 0})
-            for name, heard in without.items()
+            name: given(label, {"eips": label, "direct": label}, {"eips": 0, "direct": 0})
+            for name, label in without.items()
         },
     } | changes
 

@@ -29,8 +29,8 @@ def fixed(
 ) -> Evaluation:
     """An evaluation in which every clip is perceived as `label(clip)` and in every control as `control(clip)`."""
     formats = {format: answers(clips, label, format, reply or label) for format in ASKED}
-    heard = {format: answers(clips, control or label, format, control or reply or label) for format in ASKED}
-    return Evaluation(name, clips, formats, {name: heard for name in ("transcript", "silence", "shuffled")})
+    by_format = {format: answers(clips, control or label, format, control or reply or label) for format in ASKED}
+    return Evaluation(name, clips, formats, {name: by_format for name in ("transcript", "silence", "shuffled")})
 
 
 def answers(clips: Sequence[Clip], label: Label, format: str = "eips", reply: Label | None = None) -> Answers:

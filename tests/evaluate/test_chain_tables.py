@@ -53,7 +53,7 @@ def chain(tmp_path, monkeypatch) -> tuple[ModuleType, Path]:
     return script("cogaudio_mini", tmp_path, monkeypatch), tmp_path
 
 
-def test_each_claim_has_its_figure_and_its_verdict(chain, monkeypatch):
+def test_each_claim_has_its_figure_and_whether_it_holds(chain, monkeypatch):
     module, root = chain
     run_main(module, monkeypatch, "--no-run")
     result = json.loads((root / "experiments/cogaudio_mini/seeds.json").read_text())
@@ -66,11 +66,11 @@ def test_each_claim_has_its_figure_and_its_verdict(chain, monkeypatch):
         "dr_sapo minus distill: reward direct": (-0.5 / 7, False),
         "dr_sapo minus distill: label eips, points": (0.0, True),
     }
-    for text, (mean, verdict) in expected.items():
+    for text, (mean, holds) in expected.items():
         one = by_text[text]
         assert one["figure"]["mean"] == pytest.approx(mean), text
         assert one["figure"]["seeds"] == pytest.approx([mean] * 3, abs=1e-4)
-        assert (one["mean"], one["interval"]) == (verdict, verdict), text
+        assert (one["mean"], one["interval"]) == (holds, holds), text
     chance = [one for text, one in by_text.items() if "text only" in text]
     assert [one["interval"] for one in chance] == [True] * 4
     assert all(one["figure"]["mean"] == pytest.approx(1 / 7) for one in chance)
@@ -104,7 +104,7 @@ def test_what_only_the_mean_says_is_not_said_of_the_whole_interval(chain):
 
 
 @pytest.mark.parametrize(
-    ("heard", "verdict", "named"),
+    ("perceived", "holds", "named"),
     [
         (lambda r: r["in_control"]["transcript"]["perceived"], True, "100 %"),
         (lambda r: r["emotion"], False, "100 %"),
@@ -114,13 +114,13 @@ def test_what_only_the_mean_says_is_not_said_of_the_whole_interval(chain):
     ],
     ids=["guesses", "knows", "mostly named", "rarely named", "never named"],
 )
-def test_text_only_is_at_chance_only_where_chance_lies_in_the_interval(chain, heard, verdict, named):
+def test_text_only_is_at_chance_only_where_chance_lies_in_the_interval(chain, perceived, holds, named):
     module, root = chain
     answered = module.read_seeds([root / "runs/cogaudio_mini/seed0/report/answers.jsonl"])["sft"]
     for line in answered.records[0]:
-        line["in_control"]["transcript"]["perceived"] = heard(line)
+        line["in_control"]["transcript"]["perceived"] = perceived(line)
     found = module.at_chance("sft", answered)
-    assert (found["interval"], found["mean"]) == (verdict, None)
+    assert (found["interval"], found["mean"]) == (holds, None)
     assert f"a label is named in {named}" in found["claim"]
 
 

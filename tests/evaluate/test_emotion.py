@@ -78,14 +78,14 @@ def test_the_policy_is_given_what_the_control_says_and_nothing_more(policy, test
     """No transcript beside audio, no own clip in the shuffled control; equal hearings are asked once."""
     given, encode = [], policy.encode_prompts
 
-    def spy(instructions, heard, names):
+    def spy(instructions, inputs, names):
         assert set(instructions) == {INSTRUCTIONS["eips"]}
-        given.extend(heard)
-        return encode(instructions, heard, names)
+        given.extend(inputs)
+        return encode(instructions, inputs, names)
 
     monkeypatch.setattr(policy, "encode_prompts", spy)
     answer(policy, test_clips, "eips", reward, control, max_new_tokens=2)
-    said = lambda heard: heard if isinstance(heard, str) else heard.tobytes()
+    said = lambda item: item if isinstance(item, str) else item.tobytes()
     expected = control(test_clips, policy.sampling_rate)
     assert sorted(map(said, given)) == sorted(set(map(said, expected)))
     own = [said(clip.waveform) for clip in test_clips]
@@ -95,9 +95,9 @@ def test_the_policy_is_given_what_the_control_says_and_nothing_more(policy, test
 def test_evaluation_runs_every_control_in_both_formats(policy, test_clips, reward):
     found = evaluate_policy("x", policy, test_clips, reward, max_new_tokens=6, draws=0)
     assert list(found.controls) == list(CONTROLS) == ["transcript", "silence", "shuffled"]
-    for name, hearing in CONTROLS.items():
+    for name, condition in CONTROLS.items():
         for format in ASKED:
-            alone = answer(policy, test_clips, format, reward, hearing, max_new_tokens=6)
+            alone = answer(policy, test_clips, format, reward, condition, max_new_tokens=6)
             assert found.controls[name][format].texts == alone.texts
             assert found.controls[name][format].format == format
     assert found.samples is None and "response_difference" not in metrics(found)
@@ -152,9 +152,9 @@ def test_the_report_holds_every_answer_and_figure(policy, test_clips, reward, tm
 
 def test_answers_to_polar_clips_stand_in_a_file_of_their_own(test_clips, tmp_path):
     """Whoever averages over `answers.jsonl` averages over the manifest, with and without polar clips."""
-    heard = lambda clip: clip.example.emotion
-    plain = fixed(test_clips, heard)
-    polar = fixed([replace(c, example=replace(c.example, text_sentiment="positive")) for c in test_clips], heard)
+    right = lambda clip: clip.example.emotion
+    plain = fixed(test_clips, right)
+    polar = fixed([replace(c, example=replace(c.example, text_sentiment="positive")) for c in test_clips], right)
     write([plain], tmp_path)
     before = (tmp_path / "answers.jsonl").read_text()
     text = write([replace(plain, polar=polar)], tmp_path)

@@ -58,14 +58,14 @@ class Trial:
 
 def trials(number: int, seed: int) -> list[Trial]:
     """`number` trials in which every job, size and signal comes equally often; only the moments are random."""
-    dice = random.Random(seed)
+    rng = random.Random(seed)
     plan = list(itertools.product(("sft", "dr_sapo", "run"), (1, 2), (0, 2), SIGNALS))
-    dice.shuffle(plan)
+    rng.shuffle(plan)
     found = []
     for job, processes, workers, number_of in itertools.islice(itertools.cycle(plan), number):
-        starting = dice.random() < 0.25
-        delay = dice.uniform(0.2, 12) if starting else dice.uniform(0, 4)
-        group = number_of != signal.SIGKILL and dice.random() < 0.5
+        starting = rng.random() < 0.25
+        delay = rng.uniform(0.2, 12) if starting else rng.uniform(0, 4)
+        group = number_of != signal.SIGKILL and rng.random() < 0.5
         found.append(Trial(job, processes, workers, number_of, group, starting, delay))
     return found
 
@@ -97,7 +97,7 @@ def run_trial(trial: Trial, corpus: Path, policy: Path, folder: Path) -> str:
     found = statuses(folder)
     check_statuses(trial, found)
     with open(folder / "log.txt", "a") as log:
-        resumed = started([*args, *again(trial, reached)], folder, mark, log)
+        resumed = started([*args, *resume_arguments(trial, reached)], folder, mark, log)
         status = resumed.wait(400)
     assert status == 0, f"the run does not go on: status {status}\n{tail(folder)}"
     final = statuses(folder)
@@ -139,7 +139,7 @@ def arguments(trial: Trial, corpus: Path, policy: Path, folder: Path) -> list[st
     return ["run", "two.yaml"]
 
 
-def again(trial: Trial, reached: int | None) -> list[str]:
+def resume_arguments(trial: Trial, reached: int | None) -> list[str]:
     """What the same command needs besides to go on, and to end soon."""
     if trial.job == "run":
         return []

@@ -106,11 +106,11 @@ def test_the_order_follows_the_names_in_the_config(published, waves):
 def test_a_saved_encoder_is_the_same_encoder(published, waves, tmp_path):
     encoder = read_encoder(published()[0]).eval()
     encoder.save(tmp_path / "again")
-    again = read_encoder(tmp_path / "again").eval()
-    assert all(torch.equal(a, b) for a, b in zip(encoder.parameters(), again.parameters(), strict=True))
+    reloaded = read_encoder(tmp_path / "again").eval()
+    assert all(torch.equal(a, b) for a, b in zip(encoder.parameters(), reloaded.parameters(), strict=True))
     with torch.no_grad():
-        torch.testing.assert_close(again(waves), encoder(waves))
-    assert again.layout == encoder.layout
+        torch.testing.assert_close(reloaded(waves), encoder(waves))
+    assert reloaded.layout == encoder.layout
 
 
 def test_weights_of_another_layout_are_refused_and_not_left_random(published):
@@ -132,9 +132,9 @@ def test_a_policy_hears_with_it_and_keeps_it(published, tiny_policy_dir, clips, 
     waveforms = [clip.waveform for clip in clips]
     frames, _ = policy.audio_embeds(policy.audio_tensors(waveforms))
     policy.save(tmp_path / "export")
-    again = saved_policy(str(tmp_path / "export"))
-    torch.testing.assert_close(again.audio_embeds(again.audio_tensors(waveforms))[0], frames)
-    names = [name for name, _ in again.emotion.encoder.model.named_parameters()]
+    reloaded = saved_policy(str(tmp_path / "export"))
+    torch.testing.assert_close(reloaded.audio_embeds(reloaded.audio_tensors(waveforms))[0], frames)
+    names = [name for name, _ in reloaded.emotion.encoder.model.named_parameters()]
     assert {"classifier.dense.weight", "classifier.out_proj.bias"} <= set(names)
     assert all(name.startswith(("wav2vec2.", "classifier.")) for name in names)
 

@@ -120,7 +120,7 @@ def think_manifest(source: Path, out: Path, thinker: Thinker) -> Summary:
 
 
 def think(examples: Sequence[Example], thinker: Thinker) -> tuple[list[Example], dict[str, str], str]:
-    """(examples with targets, reasons of the others by id, what it took); every thought passes `ieat_checks.refusal`.
+    """(examples with targets, reasons of the others by id, what it took); every thought passes `validate_thought`.
 
     Raises ConnectionError when answers did not come: a corpus must not shrink because a server was down.
     """
@@ -141,7 +141,7 @@ def think(examples: Sequence[Example], thinker: Thinker) -> tuple[list[Example],
     kept = []
     for example in examples:
         thought = made.thoughts.get(example.id)
-        reason = None if thought is None else ieat_checks.refusal(dialogues[example.id], thought)
+        reason = None if thought is None else ieat_checks.validate_thought(dialogues[example.id], thought)
         if reason is not None:
             rejected[example.id] = reason
         elif thought is not None:

@@ -9,7 +9,7 @@ from cogrl.chat.client import ChatClient
 from cogrl.chat.json_answer import parse_object
 from cogrl.chat.question import Answer, Question
 from cogrl.chat.quoting import quoted
-from cogrl.data.recipes.ieat_checks import MOST_WORDS, refusal
+from cogrl.data.recipes.ieat_checks import MOST_WORDS, validate_thought
 from cogrl.data.recipes.ieat_dialogue import Dialogue, Thinker, Thought, Thoughts
 
 _FIELDS = ("thinking", "cause", "reply")
@@ -76,7 +76,7 @@ def checked(dialogue: Dialogue, answer: str) -> Thought:
     """The thought in an answer. Raises ValueError with the reason for one that must not be trained on."""
     given = parse_object(answer)
     thought = Thought(**{name: " ".join(str(given.get(name) or "").split()) for name in _FIELDS})
-    reason = refusal(dialogue, thought)
+    reason = validate_thought(dialogue, thought)
     if reason is not None:
         raise ValueError(reason)
     return thought

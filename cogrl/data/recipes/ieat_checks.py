@@ -79,7 +79,7 @@ def ungrounded(dialogue: Dialogue, cause: str) -> str | None:
     return None
 
 
-def refusal(dialogue: Dialogue, thought: Thought) -> str | None:
+def validate_thought(dialogue: Dialogue, thought: Thought) -> str | None:
     """Why an item must not be trained on; None when it may."""
     for name, text in (("thinking", thought.thinking), ("reply", thought.reply)):
         if not text.strip():

@@ -1,7 +1,7 @@
 """Quality gates of LIME: what a clip must not be. Each is a function that says why it refuses, or None.
 
 The paper reports 93 % human acceptance and no protocol (arXiv:2606.06940); these gates are cogrl's. They look at single
-clips, at readings and at texts. None of them hears whether an emotion came across: that takes ears.
+clips, at readings and at texts. None of them measures whether the emotion can be heard: that needs human listeners.
 """
 
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -136,7 +136,7 @@ CLIP_GATES: tuple[Callable[[Take, Gates], str | None], ...] = (
 """In order; the first that refuses is counted."""
 
 
-def refusal(take: Take, gates: Gates) -> tuple[str, str] | None:
+def validate_take(take: Take, gates: Gates) -> tuple[str, str] | None:
     """(name of the gate, why) for a clip that must not be kept."""
     for gate in CLIP_GATES:
         reason = gate(take, gates)
@@ -158,9 +158,9 @@ def same_punctuation(texts: Collection[str]) -> str | None:
     return None if len(different) == 1 else f"{len(different)} spellings, such as {different[0]!r} and {different[1]!r}"
 
 
-def word_errors(text: str, heard: str, language: str) -> float:
+def word_errors(text: str, hypothesis: str, language: str) -> float:
     """Insertions, deletions and substitutions over the words of `text`; signs instead of words for Chinese."""
-    truth, guess = (_units(part, language) for part in (text, heard))
+    truth, guess = (_units(part, language) for part in (text, hypothesis))
     return edit_distance(truth, guess) / max(1, len(truth))
 
 

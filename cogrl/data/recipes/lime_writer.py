@@ -33,7 +33,7 @@ class SentenceRules:
     most_words: int = 18
     polarity: Polarity | None = None
 
-    def refusal(self, text: str) -> tuple[str, str] | None:
+    def validate(self, text: str) -> tuple[str, str] | None:
         """(reason, detail) why the text can not be spoken with any emotion; None when it can."""
         count = len(_SIGN.findall(text))
         if not self.fewest_words <= count <= self.most_words:
@@ -69,7 +69,7 @@ class Selection:
         if self.missing(scenario) <= 0:
             return
         text = " ".join(text.split())
-        refused = self.rules.refusal(text)
+        refused = self.rules.validate(text)
         if refused is None and words(text) in self._seen:
             refused = "duplicate", "these words are there already"
         if refused is None:

@@ -14,7 +14,7 @@ from cogrl.evaluate.tables import grid, percent
 from cogrl.formats.choice import CHOICE
 from cogrl.formats.chosen import chosen
 from cogrl.models.audio_lm import AudioLM
-from cogrl.models.prompt_length import without_room
+from cogrl.models.prompt_length import overflows
 from cogrl.rollout.hf import HFEngine
 from cogrl.rollout.sampling import Sampling
 from cogrl.types import Clip, Example
@@ -53,7 +53,7 @@ def ask(
     sampling, engine = Sampling(max_new_tokens=max_new_tokens, greedy=True), HFEngine()
     examples = [clip.example for clip in clips]
     asked = [(example, [CHOICE.instruction(example)]) for example in examples]
-    raise_all(list(without_room(policy, asked, max_new_tokens)))
+    raise_all(list(overflows(policy, asked, max_new_tokens)))
     texts: list[str] = []
     for start in range(0, len(clips), batch_size):
         batch = clips[start : start + batch_size]

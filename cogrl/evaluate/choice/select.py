@@ -15,7 +15,7 @@ from cogrl.data.manifest import raise_all
 from cogrl.evaluate.controls import silence
 from cogrl.formats.choice import CHOICE
 from cogrl.models.audio_lm import AudioLM
-from cogrl.models.prompt_length import Room
+from cogrl.models.prompt_length import PromptBudget
 from cogrl.rollout.hf import HFEngine
 from cogrl.rollout.sampling import Sampling
 from cogrl.types import Clip, Example
@@ -125,7 +125,7 @@ def _right(
             [CHOICE.name] * len(batch),
             sampling,
             group_size=k,
-            given=silence(batch, policy.sampling_rate) if silent else None,
+            inputs=silence(batch, policy.sampling_rate) if silent else None,
             generator=generator,
         )
         for place, clip in enumerate(batch):
@@ -135,13 +135,13 @@ def _right(
 
 
 def _check(policy: AudioLM, examples: Sequence[Example], max_new_tokens: int) -> None:
-    room, wrong = Room(policy), []
+    budget, wrong = PromptBudget(policy), []
     for example in examples:
         missing = [name for name in ("question", "choices", "answer") if not getattr(example, name)]
         if missing:
             reason = f"no {missing[0]}, by which answers are filtered; add it to this line or leave the line out"
         else:
-            reason = room.lack(example, [CHOICE.instruction(example)], max_new_tokens)
+            reason = budget.overflow(example, [CHOICE.instruction(example)], max_new_tokens)
         if reason:
             wrong.append(f"{example.where} ({example.id}): {reason}")
     raise_all(wrong)

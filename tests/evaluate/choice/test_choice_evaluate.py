@@ -45,9 +45,9 @@ def says_b(tiny_policy_dir, smoke_corpus, tmp_path_factory) -> str:
     policy = Qwen2Audio(str(tiny_policy_dir)).load()
     examples = read_manifest(manifest(folder / "m.jsonl", questions(smoke_corpus)))
     clips = list(Clips(examples, policy.sampling_rate, policy.max_audio_s, False))
-    heard, names = [clip.waveform for clip in clips], [clip.example.id for clip in clips]
+    waveforms, names = [clip.waveform for clip in clips], [clip.example.id for clip in clips]
     optimizer = torch.optim.Adam(policy.parameters(), 3e-2)
-    prompts = policy.encode_prompts([CHOICE.instruction(example) for example in examples], heard, names)
+    prompts = policy.encode_prompts([CHOICE.instruction(example) for example in examples], waveforms, names)
     targets = policy.encode_targets(["B"] * len(clips))
     for _ in range(60):
         loss = -(policy.token_logprobs(prompts, targets).logprobs * targets.mask).sum() / targets.mask.sum()

@@ -182,7 +182,7 @@ def test_what_can_not_be_joined_is_refused_before_anything_is_answered(layout, t
     same = [f"a/b={tiny_policy_dir}", f"a-b={tiny_policy_dir}"]
     assert "two policies would write report/predictions_a-b.json" in complaint(f"mmau={path}", *same)
     path.write_text(json.dumps([*rows[:2], rows[2] | {"choices": CHOICES[::-1]}, rows[3] | {"id": "other"}]))
-    told = complaint(f"mmau={path}")
-    assert "test-mini.jsonl:3 (q2): is another question in" in told and "cogrl build mmau" in told
-    assert "test-mini.jsonl:4 (q3): no row of" in told and "(q0)" not in told
+    message = complaint(f"mmau={path}")
+    assert "test-mini.jsonl:3 (q2): is another question in" in message and "cogrl build mmau" in message
+    assert "test-mini.jsonl:4 (q3): no row of" in message and "(q0)" not in message
     assert not (workdir / "report" / "report.md").exists()

@@ -8,7 +8,7 @@ from cogrl.models.saved import saved_window
 from cogrl.types import Example
 
 
-def refuse_unhearable(
+def check_audio_lengths(
     examples: Sequence[Example], policies: Sequence[str], convert: bool, silent_clips: SilentClips
 ) -> FileStamps:
     """Checks every clip, earlier turns included, for every policy folder; returns what `check_audio_files` does.
