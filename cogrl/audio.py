@@ -1,9 +1,9 @@
 """Audio files and waveforms: loading, checking, writing; the only conversion between seconds and samples.
 
 What a model hears is what its manifest names: a file that is missing, empty, damaged, cut, too long, silent, off the
-scale, stereo or at another sampling rate is refused, never repaired in silence. `load_audio(convert=True)` is the
-explicit way in for foreign files: it mixes channels down and resamples. Every file is opened here, and by its content:
-neither its name nor its header is believed (see `cogrl.containers`).
+scale, stereo or at another sampling rate is refused with an error, and never repaired silently.
+`load_audio(convert=True)` accepts files of another form: it mixes channels down and resamples. Every file is opened
+here, by its content; its name and header are not trusted (see `cogrl.containers`).
 """
 
 import functools
@@ -67,7 +67,7 @@ def audio_info(path: Path, name: str = "") -> AudioInfo:
 
 @functools.lru_cache(maxsize=100_000)
 def _info(path: Path, stamp: tuple[int, int] | None) -> AudioInfo:
-    """A file is looked at again only when its size or time stamp changes."""
+    """The form of a file, read again only when its size or time stamp changes."""
     label = label_of(path)
     with opened(path, label) as sound:
         info = AudioInfo(sound.frames, sound.samplerate, sound.channels)

@@ -18,7 +18,7 @@ _SETTINGS = {
 
 
 def prepare() -> None:
-    """MLflow's manners in this process, where the user has not chosen others: no telemetry, short waits, no chatter."""
+    """Set MLflow's defaults in this process where the user has set none: no telemetry, short timeouts, few messages."""
     for name, value in _SETTINGS.items():
         os.environ.setdefault(name, value)
     for name in ("alembic", "mlflow.store.db.utils"):
@@ -74,7 +74,7 @@ def set_up(path: Path) -> None:
 
 
 def umask() -> int:
-    """The rights that new files of this process do not have."""
+    """The permission bits that new files of this process do not get."""
     mask = os.umask(0)
     os.umask(mask)
     return mask

@@ -1,4 +1,4 @@
-"""Progress for a log file: one plain line now and then, where a moving bar would leave thousands."""
+"""Progress for a log file: one plain line at intervals, where a progress bar would write thousands."""
 
 import time
 

@@ -1,4 +1,4 @@
-"""Answers kept on disk, so that nothing is paid for twice. One SQLite file, safe for several processes."""
+"""A cache of answers on disk, so that no request is paid for twice: one SQLite file, safe for several processes."""
 
 import logging
 import sqlite3
@@ -9,7 +9,7 @@ from pathlib import Path
 
 log = logging.getLogger(__name__)
 _OPEN_S = 5.0  # how long other processes that make the file are waited for
-_WAIT_S = 1.0  # and one that is writing to it: an answer is never held up longer
+_WAIT_S = 1.0  # and one that is writing to it: no answer is delayed longer
 
 
 @dataclass(frozen=True)
@@ -48,7 +48,7 @@ class AnswerCache:
                 if time.monotonic() > ends:
                     self._give_up(error)
                     break
-                time.sleep(0.01)  # several processes that make the file at once get into each other's way
+                time.sleep(0.01)  # several processes that create the file at once can lock each other out
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -1,4 +1,4 @@
-"""The chat client: many questions at once, each asked until it is answered or its time is up."""
+"""The chat client: many questions at once, each retried until it is answered or its deadline has passed."""
 
 import asyncio
 import hashlib
@@ -40,7 +40,7 @@ class RetryPolicy:
             raise ValueError(f"{self}: at least one attempt, and times above 0")
 
     def pause(self, tries: int, wait_s: float) -> float:
-        """Seconds before the next try, after `tries` of them; random, so that a crowd does not come back as one."""
+        """Seconds before the next try, after `tries` of them; random, so that clients do not retry all at once."""
         longest = min(self.pause_max_s, self.pause_s * 2 ** (tries - 1))
         return max(wait_s, longest * 0.5) + random.uniform(0, longest * 0.5)
 

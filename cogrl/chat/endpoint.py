@@ -45,7 +45,7 @@ class Endpoint:
             part of a configuration, a cache key or a message.
         temperature, max_tokens: None leaves the field out.
         answer_format: what holds the model to JSON: its schema, plain JSON mode, or only the prompt (`text`), for
-            servers that know no better.
+            servers that support neither.
         extra: further fields of the request, such as `top_k`, `seed` or `max_completion_tokens`.
         proxy: URL of an HTTP proxy. Proxy variables of the environment are not read.
 
@@ -75,12 +75,12 @@ class Endpoint:
         return {"model": self.model, "messages": question.messages, **settings, **held, **self.extra}
 
     async def post(self, session: aiohttp.ClientSession, body: Mapping[str, Any]) -> Reply | Refused:
-        """One attempt. A server that is not there, resets, or stops in mid-reply is Refused like one that says no."""
+        """One attempt; Refused for an unreachable server, a reset, a reply that is cut off, or an error status."""
         key = os.environ.get(self.api_key_env, "") if self.api_key_env else ""
         headers = {"Authorization": f"Bearer {key}"} if key else {}
         url = self.base_url.rstrip("/") + "/chat/completions"
         try:
-            # a redirect is refused: it would carry the question, and on the same host the key, to somewhere unnamed
+            # a redirect is refused: it would send the question, and on the same host the key, to an unknown address
             sent = session.post(url, json=body, headers=headers, proxy=self.proxy, allow_redirects=False)
             async with sent as response:
                 status, wait_s = response.status, retry_after_s(response.headers.get("Retry-After"))

@@ -1,4 +1,4 @@
-"""Other people's words as material for a language model: quoted, so that they can not give orders to it."""
+"""Text by others inside a prompt: quoted as JSON, so that a language model does not take it for instructions."""
 
 import json
 from collections.abc import Mapping

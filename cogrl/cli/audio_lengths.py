@@ -1,4 +1,4 @@
-"""Can these policies hear these clips whole? Asked before any weights are read."""
+"""Checks that every clip fits into every policy's audio window, before any weights are read."""
 
 from collections.abc import Sequence
 
@@ -13,8 +13,8 @@ def check_audio_lengths(
 ) -> FileStamps:
     """Checks every clip, earlier turns included, for every policy folder; returns what `check_audio_files` does.
 
-    Raises one ValueError with all refusals: of `check_audio_files`, or for clips that are longer or shorter than what
-    a policy hears, with that policy's window.
+    Raises one ValueError with every reason: those of `check_audio_files`, or the clips that are longer or shorter than
+    a policy's window.
     """
     stamps: FileStamps = {}
     for policy in policies:

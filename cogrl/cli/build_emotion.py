@@ -1,4 +1,4 @@
-"""`cogrl build emotion-encoder`: the small emotion encoder, trained on a manifest, measured on what it never heard."""
+"""`cogrl build emotion-encoder`: the small emotion encoder, trained on a manifest and measured on held-out speakers."""
 
 import argparse
 import json

@@ -1,7 +1,7 @@
 """What is wrong with a configuration: which file (or flag), which key, and the nearest key that exists.
 
-Runs only after parsing has failed. jsonargparse knows everything needed, but tells it as nested union errors and
-without the file; here each file and flag is compared with the options of the parser and of the classes it names.
+Runs only after parsing has failed. jsonargparse reports nested union errors without the file; here each file and flag
+is compared with the options of the parser and of the classes it names.
 """
 
 import re
@@ -44,7 +44,7 @@ def explain(message: str, args: Sequence[str], parser: jsonargparse.ArgumentPars
 
 
 def hollow(args: Sequence[str], parser: jsonargparse.ArgumentParser) -> Iterator[str]:
-    """Outer keys with nothing below them, which the parser may take for an absent part."""
+    """Outer keys with nothing below them, which the parser may treat as absent."""
     known = options(parser)
     for source, values in read_sources(args):
         for key in [key for key, value in values.items() if value is None and needs_keys(key, known)]:
@@ -196,7 +196,7 @@ def wrong_class(full: str, path: str, base: type) -> Iterator[str]:
 
 
 def classes_in(hints: Iterable[Any]) -> list[type]:
-    """Those of the hints that are classes of somebody's own."""
+    """Those of the hints that are user-defined classes."""
     return [hint for hint in hints if isinstance(hint, type) and hint.__module__ != "builtins"]
 
 

@@ -1,4 +1,4 @@
-"""Why a class that a configuration names can not stand where it stands: no such class, or what it lacks."""
+"""Why a class that a configuration names can not be used there: it does not exist, or something is missing in it."""
 
 import difflib
 import inspect

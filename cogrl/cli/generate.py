@@ -1,4 +1,4 @@
-"""`cogrl generate clip.wav --policy DIR`: greedy answers about one audio file, thought aloud and direct."""
+"""`cogrl generate clip.wav --policy DIR`: greedy answers to one audio file, in the formats `eips` and `direct`."""
 
 import argparse
 import json

@@ -1,4 +1,4 @@
-"""`${…}` in YAML: filled in, or who wrote what can not be."""
+"""`${…}` in YAML: filled in, or an error that names the file and key of what can not be."""
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -23,7 +23,7 @@ def filled_in(values: Any, sources: Sources) -> Any:
 
 
 def unresolved(message: str, sources: Sources) -> str | None:
-    """A library's message about a `${…}`, told of the file and the key it stands in; None for another message."""
+    """A library's message about a `${…}`, with the file and the key it is in; None for another message."""
     for pattern, tell in (
         (r"Environment variable '(.+?)' not found", unset_variable),
         (r"Interpolation key '\.*(.+?)' not found", undefined_key),

@@ -1,4 +1,4 @@
-"""`cogrl <command>`: a static table, so that help imports nothing heavy, and the place where errors meet the user."""
+"""`cogrl <command>`: a static table, so that help imports nothing heavy; errors are caught and printed here."""
 
 import argparse
 import os

@@ -1,4 +1,4 @@
-"""Overlays: a few lines of YAML that make another pipeline of one that is there."""
+"""Overlays: a few lines of YAML that change an existing pipeline."""
 
 from collections.abc import Iterable, Mapping
 from pathlib import Path

@@ -16,7 +16,7 @@ _EXPERIMENT = "cogrl"
 class ParentRun:
     """A context: begins the run (or takes up the one of an earlier attempt) and ends it with `status`.
 
-    Without a working store `run_id` is None, after one warning, and the pipeline runs all the same.
+    Without a working store `run_id` is None, after one warning, and the pipeline still runs.
     """
 
     def __init__(self, name: str, run_dir: Path, tracking_uri: str, files: Sequence[Path]) -> None:
@@ -75,7 +75,7 @@ class ParentRun:
             warnings.warn(f"MLflow did not take the end of the pipeline: {problem}", stacklevel=2)
 
     def end_steps(self, status: str) -> None:
-        """End the runs of steps that could not say so themselves: a process that was killed leaves its own running."""
+        """Mark the runs of steps whose process was killed as ended: they would stay RUNNING."""
         mine = f"tags.`{PARENT_TAG}` = '{self.run_id}' and attributes.status = 'RUNNING'"
         for run in self.client.search_runs([experiment(self.client, self.uri)], mine):
             self.client.set_terminated(run.info.run_id, status)

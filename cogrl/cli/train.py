@@ -103,7 +103,7 @@ class StageCLI(LightningCLI):
             raise ValueError(message)
 
     def _parse_ckpt_path(self) -> None:
-        """Nothing: the configuration comes from YAML, never out of a checkpoint."""
+        """Does nothing: the configuration comes from YAML, never from a checkpoint."""
 
     def before_instantiate_classes(self) -> None:
         self.run_dir = Path(self.config[self.command].run_dir).absolute()
@@ -112,7 +112,7 @@ class StageCLI(LightningCLI):
     def instantiate_classes(self) -> None:
         super().instantiate_classes()
         for part in self.model.modules():
-            if isinstance(part, AudioLM):  # said now, not after all data were read
+            if isinstance(part, AudioLM):  # checked now, not after all data were read
                 check_policy(part)
         if getattr(self.model, "reference", None):
             self.model.reference.check()
@@ -152,7 +152,7 @@ class StageCLI(LightningCLI):
             self.trainer.fit(**kwargs)
 
     def claim(self) -> None:
-        """Make the run folder this run's own, or refuse to mix it with another."""
+        """Lock the run folder for this run, or refuse to mix it with another run."""
         requeued = self.trainer._checkpoint_connector._hpc_resume_path  # by SLURM, with the same command
         if requeued or (self.checkpoint and self.checkpoint.resolve().is_relative_to(self.run_dir.resolve())):
             return
@@ -189,14 +189,14 @@ class StageCLI(LightningCLI):
 def main(command: str, args: Sequence[str]) -> int:
     be_brief()
     if rank_zero_only.rank > 0:
-        end_with_parent()  # a rank without its first rank would wait for ever
+        end_with_parent()  # a rank would wait for ever for a missing first rank
     StageCLI(command, args)
     leave()
     return 0
 
 
 def be_brief() -> None:
-    """Leave out what Lightning and transformers say in every run and nobody can act upon."""
+    """Hide the messages of Lightning and transformers that appear in every run and call for no action."""
     for name in ("pytorch_lightning.utilities.rank_zero", "lightning_fabric.utilities.rank_zero"):
         logging.getLogger(name).setLevel(logging.WARNING)
     for name in ("pytorch_lightning.loggers.mlflow", "lightning_fabric.utilities.seed"):

@@ -23,7 +23,7 @@ def holds(out: Path, recipe: str, names: Sequence[str]) -> bool:
 
 @contextlib.contextmanager
 def replacing(out: Path, recipe: str, names: Sequence[str], resume: bool = False) -> Iterator[Path]:
-    """Yields an empty folder beside `out` that takes its place when the block ends, and vanishes if the block raises.
+    """Yields an empty folder beside `out` that replaces it when the block ends, and is removed if the block raises.
 
     With `resume` the folder stays if the block raises, and the next build of the same recipe goes on in it.
 

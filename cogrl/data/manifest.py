@@ -93,7 +93,7 @@ def _values(examples: Sequence[Example], field: str) -> Iterator[tuple[Any, Exam
 def with_history(examples: Sequence[Example], history: str | None) -> list[Example]:
     """The examples with their earlier turns where `history` is "heard", without any where it is "left_out".
 
-    Raises ValueError, naming the first line, for dialogues whose history nobody has decided.
+    Raises ValueError, naming the first line, for dialogues when `history` is None.
     """
     dialogues = [example for example in examples if example.turns]
     if dialogues and history is None:

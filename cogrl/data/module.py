@@ -32,7 +32,7 @@ class AudioData(pl.LightningDataModule):
         disjoint: what no two splits may share, of `text_group` and `speaker`; recorded corpora promise less than the
             embedded one (`cogrl build <corpus>` prints what).
         history: the earlier turns of dialogues: with `heard` the policy hears them, with `left_out` the last turn
-            alone. Unset, lines with turns are refused: they are never dropped silently.
+            alone. When it is not set, lines with turns are refused: they are never dropped silently.
         seed: shuffles the training clips; the order depends on seed and epoch only.
         keep_in_memory: decode each file once and keep it (small corpora).
         shuffle_choices: training questions come with their choices in another order each epoch, fixed by seed, epoch

@@ -1,4 +1,4 @@
-"""A loader whose worker processes leave signals to the main process."""
+"""A data loader whose worker processes block the signals that stop a run; the main process handles them."""
 
 import atexit
 import signal
@@ -36,7 +36,7 @@ class SignalSafeLoader(DataLoader):
 
 
 def watch_parent(worker_id: int) -> None:
-    """The first thing a worker does."""
+    """The `worker_init_fn` of the loader."""
     end_with_parent()
 
 

@@ -9,7 +9,7 @@ from cogrl.data.text_file import decoded
 
 
 def refused(message: str) -> None:
-    """What `read_table` does with a bad row unless it is told to do something else."""
+    """What `read_table` does with a bad row by default: raise."""
     raise ValueError(message)
 
 

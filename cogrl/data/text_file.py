@@ -1,4 +1,4 @@
-"""Text that other people's tools have written: byte-order marks, encodings, and characters that are no text."""
+"""Text from other tools: byte-order marks, encodings, and characters that are no text."""
 
 import codecs
 import re

@@ -1,6 +1,6 @@
 """What a policy hears: the clip itself, or a control that takes the emotion away and keeps the label.
 
-A hearing maps the clips of a manifest to what is given to the model, one waveform (or transcript) for each clip; of a
+A condition maps the clips of a manifest to the inputs of the model, one waveform (or transcript) for each clip; of a
 dialogue, one for each of its turns.
 """
 
@@ -15,7 +15,7 @@ from cogrl.model_input import audio_input, text_input
 from cogrl.types import Clip, Conversation, ModelInput
 
 Condition = Callable[[Sequence[Clip], int], list[ModelInput]]
-"""The clips and the sampling rate in Hz -> what the model hears in place of each."""
+"""The clips and the sampling rate in Hz -> the model's input for each clip."""
 
 
 def voice(clips: Sequence[Clip], sampling_rate: int) -> list[ModelInput]:
@@ -42,13 +42,13 @@ def shuffled(clips: Sequence[Clip], sampling_rate: int) -> list[ModelInput]:
     """Shuffled-audio control: every clip keeps its label and gets the audio of another clip of the manifest.
 
     Real speech with the same sounds and lengths, of a dialogue all of it: an earlier turn may tell the emotion too. The
-    other clips' emotions are spread evenly over the labels, so that a listener is at chance whatever it hears well.
+    other clips' emotions are spread evenly over the labels, so that a policy that hears perfectly is at chance.
     """
     return [audio_input(clips[i]) for i in derangement([clip.example.emotion for clip in clips])]
 
 
 def sound(given: ModelInput) -> tuple[str | bytes | None, ...]:
-    """The same for what is the same to the model."""
+    """A key that is equal for equal inputs of the model."""
     parts = (*given.turns, *given.replies) if isinstance(given, Conversation) else (given,)
     return tuple(part.tobytes() if isinstance(part, np.ndarray) else part for part in parts)
 

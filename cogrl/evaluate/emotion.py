@@ -30,8 +30,8 @@ Rater = Callable[[Sequence[str], Sequence[str]], np.ndarray]
 class Answers:
     """Greedy completions of `n` clips in one format, and their grades.
 
-    `replies` are what the user would hear. `perceived` is the label of the Perception step (None when absent or
-    malformed, always in direct: counted as wrong). `replied` is the emotion that the reply answers (see
+    `replies` are the parts that the user would hear. `perceived` is the label of the Perception step (None when absent
+    or malformed, always in direct: counted as wrong). `replied` is the emotion that the reply answers (see
     `replied_emotions`).
     """
 

@@ -1,7 +1,7 @@
 """Same words, same speaker, different emotions: does the answer follow the voice, and how far do replies differ?
 
-A cell is all clips of one sentence by one speaker (a LIME group). Whatever differs between the answers to its clips was
-heard, not read. (arXiv:2606.06940: one text, many emotions)
+A cell is all clips of one sentence by one speaker (a LIME group). Whatever differs between the answers to its clips
+comes from the voice, not from the words. (arXiv:2606.06940: one text, many emotions)
 """
 
 import re

@@ -54,7 +54,7 @@ def judge_dialogues(
     """The judge's scores of each dialogue, in order.
 
     A response in another language than the user's (or than `language`) gets 1 point in every dimension, unasked. An
-    answer that can not be read is asked for again with the next seed, `attempts` times in all (the official script
+    answer that can not be parsed is asked for again with the next seed, `attempts` times in all (the official script
     reads the same answer ten times); then the dialogue has failed and its `reason` says why. Task 3 is judged at the
     turn that `target` names ("second" or "last" non-neutral one); a dialogue without it is skipped. Where the response
     has no audio, only its text is scored.

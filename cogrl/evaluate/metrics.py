@@ -81,7 +81,7 @@ def _mean(values: np.ndarray, cells: Sequence[str]) -> Figure:
 
 
 def _by_condition(e: Evaluation) -> dict[str, dict[str, Answers]]:
-    """Both formats by what they heard, under the end of their figures' names: nothing for the voice itself."""
+    """The answers of both formats by the suffix of the condition in the figures' names; "" for the voice itself."""
     return {"": e.formats} | {f"_{name}": formats for name, formats in e.controls.items()}
 
 

@@ -73,7 +73,7 @@ def part(example: Example) -> Part:
 
 
 def unread(example: Example) -> bool:
-    """Whether nobody knows the sentiment of the words: not in the manifest, and not English."""
+    """Whether the sentiment of the words is unknown: not in the manifest, and not English."""
     return example.text_sentiment is None and not_english(example) is not None
 
 

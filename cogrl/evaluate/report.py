@@ -84,14 +84,14 @@ def emotion_sections(
     figures: Mapping[str, Mapping[str, Figure]],
     gains: Mapping[str, Mapping[str, Figure]],
 ) -> list[str]:
-    """What is heard and what is answered, of the lines with an emotion."""
+    """The tables of perception and of replies, of the lines with an emotion."""
     last = evaluations[-1]
     return [
         counts(last),
-        "What is heard: the emotion that eips names.\n",
+        "Perception: the emotion that eips names.\n",
         perception_table(evaluations, figures),
         control_notes(last),
-        "What is answered: the emotion that the reply fits best, its grades, and its cost.\n",
+        "Replies: the emotion that the reply fits best, its grades, and its length.\n",
         reply_table(evaluations, figures),
         formats_compared(figures),
         responses(figures),

@@ -59,7 +59,7 @@ def by_condition(answered: Answered, polar: Answered) -> dict[str, dict[str, See
 
 
 def stage_rows(stage: str, found: Mapping[str, Mapping[str, SeedFigure | None]]) -> list[list[str]]:
-    """A row for each hearing of `by_condition`."""
+    """A row for each condition of `by_condition`."""
     hears = {"voice": "the voice"} | CONTROL_NAMES
     return [
         [stage, hears[name], *(column.shown(row[key]) for key, column in COLUMNS.items())]

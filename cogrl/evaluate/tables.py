@@ -1,4 +1,4 @@
-"""The tables of a report: what each policy heard beside the controls, and what it answered in each format."""
+"""The tables of a report: the emotion each policy perceived, beside the controls, and its answers in each format."""
 
 from collections.abc import Mapping, Sequence
 from itertools import product
@@ -45,7 +45,7 @@ def perception_table(evaluations: Sequence[Evaluation], figures: Mapping[str, Ma
 
 
 def reply_table(evaluations: Sequence[Evaluation], figures: Mapping[str, Mapping[str, Figure]]) -> str:
-    """One row a policy, hearing and format: what the reply answers, what it earns, and what it costs."""
+    """One row a policy, condition and format: the emotion that the reply answers, its reward, and its length."""
     mechanisms = list(evaluations[0].levels)
     conditions = {"": "the voice"} | {f"_{control}": title for control, title in CONTROL_NAMES.items()}
     head = ["policy", "hears", "format", "label, %", "reply, %", "conflict, %", "gap of replies, %", "reward"]

@@ -29,7 +29,7 @@ from cogrl.types import ClipTensors, Completions, Conversation, ModelInput, Prom
 
 
 class AudioLM(Parts, ABC):
-    """A language model that hears. Subclasses say how their family does: four methods, marked *family* below.
+    """A language model with audio input. Subclasses implement four methods of their family, marked *family* below.
 
     The weights live in an ordinary Hugging Face folder and are read by `load`, not by the constructor, so that a YAML
     is validated in seconds and a sharding strategy can place the weights.
@@ -89,7 +89,7 @@ class AudioLM(Parts, ABC):
 
     @abstractmethod
     def audio_embeds(self, audio: Mapping[str, Tensor]) -> tuple[Float[Tensor, "c f d"], Int[Tensor, " c"]]:
-        """Frames as the language model hears them, right-padded, and how many are real."""
+        """The projected frames that the language model reads, right-padded, and how many of each clip are real."""
 
     # ---- shared ----
     def load(self) -> "AudioLM":
@@ -116,11 +116,11 @@ class AudioLM(Parts, ABC):
         return self
 
     def audio_length_error(self, seconds: float) -> str | None:
-        """Why a clip of this length can not be heard whole; None when it can."""
+        """Why a clip of this length does not fit into the audio window; None when it does."""
         return AudioWindow(self.sampling_rate, self.max_audio_s).length_error(seconds)
 
     def audio_file_error(self, path: Path) -> str | None:
-        """The same for an audio file; hardly anything is decoded."""
+        """The same for an audio file, of which only the last sample is decoded."""
         return self.audio_length_error(audio_info(path).duration_s)
 
     def encode_prompts(
@@ -197,8 +197,8 @@ class AudioLM(Parts, ABC):
         """Hidden states and which of them predicts each masked-in completion token. No logits are made.
 
         The audio tower runs once per prompt, and so does the prompt itself unless `share_prompt` is off; it also runs
-        for the clips that controllers inserted, which only their own row hears. Tokens that do not train are read
-        like others. What follows the last masked-in token of a row is not looked at. `embeds` are the
+        for the clips that controllers inserted, which only their own row attends to. Tokens that do not train are read
+        like others. What follows the last masked-in token of a row is not computed. `embeds` are the
         `prompt_embeds`, where they are at hand.
         """
         run = packed_states if self.share_prompt else repeated_states

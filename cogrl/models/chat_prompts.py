@@ -65,7 +65,7 @@ def part(turn: Any) -> dict[str, str]:
 def spelled_out(text: str, placeholder: str, clip_tokens: Sequence[int], name: str) -> str:
     """`text` with each clip's one placeholder repeated as often as the clip has tokens.
 
-    Raises ValueError when there are other placeholders than those of the clips: a text must not claim audio.
+    Raises ValueError when there are other placeholders than those of the clips: a text must not stand for audio.
     """
     between = text.split(placeholder)
     if len(between) != len(clip_tokens) + 1:

@@ -15,7 +15,7 @@ from cogrl.types import EMOTIONS, Clip, Example
 
 @dataclass(frozen=True)
 class EncoderRecipe:
-    """AdamW with a cosine to 0, and what each clip goes through before it is heard again.
+    """AdamW with a cosine to 0, and the augmentation of each clip in every epoch.
 
     Args:
         shift_bins: the log-mels are shifted up or down by up to this many bands, as another vocal-tract length would.
@@ -63,7 +63,7 @@ def train_encoder(clips: Sequence[Clip], recipe: EncoderRecipe = EncoderRecipe()
 
 
 def disturbed(mels: Float[Tensor, "f bins"], recipe: EncoderRecipe) -> Float[Tensor, "f bins"]:
-    """The clip as another voice, microphone and moment might have it."""
+    """The clip with a random shift, gain and tilt, and masked frames and bins."""
     f, bins = mels.shape
     shift = int(torch.randint(-recipe.shift_bins, recipe.shift_bins + 1, ()))
     mels = mels[:, (torch.arange(bins) - shift).clamp(0, bins - 1)]

@@ -1,4 +1,4 @@
-"""Is there room for prompt and answer? Counted from texts and the headers of audio files; nothing is decoded."""
+"""Checks that prompt and answer fit into a policy's positions, from texts and the lengths of audio files alone."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
@@ -16,7 +16,7 @@ _A_CLIP = np.zeros(0, dtype=np.float32)
 
 @dataclass
 class PromptBudget:
-    """The positions of a policy, and what prompts and answers take of them; `texts` keeps what was counted of words."""
+    """How many positions a policy has and how many prompts and answers take; `texts` caches the counts of texts."""
 
     policy: AudioLM
     texts: dict[tuple, int] = field(default_factory=dict)
@@ -36,7 +36,7 @@ class PromptBudget:
         )
 
     def prompt(self, instruction: str, example: Example) -> int:
-        """Tokens of the prompt in which every spoken turn is heard."""
+        """Tokens of the prompt, audio tokens of every spoken turn included."""
         turns = tuple(_A_CLIP if turn.audio else turn.text for turn in example.turns)
         replies = tuple(turn.reply for turn in example.turns)
         key = (instruction, tuple(turn if isinstance(turn, str) else None for turn in turns), replies)

@@ -24,7 +24,7 @@ class Qwen2Audio(AudioLM):
     """`Qwen2AudioForConditionalGeneration` of any size, from a local folder.
 
     Args:
-        emotion: hears a dimensional emotion of each clip besides its frames; see `cogrl.models.emotion`.
+        emotion: adds the embedding of an emotion encoder to every audio frame; see `cogrl.models.emotion`.
     """
 
     model_types, model_class = MODEL_TYPES, Qwen2AudioForConditionalGeneration

@@ -51,7 +51,7 @@ def repeated_states(
 ) -> TokenStates:
     """The same states the plain way: prompt and completion of each row side by side, padded."""
     prefix, mask = (x.repeat_interleave(group_size, 0) for x in (prefix, prompts.attention_mask))
-    mask = torch.cat([mask, torch.ones_like(completions.ids)], 1)  # right padding is never looked at (causal)
+    mask = torch.cat([mask, torch.ones_like(completions.ids)], 1)  # right padding is never attended to (causal)
     suffix = embed(completions.ids)
     if frames is not None:
         is_audio = (completions.roles == Role.AUDIO)[..., None]

@@ -26,7 +26,7 @@ class Reward(Protocol):
 
 
 class Composite(ABC):
-    """A reward that knows what its parts ask their judges, so that each judge is asked once a batch."""
+    """A reward that collects the judge requests of its parts, so that each judge is asked once a batch."""
 
     def score(self, answers: Sequence[Answer]) -> Scores:
         """The total and every term of each answer, in the order given."""
@@ -34,7 +34,7 @@ class Composite(ABC):
 
     @abstractmethod
     def requests(self, answers: Sequence[Answer]) -> Asked:
-        """For each answer what there is to ask, and whom. Raises ValueError for lines that no judge can grade."""
+        """The judge requests of each answer, with their judges. Raises ValueError for lines that no judge can grade."""
 
     @abstractmethod
     def graded(self, answers: Sequence[Answer], results: JudgeResults) -> Scores:

@@ -21,7 +21,7 @@ FUNCTION = word_set(
 )
 _NOMINAL = f"""away here there then now off again together too the a an my your our their every very {_SUBJECT} you it
     {_OBJECT} {_AUX} {_PREPOSITION} {_JOINT} not"""
-# Exceptions are rare enough ("all that is is change") for a reader who forgives one slip in thirty words.
+# Exceptions ("all that is is change") are rarer than the one slip in thirty words that is allowed.
 FOLLOWS_NEVER: dict[str, frozenset[str]] = {
     first: word_set(followers)
     for firsts, followers in (

@@ -30,7 +30,7 @@ class HttpJudge:
         return list(results_of(self.ask(requests), requests).values())
 
     def ask(self, requests: Sequence[Request]) -> chat.Replies:
-        """What the server said, and what it took."""
+        """The server's replies, with the time and tokens they took."""
         return self.client.ask([question_about(request) for request in requests], self.deadline_s)
 
 
@@ -40,23 +40,24 @@ class HttpJudgeReward:
     A batch is judged in one go. What has no reply or no step is not asked about.
 
     A completion without scores has failed: its reward is NaN, it trains nothing, and it is logged with id and
-    reason. What each bad day of a server comes to:
+    reason. What happens when the server fails:
 
     - status 408, 429 (waiting as long as `Retry-After` says) or 5xx, a reset, half a reply, no JSON, scores off the
       scale, an answer cut off: asked again; a failure when it stays so
     - comments, code fences, text around the JSON: read as if they were not there
     - status 400, 401, 404, a redirect: a failure at once
-    - silence: given up after `client.retry.attempt_s` and asked again; no batch waits longer than `deadline_s`
+    - no answer: the attempt ends after `client.retry.attempt_s` and is repeated; no batch waits longer than
+    `deadline_s`
 
     Args:
-        client: whom to ask, how patiently, and where answers are kept.
+        client: the endpoint, its retries, and the cache of answers.
         deadline_s: longest time a batch may take, whatever happens. Under several processes each judges its own share
             at the same time, so none waits longer for another. Groups drawn again by a stage are another batch.
         max_failures: share of `window` that may fail: with more failures among the last `window` judged completions
-            `score` raises RuntimeError. With 1.0 it never does: training goes on with what was judged, if anything,
-            and `judge/failed` tells.
+            `score` raises RuntimeError. With 1.0 it never does: training goes on with what was judged, if anything, and
+            `judge/failed` is logged.
         window: how many judged completions are looked back on, over all batches; each process counts its own. With the
-            defaults 25 failures are borne from the first batch on, and a dead server is noticed at the 26th.
+            defaults 25 failures are allowed from the first batch on; the 26th raises.
         weights: overrides single weights of RF1 by name.
 
     `Scores.metrics` has `judge/failed` (share of the judged completions), `judge/cached` (share of the questions),

@@ -1,4 +1,4 @@
-"""The judge behind the empathy and step rewards: what it is asked, and how all terms ask it once a batch."""
+"""The judge behind the empathy and step rewards: its requests, and how those of all terms are sent once a batch."""
 
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
@@ -51,7 +51,7 @@ class Judge(Protocol):
 
 
 Asked = Sequence[Sequence[tuple[Judge, Request]]]
-"""For each answer what there is to ask, and whom."""
+"""The judge requests of each answer, with their judges."""
 
 
 class JudgeResults:
@@ -114,7 +114,7 @@ class JudgedTerm(Term):
         return [self._graded(answer, results) for answer in answers]
 
     def validate(self, example: Example) -> str | None:
-        """Also whatever the judge has against the example."""
+        """Also the judge's own reason against the example."""
         if example.emotion is None:
             return "no emotion, which a judge has to know to grade an answer; add it to this line or leave the line out"
         if not example.text:

@@ -1,9 +1,9 @@
-"""What a language model is asked when it judges, and how its answer is read.
+"""The prompts of a language model as judge, and how its answers are parsed.
 
 The empathy scale is that of CogAudio-LLM's evaluation (arXiv:2606.06940; eval/LLM_judge_prompt.md of
 https://github.com/zxzhao0/CogAudio-LLM), in our own words; the paper scores thought steps, too, but publishes no scale
 for them, so theirs is ours. What was said and what is judged are written by others, the policy in training among them:
-they reach the judge as strings of a JSON object, never as part of its orders.
+they are passed to the judge as strings of a JSON object, never as part of the instructions.
 """
 
 from collections.abc import Mapping, Sequence

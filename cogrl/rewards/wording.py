@@ -1,4 +1,4 @@
-"""Is this English that somebody would say? The checks that keyword stuffing, copying and word salad fail.
+"""Checks of the wording of English replies, against keyword stuffing, copying and word salad.
 
 Heuristics over function words, not a language model: fast, deterministic, and lenient with ordinary sentences.
 """

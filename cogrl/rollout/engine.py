@@ -1,4 +1,4 @@
-"""What an engine is: it samples completions and says exactly what it sampled."""
+"""The protocol of engines, which sample completions and return ids and log-probabilities exactly as sampled."""
 
 from collections.abc import Sequence
 from typing import Protocol, runtime_checkable
@@ -29,8 +29,8 @@ class Engine(Protocol):
     ) -> Rollouts:
         """`group_size` completions of each of `p` clips, one format each; rows of a group are adjacent.
 
-        `inputs` replaces what the model hears (a control: silence, another clip, or the transcript); the labels of
-        `clips` stay.
+        `inputs` replaces the clips as input of the model (a control: silence, another clip, or the transcript); the
+        labels of `clips` stay.
         """
         ...
 

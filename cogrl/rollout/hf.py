@@ -22,7 +22,7 @@ class HFEngine:
     """Draws `group_size` completions a prompt from an `AudioLM` with a key-value cache. See `Engine`."""
 
     def sync(self, policy: AudioLM) -> None:
-        """Nothing: the policy itself samples."""
+        """Does nothing: the policy itself samples."""
 
     def sample(
         self,
@@ -38,8 +38,8 @@ class HFEngine:
     ) -> Rollouts:
         """Rollouts of `p` clips, one format each; rows of a group are adjacent.
 
-        `inputs` replaces what the model hears (a control: silence, another clip, or the transcript); the labels of
-        `clips` stay.
+        `inputs` replaces the clips as input of the model (a control: silence, another clip, or the transcript); the
+        labels of `clips` stay.
         """
         inputs = [audio_input(clip) for clip in clips] if inputs is None else inputs
         prompts = policy.encode_prompts(
@@ -81,9 +81,9 @@ class HFEngine:
     ) -> Transcript:
         """Every token of each completion. Each draws at most `max_new_tokens`; what controllers insert does not count.
 
-        Any of `policy.end_ids` ends a row. Rows that have ended leave the batch whenever they are half of it: long
-        answers do not wait for short ones. What is inserted is read in one pass, together with the token drawn before
-        it and for all rows at once.
+        Any of `policy.end_ids` ends a row. Rows that have ended leave the batch whenever they are half of it: so few
+        finished rows are computed on. What is inserted is read in one pass, together with the token drawn before it and
+        for all rows at once.
         """
         head, bias = head_operand(policy.head.weight), policy.head.bias
         running = RunningRows(policy, prompts, group_size)

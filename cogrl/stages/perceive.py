@@ -1,4 +1,4 @@
-"""Perception warm-up: teach a randomly initialised audio tower to hear, before any language is asked of it."""
+"""Perception warm-up: trains a randomly initialised audio tower on emotion labels before any language stage."""
 
 from typing import Any
 
@@ -13,11 +13,11 @@ from cogrl.types import EMOTIONS, ClipBatch, Example
 
 
 class Perceive(Stage):
-    """Emotion and valence / arousal / dominance from the frames the language model would hear.
+    """Emotion and valence / arousal / dominance from the frames that enter the language model.
 
-    Not one of the published stages: it stands in for the pretrained tower that a tiny random model lacks. Only the
-    audio tower and its projector learn, the projector alone where the policy freezes its tower; the head is dropped at
-    the end. Skip it with pretrained weights.
+    Not one of the published stages: it replaces the pretraining that the tower of a tiny random model has not had. Only
+    the audio tower and its projector learn, the projector alone where the policy freezes its tower; the head is dropped
+    at the end. Skip it with pretrained weights.
 
     Args:
         vad_coef: weight of the dimensional regression (mean squared error, scales of [-1, 1]).
@@ -39,7 +39,7 @@ class Perceive(Stage):
 
     def validate(self, example: Example) -> str | None:
         if example.turns:
-            return "hears single clips and no earlier turns; set data.history: left_out"
+            return "takes single clips and no earlier turns; set data.history: left_out"
         if example.emotion is None:
             return "no emotion, which is what this stage teaches; add it to this line or leave the line out"
         missing = [name for name in ("valence", "arousal", "dominance") if getattr(example, name) is None]

@@ -15,7 +15,7 @@ from cogrl.models.audio_lm import AudioLM
 from cogrl.models.dropout import without_dropout
 from cogrl.models.reference import Reference, logprobs_of
 from cogrl.objectives.advantages import Advantages, grouped
-from cogrl.stages.drift import DriftWatch
+from cogrl.stages.drift import DriftMonitor
 from cogrl.stages.means import Means
 from cogrl.stages.objective import Objective
 from cogrl.stages.ranks import gathered
@@ -41,9 +41,9 @@ class RLStage(Stage):
             "leave_one_out", the distance from the mean of the others (RLOO); or the import path of a function of your
             own, my_module.my_advantages, see `cogrl.objectives.advantages`.
         variance_tolerance: a group whose rewards vary no more than this has nothing to compare: advantage 0.
-        resamples: how often such groups are drawn again before they are kept as they are. All ranks go the same number
-            of rounds. Each round is scored as a batch of its own, so that a step waits for a judge at most
-            (1 + resamples) of its deadlines.
+        resamples: how often groups without variance are sampled again before they are kept as they are. All ranks go
+            the same number of rounds. Each round is scored as a batch of its own, so that a step waits for a judge at
+            most (1 + resamples) of its deadlines.
     """
 
     def __init__(
@@ -93,7 +93,7 @@ class RLStage(Stage):
         self.rollouts: Rollouts | None = None
         self.scores: Scores | None = None
         self.tokens_a_part: float | None = None
-        self.drift = DriftWatch()
+        self.drift = DriftMonitor()
 
     def on_fit_start(self) -> None:
         super().on_fit_start()
@@ -102,7 +102,7 @@ class RLStage(Stage):
 
     def validate(self, example: Example) -> str | None:
         """Also why the reward can not grade answers to an example, where it says so."""
-        return super().validate(example) or self.ungradable(example)
+        return super().validate(example) or self.grading_error(example)
 
     @property
     def steps_per_batch(self) -> int:
@@ -142,7 +142,7 @@ class RLStage(Stage):
         return self.run_engine(clips, formats, self.sampling, **settings)
 
     def generator(self, attempt: int = 0) -> torch.Generator:
-        """Randomness fixed by (run seed, optimiser step, attempt, rank): ranks differ, a step drawn again repeats."""
+        """A generator seeded by (run seed, optimiser step, attempt, rank): a repeated step draws the same."""
         seed = torch.initial_seed() * 1_000_003 + self.global_step * 65_537 + attempt * 8_191 + self.global_rank
         return torch.Generator(self.device).manual_seed(seed % 2**63)
 

@@ -24,9 +24,9 @@ class Sft(Stage):
     Args:
         formats: the share of the samples that are asked and answered in each format; the shares sum to 1. By default
             half `eips`, half `direct`; the paper's stage I is `{eips: 1.0}`.
-        reads: the policy reads words and emotion instead of hearing the clip (see `model_input.teacher_input`): how a
-            random language model becomes the text model that `Align` wants as a teacher. Not for a policy that has
-            learnt to listen.
+        reads: the policy's input is the text of words and emotion instead of the clip (see
+            `model_input.teacher_input`): how a random language model becomes the text model that `Align` wants as a
+            teacher. Not for a policy whose audio modules are trained.
     """
 
     def __init__(
@@ -98,7 +98,7 @@ class Sft(Stage):
         return sequence_mean(-tokens.logprobs, targets.mask, len(batch))
 
     def encode(self, batch: ClipBatch, formats: Sequence[str], inputs: Sequence[ModelInput]) -> Prompts:
-        """The prompts of these formats around what is heard (or read)."""
+        """The prompts of these formats with these inputs."""
         examples = [clip.example for clip in batch.clips]
         asked = [format_named(name).instruction(e) for name, e in zip(formats, examples, strict=True)]
         return self.policy.encode_prompts(asked, inputs, [example.id for example in examples])

@@ -1,4 +1,4 @@
-"""What every stage shares: the policy, the optimiser, and how a trained policy is tested and asked."""
+"""What every stage shares: the policy, the optimiser, checks of the data, test and predict."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -93,7 +93,7 @@ class Stage(pl.LightningModule):
         self.policy.load()
 
     def check_agreement(self) -> None:
-        """Policy, data, stage and trainer say the same, and the weights are finite; else nothing that follows counts.
+        """Checks that the settings of policy, data, stage and trainer agree and that the weights are finite.
 
         Raises ValueError or FloatingPointError.
         """
@@ -133,20 +133,21 @@ class Stage(pl.LightningModule):
 
     def on_test_start(self) -> None:
         self.check_agreement()
-        self.check(self.examples("test"), lambda example: self.unanswerable(example) or self.ungradable(example))
+        self.check(self.examples("test"), lambda example: self.prompt_error(example) or self.grading_error(example))
 
     def on_predict_start(self) -> None:
         self.check_agreement()
-        self.check(self.examples("test"), self.unanswerable)
+        self.check(self.examples("test"), self.prompt_error)
 
     def examples(self, split: str) -> Sequence[Example]:
         """The lines of a split; none where the data come from elsewhere than `AudioData`."""
         return getattr(self.trainer.datamodule, "examples", {}).get(split, [])
 
     def check(self, examples: Sequence[Example], validate: Callable[[Example], str | None] | None = None) -> None:
-        """Before the first step: can the policy hear every clip whole, and has each what this stage learns from?
+        """Before the first step: checks that every clip fits the audio window and each line has what the stage needs.
 
-        Raises ValueError with the first twenty refusals (by default `self.validate`), each as `file:line (id): reason`.
+        Raises ValueError with the first twenty reasons (by default of `self.validate`), each as `file:line (id):
+        reason`.
         """
         validate = validate or self.validate
         reasons = ((example, validate(example)) for example in examples)
@@ -156,14 +157,14 @@ class Stage(pl.LightningModule):
 
     def validate(self, example: Example) -> str | None:
         """Why this stage can not learn from an example; None when it can."""
-        return self.unanswerable(example)
+        return self.prompt_error(example)
 
-    def ungradable(self, example: Example) -> str | None:
+    def grading_error(self, example: Example) -> str | None:
         """Why the reward can not grade answers to an example, where it says so."""
         return self.reward.validate(example) if isinstance(self.reward, Validates) else None
 
-    def unanswerable(self, example: Example) -> str | None:
-        """Why the policy can not answer an example: not to be asked in a format, not heard whole, no room to answer."""
+    def prompt_error(self, example: Example) -> str | None:
+        """Why the policy can not answer an example: a format that does not fit, its audio or its prompt is too long."""
         reasons = (format_named(name).validate(example) for name in self.formats)
         reason = next((reason for reason in reasons if reason), None) or self.audio_length_error(example)
         if reason:
@@ -171,7 +172,7 @@ class Stage(pl.LightningModule):
         return self.prompt_budget.overflow(example, instructions(self.formats, example), self.sampling.max_new_tokens)
 
     def audio_length_error(self, example: Example) -> str | None:
-        """Why the policy would not hear a clip, or an earlier turn, whole."""
+        """Why the clip, or an earlier turn, does not fit into the policy's audio window."""
         reason = self.policy.audio_file_error(example.audio)
         for number, turn in enumerate(example.turns, start=1):
             earlier = self.policy.audio_file_error(turn.audio) if turn.audio else None
@@ -188,7 +189,7 @@ class Stage(pl.LightningModule):
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
     def transfer_batch_to_device(self, batch: ClipBatch, device: torch.device, dataloader_idx: int) -> ClipBatch:
-        """Clips stay on the CPU: the policy's encoder puts what it makes of them on the device."""
+        """Clips stay on the CPU: the policy moves the input tensors to the device."""
         return batch
 
     def log(

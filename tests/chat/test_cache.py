@@ -12,11 +12,11 @@ from cogrl.chat.cache import AnswerCache, CachedAnswer
 WRITER = """
 import sys
 from pathlib import Path
-from cogrl.chat.cache import AnswerCache, Kept
+from cogrl.chat.cache import AnswerCache, CachedAnswer
 with AnswerCache(Path(sys.argv[1])) as cache:
     for i in range(200):
-        cache.put(f"{sys.argv[2]}-{i}", Kept("x" * 500, i, 1))
-        cache.put("shared", Kept("the same", 1, 1))
+        cache.put(f"{sys.argv[2]}-{i}", CachedAnswer("x" * 500, i, 1))
+        cache.put("shared", CachedAnswer("the same", 1, 1))
 """
 
 

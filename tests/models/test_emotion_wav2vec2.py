@@ -121,7 +121,7 @@ def test_weights_of_another_layout_are_refused_and_not_left_random(published):
 
 def test_convolutions_that_hear_the_padding_are_refused(published):
     folder, *_ = published(feat_extract_norm="group", do_stable_layer_norm=False, conv_bias=False)
-    with pytest.raises(ValueError, match="feat_extract_norm='group': padding would change what is heard"):
+    with pytest.raises(ValueError, match="feat_extract_norm='group': padding would change the embedding"):
         read_encoder(folder)
 
 

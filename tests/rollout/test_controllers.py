@@ -141,7 +141,7 @@ def test_an_insertion_into_a_completion_that_has_ended_is_refused(policy, clips)
 def test_a_clip_that_can_not_be_heard_whole_is_refused_and_the_policy_trains_on(policy, clips):
     policy.train()
     long = np.zeros(policy.sampling_rate * 40, dtype=np.float32)
-    with pytest.raises(ValueError, match=r"a controller inserts a clip that can not be heard: 40\.00 s of audio"):
+    with pytest.raises(ValueError, match=r"a controller inserts a clip that does not fit: 40\.00 s of audio"):
         sampled(policy, clips[:1], Scripted({(0, 1): [Excerpt(long)]}))
     assert policy.training
 

@@ -41,7 +41,7 @@ _WORD = re.compile(r"[\u3040-\u30ff\u3400-\u9fff]|[^\W\u3040-\u30ff\u3400-\u9fff
 class ChatAnnotator(Annotator):
     """Asks `client` for the four steps and the reply, one question an utterance, all at once.
 
-    An answer that fails a check (see `checked`) is asked for again as often as the client is patient, then rejected; a
+    An answer that fails a check (see `checked`) is asked for again as often as `client.retry` allows, then rejected; a
     temperature above 0 gives it a chance. Good answers are kept, so that a run that was stopped goes on where it was.
     Raises ValueError for a client without a cache.
     """

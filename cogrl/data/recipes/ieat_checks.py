@@ -1,4 +1,4 @@
-"""What an IEAT item must not do: tell the student the emotion, or think of a cause that nobody named.
+"""Checks of IEAT items: nothing the student reads may name the emotion, and the cause must have been said.
 
 The emotion and its cause enter through the thinking, which the student has to produce; if a prompt or a reply in the
 history names them, the student reads what it should hear (arXiv:2601.04960). The lists are words, not models: a reply

@@ -226,7 +226,7 @@ def _sources(recipe: Recipe, written: str, thoughts: str, clips: int) -> list[Ro
 
 
 def _notes(recipe: Recipe, polarity: Polarity | None) -> list[str]:
-    """What was not checked, said aloud."""
+    """Notes for the card about what was not checked."""
     notes = []
     if polarity is None:
         notes.append("The sentiment of the words was not checked: the lexicon is English, or none was given.")

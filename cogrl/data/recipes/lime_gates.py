@@ -1,4 +1,4 @@
-"""Quality gates of LIME: what a clip must not be. Each is a function that says why it refuses, or None.
+"""Quality gates of LIME. Each is a function that returns why a clip is rejected, or None.
 
 The paper reports 93 % human acceptance and no protocol (arXiv:2606.06940); these gates are cogrl's. They look at single
 clips, at readings and at texts. None of them measures whether the emotion can be heard: that needs human listeners.
@@ -60,7 +60,7 @@ class Sound:
 
 @dataclass(frozen=True)
 class Take:
-    """What the gates of a single clip look at; `transcript` is None where nobody listened."""
+    """What the gates of a single clip look at; `transcript` is None without a transcriber."""
 
     text: str
     language: str
@@ -94,7 +94,7 @@ def duration(take: Take, gates: Gates) -> str | None:
 
 
 def loudness(take: Take, gates: Gates) -> str | None:
-    """Level outside the limits; whispering is quiet, and nothing at all is quieter."""
+    """The level is outside the limits."""
     least, most = gates.level_db
     level = take.sound.level_db
     return None if least <= level <= most else f"{level:.1f} dBFS, {least} to {most} are wanted"
@@ -113,12 +113,12 @@ def silence(take: Take, gates: Gates) -> str | None:
 
 
 def voicing(take: Take, gates: Gates) -> str | None:
-    """Noise, or a whisper: no pitch in any frame."""
+    """No frame has a pitch: noise, or a whisper."""
     return None if take.sound.f0_hz is not None else "nothing in it is voiced"
 
 
 def transcript(take: Take, gates: Gates) -> str | None:
-    """Other words than the text's; passes where nobody listened."""
+    """Other words than the text's; passes without a transcript."""
     if take.transcript is None:
         return None
     errors = word_errors(take.text, take.transcript, take.language)

@@ -33,7 +33,7 @@ Notes = dict[str, dict[str, Any]]
 class TakeResult:
     """What became of a clip: the file and the notes of the take that passed, or None; and each refusal before.
 
-    `lost` is why nothing could be made, `away` that nobody was there to make it.
+    `lost` is why nothing could be made; `away` says that the synthesiser or transcriber could not be reached.
     """
 
     clip: Clip
@@ -48,7 +48,7 @@ class TakeResult:
 
 @dataclass(frozen=True)
 class TakeRenderer:
-    """Makes and judges takes in `folder`. Copied into the processes that work."""
+    """Renders takes into `folder` and applies the gates to them. Copied into the worker processes."""
 
     folder: Path
     synthesiser: Synthesiser
@@ -96,7 +96,7 @@ class TakeRenderer:
                 transcript = self._transcript(entry, name)
             except (ValueError, OSError) as error:
                 if not isinstance(error, ValueError | ConnectionError | TimeoutError):
-                    raise  # a full disk is nobody's clip
+                    raise  # a full disk is no fault of this clip
                 lost = " ".join(str(error).split())
                 return TakeResult(clip, refused=tuple(refused), lost=lost, away=not isinstance(error, ValueError))
             sound = Sound(**entry["sound"])

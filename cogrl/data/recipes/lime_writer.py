@@ -1,4 +1,4 @@
-"""Where LIME's sentences come from, and what one must not do: tell by its words how the speaker feels.
+"""Writers of LIME's sentences, and the checks that no sentence names or implies how the speaker feels.
 
 Semantic decoupling (arXiv:2606.06940, section 2): one emotionally ambiguous sentence, later spoken with every emotion.
 Writers make candidates: `lime_grammar` on this machine, `lime_writer_chat` with a language model. `Selection` checks
@@ -38,7 +38,7 @@ class SentenceRules:
         count = len(_SIGN.findall(text))
         if not self.fewest_words <= count <= self.most_words:
             return "length", f"{count} words, {self.fewest_words} to {self.most_words} are wanted"
-        # one plain statement: marks such as ! ? … and a second sentence carry a mood of their own
+        # one plain statement: marks such as ! ? … and a second sentence suggest an emotion
         if not _PLAIN.fullmatch(text):
             return "punctuation", "letters, commas and one full stop at the end are wanted"
         if bool(_HAN.search(text)) != (self.language == "zh"):

@@ -1,4 +1,4 @@
-"""Programs of somebody else: a text-to-speech command, and a speech-to-text command that checks it.
+"""External programs: a text-to-speech command, and a speech-to-text command that checks it.
 
 No shell: a command is a list of arguments with placeholders, and what a text holds can not become anything but text.
 """
@@ -65,7 +65,7 @@ class CommandSynthesiser(Synthesiser):
 
 @runtime_checkable
 class Transcriber(Protocol):
-    """Writes down what a clip says. `version` names all that decides what it hears."""
+    """Transcribes a clip. `version` names all that decides the transcript."""
 
     version: str
 

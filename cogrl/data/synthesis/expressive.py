@@ -55,7 +55,7 @@ class Synthesiser(Protocol):
         ...
 
     def say(self, line: Line) -> Speech:
-        """The line, spoken. Raises ValueError when this line can not be had, OSError when nobody is there to say it."""
+        """The line, spoken. Raises ValueError when it can not be rendered, OSError without a reachable synthesiser."""
         ...
 
 
@@ -65,7 +65,7 @@ _PLACE = re.compile(r"\{([a-z_]+)\}")
 
 
 def filled(template: Any, values: Mapping[str, Any]) -> Any:
-    """`template`, a string or lists and objects of them, with each `{name}` replaced; values are never looked into.
+    """`template`, a string or lists and objects of them, with each `{name}` replaced, but none inside the values.
 
     A string that is nothing but one placeholder becomes the value itself, numbers included.
     """

@@ -56,7 +56,7 @@ class ServiceSynthesiser(Synthesiser):
         self.version = f"service {json.dumps(self.body, sort_keys=True)} {revision}"
 
     def check(self, language: str) -> None:
-        """Raises ValueError when the key is not set. Whether anybody answers is seen at the first line."""
+        """Raises ValueError when the key is not set. Whether the service answers is seen at the first line."""
         if self.api_key_env is not None and not os.environ.get(self.api_key_env):
             raise ValueError(f"no key for {self.url}: the environment variable {self.api_key_env} is not set")
 
@@ -92,7 +92,7 @@ class ServiceSynthesiser(Synthesiser):
         headers = {"Authorization": f"Bearer {key}"} if key else {}
         try:
             async with asyncio.timeout(left_s):
-                # a redirect is refused: it would carry the key to somewhere unnamed
+                # a redirect is refused: it would send the key to an unknown address
                 sent = session.post(self.url, json=body, headers=headers, allow_redirects=False)
                 async with sent as response:
                     status, wait_s = response.status, retry_after_s(response.headers.get("Retry-After"))

@@ -1,4 +1,4 @@
-"""Which questions are worth training on: those a policy answers right sometimes, and not without hearing.
+"""Which questions are worth training on: those a policy answers right sometimes, and not right on silence.
 
 Questions whose sampled answers are all right, or all wrong, have no advantage in a group (the pass@k window of SARI,
 arXiv:2504.15900); what is answered right on silence needs no audio (AudioMCQ, arXiv:2509.21060).

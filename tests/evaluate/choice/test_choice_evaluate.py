@@ -106,7 +106,7 @@ def test_accuracy_by_task_with_its_interval_and_no_figure_of_an_emotion(says_b, 
     assert (
         "| one | all | 8 | 75.0 [" in printed and "| one | reasoning | 4 | 50.0 [" in printed and "| 33.3 |" in printed
     )
-    assert "What is heard" not in printed and "WA" not in printed and "stand in no table of emotions" in printed
+    assert "Perception" not in printed and "WA" not in printed and "stand in no table of emotions" in printed
     assert [a["chosen"] for a in answers(folder)] == ["tense"] * 8 and answers(folder)[3]["right"] is False
     assert {path.name for path in folder.iterdir()} == {"report.md", "report.json", "answers_choice.jsonl"}
 
