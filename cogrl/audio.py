@@ -1,7 +1,7 @@
 """Audio files and waveforms: loading, checking, writing; the only conversion between seconds and samples.
 
-What a model hears is what its manifest names: a file that is missing, empty, damaged, cut, too long, silent, off the
-scale, stereo or at another sampling rate is refused with an error, and never repaired silently.
+A model gets exactly the audio that its manifest names: a file that is missing, empty, damaged, cut, too long, silent,
+off the scale, stereo or at another sampling rate is refused with an error, and never repaired silently.
 `load_audio(convert=True)` accepts files of another form: it mixes channels down and resamples. Every file is opened
 here, by its content; its name and header are not trusted (see `cogrl.containers`).
 """
@@ -71,7 +71,7 @@ def _info(path: Path, stamp: tuple[int, int] | None) -> AudioInfo:
     label = label_of(path)
     with opened(path, label) as sound:
         info = AudioInfo(sound.frames, sound.samplerate, sound.channels)
-        if sound.format == "FLAC" and info.frames:  # its number of samples tells nothing of the last frame's end
+        if sound.format == "FLAC" and info.frames:  # its number of samples does not show where the last frame ends
             check_last_sample(sound, label)
     return info
 

@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 import torch
 
-# background jobs ignore Ctrl-C, nohup SIGHUP, and children inherit that; the tests that send them mean to be heard
+# background jobs ignore Ctrl-C, nohup SIGHUP, and children inherit that; but the tests send these signals
 signal.signal(signal.SIGINT, signal.default_int_handler)
 signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
-# whoever lowers PyTorch's own kernels lowers oneDNN too: PyTorch asks it what the CPU can do, and else picks a kernel
+# lowering PyTorch's own kernels needs oneDNN lowered too: PyTorch asks it what the CPU can do, and else picks a kernel
 # that is not there ("pack_vnni2 is only supported when avx512 is supported")
 LOWERED = {"default": "SSE41", "avx2": "AVX2"}.get(os.environ.get("ATEN_CPU_CAPABILITY", ""))
 if LOWERED:

@@ -36,7 +36,7 @@ INSTEAD = {
     "Patience": "RetryPolicy",
     "patience": "retry",
 }
-"""Words that say what something is like and not what it is, and the term to use in their place."""
+"""Private words, and the term of the field to use in their place."""
 WORD = re.compile(rf"(?:.*_)?({'|'.join(INSTEAD)})(?:_.*)?")
 FIELDS = ("id", "attr", "arg", "name", "asname")
 """The fields of syntax nodes that hold an identifier."""

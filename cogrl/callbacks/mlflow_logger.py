@@ -168,7 +168,7 @@ class MLflowLogger(MLFlowLogger):
 
     @rank_zero_only
     def fail(self, error: BaseException) -> None:
-        """Remember how training ended; `finalize` then says so."""
+        """Keep the status with which training ended, for `finalize`."""
         killed = isinstance(error, KeyboardInterrupt | SystemExit)
         self.final_status = "KILLED" if killed else "FAILED"
         text = f"{type(error).__name__}: {error}"[:5000]

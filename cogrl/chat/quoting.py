@@ -10,7 +10,7 @@ _ESCAPED = {ord(mark): f"\\u{ord(mark):04x}" for mark in "<>[]{}|"}
 def quoted(material: Mapping[str, Any] | str) -> str:
     r"""JSON whose strings can neither end early nor spell a control token of the model's own chat template.
 
-    Brackets and bars inside strings are written as \u escapes, which whoever reads JSON undoes: words that contain
+    Brackets and bars inside strings are written as \u escapes, which every JSON reader undoes: words that contain
     `<|im_end|>` or `[/INST]` arrive as text. Other scripts stay readable.
     """
     if isinstance(material, Mapping):

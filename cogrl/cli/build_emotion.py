@@ -10,7 +10,7 @@ _FILES = ("config.json", "model.safetensors", "report.json")
 
 
 def add_emotion(targets: argparse._SubParsersAction) -> None:
-    parser = targets.add_parser("emotion-encoder", help="hears valence, arousal and dominance; for policy.emotion")
+    parser = targets.add_parser("emotion-encoder", help="predicts valence, arousal and dominance; for policy.emotion")
     parser.add_argument("--manifest", type=Path, default=Path("data/lime-mini/sft.jsonl"), help="labelled clips")
     parser.add_argument("--out", type=Path, default=Path("models/emotion"))
     parser.add_argument("--epochs", type=int, default=argparse.SUPPRESS)

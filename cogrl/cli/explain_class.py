@@ -151,7 +151,7 @@ def shown(annotation: Any) -> str:
 
 
 def left_open(values: Any, path: str = "") -> Iterator[str]:
-    """Constructor parameters of the classes in a parsed configuration that nobody set, not even by a default.
+    """Constructor parameters of the classes in a parsed configuration that have no value, not even a default.
 
     The parser asks for parameters with an annotation only, and gives the others None.
     """

@@ -19,7 +19,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--temperature", type=float, default=1.0, help="of sampled answers (default: %(default)s)")
     parser.add_argument("--max-new-tokens", type=int, default=128, help="longest answer (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=0, help="draws the answers (default: %(default)s)")
-    parser.add_argument("--convert", action="store_true", help="mix down and resample clips as the policy hears")
+    parser.add_argument("--convert", action="store_true", help="mix down and resample clips to what the policy needs")
     parser.add_argument("--history", choices=["heard", "left_out"], help="the earlier turns of dialogues")
     parser.add_argument("--dtype", default="float32", help="of the weights (default: %(default)s)")
 

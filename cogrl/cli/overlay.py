@@ -21,7 +21,7 @@ def overlaid(base: DictConfig, file: Path, keys: Iterable[str]) -> DictConfig:
     Mappings are merged, all else is replaced, lists too; a dotted key such as `model.objective.tau_pos` is one key.
     `steps` maps the name of a step to its changes (`{}`: as it is). Only the steps it names are left, in the order of
     the base; without `steps` all are. `keys` are those a pipeline knows. Vars must exist in the base; the overrides of
-    a fit may be new, `cogrl fit` knows which there are.
+    a fit may be new, they are checked by `cogrl fit`.
 
     Raises FileNotFoundError, or ValueError naming the file, the key and the nearest valid one.
     """

@@ -33,7 +33,8 @@ def sole_writer(folder: Path) -> Iterator[None]:
             ) from error
         except OSError as error:
             warnings.warn(
-                f"{folder}: its file system has no locks ({error}); see that nobody else writes", stacklevel=3
+                f"{folder}: its file system has no locks ({error}); make sure that no other process writes to it",
+                stacklevel=3,
             )
         file.truncate(0)
         file.write(f"process {os.getpid()} on {socket.gethostname()}\n")

@@ -67,7 +67,7 @@ _MAGIC: tuple[tuple[int, bytes, Kind], ...] = (
 )
 _PAGES = ((b"<!doctype html", "an HTML page"), (b"<html", "an HTML page"), (b"<?xml", "an XML message"))
 HEAD = 512
-"""How many bytes `foreign_kind` wants to see."""
+"""How many bytes `foreign_kind` needs."""
 
 
 def foreign_kind(head: bytes) -> Kind | None:

@@ -27,8 +27,8 @@ def replacing(out: Path, recipe: str, names: Sequence[str], resume: bool = False
 
     With `resume` the folder stays if the block raises, and the next build of the same recipe goes on in it.
 
-    Raises FileExistsError, before any work, if `out` is neither absent, empty, nor an earlier build without files of
-    somebody else, and OSError if nothing can be written there.
+    Raises FileExistsError, before any work, if `out` is neither absent, empty, nor an earlier build without other
+    files, and OSError if nothing can be written there.
     """
     _refuse_foreign(out, names)
     try:

@@ -41,7 +41,7 @@ def watch_parent(worker_id: int) -> None:
 
 
 def end(worker: weakref.ref) -> None:
-    """Kill a worker that is still there: exiting Python asks it with SIGTERM, which is blocked, and waits for ever."""
+    """Kill a worker that is still there: at exit Python sends SIGTERM, which is blocked, and waits for ever."""
     process = worker()
     if process is not None and process.is_alive():
         process.kill()

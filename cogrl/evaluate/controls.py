@@ -29,7 +29,8 @@ def transcript(clips: Sequence[Clip], sampling_rate: int) -> list[ModelInput]:
 
 
 def silence(clips: Sequence[Clip], sampling_rate: int) -> list[ModelInput]:
-    """Silence control: two seconds of zeros for every turn that is heard, so that not even the duration tells."""
+    """Silence control: two seconds of zeros for every turn that is heard, so that not even the duration depends on the
+    clip."""
     nothing = np.zeros(to_samples(2.0, sampling_rate), dtype=np.float32)
 
     def hushed(clip: Clip) -> Clip:
@@ -41,8 +42,8 @@ def silence(clips: Sequence[Clip], sampling_rate: int) -> list[ModelInput]:
 def shuffled(clips: Sequence[Clip], sampling_rate: int) -> list[ModelInput]:
     """Shuffled-audio control: every clip keeps its label and gets the audio of another clip of the manifest.
 
-    Real speech with the same sounds and lengths, of a dialogue all of it: an earlier turn may tell the emotion too. The
-    other clips' emotions are spread evenly over the labels, so that a policy that hears perfectly is at chance.
+    Real speech with the same sounds and lengths, of a dialogue all of it: an earlier turn may carry the emotion too.
+    The other clips' emotions are spread evenly over the labels, so that a policy that hears perfectly is at chance.
     """
     return [audio_input(clips[i]) for i in derangement([clip.example.emotion for clip in clips])]
 

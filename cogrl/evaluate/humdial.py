@@ -25,7 +25,7 @@ Language = Literal["zh", "en"]
 
 @dataclass(frozen=True)
 class Task:
-    """A ranked task. `scale` maps the whole points 1 to 5 of a judge to the scores that the task knows."""
+    """A ranked task. `scale` maps the whole points 1 to 5 of a judge to the scores of the task."""
 
     number: int
     dimensions: tuple[str, str, str]

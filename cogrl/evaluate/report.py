@@ -40,7 +40,7 @@ def write(
     The answers to polar clips, where there are any, are in a file of their own, `answers_conflict.jsonl`, and so are
     those to multiple-choice questions, `answers_choice.jsonl`. Without `evaluations` there is no line with an emotion,
     and no figure of one. `notes` say what of the manifest is in no table. With an `official` list the answers to
-    questions are scored by its rule, too, and written as it wants them, in `predictions_<policy>.json`.
+    questions are scored by its rule, too, and written in its form, in `predictions_<policy>.json`.
     """
     out.mkdir(parents=True, exist_ok=True)
     earlier = [out / name for name in (*FILES, POLAR_ANSWERS, CHOICE_ANSWERS)]

@@ -85,7 +85,7 @@ def read_seeds(files: Sequence[Path]) -> dict[str, Answered]:
 
 
 def over_seeds(values: Float[np.ndarray, "seeds clips"], cells: Sequence[str]) -> SeedFigure:
-    """Mean over seeds and clips; the interval draws cells of the seeds' mean, so it speaks of these seeds."""
+    """Mean over seeds and clips; the interval draws cells of the seeds' mean, so it holds for these seeds only."""
     return _figure(bootstrap_mean(values.mean(0), cells), values.mean(1))
 
 

@@ -101,7 +101,7 @@ class RLStage(Stage):
             self.reference.load()
 
     def validate(self, example: Example) -> str | None:
-        """Also why the reward can not grade answers to an example, where it says so."""
+        """Also why the reward can not grade answers to an example, where the reward gives a reason."""
         return super().validate(example) or self.grading_error(example)
 
     @property
@@ -208,7 +208,7 @@ class RLStage(Stage):
         )
         tables = gathered(out.metrics.table.cpu())  # of all ranks; one wait for the device
         for table in tables:
-            refuse_broken(PolicyMetrics(table, loss.kl_estimator))  # on every rank, whosever it is
+            refuse_broken(PolicyMetrics(table, loss.kl_estimator))  # on every rank, whichever rank's it is
         metrics = PolicyMetrics(merge(*tables), loss.kl_estimator)
         self.log_update(metrics)
         self.drift.see(metrics["log_ratio_abs"].item(), self.global_step, rollouts.policy_version)

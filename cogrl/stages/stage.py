@@ -160,7 +160,7 @@ class Stage(pl.LightningModule):
         return self.prompt_error(example)
 
     def grading_error(self, example: Example) -> str | None:
-        """Why the reward can not grade answers to an example, where it says so."""
+        """Why the reward can not grade answers to an example; None where it gives no reason."""
         return self.reward.validate(example) if isinstance(self.reward, Validates) else None
 
     def prompt_error(self, example: Example) -> str | None:

@@ -20,7 +20,8 @@ Sentiment = Literal["positive", "negative", "neutral"]
 """Of the words alone, whatever the voice says."""
 SENTIMENTS: tuple[Sentiment, ...] = ("positive", "negative", "neutral")
 DIMENSIONS = ("valence", "arousal", "dominance")
-"""The order of every vector of dimensions, all in [-1, 1]. An encoder with another order or range says so by name."""
+"""The order of every vector of dimensions, all in [-1, 1]. An encoder with another order or range declares it in a
+`DimensionLayout`."""
 Waveform = np.ndarray
 """Mono float32 samples in [-1, 1], shape (n,), at the sampling rate of the model's feature extractor."""
 
@@ -165,7 +166,7 @@ class Prompts:
     audio: ClipTensors
     clip_counts: tuple[int, ...] | None = None
     mask_on_host = cached_property(lambda self: self.attention_mask.bool().cpu())
-    """Shapes are decided on the CPU: once this was asked for, no step waits for the device to tell them."""
+    """The mask on the CPU, where shapes are decided: after the first access no step waits for the device."""
 
     def __post_init__(self) -> None:
         if self.clip_counts is None:

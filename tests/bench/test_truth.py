@@ -1,4 +1,4 @@
-"""The truth that judges the providers is itself held to autograd on all float64 logits."""
+"""The float64 reference that providers are compared with is itself compared with autograd on all logits."""
 
 import pytest
 import torch

@@ -102,7 +102,7 @@ def test_a_silent_clip_still_gets_a_player():
     assert data_uri(np.zeros(10, dtype=np.float32), 16000).startswith("data:audio/wav;base64,UklGR")
 
 
-class Ear:
+class Policy:
     sampling_rate = 16000
 
 
@@ -110,7 +110,7 @@ class SamplingStage(pl.LightningModule):
     """A stage as the table sees it: what was sampled last, and the policy's sampling rate."""
 
     rollouts = scores = None
-    policy = Ear()
+    policy = Policy()
 
 
 def trainer_in(folder: Path) -> pl.Trainer:

@@ -1,4 +1,4 @@
-"""The chat client against a live server with bad days."""
+"""The chat client against a live server that fails in many ways."""
 
 import asyncio
 import email.utils

@@ -1,4 +1,4 @@
-"""Answers in every dress a model may give them, and those that must not be guessed at."""
+"""Answers in every form a model may give them, and those that must not be guessed at."""
 
 import contextlib
 import json

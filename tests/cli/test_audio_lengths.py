@@ -1,4 +1,4 @@
-"""Clips that a policy can not hear: said before its weights are read, with the window that it has."""
+"""Clips outside a policy's audio window are refused before its weights are read, with the window."""
 
 import json
 import shutil
@@ -19,7 +19,7 @@ TONE = np.sin(np.arange(5 * 16_000) / 20).astype(np.float32) / 4
 
 @pytest.fixture
 def policy(tiny_policy_dir, tmp_path) -> Path:
-    """A folder whose weights can not be read: whoever complains about them has tried."""
+    """A folder whose weights can not be read: an error about them shows that reading was tried."""
     folder = shutil.copytree(tiny_policy_dir, tmp_path / "policy")
     for weights in folder.glob("*.safetensors"):
         weights.write_bytes(b"no weights")

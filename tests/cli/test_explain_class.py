@@ -20,7 +20,7 @@ HERE = Path(__file__).stem
 MODEL = "write it as def score(self, answers: Sequence[Answer]) -> Scores"
 
 
-class Bare:
+class Untyped:
     def score(self, answers):
         return Scores(torch.zeros(len(answers)), {})
 
@@ -33,15 +33,15 @@ class NoReturn:
     def score(self, answers: Sequence[Answer]): ...
 
 
-class Old:
+class OldSignature:
     def score(self, completions: Sequence[str], examples: Sequence[Example]) -> Scores: ...
 
 
-class Mute:
+class Empty:
     pass
 
 
-class Sound:
+class Annotated:
     def __init__(self, scale) -> None:
         self.scale = scale
 
@@ -49,7 +49,7 @@ class Sound:
         return Scores(torch.full((len(answers),), float(self.scale)), {})
 
 
-class Deaf(AudioLM):
+class NoMethods(AudioLM):
     pass
 
 
@@ -64,7 +64,7 @@ class Counts(pl.Callback):
 
 
 def bare_function():
-    return Sound(1)
+    return Annotated(1)
 
 
 def complaint(args: list[str], capsys: pytest.CaptureFixture) -> str:
@@ -75,11 +75,11 @@ def complaint(args: list[str], capsys: pytest.CaptureFixture) -> str:
 
 
 REWARDS = {
-    "Bare": f"Bare.score: 'answers' has no annotation; {MODEL}",
+    "Untyped": f"Untyped.score: 'answers' has no annotation; {MODEL}",
     "Lists": f"Lists.score: 'answers' is annotated list[Answer], not Sequence[Answer]; {MODEL}",
     "NoReturn": f"NoReturn.score: its return has no annotation; {MODEL}",
-    "Old": f"Old.score has no parameter 'answers'; {MODEL}",
-    "Mute": f"Mute has no method 'score', which a Reward needs: {MODEL}",
+    "OldSignature": f"OldSignature.score has no parameter 'answers'; {MODEL}",
+    "Empty": f"Empty has no method 'score', which a Reward needs: {MODEL}",
     "HERE": "HERE is no class but",
 }
 
@@ -95,22 +95,25 @@ def test_what_a_reward_lacks_is_said_with_method_and_parameter(command, workdir,
 
 
 def test_the_signature_in_the_message_is_one_that_is_taken():
-    message = next(unfit(Bare, Reward, "Bare"))
+    message = next(unfit(Untyped, Reward, "Untyped"))
     assert message.endswith("answers: Sequence[Answer]) -> Scores")
-    assert list(unfit(Sound, Reward, "Sound")) == list(unfit(ByFormat, Reward, "")) == []
+    assert list(unfit(Annotated, Reward, "Annotated")) == list(unfit(ByFormat, Reward, "")) == []
 
 
 @pytest.mark.parametrize(
     ("flag", "reason"),
     [
-        (f"--model={HERE}.Mute", "Mute is no Stage; derive it from cogrl.stages.stage.Stage"),
-        (f"--model.policy={HERE}.Mute", "Mute is no AudioLM; derive it from cogrl.models.audio_lm.AudioLM"),
+        (f"--model={HERE}.Empty", "Empty is no Stage; derive it from cogrl.stages.stage.Stage"),
+        (f"--model.policy={HERE}.Empty", "Empty is no AudioLM; derive it from cogrl.models.audio_lm.AudioLM"),
         (
-            f"--model.policy={HERE}.Deaf",
-            "Deaf lacks audio_embeds, audio_tensors, audio_token_counts, read_folder, which",
+            f"--model.policy={HERE}.NoMethods",
+            "NoMethods lacks audio_embeds, audio_tensors, audio_token_counts, read_folder, which",
         ),
-        (f"--trainer.callbacks+={HERE}.Mute", "Mute is no Callback; derive it from pytorch_lightning.callbacks"),
-        (f"--trainer.logger={HERE}.Mute", "Mute is no Logger; derive it from pytorch_lightning.loggers"),
+        (
+            f"--trainer.callbacks+={HERE}.Empty",
+            "Empty is no Callback; derive it from pytorch_lightning.callbacks",
+        ),
+        (f"--trainer.logger={HERE}.Empty", "Empty is no Logger; derive it from pytorch_lightning.loggers"),
         ("--model=Stf", "no Stage is called 'Stf' (one of your own: package.module.Stf); did you mean 'Sft'?"),
         ("--model=cogrl.stages.Stf", "cogrl.stages has no 'Stf'; did you mean 'Sft'?"),
         (
@@ -130,7 +133,11 @@ def test_a_class_that_does_not_belong_there_is_told_apart_from_one_that_does_not
 
 def test_classes_in_lists_and_functions_in_mappings_are_looked_at_too(command, workdir, capsys):
     for content, where, reason in (
-        (f"trainer: {{callbacks: [{{class_path: {HERE}.Mute}}]}}", "trainer.callbacks[0].class_path", "is no Callback"),
+        (
+            f"trainer: {{callbacks: [{{class_path: {HERE}.Empty}}]}}",
+            "trainer.callbacks[0].class_path",
+            "is no Callback",
+        ),
         ("trainer: {callbacks: [{class_path: EarlyStoping}]}", "trainer.callbacks[0].class_path", "'EarlyStopping'?"),
         (
             "model: {init_args: {reward: {class_path: cogrl.rewards.composite.WeightedSum, init_args: "
@@ -147,7 +154,7 @@ def test_classes_in_lists_and_functions_in_mappings_are_looked_at_too(command, w
 @pytest.mark.parametrize(
     ("flag", "name", "key"),
     [
-        (f"--model.reward={HERE}.Sound", "Sound needs 'scale'", "model.init_args.reward.init_args.scale"),
+        (f"--model.reward={HERE}.Annotated", "Annotated needs 'scale'", "model.init_args.reward.init_args.scale"),
         (f"--model={HERE}.Twisted", "Twisted needs 'twist'", "model.init_args.twist"),
         (f"--trainer.callbacks+={HERE}.Counts", "Counts needs 'n'", "trainer.callbacks[0].init_args.n"),
     ],
@@ -159,16 +166,17 @@ def test_a_parameter_without_annotation_is_asked_for_and_not_filled_with_none(co
 
 def test_a_parameter_without_annotation_that_is_given_is_taken(command, workdir):
     (workdir / "mine.yaml").write_text(
-        f"model: {{init_args: {{reward: {{class_path: {HERE}.Sound, init_args: {{scale: 2}}}}}}}}"
+        f"model: {{init_args: {{reward: {{class_path: {HERE}.Annotated, init_args: {{scale: 2}}}}}}}}"
     )
     assert main(command("fit", "--config", "mine.yaml")) == 0
-    assert list(left_open({"reward": {"class_path": f"{HERE}.Sound", "init_args": {"scale": 0}}})) == []
+    assert list(left_open({"reward": {"class_path": f"{HERE}.Annotated", "init_args": {"scale": 0}}})) == []
 
 
 def test_the_file_of_a_build_is_explained_in_the_same_words(workdir, smoke_corpus, capsys):
-    (workdir / "mine.yaml").write_text(f"annotator: {{class_path: {HERE}.Mute}}")
+    (workdir / "mine.yaml").write_text(f"annotator: {{class_path: {HERE}.Empty}}")
     args = ["build", "annotate", "--manifest", str(smoke_corpus / "sft.jsonl"), "--out", "x.jsonl"]
     text = complaint([*args, "--annotator", "mine.yaml"], capsys)
     assert re.match(
-        rf"mine\.yaml: annotator\.class_path: {HERE}\.Mute has no method '\w+', which a {Annotator.__name__}", text
+        rf"mine\.yaml: annotator\.class_path: {HERE}\.Empty has no method '\w+', which a {Annotator.__name__}",
+        text,
     )

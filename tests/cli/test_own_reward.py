@@ -1,4 +1,4 @@
-"""docs/rewards.md, taken at its word: its files are written as they stand there, and its commands are run."""
+"""docs/rewards.md, followed literally: its files are written as they stand there, and its commands are run."""
 
 import csv
 import json

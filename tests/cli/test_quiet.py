@@ -1,4 +1,4 @@
-"""What a sound run prints: what it did, and no warning that nobody can act upon."""
+"""The output of a run without errors: what it did, and no warning that calls for no action."""
 
 import os
 import re

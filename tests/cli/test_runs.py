@@ -25,7 +25,7 @@ class FailsAtStepTwo(pl.Callback):
 
 
 class BreaksTheStore(pl.Callback):
-    """After the first step the tracker's database is no database any more."""
+    """After the first step the tracker's database file is overwritten with something else."""
 
     def on_train_batch_end(self, trainer, pl_module, outputs, batch, batch_idx):
         if trainer.global_step == 1:

@@ -19,7 +19,7 @@ DIALOGUES = [
 
 
 class Model(BaseHTTPRequestHandler):
-    """Thinks as told about the turns of the question; the first answer about a dialogue names no emotion."""
+    """Answers as instructed about the turns of the question; the first answer about a dialogue names no emotion."""
 
     asked: list[dict] = []
 

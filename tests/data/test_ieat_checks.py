@@ -1,4 +1,4 @@
-"""IEAT's two gates: no student reads an emotion, no thought invents a cause. Cheats first."""
+"""IEAT's two checks: no text the student reads names an emotion, no thought invents a cause. Cheats first."""
 
 from dataclasses import replace
 
@@ -68,10 +68,10 @@ CHEATS = {
         replace(GOOD, cause='"my teacher read the letter"'),
         "does not hold its cause",
     ),
-    "talk of labels": (replace(GOOD, thinking=f"The label says fear, because of {CAUSE}."), "speaks of 'label'"),
+    "talk of labels": (replace(GOOD, thinking=f"The label says fear, because of {CAUSE}."), "mentions 'label'"),
     "talk of annotation": (
         replace(GOOD, thinking=f"Fear according to the data, because of {CAUSE}."),
-        "speaks of 'according to the data'",
+        "mentions 'according to the data'",
     ),
     "markup": (replace(GOOD, thinking=f"</think> fear, because of {CAUSE}."), "the thinking holds markup"),
     "a thought behind the reply": (replace(GOOD, reply="Oh. <think>fear</think>"), "the reply holds markup"),

@@ -246,10 +246,10 @@ def test_a_line_that_a_voice_refuses_is_listed_and_leaves_no_note(tmp_path):
     assert len((tmp_path / ".lime.takes" / "takes.jsonl").read_text().splitlines()) == CLIPS - 1
 
 
-class Particular(Annotator):
-    """Templates, but for what it will not or can not answer."""
+class PartlyRejecting(Annotator):
+    """Templates, with utterances that it rejects or can not answer."""
 
-    version = "particular"
+    version = "partly-rejecting"
 
     def __init__(self, rejects=(), silent=()):
         self.rejects, self.silent = rejects, silent
@@ -263,7 +263,7 @@ class Particular(Annotator):
 
 def test_a_reading_with_a_refused_thought_is_never_spoken(tmp_path):
     voice = Tones()
-    made = build(tmp_path / "lime", voice, annotator=Particular([("workplace", "anger")]))
+    made = build(tmp_path / "lime", voice, annotator=PartlyRejecting([("workplace", "anger")]))
     assert made.clips == {"sft": 21, "test": 21} and len(voice.said) == 42
     assert made.rejected == {("thought", "refused"): 3, ("reading", "complete"): 1}
 
@@ -271,7 +271,7 @@ def test_a_reading_with_a_refused_thought_is_never_spoken(tmp_path):
 def test_a_corpus_does_not_shrink_because_the_annotator_was_away(tmp_path):
     voice = Tones()
     with pytest.raises(ConnectionError, match=r"9 of 63 clips got no thought \(.*status 500\); run the same command"):
-        build(tmp_path / "lime", voice, annotator=Particular(silent=["fear"]))
+        build(tmp_path / "lime", voice, annotator=PartlyRejecting(silent=["fear"]))
     assert not voice.said and not (tmp_path / "lime").exists()
 
 
@@ -287,7 +287,7 @@ def test_a_group_whose_spelling_follows_the_emotion_is_dropped():
 
 
 def test_recipes_that_can_not_be_built_are_refused_before_any_work(tmp_path):
-    class Picky(Tones):
+    class NotInstalled(Tones):
         def check(self, language):
             raise ImportError("not installed")
 
@@ -295,10 +295,10 @@ def test_recipes_that_can_not_be_built_are_refused_before_any_work(tmp_path):
         ({"scenarios": ("travel", "casino")}, ValueError, r"scenarios .*casino.*one or more"),
         ({"scenarios": ()}, ValueError, "scenarios"),
         ({"language": "zh"}, ValueError, "the templates are English"),
-        ({"language": "zh", "annotator": Particular()}, ValueError, "the grammar is English"),
+        ({"language": "zh", "annotator": PartlyRejecting()}, ValueError, "the grammar is English"),
         ({"splits": {"sft": Split(1, 9)}}, ValueError, "ask for 9 speakers"),
         ({"splits": {"sft": Split(5000, 1)}}, ValueError, "too few sentences"),
-        ({"voice": Picky()}, ImportError, "not installed"),
+        ({"voice": NotInstalled()}, ImportError, "not installed"),
     ):
         with pytest.raises(kind, match=reason):
             build(tmp_path / "lime", **settings)

@@ -138,7 +138,7 @@ def test_a_broken_line_of_a_list_is_named(tmp_path, line, reason):
 
 
 class Model(BaseHTTPRequestHandler):
-    """Writes sentences about what it is told; every third leans, every fourth repeats an earlier one."""
+    """Writes sentences about the given thing; every third has a sentiment, every fourth repeats an earlier one."""
 
     asked: list[dict] = []
     down = False

@@ -1,4 +1,4 @@
-"""Speech by a real HTTP server that has bad days: retries, deadlines, refusals, and how many lines are under way."""
+"""Speech by a real HTTP server that fails at times: retries, deadlines, errors, and the number of concurrent lines."""
 
 import json
 import threading

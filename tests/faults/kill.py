@@ -204,7 +204,7 @@ def statuses(folder: Path) -> dict[str, str]:
 
 
 def check_statuses(trial: Trial, found: dict[str, str]) -> None:
-    """KILLED, wherever somebody was left to say so: SIGKILL leaves the run RUNNING until it is taken up again.
+    """KILLED, wherever a process was left to write it: SIGKILL leaves the run RUNNING until it is taken up again.
 
     The step of a killed pipeline is stopped in good order, the pipeline's own run stays RUNNING.
     """

@@ -1,4 +1,4 @@
-"""One pass from hidden states to the gradient, against float64 over logits, however split and whoever is left out."""
+"""One pass from hidden states to the gradient, against float64 over logits, however tokens are split or masked out."""
 
 from dataclasses import replace
 

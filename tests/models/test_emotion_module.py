@@ -148,7 +148,7 @@ def test_gradients_reach_the_projection_and_never_the_encoder(build, clips):
     after = policy.emotion.encoder.state_dict()
     assert all(p.grad is None and not p.requires_grad for p in policy.emotion.encoder.parameters())
     assert all(torch.equal(after[name], value) for name, value in before.items())
-    policy.requires_grad_(True)  # whoever thaws a policy does not thaw what was heard
+    policy.requires_grad_(True)  # the encoder's embedding takes no gradient all the same
     assert not prompts_of(policy, clips).audio["emotion"].requires_grad
 
 

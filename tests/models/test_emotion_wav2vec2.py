@@ -79,7 +79,7 @@ def test_the_outputs_are_the_original_recipes_in_our_order_and_scale(published, 
         assert torch.allclose(embedding, pooled, atol=1e-5)
         expected = [2 * value - 1 for value in (valence, arousal, dominance)]
         assert dimensions[0].tolist() == pytest.approx(np.clip(expected, -1, 1).tolist(), abs=1e-5)
-        assert len({round(value, 3) for value in dimensions[0].tolist()}) == 3  # an order can be told
+        assert len({round(value, 3) for value in dimensions[0].tolist()}) == 3  # so that their order is checked
 
 
 @torch.no_grad()
@@ -152,7 +152,7 @@ def test_every_layout_goes_round(layout):
 
 
 def test_the_orders_of_encoder_and_loss_are_not_the_same():
-    """A-D-V out, A-V-D as target: only by way of ours do they meet."""
+    """A-D-V out, A-V-D as target: so both are converted to cogrl's order."""
     native = torch.tensor([0.9, 0.2, 0.6])  # arousal, dominance, valence
     assert AUDEERING.to_ours(native).tolist() == pytest.approx([0.2, 0.8, -0.6])
     assert RE_LLM.from_ours(AUDEERING.to_ours(native)).tolist() == pytest.approx([0.9, 0.6, 0.2])

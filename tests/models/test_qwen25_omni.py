@@ -49,7 +49,7 @@ def omni(tiny_omni_dir):
 
 @pytest.fixture
 def whole_dir(omni, tmp_path):
-    """A folder as the published one: thinker, talker and vocoder, and a processor with eyes."""
+    """A folder as the published one: thinker, talker and vocoder, and a processor with an image part."""
     config = Qwen2_5OmniConfig(
         thinker_config=omni.model.config.to_dict(), talker_config=TALKER, token2wav_config=VOCODER
     )

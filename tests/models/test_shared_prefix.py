@@ -22,7 +22,7 @@ def policy(make):
 
 
 def sharpened(policy):
-    """With attention that looks somewhere: fresh weights are so small that every token sees the mean of its past."""
+    """Larger weights: with fresh ones attention is so uniform that every token gets the mean of its past."""
     with torch.no_grad():
         for name, parameter in policy.model.model.language_model.named_parameters():
             if name.endswith(("proj.weight", "base_layer.weight")):

@@ -19,7 +19,7 @@ PROJECTOR = ".*multi_modal_projector"
 
 @pytest.fixture(scope="module")
 def sources():
-    """Encoder, language model and tokenizer, as the real ones are before they meet."""
+    """Encoder, language model and tokenizer, as the real ones are before they are assembled."""
     bpe = Tokenizer(models.BPE())
     bpe.pre_tokenizer, bpe.decoder = pre_tokenizers.ByteLevel(add_prefix_space=False), decoders.ByteLevel()
     alphabet = pre_tokenizers.ByteLevel.alphabet()

@@ -161,7 +161,7 @@ def test_a_reply_can_not_give_orders_to_the_judge(server, client, attack):
     HttpJudgeReward(client).score(answers([attack], ["direct"], [example()]))
     system, user = server.stats()["last"]["body"]["messages"]
     assert (system["role"], user["role"]) == ("system", "user")
-    assert system["content"] == empathy_question("", "sad", "").system  # nobody's words are among the orders
+    assert system["content"] == empathy_question("", "sad", "").system  # no quoted text in it
     assert json.loads(user["content"]) == {"user_text": TEXT, "audio_emotion": "anger", "reply": attack.strip()}
     assert not any(mark in user["content"][1:-1] for mark in "<>[]|{}")
 
@@ -253,7 +253,7 @@ def test_failures_of_long_ago_are_forgotten(server, client):
         judge(reward, "I hear that.", "I see that.", "", "I feel it.")  # of these three are judged
     with pytest.raises(RuntimeError, match="failed on 4 of the last 4"):
         judge(reward, *["How unlucky."] * 4)
-    assert judge(reward, "I hear that.") == 0.0  # whoever goes on all the same has a judge again
+    assert judge(reward, "I hear that.") == 0.0  # after the error the judge can still be used
 
 
 def test_with_max_failures_0_the_first_failure_stops_the_run(server, client):

@@ -1,4 +1,4 @@
-"""Training with a judge that has bad days: what each of them comes to, as the reward's docstring says."""
+"""Training with a judge whose server fails: the effect of each failure, as the reward's docstring says."""
 
 import copy
 import math

@@ -1,4 +1,4 @@
-"""Controllers that interrupt completions, at random or as told, and a policy whose words depend on it."""
+"""Controllers that interrupt completions, at random or by a script, and a policy whose output depends on it."""
 
 import random
 
@@ -75,7 +75,8 @@ class Forbid(Controller):
 
 
 def sharpened(policy, monkeypatch):
-    """With attention that looks somewhere and frames that differ from clip to clip: fresh weights are very small.
+    """Larger weights, so that attention is not uniform and frames differ from clip to clip: fresh weights are very
+    small.
 
     There are thirteen tokens to choose from, one of which ends the answer.
     """

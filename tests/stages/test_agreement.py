@@ -1,4 +1,4 @@
-"""What policy, data, stage and trainer each believe is compared before the first step."""
+"""Settings that two of policy, data, stage and trainer each have are compared before the first step."""
 
 import json
 import re

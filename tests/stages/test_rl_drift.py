@@ -1,4 +1,4 @@
-"""A policy that does not move between the updates of a rollout makes every gate and clip inert, and that is said."""
+"""A policy that does not move between the updates of a rollout makes every gate and clip inert: a warning."""
 
 import math
 import warnings

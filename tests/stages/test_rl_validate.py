@@ -19,7 +19,7 @@ from cogrl.types import Scores, Turn
 
 
 class Letters:
-    """A reward of somebody's own, which grades answers to anything."""
+    """A user-defined reward, which grades answers to anything."""
 
     def score(self, answers) -> Scores:
         return Scores(torch.tensor([float(len(answer.text)) for answer in answers]), {})

@@ -218,5 +218,5 @@ def _forms(splits: dict[str, list[Example]]) -> str:
         f"{count} at {rate} Hz with {channels} channel{'s' * (channels > 1)}"
         for (rate, channels), count in sorted(forms.items())
     )
-    need = "Train with `data.convert: true` (`cogrl evaluate --convert`): the published policies hear 16000 Hz, mono."
+    need = "Train with `data.convert: true` (`cogrl evaluate --convert`): the published policies take 16000 Hz, mono."
     return f"Audio files: {named}." + ("" if set(forms) <= {(16_000, 1)} else f" {need}")

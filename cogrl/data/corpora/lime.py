@@ -121,7 +121,7 @@ def _part(root: Path, part: str, folder: Path, reading: Reading, partial: bool) 
 
 
 def plain(text: str) -> str:
-    """The words and a full stop: what is left when punctuation may not tell the emotion."""
+    """The words and a full stop: the text without punctuation that gives the emotion away."""
     kept = words(text)
     return kept + ("。" if kept and kept[-1] > "\u2e80" else ".")
 

@@ -18,7 +18,7 @@ from cogrl.types import Emotion, Intensity
 
 @dataclass(frozen=True)
 class Utterance:
-    """What an annotator knows. `id` decides what is random about its targets."""
+    """The input of an annotator. `id` decides what is random about its targets."""
 
     id: str
     text: str

@@ -2,9 +2,10 @@
 
 Two ways in. `build_ieat` renders IEAT-mini, three-turn dialogues of LIME-mini's sentences and voices; `think_manifest`
 writes thoughts into the dialogues of a manifest, such as HumDial's. In both the annotator sees words and gold emotions,
-the student only hears: no text it reads may name an emotion, and the cause has to quote an earlier turn. What fails is
-left out and listed with its reason in `rejected.jsonl`. Target `ieat` is thinking and reply, target `direct` the reply,
-which is all that a voice may say. The paper gives neither template nor generator nor size; these are cogrl's.
+the student gets the audio alone: no text it reads may name an emotion, and the cause has to quote an earlier turn. What
+fails is left out and listed with its reason in `rejected.jsonl`. Target `ieat` is thinking and reply, target `direct`
+the reply, which is all that a voice may say. The paper gives neither template nor generator nor size; these are
+cogrl's.
 
 IEAT-mini: licence as LIME-mini (generated audio, unencumbered). Splits share no speaker and no script; its test
 speakers are LIME-mini's, its sentences may have been heard in LIME-mini's training. One line of a manifest:

@@ -1,8 +1,8 @@
 """Checks of IEAT items: nothing the student reads may name the emotion, and the cause must have been said.
 
 The emotion and its cause enter through the thinking, which the student has to produce; if a prompt or a reply in the
-history names them, the student reads what it should hear (arXiv:2601.04960). The lists are words, not models: a reply
-that gives the emotion away without naming it passes.
+history names them, the student reads what it should infer from the audio (arXiv:2601.04960). The lists are words, not
+models: a reply that gives the emotion away without naming it passes.
 """
 
 import itertools
@@ -99,7 +99,7 @@ def validate_thought(dialogue: Dialogue, thought: Thought) -> str | None:
     own = thought.thinking.replace(thought.cause, " ")
     talk = _LABELS.search(own)
     if talk:
-        return f"the thinking speaks of {talk[0]!r}: at test time there is only the voice"
+        return f"the thinking mentions {talk[0]!r}: at test time there is only the voice"
     named = named_emotions(own)
     if named != {dialogue.emotion}:
         return f"the thinking names {', '.join(sorted(named)) or 'no emotion'}, the voice carries {dialogue.emotion}"

@@ -48,7 +48,7 @@ def write_card(folder: Path, tier: str, seed: int, splits: Mapping[str, Sequence
         f"Licence: {everything[0].licence}.",
         "",
         "Synthetic speech in the shape of LIME-440K (arXiv:2606.06940): seven emotions, three intensities, neutral "
-        "words. Each sentence of a speaker is read with every emotion equally often, so neither words nor speaker tell "
+        "words. Each sentence of a speaker is read with every emotion equally often, so neither words nor speaker show "
         "the emotion. Splits share no speaker and no sentence. `conflict` is a second test: cheerful and bleak words "
         "(`text_sentiment`) in the same seven voices, read by the speakers of `test`, so that words and voice agree or "
         "contradict each other. It shows that training works; it is no evidence about human speech.",

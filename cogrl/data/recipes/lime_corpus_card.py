@@ -32,8 +32,8 @@ def write_card(
         "",
         f"{len(everything)} clips, {hours:.2f} hours of 16 kHz mono FLAC, built after the recipe of LIME-440K "
         "(arXiv:2606.06940): the same emotionally ambiguous text spoken with seven emotions at three intensities.",
-        "A reading (one text, one speaker) is kept whole or not at all, so neither words, speaker nor intensity tell "
-        "the emotion: whoever only reads is right one time in seven. Splits share no speaker and no text.",
+        "A reading (one text, one speaker) is kept whole or not at all, so neither words, speaker nor intensity show "
+        "the emotion: a guess from the text alone is right one time in seven. Splits share no speaker and no text.",
         "",
         *_table(("split", "clips", "hours", "speakers", "texts", *EMOTIONS), map(_counts, splits.items())),
         "",
@@ -62,8 +62,8 @@ def write_card(
         ),
         "",
         "`valence`, `arousal`, `dominance` are the label's anchor times the intensity plus noise (sd 0.05), not "
-        "measured on the voice. `synthesis` holds what the synthesiser knows and, under `measured`, what the file "
-        "measures.",
+        "measured on the voice. `synthesis` holds the synthesiser's own parameters and, under `measured`, what is "
+        "measured on the file.",
     ]
     file.write_text("\n".join(lines) + "\n", encoding="utf-8")
 

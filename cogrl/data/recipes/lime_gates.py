@@ -146,14 +146,16 @@ def validate_take(take: Take, gates: Gates) -> tuple[str, str] | None:
 
 
 def complete(found: Collection[tuple[str, str]]) -> str | None:
-    """Whether a reading has every (emotion, intensity): without one, speaker or text would tell something."""
+    """Whether a reading has every (emotion, intensity): without one, speaker or text would carry information about the
+    emotion."""
     lost = [(emotion, level) for emotion in EMOTIONS for level in INTENSITIES if (emotion, level) not in found]
     names = ", ".join("/".join(pair) for pair in lost[:3])
     return None if not lost else f"{len(lost)} of 21 clips are missing: {names}"
 
 
 def same_punctuation(texts: Collection[str]) -> str | None:
-    """Whether the texts of a group are one and the same: LIME-440K's differ in punctuation, which tells the emotion."""
+    """Whether the texts of a group are one and the same: LIME-440K's differ in punctuation, which gives the emotion
+    away."""
     different = sorted(set(texts))
     return None if len(different) == 1 else f"{len(different)} spellings, such as {different[0]!r} and {different[1]!r}"
 

@@ -77,7 +77,7 @@ class Transcriber(Protocol):
 class CommandTranscriber(Transcriber):
     """Runs a program for each clip; its standard output is the transcript.
 
-    A program that loads a model for each clip is slow: let it ask a server that holds the model.
+    A program that loads a model for each clip is slow: better call a server that keeps the model loaded.
 
     Args:
         argv: the program and its arguments; `{audio}` is the clip (16 kHz mono FLAC), `{language}` its language.

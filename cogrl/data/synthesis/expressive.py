@@ -1,6 +1,6 @@
 """Expressive synthesis behind one interface: a line to say, in; samples, out.
 
-Three voices stand behind it: `embedded` (this package's own), `command` (any program) and `service` (any HTTP server).
+Three implementations exist: `embedded` (this package's own), `command` (any program) and `service` (any HTTP server).
 """
 
 import re
@@ -15,7 +15,7 @@ from cogrl.types import Emotion, Intensity, Waveform
 
 @dataclass(frozen=True)
 class Line:
-    """What is to be said, and how. `seed` differs from take to take; a voice without chance in it may ignore it."""
+    """What is to be said, and how. `seed` differs from take to take; a deterministic voice may ignore it."""
 
     text: str
     emotion: Emotion
@@ -27,7 +27,7 @@ class Line:
 
 @dataclass(frozen=True)
 class Speech:
-    """Mono samples as they were made, at their own rate, and what a synthesiser knows about them, for the manifest."""
+    """Mono samples as they were made, at their own rate, and the synthesiser's own parameters, for the manifest."""
 
     waveform: Waveform
     sampling_rate: int

@@ -11,7 +11,7 @@ made with numpy. Licence: generated audio, unencumbered. One line of a manifest:
 
 In every task and split each letter is right equally often, and so is each option whenever it is offered; both hold
 together, for each pair of them. So the best answer without hearing is at chance for all five tasks: 1 in 4, or 1 in 2.
-The words do not tell the emotion: one speaker says one sentence with all four. Splits share no speaker, no sentence and
+The words do not show the emotion: one speaker says one sentence with all four. Splits share no speaker, no sentence and
 no list of words; the kinds of sound are the same everywhere. File names and ids are hashes.
 
 It shows that the machinery learns. It is no evidence about human speech or real sounds.
