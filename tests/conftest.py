@@ -50,7 +50,7 @@ SIZES = {"mel_bins": 16, "tower_width": 16, "tower_layers": 1, "width": 32, "lay
 @pytest.fixture(scope="session")
 def smoke_texts(smoke_corpus: Path) -> list[str]:
     """All that a policy of the corpus reads and writes."""
-    from asked import INSTRUCTIONS
+    from format_instructions import INSTRUCTIONS
 
     from cogrl.data.manifest import read_manifest
 

@@ -3,7 +3,7 @@
 import re
 
 import pytest
-from asked import INSTRUCTIONS
+from format_instructions import INSTRUCTIONS
 
 from cogrl.audio import load_audio
 from cogrl.data.manifest import read_manifest

@@ -71,7 +71,7 @@ def main(args: argparse.Namespace) -> None:
     from cogrl.evaluate.choice.answers import ask
     from cogrl.evaluate.choice.official import read_official
     from cogrl.evaluate.choice.submitted import refuse_same_files
-    from cogrl.evaluate.emotion import ASKED, evaluate_policy
+    from cogrl.evaluate.emotion import EVALUATED_FORMATS, evaluate_policy
     from cogrl.evaluate.epitome import load_all
     from cogrl.evaluate.lines import check_gradable, sorted_lines
     from cogrl.evaluate.polarity import polar_examples
@@ -110,7 +110,7 @@ def main(args: argparse.Namespace) -> None:
         policy = saved_policy(path, args.dtype)
         policy.to("cuda" if torch.cuda.is_available() else "cpu")
         limits = policy.sampling_rate, policy.max_audio_s
-        asked_of = ((example, instructions(ASKED, example)) for example in (*spoken, *polar))
+        asked_of = ((example, instructions(EVALUATED_FORMATS, example)) for example in (*spoken, *polar))
         raise_all(list(overflows(policy, asked_of, args.max_new_tokens)))
         lists = (questions, spoken, polar)
         asked, clips, polar_clips = (list(Clips(rows, *limits, False, *form, stamps)) for rows in lists)

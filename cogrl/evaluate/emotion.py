@@ -20,7 +20,7 @@ from cogrl.rollout.hf import HFEngine
 from cogrl.rollout.sampling import Sampling
 from cogrl.types import Clip, Emotion, Example, Finish
 
-ASKED = ("eips", "direct")
+EVALUATED_FORMATS = ("eips", "direct")
 """The formats that a policy is asked in: it thinks aloud before it replies, and it replies at once."""
 Rater = Callable[[Sequence[str], Sequence[str]], np.ndarray]
 """What was said and what was replied -> a level for each pair, such as an EPITOME classifier."""
@@ -183,7 +183,7 @@ def evaluate_policy(
     policy.eval()
 
     def both_formats(condition: Condition) -> dict[str, Answers]:
-        return {r: answer(policy, clips, r, reward, condition, max_new_tokens) for r in ASKED}
+        return {r: answer(policy, clips, r, reward, condition, max_new_tokens) for r in EVALUATED_FORMATS}
 
     formats = both_formats(voice)
     controls = {name: both_formats(condition) for name, condition in CONTROLS.items()}

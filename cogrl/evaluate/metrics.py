@@ -6,7 +6,7 @@ from dataclasses import asdict
 
 import numpy as np
 
-from cogrl.evaluate.emotion import ASKED, Answers, Evaluation
+from cogrl.evaluate.emotion import EVALUATED_FORMATS, Answers, Evaluation
 from cogrl.evaluate.groups import follow_and_stay, response_difference
 from cogrl.evaluate.polarity import PARTS, part
 from cogrl.evaluate.stats import (
@@ -37,14 +37,14 @@ def metrics(evaluation: Evaluation) -> dict[str, Figure]:
         for format, answers in formats.items():
             found |= _reply_figures(e, answers, f"{format}{suffix}")
     for mechanism, levels in e.levels.items():
-        found |= {f"{mechanism}_{format}": _mean(levels[format], e.cells) for format in ASKED}
+        found |= {f"{mechanism}_{format}": _mean(levels[format], e.cells) for format in EVALUATED_FORMATS}
     return found | _formats(e) | _responses(e)
 
 
 def differences(before: Evaluation, after: Evaluation) -> dict[str, Figure]:
     """After minus before on the same clips, with paired intervals; of EPITOME levels also the signed-rank p-value."""
     pairs = {"emotion_accuracy": (before.correct(before.formats["eips"]), after.correct(after.formats["eips"]))}
-    for format in ASKED:
+    for format in EVALUATED_FORMATS:
         old, new = before.formats[format], after.formats[format]
         pairs[f"reply_accuracy_{format}"] = (before.answered(old), after.answered(new))
         pairs[f"reward_{format}"] = (old.reward, new.reward)
@@ -126,8 +126,8 @@ def _gap(e: Evaluation, perceived: Sequence[Emotion | None]) -> dict[str, Figure
 
 def _formats(e: Evaluation) -> dict[str, Figure]:
     """What direct keeps of eips's accuracy, reply against reply and against eips's label, and its share of tokens."""
-    a, b = (e.answered(e.formats[format]) for format in ASKED)
-    tokens = [np.array(e.formats[format].tokens, dtype=float) for format in ASKED]
+    a, b = (e.answered(e.formats[format]) for format in EVALUATED_FORMATS)
+    tokens = [np.array(e.formats[format].tokens, dtype=float) for format in EVALUATED_FORMATS]
     pairs = {
         "direct_keeps_of_eips": (b, a),
         "direct_keeps_of_eips_label": (b, e.correct(e.formats["eips"])),

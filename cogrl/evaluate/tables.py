@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from itertools import product
 
-from cogrl.evaluate.emotion import ASKED, Evaluation
+from cogrl.evaluate.emotion import EVALUATED_FORMATS, Evaluation
 from cogrl.evaluate.metrics import Figure
 from cogrl.types import EMOTIONS, INTENSITIES
 
@@ -52,7 +52,7 @@ def reply_table(evaluations: Sequence[Evaluation], figures: Mapping[str, Mapping
     rows = []
     for evaluation in evaluations:
         m = figures[evaluation.name]
-        for (suffix, title), format in product(conditions.items(), ASKED):
+        for (suffix, title), format in product(conditions.items(), EVALUATED_FORMATS):
             end = f"{format}{suffix}"
             rows.append(
                 [
@@ -82,7 +82,7 @@ def examples(evaluation: Evaluation) -> str:
     first = clips[shown[0]].example
     rows = []
     for i in shown:
-        a, b = (evaluation.formats[format] for format in ASKED)
+        a, b = (evaluation.formats[format] for format in EVALUATED_FORMATS)
         rows.append([clips[i].example.emotion, a.perceived[i] or "-", _cell(a.replies[i]), _cell(b.replies[i])])
     title = f'"{first.text}", speaker {first.speaker}, answered by {evaluation.name}:\n\n'
     return title + grid(["spoken with", "perceived", "reply, eips", "reply, direct"], rows)

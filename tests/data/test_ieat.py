@@ -5,7 +5,7 @@ from collections import Counter
 from dataclasses import replace
 
 import pytest
-from asked import INSTRUCTIONS
+from format_instructions import INSTRUCTIONS
 
 from cogrl.cli.main import main
 from cogrl.data.manifest import check_audio_files, check_splits, read_manifest

@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 import pytest
-from asked import INSTRUCTIONS
+from format_instructions import INSTRUCTIONS
 
 from cogrl.data.recipes.ieat_checks import MOST_WORDS, content, leaks, named_emotions, ungrounded, validate_thought
 from cogrl.data.recipes.ieat_dialogue import Dialogue, Thought

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from made_answers import clips
+from handmade_evaluations import clips
 
 from cogrl.evaluate.controls import derangement, shuffled, silence, sound, transcript, voice
 from cogrl.types import EMOTIONS, Clip, Conversation, Turn

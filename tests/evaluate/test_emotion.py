@@ -6,13 +6,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from asked import INSTRUCTIONS
-from made_answers import fixed
+from format_instructions import INSTRUCTIONS
+from handmade_evaluations import fixed
 
 from cogrl.audio import load_audio
 from cogrl.data.manifest import read_manifest
 from cogrl.evaluate.controls import CONTROLS, shuffled, silence, transcript, voice
-from cogrl.evaluate.emotion import ASKED, answer, evaluate_policy, graded, sampled_replies
+from cogrl.evaluate.emotion import EVALUATED_FORMATS, answer, evaluate_policy, graded, sampled_replies
 from cogrl.evaluate.metrics import differences, metrics
 from cogrl.evaluate.report import FILES, write
 from cogrl.formats.answer import read_answer
@@ -68,7 +68,7 @@ def test_the_label_is_never_shown_to_the_policy(policy, test_clips):
     """Only waveform, instruction and (in the control) the transcript enter the prompt."""
     blind = [Clip(replace(c.example, emotion="neutral", intensity=None, targets={}), c.waveform) for c in test_clips]
     reward = cogaudio_reward()
-    for format in ASKED:
+    for format in EVALUATED_FORMATS:
         seen = answer(policy, test_clips, format, reward, max_new_tokens=6).texts
         assert seen == answer(policy, blind, format, reward, max_new_tokens=6).texts
 
@@ -96,7 +96,7 @@ def test_evaluation_runs_every_control_in_both_formats(policy, test_clips, rewar
     found = evaluate_policy("x", policy, test_clips, reward, max_new_tokens=6, draws=0)
     assert list(found.controls) == list(CONTROLS) == ["transcript", "silence", "shuffled"]
     for name, condition in CONTROLS.items():
-        for format in ASKED:
+        for format in EVALUATED_FORMATS:
             alone = answer(policy, test_clips, format, reward, condition, max_new_tokens=6)
             assert found.controls[name][format].texts == alone.texts
             assert found.controls[name][format].format == format
@@ -113,7 +113,7 @@ def test_sampled_replies_come_in_order_and_repeat_with_the_seed(policy, test_cli
 
 def test_the_reply_of_a_target_answers_its_own_emotion_in_both_formats(test_clips, reward):
     examples = [clip.example for clip in test_clips]
-    for format in ASKED:
+    for format in EVALUATED_FORMATS:
         answers = graded(format, [e.targets[format] for e in examples], [1] * len(examples), examples, reward)
         assert answers.replied == [e.emotion for e in examples]
         assert answers.perceived == [e.emotion if format == "eips" else None for e in examples]
@@ -129,7 +129,7 @@ def test_epitome_raters_see_the_words_and_what_the_user_hears(policy, test_clips
 
     found = evaluate_policy("x", policy, test_clips, reward, max_new_tokens=6, draws=0, raters={"ER": rate})
     words = [clip.example.text for clip in test_clips]
-    assert seen == [(words, found.formats[format].replies) for format in ASKED]
+    assert seen == [(words, found.formats[format].replies) for format in EVALUATED_FORMATS]
     assert metrics(found)["ER_direct"]["mean"] == pytest.approx(np.mean(np.arange(len(words)) % 3))
 
 

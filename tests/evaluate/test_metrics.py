@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from made_answers import answers, clips, fixed
+from handmade_evaluations import answers, clips, fixed
 
 from cogrl.evaluate.metrics import differences, metrics
 from cogrl.evaluate.report import control_notes, counts, formats_compared, sizes

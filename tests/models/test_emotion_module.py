@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from asked import INSTRUCTIONS
+from format_instructions import INSTRUCTIONS
 from safetensors.torch import load_file, save_file
 from torch import nn
 from transformers import Qwen2AudioForConditionalGeneration

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 import torch
-from asked import INSTRUCTIONS
+from format_instructions import INSTRUCTIONS
 
 from cogrl.data.manifest import with_history
 from cogrl.data.module import Clips

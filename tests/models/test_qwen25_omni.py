@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 import torch
-from asked import INSTRUCTIONS
+from format_instructions import INSTRUCTIONS
 from safetensors.torch import load_file, save_file
 from transformers import (
     Qwen2_5OmniConfig,

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from asked import INSTRUCTIONS
+from format_instructions import INSTRUCTIONS
 
 from cogrl.models.lora import Lora
 from cogrl.rollout.hf import HFEngine

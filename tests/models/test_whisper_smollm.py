@@ -2,8 +2,8 @@
 
 import pytest
 import torch
-from asked import INSTRUCTIONS
 from ct2_file import ct2_variables
+from format_instructions import INSTRUCTIONS
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import LlamaConfig, LlamaForCausalLM, WhisperConfig
 from transformers.models.whisper.modeling_whisper import WhisperEncoder

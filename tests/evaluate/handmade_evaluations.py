@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from cogrl.evaluate.emotion import ASKED, Answers, Evaluation
+from cogrl.evaluate.emotion import EVALUATED_FORMATS, Answers, Evaluation
 from cogrl.types import EMOTIONS, Clip, Emotion, Example
 
 Label = Callable[[Clip], Emotion | None]
@@ -28,8 +28,10 @@ def fixed(
     clips: Sequence[Clip], label: Label, name: str = "fixed", control: Label | None = None, reply: Label | None = None
 ) -> Evaluation:
     """An evaluation in which every clip is perceived as `label(clip)` and in every control as `control(clip)`."""
-    formats = {format: answers(clips, label, format, reply or label) for format in ASKED}
-    by_format = {format: answers(clips, control or label, format, control or reply or label) for format in ASKED}
+    formats = {format: answers(clips, label, format, reply or label) for format in EVALUATED_FORMATS}
+    by_format = {
+        format: answers(clips, control or label, format, control or reply or label) for format in EVALUATED_FORMATS
+    }
     return Evaluation(name, clips, formats, {name: by_format for name in ("transcript", "silence", "shuffled")})
 
 

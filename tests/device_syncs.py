@@ -1,4 +1,4 @@
-"""What would wait for a device, seen without one: on tensors without data ("meta") reading a value is an error."""
+"""Detects host-device synchronisation without a device: on "meta" tensors reading a value is an error."""
 
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
