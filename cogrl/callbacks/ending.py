@@ -40,10 +40,10 @@ class Ending(pl.Callback):
     def another_has_failed(self, trainer: pl.Trainer, kill: Callable[[], None]) -> None:
         """Called from the thread that watches the processes this one has started."""
         time.sleep(_GRACE_S)
-        self.tell(trainer, RuntimeError("another process of this run has failed"))
+        self.report_end(trainer, RuntimeError("another process of this run has failed"))
         kill()
 
-    def tell(self, trainer: pl.Trainer, error: BaseException) -> None:
+    def report_end(self, trainer: pl.Trainer, error: BaseException) -> None:
         """Write the final status to the tracker, with the metrics that are still queued."""
         for logger in trainer.loggers:
             if isinstance(logger, MLflowLogger):
@@ -62,5 +62,5 @@ class Ending(pl.Callback):
         status = self.report(exception)
         sys.stderr.flush()
         sys.stdout.flush()
-        self.tell(trainer, exception)
+        self.report_end(trainer, exception)
         os._exit(status)

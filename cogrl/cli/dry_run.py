@@ -13,7 +13,7 @@ from typing import Any
 from cogrl.cli.digest import digest
 from cogrl.cli.main import STAGE_COMMANDS, parser_of
 from cogrl.cli.pipeline import Pipeline, Step, within
-from cogrl.cli.train import StageCLI, be_brief
+from cogrl.cli.train import StageCLI, silence_messages
 from cogrl.models.reference import BASE
 
 _INPUTS = ("path", "reference", "encoder", "train", "val", "test")
@@ -49,7 +49,7 @@ def dry_run(pipeline: Pipeline) -> None:
     Raises ValueError, after the table, with everything that would stop the pipeline: an option that can not be parsed,
     and an input that is neither there nor made by an earlier step. Weights are looked for, not read.
     """
-    be_brief()
+    silence_messages()
     checked: list[Checked] = []
     for number in range(len(pipeline.steps)):
         checked.append(check(pipeline.steps, number, [c.step for c in checked if c.state == "done"]))

@@ -43,7 +43,7 @@ def explain(message: str, args: Sequence[str], parser: jsonargparse.ArgumentPars
     return unresolved(message, sources) or missing(message) or plain(message)
 
 
-def hollow(args: Sequence[str], parser: jsonargparse.ArgumentParser) -> Iterator[str]:
+def empty_groups(args: Sequence[str], parser: jsonargparse.ArgumentParser) -> Iterator[str]:
     """Outer keys with nothing below them, which the parser may treat as absent."""
     known = options(parser)
     for source, values in read_sources(args):

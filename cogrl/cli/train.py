@@ -30,7 +30,7 @@ from cogrl.callbacks.run_record import RunRecord
 from cogrl.callbacks.stop import AgreedStop
 from cogrl.cli.checkpoints import chosen_checkpoint, mlflow_run_of, refuse_foreign
 from cogrl.cli.errors import report
-from cogrl.cli.explain import explain, hollow
+from cogrl.cli.explain import empty_groups, explain
 from cogrl.cli.explain_class import left_open
 from cogrl.cli.nulls import with_nulls
 from cogrl.cli.run_folder import refuse_to_mix, set_aside, sole_writer
@@ -97,7 +97,9 @@ class StageCLI(LightningCLI):
         except (ValueError, OmegaConfBaseException) as error:
             message = explain(str(error), args[1:], self._parser(self.command))
         else:
-            wrong = chain(hollow(args[1:], self._parser(self.command)), left_open(self.config[self.command].as_dict()))
+            wrong = chain(
+                empty_groups(args[1:], self._parser(self.command)), left_open(self.config[self.command].as_dict())
+            )
             message = next(wrong, None)
         if message is not None:
             raise ValueError(message)
@@ -187,7 +189,7 @@ class StageCLI(LightningCLI):
 
 
 def main(command: str, args: Sequence[str]) -> int:
-    be_brief()
+    silence_messages()
     if rank_zero_only.rank > 0:
         end_with_parent()  # a rank would wait for ever for a missing first rank
     StageCLI(command, args)
@@ -195,7 +197,7 @@ def main(command: str, args: Sequence[str]) -> int:
     return 0
 
 
-def be_brief() -> None:
+def silence_messages() -> None:
     """Hide the messages of Lightning and transformers that appear in every run and call for no action."""
     for name in ("pytorch_lightning.utilities.rank_zero", "lightning_fabric.utilities.rank_zero"):
         logging.getLogger(name).setLevel(logging.WARNING)

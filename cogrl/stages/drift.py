@@ -22,7 +22,7 @@ class DriftMonitor:
         self.later: list[float] = []
         self.still, self.warned = 0, False
 
-    def see(self, drift: float, step: int, sampled_at: int) -> None:
+    def add(self, drift: float, step: int, sampled_at: int) -> None:
         """The mean |log ratio| of a micro-batch at optimiser step `step`, sampled at `sampled_at`."""
         if sampled_at != self.sampled_at:
             self.judge()

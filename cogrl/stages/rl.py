@@ -211,7 +211,7 @@ class RLStage(Stage):
             refuse_broken(PolicyMetrics(table, loss.kl_estimator))  # on every rank, whichever rank's it is
         metrics = PolicyMetrics(merge(*tables), loss.kl_estimator)
         self.log_update(metrics)
-        self.drift.see(metrics["log_ratio_abs"].item(), self.global_step, rollouts.policy_version)
+        self.drift.add(metrics["log_ratio_abs"].item(), self.global_step, rollouts.policy_version)
         return out.loss
 
     def log_rollouts(self, rollouts: Rollouts, scores: Scores) -> None:

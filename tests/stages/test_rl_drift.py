@@ -21,7 +21,7 @@ def said(watch, *rollouts):
         step = 0
         for drifts in (*rollouts, MOVING):  # the last rollout is judged when another begins
             for update, drift in enumerate(drifts):
-                watch.see(drift, step + update, step)
+                watch.add(drift, step + update, step)
             step += len(drifts)
     return [str(warning.message) for warning in found]
 
@@ -69,6 +69,6 @@ def test_a_frozen_policy_is_noticed_in_training_and_one_that_learns_is_not_blame
 def test_accumulated_micro_batches_belong_to_their_update(policy, clips):
     stage = stage_of(DrSapo, policy, CountsTokens(), updates_per_rollout=2)
     seen = []
-    stage.drift.see = lambda drift, step, sampled_at: seen.append((step, sampled_at, drift > 1e-4))
+    stage.drift.add = lambda drift, step, sampled_at: seen.append((step, sampled_at, drift > 1e-4))
     fit(stage, clips, steps=4, accumulate=2)
     assert seen == [(step, step - step % 2, step % 2 == 1) for step in (0, 0, 1, 1, 2, 2, 3, 3)]
