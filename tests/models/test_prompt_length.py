@@ -65,8 +65,8 @@ def test_a_line_that_is_too_long_is_refused_by_name_before_training(policy, dial
     short = dialogues[0].example
     long = replace(short, turns=dialogues[1].example.turns)
     stage = kind(policy)
-    need = max(stage.budget.prompt(instruction, short) for instruction in INSTRUCTIONS.values())
-    need += max(stage.sampling.max_new_tokens, *map(stage.budget.answer, short.targets.values()))
+    need = max(stage.prompt_budget.prompt(instruction, short) for instruction in INSTRUCTIONS.values())
+    need += max(stage.sampling.max_new_tokens, *map(stage.prompt_budget.answer, short.targets.values()))
     monkeypatch.setattr(policy.model.config.get_text_config(), "max_position_embeddings", need)
     stage.check([short])
     with pytest.raises(ValueError, match=rf"^{long.where} \({long.id}\): a prompt of \d+ tokens and up to"):
