@@ -9,7 +9,7 @@ import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from cogrl.cli.side_by_side import side_by_side
+from cogrl.cli.pipeline.side_by_side import side_by_side
 from cogrl.evaluate.seed_tables import COLUMNS, figures, titles
 from cogrl.evaluate.seeds import Answered, SeedFigure, over_seeds, read_seeds
 from cogrl.evaluate.tables import grid

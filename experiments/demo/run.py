@@ -8,7 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
-from cogrl.cli.side_by_side import side_by_side
+from cogrl.cli.pipeline.side_by_side import side_by_side
 from cogrl.evaluate.seeds import over_seeds, read_seeds
 
 HERE, ROOT = Path(__file__).parent, Path(__file__).parents[2]

@@ -18,7 +18,7 @@ from cogrl.callbacks.mlflow_advice import Options, advised, refuse_unusable_file
 from cogrl.callbacks.mlflow_logger import MLflowLogger
 from cogrl.callbacks.mlflow_store import prepare
 from cogrl.cli.main import main
-from cogrl.cli.parent_run import ParentRun
+from cogrl.cli.pipeline.parent_run import ParentRun
 
 
 @pytest.fixture
