@@ -202,6 +202,6 @@ def test_a_process_killed_while_it_sets_a_store_up_leaves_none_and_the_next_one_
         text=True,
     )
     assert process.returncode == -signal.SIGKILL, process.stderr
-    assert not Path("mlflow.db").exists() and list(workdir.glob("mlflow.db.*.part"))
+    assert not Path("mlflow.db").exists() and list(workdir.glob(".mlflow.db.*.part"))
     assert MLflowLogger().run_id is not None
-    assert not list(workdir.glob("mlflow.db.*.part"))
+    assert not list(workdir.glob(".mlflow.db.*.part*"))

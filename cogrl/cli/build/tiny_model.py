@@ -1,13 +1,20 @@
 """`cogrl build tiny-model`: a small random policy with its own tokenizer."""
 
 import argparse
-import json
-import shutil
 from importlib import import_module
 from pathlib import Path
 
 from cogrl.cli.digest import digest
 
+_FILES = (
+    "chat_template.jinja",
+    "config.json",
+    "generation_config.json",
+    "model.safetensors",
+    "processor_config.json",
+    "tokenizer.json",
+    "tokenizer_config.json",
+)
 _SIZES = {
     "window_s": "encoder window in whole seconds; no longer clip is heard",
     "mel_bins": "mel bands",
@@ -36,12 +43,13 @@ def add_tiny_model(targets: argparse._SubParsersAction) -> None:
 
 
 def tiny_model(options: argparse.Namespace) -> None:
-    """Written beside `out` and moved into place; a folder that holds exactly this build is left as it is.
+    """Complete or absent; a folder that holds exactly this build is left as it is.
 
     Raises FileExistsError when `out` holds anything but an earlier build.
     """
     from transformers.utils.logging import disable_progress_bar
 
+    from cogrl.data.build_folder import holds, replacing
     from cogrl.data.manifest import read_manifest
     from cogrl.formats import instructions
 
@@ -54,15 +62,9 @@ def tiny_model(options: argparse.Namespace) -> None:
     source = "".join(Path(module.__file__).read_text(encoding="utf-8") for module in modules)
     recipe = digest([options.seed, sizes, corpus, source])
     out = options.out or Path("models", _FAMILIES[options.family][-1].replace("_", "-"))
-    unfinished, note = out.with_name(out.name + ".part"), out / "build.json"
-    if out.exists() and any(out.iterdir()) and not note.is_file():
-        raise FileExistsError(f"{out} exists and is no earlier build; remove it or choose another --out")
-    if note.is_file() and json.loads(note.read_text())["recipe"] == recipe and (out / "config.json").is_file():
+    if holds(out, recipe, _FILES):
         print(f"{out} holds this model already: nothing to do")
         return
-    shutil.rmtree(unfinished, ignore_errors=True)
-    parameters = modules[-1].build_tiny_model(unfinished, corpus, options.seed, **sizes)
-    (unfinished / "build.json").write_text(json.dumps({"recipe": recipe, "parameters": parameters}) + "\n")
-    shutil.rmtree(out, ignore_errors=True)
-    unfinished.rename(out)
+    with replacing(out, recipe, _FILES) as folder:
+        parameters = modules[-1].build_tiny_model(folder, corpus, options.seed, **sizes)
     print(f"{out}: {parameters:,} parameters")

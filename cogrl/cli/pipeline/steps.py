@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from cogrl.atomic import atomic_write
 from cogrl.callbacks.checkpoint_files import folder_of, kept
 from cogrl.cli.digest import digest
 from cogrl.cli.pipeline.pipeline import PARENT_RUN, Pipeline, Step
@@ -119,6 +120,5 @@ def progress(log: Path, offset: int) -> str:
 
 
 def write(path: Path, values: dict) -> None:
-    unfinished = path.with_suffix(".part")
-    unfinished.write_text(json.dumps(values) + "\n")
-    unfinished.replace(path)
+    with atomic_write(path, exclusive=True) as unfinished:
+        unfinished.write_text(json.dumps(values) + "\n")
