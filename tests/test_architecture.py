@@ -27,8 +27,19 @@ ALLOWED = {
     "rollout": {"types", "audio", "formats", "model_input", "lm_head", "models"},
     "stages": {"types", "finite", "formats", "model_input", "objectives", "lm_head", "models", "rewards", "rollout"},
     "callbacks": {"atomic", "types", "finite"},
-    "evaluate": {"types", "audio", "formats", "model_input", "objectives", "lm_head", "models", "data", "rewards"}
-    | {"rollout", "chat"},
+    "evaluate": {
+        "words",
+        "types",
+        "audio",
+        "formats",
+        "model_input",
+        "objectives",
+        "lm_head",
+        "models",
+        "data",
+        "rewards",
+    }
+    | {"rollout", "chat", "words"},
 }
 MAY_USE_KERNELS = {"lm_head", "objectives", "cogrl_kernels", "bench", "cli"}
 MAY_USE = {"models": {"cogrl_kernels.prefix"}}

@@ -11,7 +11,6 @@ Tasks 1 and 2 are judged at the last turn, where the user asks. Task 3 has two p
 the *last* non-neutral one, `eval_task3.py`, which made the published scores, takes the *second*.
 """
 
-import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,6 +18,7 @@ from typing import Literal
 
 from cogrl.data.json_text import checked_json
 from cogrl.data.text_file import utf8_lines
+from cogrl.words import CJK, units
 
 Language = Literal["zh", "en"]
 
@@ -85,7 +85,8 @@ TARGETS: dict[str, Callable[[Sequence[Turn]], int | None]] = {"second": second_n
 
 def language_of(text: str) -> Language | None:
     """zh where at least half of the units (Chinese characters, Latin words) are Chinese, else en; None without any."""
-    chinese, latin = len(re.findall(r"[\u3400-\u4dbf\u4e00-\u9fff]", text)), len(re.findall(r"[A-Za-z]+", text))
+    found = units(text)
+    chinese, latin = sum(bool(CJK.match(unit)) for unit in found), sum("a" <= unit[0] <= "z" for unit in found)
     if not chinese + latin:
         return None
     return "zh" if chinese >= latin else "en"
