@@ -17,12 +17,13 @@ ALLOWED = {
     "parent_process": set(),
     "model_input": {"types"},
     "words": set(),
+    "markdown": set(),
     "formats": {"types"},
     "objectives": set(),
     "lm_head": set(),
     "chat": {"types"},
     "models": {"types", "audio", "finite", "formats", "lm_head"},
-    "data": {"atomic", "types", "audio", "parent_process", "words", "formats", "chat"},
+    "data": {"atomic", "types", "audio", "parent_process", "words", "markdown", "formats", "chat"},
     "rewards": {"types", "audio", "words", "formats", "chat"},
     "rollout": {"types", "audio", "formats", "model_input", "lm_head", "models"},
     "stages": {"types", "finite", "formats", "model_input", "objectives", "lm_head", "models", "rewards", "rollout"},
@@ -39,7 +40,7 @@ ALLOWED = {
         "data",
         "rewards",
     }
-    | {"rollout", "chat", "words"},
+    | {"rollout", "chat", "words", "markdown"},
 }
 MAY_USE_KERNELS = {"lm_head", "objectives", "cogrl_kernels", "bench", "cli"}
 MAY_USE = {"models": {"cogrl_kernels.prefix"}}
