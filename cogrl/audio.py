@@ -16,6 +16,7 @@ import numpy as np
 import soundfile
 import soxr
 
+from cogrl.atomic import atomic_write
 from cogrl.containers.opened import check_last_sample, decoded, ffmpeg_line, label_of, opened
 from cogrl.types import Waveform
 
@@ -187,15 +188,11 @@ def _check_audible(samples: np.ndarray, waveform: Waveform, label: str) -> None:
 
 
 def write_flac(path: Path, waveform: Waveform, sampling_rate: int) -> None:
-    """16-bit FLAC without tags, written beside `path` and moved into place: a reader never sees half a file.
+    """16-bit FLAC without tags, complete or absent.
 
     Raises ValueError for samples that are not mono, not finite or beyond [-1, 1], which would be clipped.
     """
     if waveform.ndim != 1 or not np.isfinite(waveform).all() or np.abs(waveform).max(initial=0) > 1:
         raise ValueError(f"{path}: needs finite mono samples in [-1, 1], got shape {waveform.shape}")
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        soundfile.write(temporary, waveform, sampling_rate, format="FLAC", subtype="PCM_16")
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with atomic_write(path) as unfinished:
+        soundfile.write(unfinished, waveform, sampling_rate, format="FLAC", subtype="PCM_16")

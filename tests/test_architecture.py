@@ -9,25 +9,38 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 ALLOWED = {
+    "atomic": set(),
     "types": set(),
     "containers": set(),
-    "audio": {"types", "containers"},
+    "audio": {"atomic", "types", "containers"},
     "finite": set(),
     "parent_process": set(),
     "model_input": {"types"},
     "words": set(),
+    "markdown": set(),
     "formats": {"types"},
     "objectives": set(),
     "lm_head": set(),
     "chat": {"types"},
     "models": {"types", "audio", "finite", "formats", "lm_head"},
-    "data": {"types", "audio", "parent_process", "words", "formats", "chat"},
+    "data": {"atomic", "types", "audio", "parent_process", "words", "markdown", "formats", "chat"},
     "rewards": {"types", "audio", "words", "formats", "chat"},
     "rollout": {"types", "audio", "formats", "model_input", "lm_head", "models"},
     "stages": {"types", "finite", "formats", "model_input", "objectives", "lm_head", "models", "rewards", "rollout"},
-    "callbacks": {"types", "finite"},
-    "evaluate": {"types", "audio", "formats", "model_input", "objectives", "lm_head", "models", "data", "rewards"}
-    | {"rollout", "chat"},
+    "callbacks": {"atomic", "types", "finite"},
+    "evaluate": {
+        "words",
+        "types",
+        "audio",
+        "formats",
+        "model_input",
+        "objectives",
+        "lm_head",
+        "models",
+        "data",
+        "rewards",
+    }
+    | {"rollout", "chat", "words", "markdown"},
 }
 MAY_USE_KERNELS = {"lm_head", "objectives", "cogrl_kernels", "bench", "cli"}
 MAY_USE = {"models": {"cogrl_kernels.prefix"}}

@@ -9,7 +9,8 @@ from pytorch_lightning.callbacks import Checkpoint
 from pytorch_lightning.utilities.exceptions import SIGTERMException
 from pytorch_lightning.utilities.rank_zero import rank_zero_warn
 
-from cogrl.callbacks.checkpoint_files import LAST, PREVIOUS, UNFINISHED, folder_of, kept, remove
+from cogrl.atomic import remove
+from cogrl.callbacks.checkpoint_files import LAST, PREVIOUS, UNFINISHED, folder_of, kept
 from cogrl.callbacks.checkpoint_io import DirectCheckpointIO, free_space
 from cogrl.finite import not_finite
 

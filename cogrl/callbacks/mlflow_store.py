@@ -3,10 +3,11 @@
 import fcntl
 import logging
 import os
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+from cogrl.atomic import atomic_write
 
 DEFAULT_STORE = "sqlite:///mlflow.db"
 PARENT_TAG = "mlflow.parentRunId"
@@ -61,20 +62,8 @@ def one_at_a_time(uri: str) -> Iterator[None]:
 
 
 def set_up(path: Path) -> None:
-    """Make an empty SQLite store beside `path` and move it there."""
+    """Make an empty SQLite store; the caller holds its lock."""
     from mlflow import MlflowClient
 
-    for left in path.parent.glob(f"{path.name}.*.part*"):  # by a process that was killed here
-        left.unlink()
-    descriptor, unfinished = tempfile.mkstemp(dir=path.parent, prefix=f"{path.name}.", suffix=".part")
-    os.close(descriptor)
-    MlflowClient(f"sqlite:///{unfinished}")
-    os.chmod(unfinished, 0o666 & ~umask())
-    os.rename(unfinished, path)
-
-
-def umask() -> int:
-    """The permission bits that new files of this process do not get."""
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
+    with atomic_write(path, exclusive=True) as unfinished:
+        MlflowClient(f"sqlite:///{unfinished}")

@@ -3,11 +3,12 @@
 import contextlib
 import hashlib
 import json
-import os
 import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+
+from cogrl.atomic import move_into_place
 
 _STAMP = "build.json"
 
@@ -46,10 +47,7 @@ def replacing(out: Path, recipe: str, names: Sequence[str], resume: bool = False
         (work / _STAMP).write_text(json.dumps(stamp, indent=1) + "\n", encoding="utf-8")
         work.chmod(0o755)
         _refuse_foreign(out, names)
-        with tempfile.TemporaryDirectory(prefix=f".{out.name}.old-", dir=out.parent) as old:
-            if out.exists():
-                os.replace(out, Path(old) / out.name)
-            os.replace(work, out)
+        move_into_place(work, out)
     except BaseException:
         if not resume:
             shutil.rmtree(work, ignore_errors=True)

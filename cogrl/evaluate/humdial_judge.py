@@ -9,7 +9,8 @@ from cogrl.chat.client import ChatClient, RetryPolicy
 from cogrl.chat.endpoint import Endpoint
 from cogrl.chat.json_answer import parse_object
 from cogrl.chat.question import Answer, Question
-from cogrl.evaluate.humdial import TARGETS, Dialogue, Language, Task, Turn, language_of, last_turn
+from cogrl.data.corpora.dialogues import TARGETS
+from cogrl.evaluate.humdial import Dialogue, Language, Task, Turn, language_of, last_turn
 from cogrl.evaluate.humdial_prompts import prompt
 from cogrl.evaluate.stats import bootstrap_mean
 
@@ -64,7 +65,7 @@ def judge_dialogues(
     judged: dict[int, DialogueScores] = {}
     waiting: dict[int, Messages] = {}
     for i, dialogue in enumerate(dialogues):
-        at = find(dialogue.turns)
+        at = find(dialogue.emotions)
         if at is None:
             judged[i] = DialogueScores(dialogue.id, {}, f"no {target} non-neutral turn")
         elif language_of(dialogue.turns[at].response) != (language or language_of(dialogue.turns[at].text)):
@@ -74,7 +75,7 @@ def judge_dialogues(
     for attempt in range(attempts):
         answers = ask(list(waiting.values()), replace(settings, seed=settings.seed + attempt)) if waiting else []
         for i, answer in zip(list(waiting), answers, strict=True):
-            at = find(dialogues[i].turns)
+            at = find(dialogues[i].emotions)
             try:
                 scores = _scores(task, dialogues[i].turns[at], answer)
                 judged[i] = DialogueScores(dialogues[i].id, scores)

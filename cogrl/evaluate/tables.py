@@ -5,6 +5,7 @@ from itertools import product
 
 from cogrl.evaluate.emotion import EVALUATED_FORMATS, Evaluation
 from cogrl.evaluate.metrics import Figure
+from cogrl.markdown import markdown_table
 from cogrl.types import EMOTIONS, INTENSITIES
 
 CONTROL_NAMES = {"transcript": "text only", "silence": "silence", "shuffled": "shuffled audio"}
@@ -41,7 +42,7 @@ def perception_table(evaluations: Sequence[Evaluation], figures: Mapping[str, Ma
                 rows.append([evaluation.name, title, *_perception_cells(m, f"_{control}")])
             else:
                 rows.append([evaluation.name, title, _NO_LABEL, _NO_LABEL, "", "", "", "", ""])
-    return grid([*head, "semantic-dominance gap, %"], rows)
+    return markdown_table([*head, "semantic-dominance gap, %"], rows)
 
 
 def reply_table(evaluations: Sequence[Evaluation], figures: Mapping[str, Mapping[str, Figure]]) -> str:
@@ -69,7 +70,7 @@ def reply_table(evaluations: Sequence[Evaluation], figures: Mapping[str, Mapping
                     number(m[f"tokens_{end}"], 0),
                 ]
             )
-    return grid([*head, "empathy, 1-4", *(f"{mechanism}, 0-2" for mechanism in mechanisms), "tokens"], rows)
+    return markdown_table([*head, "empathy, 1-4", *(f"{mechanism}, 0-2" for mechanism in mechanisms), "tokens"], rows)
 
 
 def examples(evaluation: Evaluation) -> str:
@@ -83,15 +84,9 @@ def examples(evaluation: Evaluation) -> str:
     rows = []
     for i in shown:
         a, b = (evaluation.formats[format] for format in EVALUATED_FORMATS)
-        rows.append([clips[i].example.emotion, a.perceived[i] or "-", _cell(a.replies[i]), _cell(b.replies[i])])
+        rows.append([clips[i].example.emotion, a.perceived[i] or "-", a.replies[i] or "-", b.replies[i] or "-"])
     title = f'"{first.text}", speaker {first.speaker}, answered by {evaluation.name}:\n\n'
-    return title + grid(["spoken with", "perceived", "reply, eips", "reply, direct"], rows)
-
-
-def grid(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A Markdown table."""
-    lines = ["| " + " | ".join(cells) + " |\n" for cells in (head, *rows)]
-    return lines[0] + "|---" * len(head) + "|\n" + "".join(lines[1:])
+    return title + markdown_table(["spoken with", "perceived", "reply, eips", "reply, direct"], rows)
 
 
 def _perception_cells(m: Mapping[str, Figure], suffix: str) -> list[str]:
@@ -104,7 +99,3 @@ def _shown(figure: Figure, scale: float, digits: int) -> str:
         return "n = 0" if figure["n"] == 0 else "-"
     text = f"{scale * mean:.{digits}f}"
     return text if low is None else f"{text} [{scale * low:.{digits}f}, {scale * high:.{digits}f}]"
-
-
-def _cell(text: str) -> str:
-    return text.replace("|", "\\|").replace("\n", " ") or "-"

@@ -8,10 +8,10 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from cogrl.cli.side_by_side import side_by_side
+from cogrl.cli.pipeline.side_by_side import side_by_side
 from cogrl.evaluate.seed_tables import COLUMNS, Column, by_condition, stage_rows, titles
 from cogrl.evaluate.seeds import Answered, SeedFigure, over_seeds, ratio_over_seeds, read_seeds
-from cogrl.evaluate.tables import grid
+from cogrl.markdown import markdown_table
 from cogrl.types import EMOTIONS
 
 HERE, ROOT = Path(__file__).parent, Path(__file__).parents[2]
@@ -90,12 +90,12 @@ def claim_table(found: Sequence[dict]) -> str:
         column, figure = Column(one["claim"], "", one["digits"]), one["figure"]
         outcome = [HOLDS[one[part]] for part in ("mean", "interval")]
         rows.append([one["claim"], column.shown(figure), column.each(figure), one["needed"], *outcome])
-    return grid(["claim", "figure", "seed by seed", "needed", "the mean", "the whole interval"], rows)
+    return markdown_table(["claim", "figure", "seed by seed", "needed", "the mean", "the whole interval"], rows)
 
 
 def seed_table(stages: Mapping[str, Mapping[str, Mapping[str, SeedFigure]]]) -> str:
     rows = [[c.title, *(c.each(found["voice"][name]) for found in stages.values())] for name, c in COLUMNS.items()]
-    return grid(["seed by seed", *stages], rows)
+    return markdown_table(["seed by seed", *stages], rows)
 
 
 def time_table(by_seed: Mapping[str, Mapping[str, float]]) -> str:
@@ -106,7 +106,7 @@ def time_table(by_seed: Mapping[str, Mapping[str, float]]) -> str:
         rows.append(
             [f"seed {seed}", *(f"{found.get(step, 0):.0f}" for step in steps), f"{sum(found.values()) / 60:.1f}"]
         )
-    return grid(["seconds", *steps, "all, minutes"], rows)
+    return markdown_table(["seconds", *steps, "all, minutes"], rows)
 
 
 def markdown(result: dict) -> str:
@@ -119,7 +119,8 @@ def markdown(result: dict) -> str:
         "and silence sound the same for all seven emotions, so a label that is always named is at chance there by "
         "construction; shuffled audio is speech, with another clip's emotion.\n"
     )
-    table = grid(["stage", "hears", *titles()], [row for name in stages for row in stage_rows(name, stages[name])])
+    rows = [row for name in stages for row in stage_rows(name, stages[name])]
+    table = markdown_table(["stage", "hears", *titles()], rows)
     return "\n".join([notes, table, claim_table(result["claims"]), seed_table(stages), time_table(result["seconds"])])
 
 

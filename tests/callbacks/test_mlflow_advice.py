@@ -18,7 +18,7 @@ from cogrl.callbacks.mlflow_advice import Options, advised, refuse_unusable_file
 from cogrl.callbacks.mlflow_logger import MLflowLogger
 from cogrl.callbacks.mlflow_store import prepare
 from cogrl.cli.main import main
-from cogrl.cli.parent_run import ParentRun
+from cogrl.cli.pipeline.parent_run import ParentRun
 
 
 @pytest.fixture
@@ -202,6 +202,6 @@ def test_a_process_killed_while_it_sets_a_store_up_leaves_none_and_the_next_one_
         text=True,
     )
     assert process.returncode == -signal.SIGKILL, process.stderr
-    assert not Path("mlflow.db").exists() and list(workdir.glob("mlflow.db.*.part"))
+    assert not Path("mlflow.db").exists() and list(workdir.glob(".mlflow.db.*.part"))
     assert MLflowLogger().run_id is not None
-    assert not list(workdir.glob("mlflow.db.*.part"))
+    assert not list(workdir.glob(".mlflow.db.*.part*"))

@@ -4,6 +4,7 @@ import subprocess
 import sys
 
 import pytest
+from command_output import complaint
 
 from cogrl.cli.main import main
 
@@ -62,16 +63,6 @@ WRONG = {
     "syntax": ("data: [", "not YAML"),
     "no mapping": ("- data", "must hold keys and values, got list"),
 }
-
-
-def complaint(args: list[str], capsys: pytest.CaptureFixture) -> str:
-    """What stands on stderr after a user error; it must be short and without a traceback."""
-    assert main(args) == 2
-    text = capsys.readouterr().err
-    assert text.startswith("cogrl: error: ")
-    assert "Traceback" not in text
-    assert len(text.splitlines()) <= 22 and max(map(len, text.splitlines())) < 1000  # paths may be long
-    return text
 
 
 @pytest.mark.parametrize("case", WRONG)

@@ -1,6 +1,6 @@
 """Bad input, one kind after the other: refused before training, by file, line and id; what `convert` makes of a format.
 
-The same through `cogrl fit` is in tests/cli/test_bad_data.py.
+The same through `cogrl fit` is in tests/cli/fit/test_bad_data.py.
 """
 
 import json

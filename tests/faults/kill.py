@@ -28,6 +28,8 @@ import torch
 import yaml
 from mlflow import MlflowClient
 
+from cogrl.markdown import markdown_table
+
 REPOSITORY = Path(__file__).parents[2]
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGKILL)
 WITHIN_S = 30
@@ -246,8 +248,8 @@ def main() -> None:
 
 
 def table(found: list[tuple[Trial, bool, str]]) -> str:
-    rows = [f"| {trial} | {'yes' if good else '**no**'} | {text.splitlines()[0]} |" for trial, good, text in found]
-    return "\n".join(["| trial | holds | what happened |", "|---|---|---|", *rows]) + "\n"
+    rows = [[str(trial), "yes" if good else "**no**", text.splitlines()[0]] for trial, good, text in found]
+    return markdown_table(["trial", "holds", "what happened"], rows)
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from cogrl.audio import load_audio
-from cogrl.cli.build_emotion import held_out_split, measured
+from cogrl.cli.build.emotion import held_out_split, measured
 from cogrl.cli.main import main
 from cogrl.data.manifest import read_manifest, write_manifest
 from cogrl.models.emotion import read_encoder

@@ -19,6 +19,7 @@ from cogrl.data.corpora.layout import in_any_case, listing
 from cogrl.data.json_text import damage
 from cogrl.data.manifest import check_splits, raise_all, read_manifest, write_manifest
 from cogrl.data.text_file import LOST, decoded
+from cogrl.markdown import markdown_table
 from cogrl.types import Example
 from cogrl.words import words
 
@@ -194,18 +195,22 @@ def _card(reading: Reading, splits: dict[str, list[Example]]) -> str:
         f"Source: {source.url}. Licence: {source.licence}. Audio is referenced where it lies.",
         f"No two splits share: {shared}. Train with `data.disjoint: [{', '.join(reading.disjoint)}]`.",
         "",
-        "| split | clips | hours | speakers | labels |",
-        "|---|---|---|---|---|",
+        markdown_table(("split", "clips", "hours", "speakers", "labels"), map(_counts, splits.items())),
+        _forms(splits),
+        "",
+        "Dropped:" if reading.dropped else "Nothing was dropped.",
     ]
-    for name, rows in splits.items():
-        labels = Counter(row.emotion or "none" for row in rows)
-        counts = ", ".join(f"{label} {count}" for label, count in sorted(labels.items()))
-        hours = sum(row.duration_s or 0 for row in rows) / 3600
-        lines.append(f"| {name} | {len(rows)} | {hours:.2f} | {len({row.speaker for row in rows} - {''})} | {counts} |")
-    lines += ["", _forms(splits), "", "Dropped:" if reading.dropped else "Nothing was dropped."]
     lines += [f"- {reason}: {count}" for reason, count in sorted(reading.dropped.items())]
     lines += [f"- note: {note}" for note in reading.notes]
     return "\n".join(lines) + "\n"
+
+
+def _counts(split: tuple[str, Sequence[Example]]) -> list[str]:
+    name, rows = split
+    labels = Counter(row.emotion or "none" for row in rows)
+    counts = ", ".join(f"{label} {count}" for label, count in sorted(labels.items()))
+    hours = sum(row.duration_s or 0 for row in rows) / 3600
+    return [name, str(len(rows)), f"{hours:.2f}", str(len({row.speaker for row in rows} - {""})), counts]
 
 
 def _forms(splits: dict[str, list[Example]]) -> str:

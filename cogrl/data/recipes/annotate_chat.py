@@ -1,6 +1,5 @@
 """The annotator that asks a language model, and the checks its targets have to pass."""
 
-import re
 from collections.abc import Sequence
 from functools import partial
 
@@ -12,6 +11,7 @@ from cogrl.chat.question import Answer, Question
 from cogrl.chat.quoting import quoted
 from cogrl.data.recipes.annotate import Annotations, Annotator, Utterance
 from cogrl.formats.eips import EIPS, perceived_emotion
+from cogrl.words import units
 
 _FIELDS = EIPS.fields
 _SCHEMA = {
@@ -35,7 +35,6 @@ without brackets or markup:
 beneath it, so that it would be wrong for any other emotion. It does not repeat the speaker's words and does not talk
 about voices, labels or analysis.
 """
-_WORD = re.compile(r"[\u3040-\u30ff\u3400-\u9fff]|[^\W\u3040-\u30ff\u3400-\u9fff]+")  # a Han or Kana sign is a word
 
 
 class ChatAnnotator(Annotator):
@@ -85,8 +84,8 @@ class ChatAnnotator(Annotator):
         fields = {name: " ".join(str(given.get(name) or "").split()) for name in _FIELDS}
         for name, content in fields.items():
             most = self.max_reply_words if name == "response" else self.max_step_words
-            if not 0 < len(_WORD.findall(content)) <= most:
-                raise ValueError(f"{name} has {len(_WORD.findall(content))} words, 1 to {most} are wanted: {content!r}")
+            if not 0 < len(units(content)) <= most:
+                raise ValueError(f"{name} has {len(units(content))} words, 1 to {most} are wanted: {content!r}")
         label = spoken.emotion if spoken.intensity is None else f"{spoken.emotion}, {spoken.intensity}"
         thought = fields | {"perception": f"{label}: {fields['perception']}"}
         try:
@@ -95,7 +94,7 @@ class ChatAnnotator(Annotator):
             raise ValueError(f"markup or a step's name inside a field: {fields}") from error
         if perceived_emotion(written) != spoken.emotion:
             raise ValueError(f"perception names another emotion than {spoken.emotion}: {fields['perception']!r}")
-        words = [word.lower() for word in _WORD.findall(spoken.text)]
-        if len(words) > 3 and f" {' '.join(words)} " in f" {' '.join(_WORD.findall(thought['response'].lower()))} ":
+        words = units(spoken.text)
+        if len(words) > 3 and f" {' '.join(words)} " in f" {' '.join(units(thought['response']))} ":
             raise ValueError(f"the response repeats what was said: {thought['response']!r}")
         return thought

@@ -10,9 +10,10 @@ from cogrl.data.manifest import raise_all
 from cogrl.evaluate.groups import cell
 from cogrl.evaluate.metrics import NOTHING, Figure, figure
 from cogrl.evaluate.stats import bootstrap_mean
-from cogrl.evaluate.tables import grid, percent
+from cogrl.evaluate.tables import percent
 from cogrl.formats.choice import CHOICE
 from cogrl.formats.chosen import chosen
+from cogrl.markdown import markdown_table
 from cogrl.models.audio_lm import AudioLM
 from cogrl.models.prompt_length import overflows
 from cogrl.rollout.hf import HFEngine
@@ -97,7 +98,10 @@ def choice_table(asked: Sequence[ChoiceAnswers], figures: Mapping[str, Mapping[s
     last = asked[-1]
     text = "What is chosen: the answers to the lines with choices.\n\n"
     if rows:
-        text += grid(["policy", "task", "questions", "accuracy, %", "chance, %", "names no choice, %"], rows) + "\n"
+        text += (
+            markdown_table(["policy", "task", "questions", "accuracy, %", "chance, %", "names no choice, %"], rows)
+            + "\n"
+        )
     text += "An answer counts when it names one choice, by letter or text, and says nothing else; others are wrong.\n"
     hidden = len(last.examples) - len(last.scored)
     if hidden:
