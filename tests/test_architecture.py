@@ -14,20 +14,21 @@ ALLOWED = {
     "audio": {"types", "containers"},
     "finite": set(),
     "parent_process": set(),
+    "progress": set(),
     "model_input": {"types"},
     "words": set(),
     "formats": {"types"},
     "objectives": set(),
     "lm_head": set(),
     "chat": {"types"},
-    "models": {"types", "audio", "finite", "formats", "lm_head"},
-    "data": {"types", "audio", "parent_process", "words", "formats", "chat"},
+    "models": {"types", "audio", "finite", "progress", "formats", "lm_head"},
+    "data": {"types", "audio", "parent_process", "progress", "words", "formats", "chat"},
     "rewards": {"types", "audio", "words", "formats", "chat"},
     "rollout": {"types", "audio", "formats", "model_input", "lm_head", "models"},
     "stages": {"types", "finite", "formats", "model_input", "objectives", "lm_head", "models", "rewards", "rollout"},
     "callbacks": {"types", "finite"},
-    "evaluate": {"types", "audio", "formats", "model_input", "objectives", "lm_head", "models", "data", "rewards"}
-    | {"rollout", "chat"},
+    "evaluate": {"types", "audio", "progress", "formats", "model_input", "objectives", "lm_head", "models", "data"}
+    | {"rewards", "rollout", "chat"},
 }
 MAY_USE_KERNELS = {"lm_head", "objectives", "cogrl_kernels", "bench", "cli"}
 MAY_USE = {"models": {"cogrl_kernels.prefix"}}

@@ -15,6 +15,7 @@ from cogrl.formats.choice import CHOICE
 from cogrl.formats.chosen import chosen
 from cogrl.models.audio_lm import AudioLM
 from cogrl.models.prompt_length import without_room
+from cogrl.progress import progress
 from cogrl.rollout.hf import HFEngine
 from cogrl.rollout.sampling import Sampling
 from cogrl.types import Clip, Example
@@ -55,7 +56,7 @@ def ask(
     asked = [(example, [CHOICE.instruction(example)]) for example in examples]
     raise_all(list(without_room(policy, asked, max_new_tokens)))
     texts: list[str] = []
-    for start in range(0, len(clips), batch_size):
+    for start in progress(range(0, len(clips), batch_size), f"answers of {name}", unit="batch"):
         batch = clips[start : start + batch_size]
         texts += engine.sample(policy, batch, [CHOICE.name] * len(batch), sampling).texts
     return ChoiceAnswers(name, examples, texts, [chosen(t, e.choices) for t, e in zip(texts, examples, strict=True)])
