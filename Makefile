@@ -16,9 +16,6 @@ $(READY): pyproject.toml constraints.txt
 
 demo: setup
 	@OMP_NUM_THREADS=1 $(BIN)/cogrl run configs/pipelines/demo.yaml   # one thread: the digits do not depend on the number of cores
-	@echo; sed -n '/^| split/,/^$$/p' data/lime-mini/CARD.md
-	@cat runs/demo/report/report.md
-	@echo "Browse the runs, the answers and their audio: $(BIN)/cogrl ui"
 
 # sets of strings are walked through in another order on every run; PYTHONHASHSEED=... make test repeats one
 test: export PYTHONHASHSEED := $(or $(filter-out random,$(PYTHONHASHSEED)),$(strip $(shell od -An -N4 -tu4 /dev/urandom)))

@@ -15,6 +15,7 @@ ALLOWED = {
     "audio": {"atomic", "types", "containers"},
     "finite": set(),
     "parent_process": set(),
+    "progress": set(),
     "model_input": {"types"},
     "words": set(),
     "markdown": set(),
@@ -22,25 +23,14 @@ ALLOWED = {
     "objectives": set(),
     "lm_head": set(),
     "chat": {"types"},
-    "models": {"types", "audio", "finite", "formats", "lm_head"},
-    "data": {"atomic", "types", "audio", "parent_process", "words", "markdown", "formats", "chat"},
+    "models": {"types", "audio", "finite", "progress", "formats", "lm_head"},
+    "data": {"atomic", "types", "audio", "parent_process", "progress", "words", "markdown", "formats", "chat"},
     "rewards": {"types", "audio", "words", "formats", "chat"},
     "rollout": {"types", "audio", "formats", "model_input", "lm_head", "models"},
     "stages": {"types", "finite", "formats", "model_input", "objectives", "lm_head", "models", "rewards", "rollout"},
     "callbacks": {"atomic", "types", "finite"},
-    "evaluate": {
-        "words",
-        "types",
-        "audio",
-        "formats",
-        "model_input",
-        "objectives",
-        "lm_head",
-        "models",
-        "data",
-        "rewards",
-    }
-    | {"rollout", "chat", "words", "markdown"},
+    "evaluate": {"words", "types", "audio", "progress", "markdown", "formats", "model_input", "objectives", "lm_head"}
+    | {"models", "data", "rewards", "rollout", "chat"},
 }
 MAY_USE_KERNELS = {"lm_head", "objectives", "cogrl_kernels", "bench", "cli"}
 MAY_USE = {"models": {"cogrl_kernels.prefix"}}

@@ -1,6 +1,10 @@
 """`cogrl evaluate`: policies on a manifest, side by side."""
 
 import argparse
+import json
+import os
+import shutil
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -8,7 +12,7 @@ from cogrl.cli.out_folder import make_out_folder
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.description = "Answer a manifest with one or more policies; print a table with intervals and controls."
+    parser.description = "Answer a manifest with one or more policies; print a summary, write tables with intervals."
     parser.add_argument(
         "--policy", action="append", required=True, metavar="[NAME=]DIR", help="Hugging Face folder; repeat to compare"
     )
@@ -18,7 +22,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=Path,
         help="JSONL manifest with polar words, for the accuracy on conflict and consistent clips",
     )
-    parser.add_argument("--out", type=Path, required=True, help="folder for report.md, report.json, answers, figure")
+    parser.add_argument("--out", type=Path, required=True, help="folder for the report, its summary, answers, figure")
     parser.add_argument(
         "--convert", action="store_true", help="mix down and resample clips that are not mono at the policy's rate"
     )
@@ -60,6 +64,28 @@ def policy_name(item: str) -> str:
     return name or Path(path).name
 
 
+def places(args: argparse.Namespace) -> dict[str, str]:
+    """Where the rest of a report is."""
+    from cogrl.callbacks.mlflow_store import DEFAULT_STORE, absolute_uri
+
+    card = args.data.with_name("CARD.md")
+    found = {"full report": str(args.out / "report.md")}
+    if card.is_file():
+        found["about the corpus"] = str(card)
+    if args.store:
+        ours = absolute_uri(args.store) == absolute_uri(DEFAULT_STORE)
+        found["runs, answers, audio"] = f"{own_command()} ui" + ("" if ours else f" --store {args.store}")
+    return found
+
+
+def own_command() -> str:
+    """How the shell finds this `cogrl`: by its name, or by its path where it is not on PATH."""
+    beside = Path(sys.executable).with_name("cogrl")
+    if shutil.which("cogrl") == str(beside) or not beside.exists():
+        return "cogrl"
+    return os.path.relpath(beside) if beside.is_relative_to(Path.cwd()) else str(beside)
+
+
 def main(args: argparse.Namespace) -> None:
     import torch
     from transformers.utils.logging import disable_progress_bar
@@ -76,6 +102,7 @@ def main(args: argparse.Namespace) -> None:
     from cogrl.evaluate.lines import check_gradable, sorted_lines
     from cogrl.evaluate.polarity import polar_examples
     from cogrl.evaluate.report import write
+    from cogrl.evaluate.summary import SUMMARY, summary
     from cogrl.formats import instructions
     from cogrl.models.prompt_length import overflows
     from cogrl.models.saved import refuse_no_policy, saved_policy
@@ -124,7 +151,10 @@ def main(args: argparse.Namespace) -> None:
                 words = evaluate_policy(*of_policy, polar_clips, reward, args.max_new_tokens, draws=0)
                 found = replace(found, polar=words)
             evaluations.append(found)
-    print("\n" + write(evaluations, args.out, choices, notes, official))
+    write(evaluations, args.out, choices, notes, official)
+    short = summary(json.loads((args.out / "report.json").read_text()), places(args))
+    (args.out / SUMMARY).write_text(short, encoding="utf-8")
+    print(f"\n{short}", end="", flush=True)
     if args.store:
         from cogrl.callbacks.mlflow_advice import Options, advised, refuse_unusable_file
         from cogrl.callbacks.mlflow_store import absolute_uri, one_at_a_time

@@ -22,7 +22,7 @@ COMMANDS = {
     "filter": ("cogrl.cli.filter", "keep the questions of a manifest that a policy can learn from"),
     "epitome": ("cogrl.cli.epitome", "train the empathy classifiers that evaluate --epitome reads"),
     "humdial": ("cogrl.cli.humdial", "judge dialogues of the HumDial challenge, and its final score"),
-    "generate": ("cogrl.cli.generate", "ask a policy about one audio file"),
+    "generate": ("cogrl.cli.generate", "ask a policy about audio files"),
     "bench": ("cogrl.cli.bench", "measure the kernels on this machine, beside what they replace"),
     "ui": ("cogrl.cli.ui", "browse runs in MLflow's pages"),
 }

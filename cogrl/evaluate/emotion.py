@@ -15,6 +15,7 @@ from cogrl.formats import format_named
 from cogrl.formats.answer import read_answer
 from cogrl.formats.eips import perceived_emotion
 from cogrl.models.audio_lm import AudioLM
+from cogrl.progress import progress
 from cogrl.rewards.composite import Reward
 from cogrl.rollout.hf import HFEngine
 from cogrl.rollout.sampling import Sampling
@@ -22,6 +23,8 @@ from cogrl.types import Clip, Emotion, Example, Finish
 
 EVALUATED_FORMATS = ("eips", "direct")
 """The formats that a policy is asked in: it thinks aloud before it replies, and it replies at once."""
+Done = Callable[[int], object]
+"""Told how many further clips are answered, such as the `update` of a progress bar."""
 Rater = Callable[[Sequence[str], Sequence[str]], np.ndarray]
 """What was said and what was replied -> a level for each pair, such as an EPITOME classifier."""
 
@@ -53,6 +56,7 @@ def answer(
     condition: Condition = voice,
     max_new_tokens: int = 128,
     batch_size: int = 84,
+    done: Done = lambda clips: None,
 ) -> Answers:
     """One greedy completion a clip. Clips that sound the same to the model (a control) are answered once."""
     inputs = condition(clips, policy.sampling_rate)
@@ -68,6 +72,8 @@ def answer(
         )
         lengths = rollouts.completions.mask.sum(1).tolist()
         said |= dict(zip(rows, zip(rollouts.texts, lengths, rollouts.finish, strict=True), strict=True))
+        done(len(rows))
+    done(len(clips) - len(unique))
     found, examples = [said[first[key]] for key in keys], [clip.example for clip in clips]
     return graded(format, [t for t, _, _ in found], [n for _, n, _ in found], examples, reward, [f for *_, f in found])
 
@@ -104,6 +110,7 @@ def sampled_replies(
     max_new_tokens: int = 128,
     batch_size: int = 42,
     seed: int = 0,
+    done: Done = lambda clips: None,
 ) -> list[list[str]]:
     """`draws` replies to each clip, sampled at temperature 1; one machine repeats them for a seed and batch size."""
     engine, sampling = HFEngine(), Sampling(max_new_tokens=max_new_tokens)
@@ -115,6 +122,7 @@ def sampled_replies(
         answer_of, examples = format_named(format).answer, rollouts.row_examples
         replies = [answer_of(text, example) for text, example in zip(rollouts.texts, examples, strict=True)]
         found += [replies[i : i + draws] for i in range(0, len(replies), draws)]
+        done(len(batch))
     return found
 
 
@@ -181,13 +189,21 @@ def evaluate_policy(
     classifiers by mechanism.
     """
     policy.eval()
+    asked = len(EVALUATED_FORMATS) * (1 + len(CONTROLS)) + bool(draws)
+    with progress(desc=f"answers of {name}", total=asked * len(clips), unit="answer") as bar:
 
-    def both_formats(condition: Condition) -> dict[str, Answers]:
-        return {r: answer(policy, clips, r, reward, condition, max_new_tokens) for r in EVALUATED_FORMATS}
 
-    formats = both_formats(voice)
-    controls = {name: both_formats(condition) for name, condition in CONTROLS.items()}
-    samples = sampled_replies(policy, clips, "direct", draws, max_new_tokens) if draws else None
+        def both_formats(condition: Condition) -> dict[str, Answers]:
+            return {
+                format: answer(policy, clips, format, reward, condition, max_new_tokens, done=bar.update)
+                for format in EVALUATED_FORMATS
+            }
+
+        formats = both_formats(voice)
+        controls = {control: both_formats(condition) for control, condition in CONTROLS.items()}
+        samples = None
+        if draws:
+            samples = sampled_replies(policy, clips, "direct", draws, max_new_tokens, done=bar.update)
     words = [clip.example.text for clip in clips]
     levels = {
         mechanism: {format: rate(words, answers.replies) for format, answers in formats.items()}

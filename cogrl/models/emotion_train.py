@@ -7,9 +7,9 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn.functional import cross_entropy, mse_loss
-from tqdm import tqdm
 
 from cogrl.models.emotion_mel import MelEmotion, padded
+from cogrl.progress import progress
 from cogrl.types import EMOTIONS, Clip, Example
 
 
@@ -47,7 +47,7 @@ def train_encoder(clips: Sequence[Clip], recipe: EncoderRecipe = EncoderRecipe()
         steps = recipe.epochs * -(-len(clips) // recipe.batch_size)
         optimizer = torch.optim.AdamW(encoder.parameters(), recipe.lr, weight_decay=recipe.weight_decay)
         schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
-        bar = tqdm(range(recipe.epochs), desc="emotion encoder", unit="epoch", disable=None)
+        bar = progress(range(recipe.epochs), desc="emotion encoder", unit="epoch")
         for _ in bar:
             for rows in torch.randperm(len(clips)).split(recipe.batch_size):
                 frames, lengths = padded([disturbed(mels[i], recipe) for i in rows.tolist()])
@@ -58,7 +58,7 @@ def train_encoder(clips: Sequence[Clip], recipe: EncoderRecipe = EncoderRecipe()
                 loss.backward()
                 optimizer.step()
                 schedule.step()
-            bar.set_postfix(loss=f"{loss.item():.3f}")
+            bar.set_postfix(loss=f"{loss.item():.3f}", refresh=False)
     return encoder.eval()
 
 

@@ -69,6 +69,7 @@ def test_the_table_shows_the_polar_clips_beside_the_controls_that_read_them():
     assert f"| fixed | text only | {row('14.3', '14.3', '0.0', '100.0')} |" in table
     assert sizes(evaluation) == {
         "clips": 84,
+        "emotions": 7,
         "cells": 12,
         "contrasts": 252,
         "conflict": 8,
@@ -90,6 +91,7 @@ def test_a_part_without_clips_says_so():
     assert "| n = 0 |" in perception_table([evaluation], {"fixed": m}) and "no conflict accuracy" in counts(evaluation)
     assert sizes(evaluation) == {
         "clips": 84,
+        "emotions": 7,
         "cells": 12,
         "contrasts": 252,
         "conflict": 0,

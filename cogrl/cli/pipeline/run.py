@@ -50,4 +50,13 @@ def main(options: argparse.Namespace) -> int:
                 parent.status = "KILLED" if status in STOPPED else "FAILED"
                 return status
     print(f"{pipeline.name}: all {len(pipeline.steps)} steps done ({time.monotonic() - start:.1f} s)")
+    show_summary(pipeline.steps[-1].out)
     return 0
+
+
+def show_summary(out: Path | None) -> None:
+    """What the last step of a pipeline has to say in short, if it is a report."""
+    from cogrl.evaluate.summary import SUMMARY
+
+    if out is not None and (out / SUMMARY).is_file():
+        print(f"\n{(out / SUMMARY).read_text(encoding='utf-8')}", end="")

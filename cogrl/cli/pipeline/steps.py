@@ -14,9 +14,9 @@ from cogrl.callbacks.checkpoint_files import folder_of, kept
 from cogrl.cli.digest import digest
 from cogrl.cli.pipeline.pipeline import PARENT_RUN, Pipeline, Step
 from cogrl.cli.run_folder import set_aside, sole_writer
+from cogrl.cli.status_line import StatusLine
 from cogrl.cli.stopping import STOPPED, handled
 
-_SHOW_EVERY_S = 10.0
 _TAIL = 30
 
 
@@ -76,14 +76,11 @@ class Runner:
                 args, stdin=subprocess.PIPE, stdout=file, stderr=subprocess.STDOUT, start_new_session=True
             )
             with child.stdin, forwarded_signals(child) as received:
-                looked, shown = time.monotonic(), ""
+                line = StatusLine(label, log, offset)
                 while child.poll() is None:
                     time.sleep(0.1)
-                    if time.monotonic() - looked >= _SHOW_EVERY_S:
-                        looked, line = time.monotonic(), progress(log, offset)
-                        if line != shown:
-                            shown = line
-                            print(f"{label}: {line}", flush=True)
+                    line.update()
+                line.clear()
         if received and child.returncode:  # a step that has ended well all the same is done
             return 128 + received[0]
         return child.returncode if child.returncode >= 0 else 128 - child.returncode
@@ -108,15 +105,6 @@ def clear(step: Step) -> None:
     if step.folder is not None and step.folder.exists():
         with sole_writer(step.folder):
             set_aside(step.folder)
-
-
-def progress(log: Path, offset: int) -> str:
-    """The last progress line a child has written since `offset`, else its last line; "" when there is none."""
-    with log.open("rb") as file:
-        file.seek(offset)
-        lines = [line.strip() for line in file.read().decode(errors="replace").splitlines() if line.strip()]
-    steps = [line for line in lines if line.startswith("step ")]
-    return (steps or lines or [""])[-1]
 
 
 def write(path: Path, values: dict) -> None:

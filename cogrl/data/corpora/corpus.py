@@ -11,8 +11,6 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
-from tqdm import tqdm
-
 from cogrl.audio import audio_info
 from cogrl.data import build_folder
 from cogrl.data.corpora.layout import in_any_case, listing
@@ -20,6 +18,7 @@ from cogrl.data.json_text import damage
 from cogrl.data.manifest import check_splits, raise_all, read_manifest, write_manifest
 from cogrl.data.text_file import LOST, decoded
 from cogrl.markdown import markdown_table
+from cogrl.progress import progress
 from cogrl.types import Example
 from cogrl.words import words
 
@@ -114,7 +113,7 @@ def with_audio(examples: Iterable[Example], source: Source, partial: bool, dropp
     ValueError for files that are missing, empty, cut or no audio, naming ids and files, unless `partial`.
     """
     kept, errors = [], []
-    for example in tqdm(list(examples), f"{source.name}: audio headers", unit="clip"):
+    for example in progress(list(examples), f"{source.name}: audio headers", unit="clip"):
         if _unreadable(example):
             dropped["characters that can not be read (U+FFFD, control characters)"] += 1
             continue

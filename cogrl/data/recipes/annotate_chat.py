@@ -3,14 +3,13 @@
 from collections.abc import Sequence
 from functools import partial
 
-from tqdm import tqdm
-
 from cogrl.chat.client import ChatClient
 from cogrl.chat.json_answer import parse_object
 from cogrl.chat.question import Answer, Question
 from cogrl.chat.quoting import quoted
 from cogrl.data.recipes.annotate import Annotations, Annotator, Utterance
 from cogrl.formats.eips import EIPS, perceived_emotion
+from cogrl.progress import progress
 from cogrl.words import units
 
 _FIELDS = EIPS.fields
@@ -56,7 +55,7 @@ class ChatAnnotator(Annotator):
         """Targets by id; `report` has the counts, the tokens and the cost."""
         questions = [self.question(spoken) for spoken in utterances]
         different = len({question.user for question in questions})
-        with tqdm(total=different, desc="annotation", unit="question", disable=None) as bar:
+        with progress(total=different, desc="annotation", unit="question") as bar:
             replies = self.client.ask(questions, done=bar.update)
         targets, rejected, unanswered = {}, {}, {}
         for spoken, entry in zip(utterances, replies.entries, strict=True):

@@ -28,7 +28,6 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
-from tqdm import tqdm
 
 from cogrl import audio
 from cogrl.data import build_folder, line, manifest, markup
@@ -50,6 +49,7 @@ from cogrl.data.synthesis import emotions, espeak, filters, source_filter, voice
 from cogrl.formats import ieat as ieat_format
 from cogrl.formats import schema
 from cogrl.formats.ieat import IEAT
+from cogrl.progress import progress
 from cogrl.types import Example, Turn
 
 _SPLITS = ("train", "val", "test")
@@ -197,7 +197,7 @@ def _render(work: Path, chosen: Sequence[Talk], tier: str, seed: int, workers: i
     render = functools.partial(_clip, work=work, tier=tier, seed=seed)
     with ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn")) as pool:
         try:
-            list(tqdm(pool.map(render, missing, chunksize=16), "IEAT-mini", len(missing), unit="clip"))
+            list(progress(pool.map(render, missing, chunksize=16), "IEAT-mini", len(missing), unit="clip"))
         except BaseException:
             pool.shutdown(cancel_futures=True)
             raise

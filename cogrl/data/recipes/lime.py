@@ -23,8 +23,6 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from tqdm import tqdm
-
 from cogrl.data import build_folder, manifest
 from cogrl.data.recipes import lime_clips, lime_outcome
 from cogrl.data.recipes.annotate import Annotations, Annotator, TemplateAnnotator, Utterance
@@ -38,6 +36,7 @@ from cogrl.data.recipes.lime_writer import Polarity, Selection, SentenceRules, W
 from cogrl.data.synthesis.command import Transcriber
 from cogrl.data.synthesis.embedded import EmbeddedSynthesiser
 from cogrl.data.synthesis.expressive import Synthesiser
+from cogrl.progress import progress
 
 _NAMES = ("audio", *(f"{split}.jsonl" for split in SPLITS), "rejected.jsonl", "CARD.md")
 _PORTION = 4096  # clips handed to the workers at a time
@@ -186,7 +185,7 @@ def make(clips: Sequence[Clip], renderer: TakeRenderer, workers: int | None, giv
         print(f"LIME: going on, {len(notes)} takes are there")
     pool = renderer.synthesiser.pool(workers)
     try:
-        with tqdm(total=len(clips), desc="LIME", unit="clip", disable=None) as bar:
+        with progress(total=len(clips), desc="LIME", unit="clip") as bar:
             for first in range(0, len(clips), _PORTION):
                 part = [(clip, renderer.known(clip, notes)) for clip in clips[first : first + _PORTION]]
                 for one in pool.map(renderer.make, part, chunksize=8):

@@ -16,6 +16,7 @@ from cogrl.formats.chosen import chosen
 from cogrl.markdown import markdown_table
 from cogrl.models.audio_lm import AudioLM
 from cogrl.models.prompt_length import overflows
+from cogrl.progress import progress
 from cogrl.rollout.hf import HFEngine
 from cogrl.rollout.sampling import Sampling
 from cogrl.types import Clip, Example
@@ -56,7 +57,7 @@ def ask(
     asked = [(example, [CHOICE.instruction(example)]) for example in examples]
     raise_all(list(overflows(policy, asked, max_new_tokens)))
     texts: list[str] = []
-    for start in range(0, len(clips), batch_size):
+    for start in progress(range(0, len(clips), batch_size), f"answers of {name}", unit="batch"):
         batch = clips[start : start + batch_size]
         texts += engine.sample(policy, batch, [CHOICE.name] * len(batch), sampling).texts
     return ChoiceAnswers(name, examples, texts, [chosen(t, e.choices) for t, e in zip(texts, examples, strict=True)])

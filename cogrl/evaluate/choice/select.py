@@ -16,6 +16,7 @@ from cogrl.evaluate.controls import silence
 from cogrl.formats.choice import CHOICE
 from cogrl.models.audio_lm import AudioLM
 from cogrl.models.prompt_length import PromptBudget
+from cogrl.progress import progress
 from cogrl.rollout.hf import HFEngine
 from cogrl.rollout.sampling import Sampling
 from cogrl.types import Clip, Example
@@ -117,7 +118,7 @@ def _right(
 ) -> list[int]:
     """How many of `k` answers to each question are right."""
     engine, size, counts = HFEngine(), max(1, _ROWS // k), []
-    for start in range(0, len(clips), size):
+    for start in progress(range(0, len(clips), size), "silence" if silent else "questions", unit="batch"):
         batch = clips[start : start + size]
         said = engine.sample(
             policy,

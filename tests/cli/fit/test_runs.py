@@ -12,6 +12,7 @@ import torch
 import yaml
 from mlflow import MlflowClient
 
+from cogrl.cli.evaluate import own_command
 from cogrl.cli.main import main
 from cogrl.models.qwen2_audio import Qwen2Audio
 
@@ -112,12 +113,18 @@ def test_evaluate_compares_policies_and_keeps_the_report_under_the_parent(
     where = ["--store", f"sqlite:///{workdir}/mlflow.db", "--parent-run", parent]
     data = ["--data", str(smoke_corpus / "test.jsonl"), "--out", "report", "--max-new-tokens", "4"]
     assert main(["evaluate", *policies, *data, *where]) == 0
-    assert "| two |" in capsys.readouterr().out
+    printed = capsys.readouterr().out.splitlines()
+    assert [line.split()[0] for line in printed[-7:-4]] == ["one", "two", "change"]
+    assert printed[-3:] == [
+        "full report           report/report.md",
+        f"about the corpus      {smoke_corpus / 'CARD.md'}",
+        f"runs, answers, audio  {own_command()} ui",
+    ]
     experiment = store.get_run(parent).info.experiment_id
     (run,) = [r for r in store.search_runs([experiment]) if r.data.tags.get("mlflow.parentRunId") == parent]
     assert run.data.metrics["two/emotion_accuracy"] == 0 and run.info.status == "FINISHED"
     names = {path.name for path in artifacts(store, run).iterdir()}
-    assert names == {"report.md", "report.json", "answers.jsonl", "confusion.png"}
+    assert names == {"report.md", "report.json", "summary.txt", "answers.jsonl", "confusion.png"}
 
 
 def test_conflict_is_measured_on_a_manifest_of_its_own(smoke_corpus, tiny_policy_dir, workdir, capsys):

@@ -36,4 +36,8 @@ def test_the_demo_pipeline_goes_from_corpus_to_report(smoke_corpus, small_model,
     nested = {run.info.run_name for run in runs if run.data.tags.get("mlflow.parentRunId") == parent.info.run_id}
     assert nested == {"perceive", "sft", "dr_sapo", "evaluate"}
     assert main(["run", "demo.yaml"]) == 0
-    assert capfd.readouterr().out.count("unchanged, skipped") == 5
+    printed = capfd.readouterr().out
+    assert printed.count("unchanged, skipped") == 5
+    _, _, short = printed.partition("all 5 steps done")
+    assert short.endswith((workdir / "runs/demo/report/summary.txt").read_text()) and "| dr_sapo |" not in printed
+    assert "full report           runs/demo/report/report.md\nabout the corpus      data/lime-mini/CARD.md\n" in short

@@ -80,7 +80,6 @@ def test_a_policy_is_scored_by_both_rules_and_its_file_keeps_every_official_fiel
     says_b,  # noqa: F811
     layout,
     workdir,
-    capsys,
     benchmark,
     file,
     keys,
@@ -89,9 +88,9 @@ def test_a_policy_is_scored_by_both_rules_and_its_file_keeps_every_official_fiel
     path, manifest = layout(benchmark)
     args = ["--policy", f"one={says_b}", "--data", str(manifest), "--out", "report", "--max-new-tokens", "4"]
     assert main(["evaluate", *args, "--draws", "0", "--benchmark", f"{benchmark}={path}"]) == 0
-    printed, m = capsys.readouterr().out, figures(workdir / "report")
+    report, m = (workdir / "report" / "report.md").read_text(), figures(workdir / "report")
     assert m["official_accuracy"]["mean"] == m["strict_accuracy"]["mean"] == m["choice_accuracy"]["mean"] == 1
-    assert "| one | all | 4 | 4 | 100.0 [100.0, 100.0] | 100.0 [100.0, 100.0] |" in printed
+    assert "| one | all | 4 | 4 | 100.0 [100.0, 100.0] | 100.0 [100.0, 100.0] |" in report
     found = submitted(workdir / "report" / file)
     assert [{key: r[key] for key in o} for r, o in zip(found, submitted(path), strict=True)] == submitted(path)
     assert {r[key] for r in found for key in keys} == {prediction}

@@ -26,7 +26,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-from tqdm import tqdm
 
 from cogrl import audio
 from cogrl.data import build_folder, manifest
@@ -36,6 +35,7 @@ from cogrl.data.recipes.qa_mini.plan import FULL, SMOKE, SPLITS, Cell, Plan
 from cogrl.data.synthesis import acoustics
 from cogrl.data.synthesis.embedded import EmbeddedSynthesiser
 from cogrl.data.synthesis.expressive import Line
+from cogrl.progress import progress
 from cogrl.types import Example, Waveform
 
 SAMPLING_RATE = 16000
@@ -85,7 +85,7 @@ def build_qa_mini(
             (work / "audio" / prefix).mkdir(parents=True)
         render = functools.partial(_render, work=work, synthesiser=synthesiser, source=f"QA-mini {tier}, seed {seed}")
         with synthesiser.pool(workers) as pool:
-            made = list(tqdm(pool.map(render, chosen, chunksize=16), "QA-mini", len(chosen), unit="clip"))
+            made = list(progress(pool.map(render, chosen, chunksize=16), "QA-mini", len(chosen), unit="clip"))
         made.sort(key=lambda example: example.id)
         splits = {name: [example for example in made if example.split == name] for name in plan}
         manifest.check_splits(splits)
