@@ -3,7 +3,8 @@
 A test with several parameters runs on the product of their values. By default (`sample`) a product of more than
 `SAMPLE_SIZE` cases is thinned to some that together still hold every value of every parameter, and of the pairs of
 values as many as fit; tests marked `slow` are left out. `rest` runs what `sample` leaves out and nothing else, `all`
-runs both. A list of values, or of tuples of values, is one parameter and is never thinned. The choice depends on the
+runs both. A list of values, or of tuples of values, is one parameter and is thinned only where the test asks for it:
+of a test marked `sample(n)`, whose cases take seconds each, the first n cases are kept. The choice depends on the
 values' places in their lists alone. (Pairs: D. Cohen et al., "The AETG system", IEEE TSE 23(7), 1997.)
 """
 
@@ -71,6 +72,15 @@ def argument_names(mark: pytest.Mark) -> list[str]:
     return [name.strip() for name in names.split(",")] if isinstance(names, str) else list(names)
 
 
+def few(cases: list[pytest.Item]) -> list[pytest.Item]:
+    """Of all cases of one test, those that a default run keeps."""
+    if mark := cases[0].get_closest_marker("sample"):
+        return cases[: mark.args[0]]
+    if len(cases) <= SAMPLE_SIZE:
+        return cases
+    return [cases[i] for i in covering(places(cases), SAMPLE_SIZE)]
+
+
 def sampled(items: Iterable[pytest.Item]) -> set[str]:
     """Node ids of the tests that a default run keeps."""
     tests = defaultdict(list)
@@ -79,10 +89,7 @@ def sampled(items: Iterable[pytest.Item]) -> set[str]:
             tests[item.nodeid.partition("[")[0]].append(item)
     kept = set()
     for cases in tests.values():
-        chosen = range(len(cases))
-        if len(cases) > SAMPLE_SIZE:
-            chosen = covering(places(cases), SAMPLE_SIZE)
-        kept |= {cases[i].nodeid for i in chosen}
+        kept |= {case.nodeid for case in few(cases)}
     return kept
 
 

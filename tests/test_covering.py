@@ -61,6 +61,10 @@ TESTS = """
     @pytest.mark.parametrize("n", range(2))
     def test_small_product(n, made): pass
 
+    @pytest.mark.sample(1)
+    @pytest.mark.parametrize("n", range(4))
+    def test_costly(n): pass
+
     @pytest.mark.slow
     @pytest.mark.parametrize("n", range(3))
     def test_slow(n): pass
@@ -70,7 +74,7 @@ TESTS = """
 @pytest.fixture
 def run(pytester):
     """`run("--cases", "all")`: names of the tests that ran, and what was printed."""
-    pytester.makeini("[pytest]\nmarkers = slow")
+    pytester.makeini("[pytest]\nmarkers =\n slow\n sample")
     here = str(Path(__file__).parent)
     pytester.makeconftest(f"import sys; sys.path.insert(0, {here!r}); pytest_plugins = ['covering']")
     pytester.makepyfile(test_planted=TESTS)
@@ -86,11 +90,12 @@ def run(pytester):
 
 def test_sample_and_rest_are_the_whole(run):
     (sample, said), (rest, _), (whole, _) = run(), run("--cases", "rest"), run("--cases", "all")
-    assert len(whole) == 20 + 40 + 4 + 3 and sorted(sample + rest) == sorted(whole)
+    assert len(whole) == 20 + 40 + 4 + 4 + 3 and sorted(sample + rest) == sorted(whole)
     assert f"{len(rest)} cases were left out; run them: pytest --cases rest" in said
     kept = {name: [test for test in sample if test.startswith(f"test_{name}[")] for name in ("product", "list", "slow")}
     assert (len(kept["product"]), len(kept["list"]), len(kept["slow"])) == (SAMPLE_SIZE, 40, 0)  # a list is no product
     assert sum(test.startswith("test_small_product") for test in sample) == 4
+    assert [test for test in sample if "costly" in test] == ["test_costly[0]"]
     values = {value for test in kept["product"] for value in test.partition("[")[2].rstrip("]").split("-")}
     assert values == {*"1234", "True", "False", *"uvxy"}
     assert run()[0] == sample
