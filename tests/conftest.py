@@ -9,6 +9,8 @@ from pathlib import Path
 import pytest
 import torch
 
+pytest_plugins = ["covering"]
+
 # background jobs ignore Ctrl-C, nohup SIGHUP, and children inherit that; but the tests send these signals
 signal.signal(signal.SIGINT, signal.default_int_handler)
 signal.signal(signal.SIGHUP, signal.SIG_DFL)

@@ -93,8 +93,20 @@ def test_files_stay_short():
     assert sorted(lengths.values())[len(lengths) // 2] <= 120
 
 
-def test_nothing_imports_the_experiments():
-    assert [p for p in SOURCES if any("experiments" in name for _, name in imports(p))] == []
+def names_experiments(path: Path) -> bool:
+    """An import, or a string that is a path into the folder."""
+    strings = {node.value for node in ast.walk(ast.parse(path.read_text())) if isinstance(node, ast.Constant)}
+    paths = {text for text in strings if isinstance(text, str) and re.match(r"(\.*/)?experiments(/|$)", text)}
+    return bool(paths) or any(name.split(".")[0] == "experiments" for _, name in imports(path))
+
+
+def test_neither_the_library_nor_its_tests_use_the_experiments(tmp_path):
+    """What stands there is a result with the command that repeats it; its own tests lie beside it."""
+    for planted in ('Path("experiments") / "demo"', 'run("experiments/demo/run.py")', "import experiments.demo"):
+        (tmp_path / "planted.py").write_text(planted)
+        assert names_experiments(tmp_path / "planted.py"), planted
+    here = {path for path in (ROOT / "tests").rglob("*.py") if path != Path(__file__)}
+    assert [path for path in (*SOURCES, *here) if names_experiments(path)] == []
 
 
 def test_audio_is_read_in_one_place():

@@ -7,8 +7,8 @@ import sys
 from pathlib import Path
 
 import pytest
-
 from cogrl.cli.dry_run import ParsedStage, arguments
+
 from cogrl.cli.main import COMMANDS, STAGE_COMMANDS, main
 
 ROOT = Path(__file__).parents[1]

@@ -192,7 +192,6 @@ def evaluate_policy(
     asked = len(EVALUATED_FORMATS) * (1 + len(CONTROLS)) + bool(draws)
     with progress(desc=f"answers of {name}", total=asked * len(clips), unit="answer") as bar:
 
-
         def both_formats(condition: Condition) -> dict[str, Answers]:
             return {
                 format: answer(policy, clips, format, reward, condition, max_new_tokens, done=bar.update)

@@ -65,6 +65,7 @@ WRONG = {
 }
 
 
+@pytest.mark.sample(6)
 @pytest.mark.parametrize("case", WRONG)
 def test_a_wrong_file_is_named_with_its_key_and_the_nearest_valid_one(command, workdir, capsys, case):
     content, expected = WRONG[case]
@@ -83,6 +84,7 @@ def test_a_file_that_is_wrong_only_together_with_a_later_class_is_still_found(co
     )
 
 
+@pytest.mark.sample(4)
 @pytest.mark.parametrize(
     ("flags", "expected"),
     [

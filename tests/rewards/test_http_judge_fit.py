@@ -67,6 +67,7 @@ OUTCOMES = [
 ]
 
 
+@pytest.mark.sample(4)
 @pytest.mark.parametrize(("fault", "times", "failed", "requests"), OUTCOMES)
 def test_training_survives_a_judge_with(fault, times, failed, requests, policy, clips, server):
     server.behave(fault, times, retry_after="0")

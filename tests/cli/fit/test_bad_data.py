@@ -41,6 +41,7 @@ def refused(command, corpus, capsys) -> str:
     return capsys.readouterr().err
 
 
+@pytest.mark.sample(2)
 @pytest.mark.parametrize("case", AUDIO)
 def test_a_bad_clip_is_refused_with_line_and_id(command, corpus, workdir, capsys, case):
     lines = (corpus / "sft.jsonl").read_text().splitlines()
@@ -54,6 +55,7 @@ def test_a_bad_clip_is_refused_with_line_and_id(command, corpus, workdir, capsys
     assert "sft.jsonl:3" in message and record["id"] in message and reason in message
 
 
+@pytest.mark.sample(1)
 @pytest.mark.parametrize("seconds", [0.05, 10])
 def test_a_clip_the_policy_can_not_hear_whole_is_refused_whatever_the_data_section_allows(
     command, corpus, workdir, capsys, seconds
@@ -87,6 +89,7 @@ LINES = {
 }
 
 
+@pytest.mark.sample(1)
 @pytest.mark.parametrize("case", LINES)
 def test_a_bad_line_is_refused_with_its_number(command, corpus, workdir, capsys, case):
     first, line, *rest = (corpus / "sft.jsonl").read_text().splitlines()

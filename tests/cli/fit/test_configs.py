@@ -36,6 +36,7 @@ def test_print_config_shows_the_stage_and_every_default(command, stage):
     assert shown["run_dir"] == "run"
 
 
+@pytest.mark.sample(8)
 @pytest.mark.parametrize(("kind", "choice"), PARTS, ids=lambda part: part)
 def test_every_file_starts_a_run_that_makes_a_step(command, workdir, kind, choice):
     if choice in ADAPTERS:
@@ -49,6 +50,7 @@ def test_every_file_starts_a_run_that_makes_a_step(command, workdir, kind, choic
     assert math.isfinite(run.data.metrics["train/loss"])
 
 
+@pytest.mark.sample(2)
 @pytest.mark.parametrize("stage", STAGES)
 def test_a_policy_file_of_billions_starts_every_stage_in_the_precision_it_names(command, workdir, stage):
     pytest.importorskip("peft", reason="adapters need the extra cogrl[lora]")

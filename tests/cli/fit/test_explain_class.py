@@ -84,6 +84,7 @@ REWARDS = {
 }
 
 
+@pytest.mark.sample(2)
 @pytest.mark.parametrize("name", REWARDS)
 def test_what_a_reward_lacks_is_said_with_method_and_parameter(command, workdir, capsys, name):
     assert f"--model.reward: model.reward: {HERE}.{REWARDS[name]}" in complaint(
@@ -100,6 +101,7 @@ def test_the_signature_in_the_message_is_one_that_is_taken():
     assert list(unfit(Annotated, Reward, "Annotated")) == list(unfit(ByFormat, Reward, "")) == []
 
 
+@pytest.mark.sample(4)
 @pytest.mark.parametrize(
     ("flag", "reason"),
     [

@@ -32,6 +32,7 @@ class SpoilsAWeight(pl.Callback):
             next(p for p in pl_module.parameters() if p.requires_grad).data.view(-1)[0] = math.inf
 
 
+@pytest.mark.sample(2)
 @pytest.mark.parametrize(
     ("stage", "flags"),
     [

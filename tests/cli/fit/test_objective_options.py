@@ -61,6 +61,7 @@ def test_a_file_changes_single_settings_of_the_stages_objective(command, workdir
     assert (other["kind"], other["clip_low"], other["clip_high"]) == ("gspo", None, None)  # those of its paper
 
 
+@pytest.mark.sample(4)
 @pytest.mark.parametrize(
     ("flags", "expected"),
     [
@@ -86,6 +87,7 @@ def test_a_wrong_objective_is_refused_with_what_to_do(command, workdir, capsys, 
 EXAMPLES = [block.split("```")[0] for block in PAGE.read_text().split("```yaml\n")[1:]]
 
 
+@pytest.mark.sample(3)
 @pytest.mark.parametrize("number", range(len(EXAMPLES)))
 def test_every_example_of_the_page_is_a_valid_configuration(command, workdir, number):
     (workdir / "mine.yaml").write_text(EXAMPLES[number])

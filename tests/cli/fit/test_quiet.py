@@ -47,6 +47,7 @@ def said(args: list[str], capfd: pytest.CaptureFixture) -> list[str]:
     return [line for line in lines if SHORT not in line]
 
 
+@pytest.mark.sample(3)
 @pytest.mark.parametrize(("stage", "policy", "flags"), FITS)
 def test_a_fit_prints_no_warning_that_nobody_can_act_upon(command, capfd, stage, policy, flags):
     assert said(command("fit", *flags, "--trainer.max_steps=2", stage=stage, policy=policy), capfd) == []
@@ -63,6 +64,7 @@ def test_a_run_that_goes_on_says_no_more_than_that_its_epoch_was_not_over(comman
     assert [line for line in printed if "ended before the epoch ended" not in line] == []
 
 
+@pytest.mark.sample(1)
 @pytest.mark.parametrize("name", ["validate", "test", "predict"])
 def test_the_other_commands_of_a_stage_are_as_quiet(command, capfd, name):
     assert said(command(name, "--model.sampling.max_new_tokens=4"), capfd) == []

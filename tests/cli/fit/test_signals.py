@@ -48,10 +48,11 @@ def wait_for(path: Path, process: subprocess.Popen, seconds: float = 120) -> Non
         time.sleep(0.05)
 
 
+@pytest.mark.sample(1)
 @pytest.mark.parametrize(
     ("number", "status", "workers"),
-    [(signal.SIGTERM, 143, 0), (signal.SIGINT, 130, 0), (signal.SIGHUP, 129, 0), (signal.SIGINT, 130, 2)],
-    ids=["SIGTERM", "Ctrl-C", "SIGHUP", "Ctrl-C with loader workers"],
+    [(signal.SIGINT, 130, 2), (signal.SIGTERM, 143, 0), (signal.SIGINT, 130, 0), (signal.SIGHUP, 129, 0)],
+    ids=["Ctrl-C with loader workers", "SIGTERM", "Ctrl-C", "SIGHUP"],
 )
 def test_a_stopped_run_keeps_its_last_step_and_goes_on_as_the_same_run(command, workdir, number, status, workers):
     args = command("fit", "--checkpoint.every_n_steps=3")

@@ -11,7 +11,7 @@ from answer_files import record, write_report
 
 from cogrl.evaluate.seeds import Answered
 
-EXPERIMENTS = Path(__file__).parents[2] / "experiments"
+EXPERIMENTS = Path(__file__).parents[1]
 CHAIN = {
     "align": {"label": 2, "eips": 2, "direct": 2},
     "sft": {"label": 4, "eips": 4, "direct": 0},

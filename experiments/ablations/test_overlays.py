@@ -1,12 +1,20 @@
 """Each overlay of experiments/ablations fits the pipeline it is laid over, and changes what it says and no more."""
 
+import contextlib
+import io
 from pathlib import Path
 
 import pytest
 import yaml
+<<<<<<<< HEAD:tests/cli/pipeline/test_ablations.py
 from command_output import printed
 
 from cogrl.cli.pipeline.pipeline import Pipeline, read_pipeline
+========
+
+from cogrl.cli.main import main
+from cogrl.cli.pipeline import Pipeline, read_pipeline
+>>>>>>>> 60695bcb7cd210e549fa08ca5a40410ce1dbd2d0:experiments/ablations/test_overlays.py
 
 ROOT = Path(__file__).parents[3]
 BASE = Path("configs/pipelines/cogaudio_mini.yaml")
@@ -17,6 +25,15 @@ each_overlay = pytest.mark.parametrize("overlay", OVERLAYS, ids=lambda file: fil
 @pytest.fixture(autouse=True)
 def in_the_repository(monkeypatch):
     monkeypatch.chdir(ROOT)
+
+
+def printed(args: list[str]) -> dict:
+    """The configuration `--print_config` shows."""
+    out = io.StringIO()
+    with contextlib.redirect_stdout(out), pytest.raises(SystemExit) as stop:
+        main([*args, "--print_config"])
+    assert not stop.value.code
+    return yaml.safe_load(out.getvalue())
 
 
 def options(pipeline: Pipeline, step: str) -> dict[str, str]:
@@ -52,8 +69,8 @@ def test_a_variant_has_a_name_and_a_folder_of_its_own_and_reports_its_last_polic
 
 @each_overlay
 def test_a_variant_begins_with_what_the_main_run_of_its_seed_leaves(overlay):
-    main, pipeline = read_pipeline(BASE, ["seed=2"]), read_pipeline(BASE, ["seed=2"], [overlay])
-    made = {str(step.out) for step in main.steps}
+    full, pipeline = read_pipeline(BASE, ["seed=2"]), read_pipeline(BASE, ["seed=2"], [overlay])
+    made = {str(step.out) for step in full.steps}
     for step in pipeline.steps:
         if step.is_fit:
             assert options(pipeline, step.name)["model.policy.path"] in made, step.name
@@ -63,10 +80,10 @@ def test_a_variant_begins_with_what_the_main_run_of_its_seed_leaves(overlay):
 
 @each_overlay
 def test_what_a_variant_changes_is_a_valid_configuration(overlay):
-    main, pipeline = read_pipeline(BASE), read_pipeline(BASE, (), [overlay])
-    before = {step.name: step for step in main.steps}
+    full, pipeline = read_pipeline(BASE), read_pipeline(BASE, (), [overlay])
+    before = {step.name: step for step in full.steps}
     named = yaml.safe_load(overlay.read_text())["steps"]
-    assert [step.name for step in main.steps if step.name in named] == list(named)
+    assert [step.name for step in full.steps if step.name in named] == list(named)
     for step in pipeline.steps:
         if step.is_fit and named[step.name]:
             assert step.args != before[step.name].args
@@ -108,11 +125,11 @@ def test_without_the_emotion_module_no_stage_has_one():
 
 
 def test_without_align_sft_hears_for_itself_in_as_many_steps():
-    main, stage = read_pipeline(BASE), yaml.safe_load((ROOT / "configs/stage/align.yaml").read_text())
-    align = int(options(main, "align").get("trainer.max_steps", stage["trainer"]["max_steps"]))
+    full, stage = read_pipeline(BASE), yaml.safe_load((ROOT / "configs/stage/align.yaml").read_text())
+    align = int(options(full, "align").get("trainer.max_steps", stage["trainer"]["max_steps"]))
     assert changed("no_align", "sft") == {
         "model.policy.path": "runs/cogaudio_mini/seed0/read/export",
         "model.policy.emotion": '{"encoder": "runs/cogaudio_mini/seed0/emotion"}',
         "model.policy.train_audio_tower": "true",
-        "trainer.max_steps": str(align + int(options(main, "sft")["trainer.max_steps"])),
+        "trainer.max_steps": str(align + int(options(full, "sft")["trainer.max_steps"])),
     }
