@@ -7,9 +7,9 @@ import sys
 from pathlib import Path
 
 import pytest
-from cogrl.cli.dry_run import ParsedStage, arguments
 
 from cogrl.cli.main import COMMANDS, STAGE_COMMANDS, main
+from cogrl.cli.pipeline.dry_run import ParsedStage, arguments
 
 ROOT = Path(__file__).parents[1]
 FOLDERS = [ROOT / name for name in ("docs", "kernels", "experiments")]

@@ -6,17 +6,11 @@ from pathlib import Path
 
 import pytest
 import yaml
-<<<<<<<< HEAD:tests/cli/pipeline/test_ablations.py
-from command_output import printed
-
-from cogrl.cli.pipeline.pipeline import Pipeline, read_pipeline
-========
 
 from cogrl.cli.main import main
-from cogrl.cli.pipeline import Pipeline, read_pipeline
->>>>>>>> 60695bcb7cd210e549fa08ca5a40410ce1dbd2d0:experiments/ablations/test_overlays.py
+from cogrl.cli.pipeline.pipeline import Pipeline, read_pipeline
 
-ROOT = Path(__file__).parents[3]
+ROOT = Path(__file__).parents[2]
 BASE = Path("configs/pipelines/cogaudio_mini.yaml")
 OVERLAYS = sorted(file.relative_to(ROOT) for file in (ROOT / "experiments/ablations").glob("*.yaml"))
 each_overlay = pytest.mark.parametrize("overlay", OVERLAYS, ids=lambda file: file.stem)

@@ -1,7 +1,7 @@
 import json
 
 import pytest
-from made_answers import clips, fixed
+from handmade_evaluations import clips, fixed
 
 from cogrl.evaluate.report import write
 from cogrl.evaluate.summary import COLUMNS, LINES, shortened, summary
