@@ -21,7 +21,7 @@ def prepare() -> None:
     """MLflow's manners in this process, where the user has not chosen others: no telemetry, short waits, no chatter."""
     for name, value in _SETTINGS.items():
         os.environ.setdefault(name, value)
-    for name in ("alembic", "mlflow.store.db.utils"):
+    for name in ("alembic", "mlflow.store.db.utils", "mlflow.tracking.fluent"):
         logging.getLogger(name).setLevel(logging.WARNING)
 
 

@@ -13,7 +13,8 @@ from typing import Any
 from cogrl.cli.digest import digest
 from cogrl.cli.main import STAGE_COMMANDS, parser_of
 from cogrl.cli.pipeline import Pipeline, Step, within
-from cogrl.cli.train import StageCLI, be_brief
+from cogrl.cli.quiet import be_brief
+from cogrl.cli.train import StageCLI
 from cogrl.models.reference import BASE
 
 _INPUTS = ("path", "reference", "encoder", "train", "val", "test")
