@@ -21,7 +21,7 @@ from cogrl.callbacks.checkpoint import LastCheckpoint
 from cogrl.callbacks.ending import Ending
 from cogrl.callbacks.export import Export
 from cogrl.callbacks.mlflow_logger import MLflowLogger
-from cogrl.callbacks.progress import ProgressLines
+from cogrl.callbacks.progress import ProgressLines, StepBar
 from cogrl.callbacks.rollout_table import RolloutTable
 from cogrl.callbacks.run_record import RunRecord
 from cogrl.callbacks.stop import AgreedStop
@@ -117,9 +117,10 @@ class StageCLI(LightningCLI):
             kwargs["logger"] = MLflowLogger(**settings)
         if self.datamodule.keep_in_memory:
             ask_for_no_workers()
-        if trainer.enable_progress_bar is None and not sys.stderr.isatty():
+        terminal = sys.stderr.isatty()
+        if trainer.enable_progress_bar is None and (self.command == "fit" or not terminal):
             kwargs["enable_progress_bar"] = False
-            self.trainer_defaults["callbacks"].append(ProgressLines())
+            self.trainer_defaults["callbacks"].append(StepBar() if terminal else ProgressLines())
         return super().instantiate_trainer(default_root_dir=str(self.run_dir), **kwargs)
 
     @cached_property

@@ -88,6 +88,14 @@ def test_a_real_process_is_quiet_from_its_first_import_to_its_end(command, workd
     assert [line for line in (done.stdout + done.stderr).splitlines() if not SAID.match(line)] == []
 
 
+def test_a_terminal_sees_a_bar_of_optimiser_steps(command, capsys, monkeypatch):
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    assert main(command("fit", "--trainer.max_steps=2", "--trainer.accumulate_grad_batches=2")) == 0
+    shown = capsys.readouterr().err
+    assert "\rtraining: 100%" in shown and "2/2 [" in shown and "train/loss=" in shown
+    assert "Epoch" not in shown
+
+
 def test_warnings_that_one_can_act_upon_stay(command):
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
