@@ -22,7 +22,7 @@ def prepare() -> None:
     """Set MLflow's defaults in this process where the user has set none: no telemetry, short timeouts, few messages."""
     for name, value in _SETTINGS.items():
         os.environ.setdefault(name, value)
-    for name in ("alembic", "mlflow.store.db.utils"):
+    for name in ("alembic", "mlflow.store.db.utils", "mlflow.tracking.fluent"):
         logging.getLogger(name).setLevel(logging.WARNING)
 
 

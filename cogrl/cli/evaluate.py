@@ -157,7 +157,9 @@ def main(args: argparse.Namespace) -> None:
     print(f"\n{short}", end="", flush=True)
     if args.store:
         from cogrl.callbacks.mlflow_advice import Options, advised, refuse_unusable_file
-        from cogrl.callbacks.mlflow_store import absolute_uri, one_at_a_time
+        from cogrl.callbacks.mlflow_store import absolute_uri, one_at_a_time, prepare
+
+        prepare()  # before MLflow is imported
         from cogrl.evaluate.tracking import log_report
 
         try:

@@ -22,4 +22,4 @@ class RepeatingLoader(SignalSafeLoader):
 
     def __iter__(self) -> Iterator[Any]:
         batches = super().__iter__()
-        return (again for batch in batches for again in repeat(batch, self.repeats))
+        return (same for batch in batches for same in repeat(batch, self.repeats))

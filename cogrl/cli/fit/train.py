@@ -1,11 +1,9 @@
 """`cogrl fit | validate | test | predict`: constructor arguments from YAML, one run folder, one MLflow run."""
 
 import json
-import logging
 import os
 import sys
 import tempfile
-import warnings
 from collections.abc import Sequence
 from contextlib import nullcontext
 from functools import cached_property
@@ -18,13 +16,12 @@ from omegaconf.errors import OmegaConfBaseException
 from pytorch_lightning.cli import LightningArgumentParser, LightningCLI
 from pytorch_lightning.utilities.model_helpers import is_overridden
 from pytorch_lightning.utilities.rank_zero import rank_zero_only
-from transformers.utils.logging import disable_progress_bar
 
 from cogrl.callbacks.checkpoint import LastCheckpoint
 from cogrl.callbacks.ending import Ending
 from cogrl.callbacks.export import Export
 from cogrl.callbacks.mlflow_logger import MLflowLogger
-from cogrl.callbacks.progress import ProgressLines
+from cogrl.callbacks.progress import ProgressLines, StepBar
 from cogrl.callbacks.rollout_table import RolloutTable
 from cogrl.callbacks.run_record import RunRecord
 from cogrl.callbacks.stop import AgreedStop
@@ -34,6 +31,7 @@ from cogrl.cli.fit.explain import empty_groups, explain
 from cogrl.cli.fit.explain_class import left_open
 from cogrl.cli.fit.nulls import with_nulls
 from cogrl.cli.fit.signals import graceful_signals
+from cogrl.cli.quiet import ask_for_no_workers, silence_messages
 from cogrl.cli.run_folder import refuse_to_mix, set_aside, sole_writer
 from cogrl.data.module import AudioData
 from cogrl.models.audio_lm import AudioLM
@@ -41,16 +39,6 @@ from cogrl.models.check import check_policy
 from cogrl.parent_process import end_with_parent
 from cogrl.stages import Stage
 from cogrl.stages.ranks import gathered, leave
-
-_NOT_TO_ACT_UPON = (
-    r"`isinstance\(treespec, LeafSpec\)`",
-    r"You have overridden `transfer_batch_to_device`",
-    r"Found \d+ module\(s\) in eval mode",  # frozen encoders and teachers are so on purpose
-    r"You passed in a `val_dataloader` but have no `validation_step`",  # RL stages: the manifest guards the splits
-    r"Total length of `list` across ranks is zero",  # no data.val
-    r"Checkpoint directory .* exists and is not empty",  # so it is when a run goes on
-)
-"""Warnings that libraries give in sound runs."""
 
 
 class StageParser(LightningArgumentParser):
@@ -129,11 +117,12 @@ class StageCLI(LightningCLI):
             settings["run_name"] = settings["run_name"] or name
             settings["run_id"] = settings["run_id"] or resumed
             kwargs["logger"] = MLflowLogger(**settings)
-        if self.datamodule.keep_in_memory:  # what is read once needs no more workers
-            warnings.filterwarnings("ignore", message="The '.*_dataloader' does not have many workers")
-        if trainer.enable_progress_bar is None and not sys.stderr.isatty():
+        if self.datamodule.keep_in_memory:
+            ask_for_no_workers()
+        terminal = sys.stderr.isatty()
+        if trainer.enable_progress_bar is None and (self.command == "fit" or not terminal):
             kwargs["enable_progress_bar"] = False
-            self.trainer_defaults["callbacks"].append(ProgressLines())
+            self.trainer_defaults["callbacks"].append(StepBar() if terminal else ProgressLines())
         return super().instantiate_trainer(default_root_dir=str(self.run_dir), **kwargs)
 
     @cached_property
@@ -195,18 +184,6 @@ def main(command: str, args: Sequence[str]) -> int:
     StageCLI(command, args)
     leave()
     return 0
-
-
-def silence_messages() -> None:
-    """Hide the messages of Lightning and transformers that appear in every run and call for no action."""
-    for name in ("pytorch_lightning.utilities.rank_zero", "lightning_fabric.utilities.rank_zero"):
-        logging.getLogger(name).setLevel(logging.WARNING)
-    for name in ("pytorch_lightning.loggers.mlflow", "lightning_fabric.utilities.seed"):
-        logging.getLogger(name).setLevel(logging.ERROR)
-    for message in _NOT_TO_ACT_UPON:
-        warnings.filterwarnings("ignore", message=message)
-    if not sys.stderr.isatty():
-        disable_progress_bar()
 
 
 def check_writable(folder: Path) -> None:

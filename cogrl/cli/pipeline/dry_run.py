@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from cogrl.cli.digest import digest
-from cogrl.cli.fit.train import StageCLI, silence_messages
+from cogrl.cli.fit.train import StageCLI
 from cogrl.cli.main import STAGE_COMMANDS, parser_of
 from cogrl.cli.pipeline.pipeline import Pipeline, Step, within
+from cogrl.cli.quiet import silence_messages
 from cogrl.models.reference import BASE
 
 _INPUTS = ("path", "reference", "encoder", "train", "val", "test")

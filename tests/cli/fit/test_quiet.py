@@ -90,6 +90,36 @@ def test_a_real_process_is_quiet_from_its_first_import_to_its_end(command, workd
     assert [line for line in (done.stdout + done.stderr).splitlines() if not SAID.match(line)] == []
 
 
+def test_a_terminal_sees_a_bar_of_optimiser_steps(command, capsys, monkeypatch):
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    assert main(command("fit", "--trainer.max_steps=2", "--trainer.accumulate_grad_batches=2")) == 0
+    shown = capsys.readouterr().err
+    assert "\rtraining: 100%" in shown and "2/2 [" in shown and "train/loss=" in shown
+    assert "Epoch" not in shown
+
+
+def test_warnings_that_one_can_act_upon_stay(command):
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        assert main(command("fit", "--trainer.log_every_n_steps=50", "--model.sampling.max_new_tokens=4")) == 0
+    told = "\n".join(str(warning.message) for warning in caught)
+    assert SHORT in told  # ours
+    assert "smaller than the logging interval" in told  # Lightning's
+
+
+@pytest.mark.slow
+def test_a_report_and_a_new_store_for_it_bring_nothing_to_standard_error(smoke_corpus, tiny_policy_dir, tmp_path):
+    env = os.environ | {"PYTHONPATH": f"{ROOT}:{ROOT / 'kernels'}"}
+    args = ["--policy", f"p={tiny_policy_dir}", "--data", str(smoke_corpus / "test.jsonl"), "--out", "report"]
+    args += ["--max-new-tokens", "4", "--draws", "0", "--store", "sqlite:///new.db"]
+    args = [sys.executable, "-m", "cogrl.cli.main", "evaluate", *args]
+    done = subprocess.run(args, env=env, cwd=tmp_path, capture_output=True, text=True, timeout=300)
+    assert (done.returncode, done.stderr) == (0, "")
+    answering, *summary = done.stdout.splitlines()
+    assert answering.startswith("answering 7 clips") and "runs, answers, audio" in summary[-1]
+    assert "ui --store sqlite:///new.db" in summary[-1]
+
+
 def test_a_stage_without_validation_says_so_and_what_to_run_instead(command, capsys):
     assert main(command("validate", stage="dr_sapo")) == 2
     assert "DrSapo has nothing to validate; grade its policy with: cogrl test" in capsys.readouterr().err
