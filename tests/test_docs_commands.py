@@ -18,17 +18,17 @@ RUN_BY = {
     "README.md": "tests/test_docs_commands.py",
     "docs/benchmarks.md": "tests/evaluate/choice/test_benchmarks_page.py",
     "docs/questions.md": "tests/test_docs_questions.py",
-    "docs/rewards.md": "tests/cli/test_own_reward.py",
+    "docs/rewards.md": "tests/cli/fit/test_own_reward.py",
     "docs/stages.md": "tests/test_docs_commands.py",
     "docs/walk.md": "tests/test_docs_walk.py",
 }
 """Pages from which a test reads the commands that it runs, and that test."""
 NOT_RUN = {
-    "make demo": "a quarter of an hour; tests/cli/test_demo_pipeline.py runs its pipeline, shortened",
+    "make demo": "a quarter of an hour; tests/cli/pipeline/test_demo_pipeline.py runs its pipeline, shortened",
     "make test": "the tests themselves; .ci/run calls it",
     "cogrl run configs/pipelines/demo.yaml": "what make demo runs",
     "cogrl run configs/pipelines/cogaudio_mini.yaml": "an hour; each step is a command that other tests run",
-    "cogrl run base.yaml overlay.yaml": "names that stand for any; tests/cli/test_overlay.py",
+    "cogrl run base.yaml overlay.yaml": "names that stand for any; tests/cli/pipeline/test_overlay.py",
     "cogrl bench": "minutes; tests/cli/test_bench.py runs it at small sizes",
     "cogrl ui": "a server that does not end; tests/cli/test_commands.py",
     "python tests/faults/kill.py": "an hour of killed runs; tests/faults makes single trials",

@@ -45,8 +45,8 @@ def test_the_commands_of_the_page_run_one_after_the_other(tiny_policy_dir, tmp_p
     assert main([*chosen, "--max-new-tokens", "2"]) == 0
     assert "choice: none of bell, horn, whistle" in capsys.readouterr().out
     assert main([*thought, "--max-new-tokens", "2"]) == 0
-    told = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
-    assert [answer["audio"] for answer in told] == ["clip.wav", "other.wav"]
+    message = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [answer["audio"] for answer in message] == ["clip.wav", "other.wav"]
 
 
 def all_of(folder: Path) -> list:

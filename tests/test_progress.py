@@ -20,9 +20,9 @@ def at_once(monkeypatch):
 
 def test_a_log_holds_whole_lines_up_to_the_last_one(at_once, capsys):
     assert list(progress(iter(range(4)), "clips", 4, unit="clip")) == [0, 1, 2, 3]
-    told = capsys.readouterr().err
-    lines = told.splitlines()
-    assert "\r" not in told and all(line.startswith("clips: ") for line in lines)
+    message = capsys.readouterr().err
+    lines = message.splitlines()
+    assert "\r" not in message and all(line.startswith("clips: ") for line in lines)
     assert lines[-1].startswith("clips: 4 of 4 (100 %)")
 
 

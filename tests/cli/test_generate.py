@@ -40,8 +40,8 @@ def generate(workdir, tiny_policy_dir, capsys):
 
     def run(*args: str, files=("clip.wav",), policy=tiny_policy_dir) -> tuple[int, str]:
         status = main(["generate", *files, *args, "--policy", str(policy), "--max-new-tokens", "5"])
-        told = capsys.readouterr()
-        return status, told.out + told.err
+        message = capsys.readouterr()
+        return status, message.out + message.err
 
     return run
 
@@ -51,14 +51,14 @@ def test_the_answer_is_shown_with_the_choice_that_it_names(generate, says_b):
 
 
 def test_an_answer_that_names_no_choice_says_so_and_what_would(generate):
-    status, told = generate(*ASKED)
-    assert status == 0 and told.startswith("choice:\n")
-    assert told.endswith("\nchoice: none of low, high, both at once (it may name one, and say nothing else)\n\n")
+    status, message = generate(*ASKED)
+    assert status == 0 and message.startswith("choice:\n")
+    assert message.endswith("\nchoice: none of low, high, both at once (it may name one, and say nothing else)\n\n")
 
 
 def test_an_open_question_has_an_answer_and_no_choice(generate, says_b):
-    status, told = generate("--question", QUESTION, "--json", policy=says_b)
-    answers = json.loads(told)
+    status, message = generate("--question", QUESTION, "--json", policy=says_b)
+    answers = json.loads(message)
     assert status == 0 and set(answers) == {"audio", "policy", "choice"}
     assert set(answers["choice"]) == {"text", "reply", "finished"}
     assert answers["choice"]["reply"] == answers["choice"]["text"].strip() != ""
@@ -66,20 +66,20 @@ def test_an_open_question_has_an_answer_and_no_choice(generate, says_b):
 
 def test_several_clips_are_asked_one_after_another(generate, says_b):
     files = ("clip.wav", "other.wav")
-    status, told = generate(*ASKED, files=files, policy=says_b)
-    assert (status, told) == (0, "".join(f"{file}\nchoice:\nB\nchoice: high\n\n" for file in files))
-    _, told = generate(*ASKED, "--json", files=files, policy=says_b)
-    rows = [json.loads(line) for line in told.splitlines()]
+    status, message = generate(*ASKED, files=files, policy=says_b)
+    assert (status, message) == (0, "".join(f"{file}\nchoice:\nB\nchoice: high\n\n" for file in files))
+    _, message = generate(*ASKED, "--json", files=files, policy=says_b)
+    rows = [json.loads(line) for line in message.splitlines()]
     assert [(row["audio"], row["choice"]["choice"]) for row in rows] == [(file, "high") for file in files]
 
 
 def test_the_format_is_chosen_by_its_name(generate):
-    status, told = generate(*ASKED, "--format", "think_choice", "--format", "choice", "--json")
-    answers = json.loads(told)
+    status, message = generate(*ASKED, "--format", "think_choice", "--format", "choice", "--json")
+    answers = json.loads(message)
     assert status == 0 and list(answers)[2:] == ["think_choice", "choice"]
     assert answers["think_choice"]["choice"] is None  # random weights do not write the tags
-    status, told = generate("--format", "direct")
-    assert status == 0 and told.startswith("direct (answering at once):") and "eips" not in told
+    status, message = generate("--format", "direct")
+    assert status == 0 and message.startswith("direct (answering at once):") and "eips" not in message
 
 
 @pytest.mark.parametrize(
@@ -93,10 +93,10 @@ def test_the_format_is_chosen_by_its_name(generate):
     ],
 )
 def test_what_can_not_be_asked_is_refused_before_any_weights_are_read(generate, args, reason):
-    status, told = generate(*args, policy="nowhere")
-    assert status == 2 and reason in told and told.count("\n") == 1
+    status, message = generate(*args, policy="nowhere")
+    assert status == 2 and reason in message and message.count("\n") == 1
 
 
 def test_every_clip_is_looked_at_before_the_first_is_answered(generate):
-    status, told = generate(*ASKED, files=("clip.wav", "gone.wav"))
-    assert status == 2 and told.startswith("cogrl: error: gone.wav: no such audio file")
+    status, message = generate(*ASKED, files=("clip.wav", "gone.wav"))
+    assert status == 2 and message.startswith("cogrl: error: gone.wav: no such audio file")

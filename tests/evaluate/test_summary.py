@@ -15,8 +15,8 @@ def report(tmp_path):
 
     def of(*names: str) -> dict:
         wrong, right = (lambda clip: None), (lambda clip: clip.example.emotion)
-        heard = clips(speakers=2, sentences=2)
-        write([fixed(heard, right if i else wrong, name, control=wrong) for i, name in enumerate(names)], tmp_path)
+        listed = clips(speakers=2, sentences=2)
+        write([fixed(listed, right if i else wrong, name, control=wrong) for i, name in enumerate(names)], tmp_path)
         return json.loads((tmp_path / "report.json").read_text())
 
     return of

@@ -32,14 +32,14 @@ def test_clips_are_decoded_once_a_rollout_and_not_once_a_micro_batch(
 
     monkeypatch.setattr(module, "load_audio", counting)
     stage = Grpo(policy, reward=Rising(), group_size=2, updates_per_rollout=2, sampling=Sampling(max_new_tokens=2))
-    heard, sample = [], stage.sample
-    stage.sample = lambda clips, *args: heard.extend(str(clip.example.audio) for clip in clips) or sample(clips, *args)
+    sampled, sample = [], stage.sample
+    stage.sample = lambda clips, *args: sampled.extend(str(clip.example.audio) for clip in clips) or sample(clips, *args)
     quiet = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False}
     trainer = pl.Trainer(max_steps=4, accumulate_grad_batches=2, accelerator="cpu", enable_model_summary=False, **quiet)
     trainer.fit(stage, module.AudioData(train=str(smoke_corpus / "sft.jsonl"), batch_size=4, workers=workers))
-    assert (trainer.global_step, trainer.fit_loop.total_batch_idx + 1) == (4, 8) and len(heard) == 8  # two rollouts
+    assert (trainer.global_step, trainer.fit_loop.total_batch_idx + 1) == (4, 8) and len(sampled) == 8  # two rollouts
     found = Counter(decoded.read_text().splitlines())
     if workers:  # these load ahead, and nothing twice
-        assert set(found.values()) == {1} and set(heard) <= set(found)
+        assert set(found.values()) == {1} and set(sampled) <= set(found)
     else:
-        assert found == Counter(heard)
+        assert found == Counter(sampled)

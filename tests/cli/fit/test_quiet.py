@@ -102,9 +102,9 @@ def test_warnings_that_one_can_act_upon_stay(command):
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         assert main(command("fit", "--trainer.log_every_n_steps=50", "--model.sampling.max_new_tokens=4")) == 0
-    told = "\n".join(str(warning.message) for warning in caught)
-    assert SHORT in told  # ours
-    assert "smaller than the logging interval" in told  # Lightning's
+    message = "\n".join(str(warning.message) for warning in caught)
+    assert SHORT in message  # ours
+    assert "smaller than the logging interval" in message  # Lightning's
 
 
 @pytest.mark.slow

@@ -68,8 +68,8 @@ def evaluate(workdir, capsys):
         args = ["--data", str(data), "--out", "report", "--max-new-tokens", "4", "--draws", "0", *flags]
         status = main(["evaluate", "--policy", f"one={policy}", *args])
         printed, report = capsys.readouterr(), workdir / "report" / "report.md"
-        told = printed.out + printed.err + (report.read_text() if report.exists() else "")
-        return status, told, workdir / "report"
+        message = printed.out + printed.err + (report.read_text() if report.exists() else "")
+        return status, message, workdir / "report"
 
     return run
 
