@@ -33,7 +33,9 @@ def test_clips_are_decoded_once_a_rollout_and_not_once_a_micro_batch(
     monkeypatch.setattr(module, "load_audio", counting)
     stage = Grpo(policy, reward=Rising(), group_size=2, updates_per_rollout=2, sampling=Sampling(max_new_tokens=2))
     sampled, sample = [], stage.sample
-    stage.sample = lambda clips, *args: sampled.extend(str(clip.example.audio) for clip in clips) or sample(clips, *args)
+    stage.sample = lambda clips, *args: (
+        sampled.extend(str(clip.example.audio) for clip in clips) or sample(clips, *args)
+    )
     quiet = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False}
     trainer = pl.Trainer(max_steps=4, accumulate_grad_batches=2, accelerator="cpu", enable_model_summary=False, **quiet)
     trainer.fit(stage, module.AudioData(train=str(smoke_corpus / "sft.jsonl"), batch_size=4, workers=workers))
