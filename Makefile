@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready-$(shell cat pyproject.toml constraints.txt | cksum | cut -d' ' -f1)
 
-.PHONY: demo test interpreter setup lint seeds
+.PHONY: demo test test-rest interpreter setup lint seeds
 setup: $(READY)
 
 $(READY): pyproject.toml constraints.txt
@@ -16,22 +16,28 @@ $(READY): pyproject.toml constraints.txt
 
 demo: setup
 	@OMP_NUM_THREADS=1 $(BIN)/cogrl run configs/pipelines/demo.yaml   # one thread: the digits do not depend on the number of cores
-	@echo; sed -n '/^| split/,/^$$/p' data/lime-mini/CARD.md
-	@cat runs/demo/report/report.md
-	@echo "Browse the runs, the answers and their audio: $(BIN)/cogrl ui"
 
 # sets of strings are walked through in another order on every run; PYTHONHASHSEED=... make test repeats one
-test: export PYTHONHASHSEED := $(or $(filter-out random,$(PYTHONHASHSEED)),$(strip $(shell od -An -N4 -tu4 /dev/urandom)))
+test test-rest: export PYTHONHASHSEED := $(or $(filter-out random,$(PYTHONHASHSEED)),$(strip $(shell od -An -N4 -tu4 /dev/urandom)))
 # two processes share the work; the threads of both would be in each other's way
-test: export OMP_NUM_THREADS := 1
+test test-rest interpreter: export OMP_NUM_THREADS := 1
+PYTEST := $(BIN)/python -m pytest -q -n 2 --dist worksteal
+CASES ?= sample
+
 test: setup
 	@echo "PYTHONHASHSEED=$$PYTHONHASHSEED"
-	@$(BIN)/python -m pytest -q -n 2 --dist loadfile -m "not slow"
+	@$(PYTEST)
 	@$(MAKE) -s interpreter
-	@$(BIN)/python -m pytest -q -m slow   # one after another: many start two processes of their own
+
+# what `make test` leaves out: the other cases of large products, the slow tests, and those of the experiments' scripts
+test-rest: setup
+	@echo "PYTHONHASHSEED=$$PYTHONHASHSEED"
+	@$(PYTEST) --cases rest
+	@$(PYTEST) experiments
+	@$(MAKE) -s interpreter CASES=rest
 
 interpreter: setup
-	@TRITON_INTERPRET=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n 2 tests/interpreter || [ $$? -eq 5 ]   # 5: no Triton, nothing to run
+	@TRITON_INTERPRET=1 $(PYTEST) --cases $(CASES) tests/interpreter || [ $$? -eq 5 ]   # 5: no Triton, nothing to run
 
 lint: setup
 	@$(BIN)/ruff check . && $(BIN)/ruff format --check .

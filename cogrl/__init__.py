@@ -1,1 +1,1 @@
-"""Reinforcement-learning post-training for audio language models: hear first, then reason."""
+"""Reinforcement-learning post-training for audio language models."""

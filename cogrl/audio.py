@@ -1,9 +1,9 @@
 """Audio files and waveforms: loading, checking, writing; the only conversion between seconds and samples.
 
-What a model hears is what its manifest names: a file that is missing, empty, damaged, cut, too long, silent, off the
-scale, stereo or at another sampling rate is refused, never repaired in silence. `load_audio(convert=True)` is the
-explicit way in for foreign files: it mixes channels down and resamples. Every file is opened here, and by its content:
-neither its name nor its header is believed (see `cogrl.containers`).
+A model gets exactly the audio that its manifest names: a file that is missing, empty, damaged, cut, too long, silent,
+off the scale, stereo or at another sampling rate is refused with an error, and never repaired silently.
+`load_audio(convert=True)` accepts files of another form: it mixes channels down and resamples. Every file is opened
+here, by its content; its name and header are not trusted (see `cogrl.containers`).
 """
 
 import functools
@@ -16,6 +16,7 @@ import numpy as np
 import soundfile
 import soxr
 
+from cogrl.atomic import atomic_write
 from cogrl.containers.opened import check_last_sample, decoded, ffmpeg_line, label_of, opened
 from cogrl.types import Waveform
 
@@ -67,11 +68,11 @@ def audio_info(path: Path, name: str = "") -> AudioInfo:
 
 @functools.lru_cache(maxsize=100_000)
 def _info(path: Path, stamp: tuple[int, int] | None) -> AudioInfo:
-    """A file is looked at again only when its size or time stamp changes."""
+    """The form of a file, read again only when its size or time stamp changes."""
     label = label_of(path)
     with opened(path, label) as sound:
         info = AudioInfo(sound.frames, sound.samplerate, sound.channels)
-        if sound.format == "FLAC" and info.frames:  # its number of samples tells nothing of the last frame's end
+        if sound.format == "FLAC" and info.frames:  # its number of samples does not show where the last frame ends
             check_last_sample(sound, label)
     return info
 
@@ -187,15 +188,11 @@ def _check_audible(samples: np.ndarray, waveform: Waveform, label: str) -> None:
 
 
 def write_flac(path: Path, waveform: Waveform, sampling_rate: int) -> None:
-    """16-bit FLAC without tags, written beside `path` and moved into place: a reader never sees half a file.
+    """16-bit FLAC without tags, complete or absent.
 
     Raises ValueError for samples that are not mono, not finite or beyond [-1, 1], which would be clipped.
     """
     if waveform.ndim != 1 or not np.isfinite(waveform).all() or np.abs(waveform).max(initial=0) > 1:
         raise ValueError(f"{path}: needs finite mono samples in [-1, 1], got shape {waveform.shape}")
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        soundfile.write(temporary, waveform, sampling_rate, format="FLAC", subtype="PCM_16")
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with atomic_write(path) as unfinished:
+        soundfile.write(unfinished, waveform, sampling_rate, format="FLAC", subtype="PCM_16")

@@ -1,4 +1,4 @@
-"""Are all numbers finite? Asked before weights are trusted: when they are read, stepped on, kept and handed over."""
+"""Checks that tensors are finite: of weights when they are read, updated, saved and exported."""
 
 from collections.abc import Iterable, Sequence
 
@@ -8,7 +8,7 @@ from torch.nn.utils import get_total_norm
 
 
 def all_finite(tensors: Sequence[Tensor]) -> bool:
-    """Whether no floating tensor holds a NaN or an infinity; one question to the device, however many there are."""
+    """Whether no floating tensor holds a NaN or an infinity; one device synchronisation, however many there are."""
     floating = [tensor.detach() for tensor in tensors if tensor.is_floating_point() and tensor.numel()]
     return not floating or bool(get_total_norm(floating, norm_type=float("inf")).isfinite())
 

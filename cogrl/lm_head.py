@@ -65,7 +65,7 @@ def next_token_logits(
 ) -> Float[Tensor, "b v"]:
     """float32 logits of one position, under autocast too: those that `token_logprobs` scores.
 
-    Whoever asks for many positions hands in the `head_operand` of the weight, which is then not made each time.
+    To score many positions, pass the `head_operand` of the weight: it is then not made each time.
     """
     hidden, weight = rounded(hidden, autocast_dtype(hidden)), head_operand(weight)
     with without_autocast(hidden):

@@ -1,4 +1,4 @@
-"""What a model is given of a clip: its audio, the transcript (a control), or what a teacher reads of it."""
+"""The inputs of a model for a clip: its audio, its transcript (a control), or the text that a teacher reads."""
 
 from collections.abc import Sequence
 
@@ -17,7 +17,7 @@ def text_input(clip: Clip) -> ModelInput:
 
 
 def teacher_input(clip: Clip) -> ModelInput:
-    """What a teacher reads where the policy hears: a description of every turn; a typed turn is given as its text."""
+    """The text a teacher reads in place of the audio: a description of every turn; the text itself of a typed one."""
     turns = [_quoted(turn) if turn.audio else turn.text for turn in clip.example.turns]
     return _after(clip, turns, describe(clip.example))
 

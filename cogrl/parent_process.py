@@ -1,4 +1,4 @@
-"""Processes that end with the one that started them, also when that was killed and could tell nobody."""
+"""Processes that end with the one that started them, also when that one was killed."""
 
 import os
 import signal

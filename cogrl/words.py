@@ -4,20 +4,28 @@ import re
 import unicodedata
 from collections.abc import Hashable, Sequence
 
-_BESIDE_SIGNS = re.compile(r"(?<=[\u2e80-\uffff]) | (?=[\u2e80-\uffff])")
-_UNIT = re.compile(r"[\u2e80-\uffff]|[^\s\u2e80-\uffff]+")
+_RANGES = "\u3005-\u3007\u3041-\u309f\u30a1-\u30fa\u30fc-\u30ff\u3400-\u9fff\uf900-\ufaff\U00020000-\U000323af"
+CJK = re.compile(f"[{_RANGES}]")
+"""A Chinese or Japanese character: it is written without spaces and counts as a word. Korean has spaces."""
+_BESIDE_CJK = re.compile(f"(?<=[{_RANGES}]) | (?=[{_RANGES}])")
+_UNIT = re.compile(rf"[{_RANGES}]|[^\s{_RANGES}]+")
 
 
 def words(text: str) -> str:
     """Lower-case words without punctuation, one space between them (none beside Chinese); inner apostrophes stay."""
     plain = unicodedata.normalize("NFKC", text).lower().replace("’", "'")
-    return _BESIDE_SIGNS.sub("", " ".join(re.findall(r"\w+(?:'\w+)*", plain)))
+    return _BESIDE_CJK.sub("", " ".join(re.findall(r"\w+(?:'\w+)*", plain)))
+
+
+def units(text: str) -> list[str]:
+    """The words of a text in order, lower-case, without punctuation; each Chinese or Japanese character is one."""
+    return _UNIT.findall(words(text))
 
 
 def word_error_rate(truth: str, guess: str) -> float:
-    """Word errors of `guess` over the words of `truth`; each Chinese or Japanese sign counts as a word."""
-    wanted = _UNIT.findall(words(truth))
-    return edit_distance(wanted, _UNIT.findall(words(guess))) / max(1, len(wanted))
+    """Word errors of `guess` over the words of `truth`, both as `units` has them."""
+    wanted = units(truth)
+    return edit_distance(wanted, units(guess)) / max(1, len(wanted))
 
 
 def edit_distance(truth: Sequence[Hashable], guess: Sequence[Hashable]) -> int:

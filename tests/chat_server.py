@@ -1,4 +1,4 @@
-"""A small OpenAI-compatible chat server with bad days: a real process on a free port, for tests.
+"""A small OpenAI-compatible chat server that can be made to fail: a real process on a free port, for tests.
 
 It answers by the JSON schema of the request: every integer is a score computed from the user's message, every string a
 sentence. `behave(fault, times, only)` makes it misbehave on the first `times` attempts at each different message that
@@ -46,7 +46,7 @@ class ChatServer:
 
 
 class Conduct:
-    """What the server does and what it has seen since it was told to."""
+    """How the server behaves, and the requests it has got since that was set."""
 
     def __init__(
         self, fault: str = "", times: int = ALWAYS, delay_s: float = 0.0, retry_after: str = "1", only: str = ""
@@ -78,7 +78,7 @@ def canned(schema: Mapping[str, Any], message: str) -> dict[str, Any]:
 
 
 def dressed(answer: Mapping[str, Any], fault: str) -> str:
-    """The answer as text, in the dress that a fault names."""
+    """The answer as text, in the form that a fault names."""
     plain = json.dumps(answer)
     low = {name: 9 if isinstance(value, int) else value for name, value in answer.items()}
     return {

@@ -9,11 +9,13 @@ from pathlib import Path
 import pytest
 import torch
 
-# background jobs ignore Ctrl-C, nohup SIGHUP, and children inherit that; the tests that send them mean to be heard
+pytest_plugins = ["covering"]
+
+# background jobs ignore Ctrl-C, nohup SIGHUP, and children inherit that; but the tests send these signals
 signal.signal(signal.SIGINT, signal.default_int_handler)
 signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
-# whoever lowers PyTorch's own kernels lowers oneDNN too: PyTorch asks it what the CPU can do, and else picks a kernel
+# lowering PyTorch's own kernels needs oneDNN lowered too: PyTorch asks it what the CPU can do, and else picks a kernel
 # that is not there ("pack_vnni2 is only supported when avx512 is supported")
 LOWERED = {"default": "SSE41", "avx2": "AVX2"}.get(os.environ.get("ATEN_CPU_CAPABILITY", ""))
 if LOWERED:
@@ -29,7 +31,7 @@ def one_thread():
 
 
 @pytest.fixture(autouse=True)
-def dice():
+def seeded():
     """Every test draws the same, whichever tests ran before it."""
     torch.manual_seed(0)
 
@@ -50,7 +52,7 @@ SIZES = {"mel_bins": 16, "tower_width": 16, "tower_layers": 1, "width": 32, "lay
 @pytest.fixture(scope="session")
 def smoke_texts(smoke_corpus: Path) -> list[str]:
     """All that a policy of the corpus reads and writes."""
-    from asked import INSTRUCTIONS
+    from format_instructions import INSTRUCTIONS
 
     from cogrl.data.manifest import read_manifest
 

@@ -86,9 +86,9 @@ def test_conversion_mixes_channels_and_keeps_the_pitch(tmp_path):
     path = tmp_path / "clip.wav"
     left, right = tone(1.0, 440, 44100), tone(1.0, 1760, 44100)
     soundfile.write(path, np.stack([left, right], 1), 44100, subtype="FLOAT")
-    heard = load_audio(path, convert=True)
-    assert abs(len(heard) - RATE) <= 1
-    spectrum = np.abs(np.fft.rfft(heard[:RATE])) / (RATE / 2)
+    waveform = load_audio(path, convert=True)
+    assert abs(len(waveform) - RATE) <= 1
+    spectrum = np.abs(np.fft.rfft(waveform[:RATE])) / (RATE / 2)
     assert sorted(np.argsort(spectrum)[-2:]) == [440, 1760]
     np.testing.assert_allclose(spectrum[[440, 1760]], 0.15, atol=0.005)
 

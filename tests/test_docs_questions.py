@@ -19,7 +19,7 @@ DOC = (Path(__file__).parents[1] / "docs" / "questions.md").read_text()
 
 
 @pytest.mark.slow
-def test_the_commands_of_the_page_run_one_after_the_other(tiny_policy_dir, tmp_path, monkeypatch):
+def test_the_commands_of_the_page_run_one_after_the_other(tiny_policy_dir, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setitem(qa_mini._TIERS, "mini", ("numpy", {"sft": SMOKE["sft"], "rl": SMOKE["rl"]}))
     shutil.copytree(tiny_policy_dir, "models/tiny")
@@ -30,15 +30,23 @@ def test_the_commands_of_the_page_run_one_after_the_other(tiny_policy_dir, tmp_p
         Path(folder).mkdir()
         soundfile.write(f"{folder}/x.wav", np.sin(np.arange(1_600) / 20) / 4, 16_000)
         Path(folder, name).write_text(json.dumps({"id": 1, "audio_path": "x.wav"} | row) + "\n")
+    for name in ("clip.wav", "other.wav"):
+        shutil.copy("AVQA/x.wav", name)
     commands = [line for block in re.findall(r"```bash\n(.*?)```", DOC, re.S) for line in block.splitlines()]
-    assert [shlex.split(line)[1] for line in commands] == ["build", "build", "build", "filter"]
-    *builds, filtered = (shlex.split(line)[1:] for line in commands)
+    assert [shlex.split(line)[1] for line in commands] == [*["build"] * 3, "filter", *["generate"] * 2]
+    *builds, filtered, chosen, thought = (shlex.split(line)[1:] for line in commands)
     assert [main(command) for command in builds] == [0, 0, 0]
     assert len(read_manifest(Path("data/qa-mini/rl.jsonl"))) == 80
     assert {example.answer for name in ("avqa", "audiomcq") for example in all_of(Path("data", name))} == {"b"}
     filtered[filtered.index("1")] = "0"  # a random policy answers none
     assert main([*filtered, "--max-new-tokens", "2"]) == 0
     assert json.loads(Path("data/kept.jsonl.report.json").read_text())["asked"] == 80
+    capsys.readouterr()
+    assert main([*chosen, "--max-new-tokens", "2"]) == 0
+    assert "choice: none of bell, horn, whistle" in capsys.readouterr().out
+    assert main([*thought, "--max-new-tokens", "2"]) == 0
+    message = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert [answer["audio"] for answer in message] == ["clip.wav", "other.wav"]
 
 
 def all_of(folder: Path) -> list:

@@ -42,6 +42,15 @@ def walk(tmp_path, monkeypatch):
     return tmp_path
 
 
+def test_the_commands_of_the_page_are_ones_that_there_are(walk, capsys):
+    build, fit, evaluate = (shlex.split(line)[1:] for block in blocks("bash") for line in block.splitlines())
+    with pytest.raises(SystemExit) as stop:
+        main([*fit, "--print_config"])
+    assert not stop.value.code and "class_path: cogrl.stages" in capsys.readouterr().out
+    assert main(build) == 0
+    assert main(evaluate) == 2 and "runs/grpo_qa/export" in capsys.readouterr().err  # what `fit` has not made yet
+
+
 @pytest.mark.slow
 def test_the_page_leads_from_forty_clips_to_a_trained_and_measured_policy(walk, capsys):
     commands = [line for block in blocks("bash") for line in block.splitlines()]

@@ -3,7 +3,7 @@
 import re
 
 import pytest
-from asked import INSTRUCTIONS
+from format_instructions import INSTRUCTIONS
 
 from cogrl.audio import load_audio
 from cogrl.data.manifest import read_manifest
@@ -23,9 +23,9 @@ def test_the_scan_finds_a_planted_label():
 def test_prompts_name_no_emotion(policy, smoke_corpus, format):
     manifests = [smoke_corpus / f"{split}.jsonl" for split in ("sft", "rl", "val", "test", "conflict")]
     examples = [e for manifest in manifests for e in read_manifest(manifest)]
-    heard = [load_audio(e.audio, name=e.id) for e in examples]
+    waveforms = [load_audio(e.audio, name=e.id) for e in examples]
     names = [e.id for e in examples]
-    for given in (heard, [e.text for e in examples]):
+    for given in (waveforms, [e.text for e in examples]):
         prompts = policy.encode_prompts([INSTRUCTIONS[format]] * len(examples), given, names)
         for ids in prompts.input_ids:
             text = policy.tokenizer.decode(ids[ids != policy.audio_token_id])

@@ -9,7 +9,8 @@ from pytorch_lightning.callbacks import Checkpoint
 from pytorch_lightning.utilities.exceptions import SIGTERMException
 from pytorch_lightning.utilities.rank_zero import rank_zero_warn
 
-from cogrl.callbacks.checkpoint_files import LAST, PREVIOUS, UNFINISHED, folder_of, kept, remove
+from cogrl.atomic import remove
+from cogrl.callbacks.checkpoint_files import LAST, PREVIOUS, UNFINISHED, folder_of, kept
 from cogrl.callbacks.checkpoint_io import DirectCheckpointIO, free_space
 from cogrl.finite import not_finite
 
@@ -17,9 +18,9 @@ from cogrl.finite import not_finite
 class LastCheckpoint(Checkpoint):
     """Written every N steps, at the end, when training is stopped, and after an error of a single process.
 
-    A checkpoint takes the place of the last one only when it is whole and its weights are finite: it is written beside
-    it, on the same disk, and moved. It resumes the same run and nothing else: the next stage takes the Hugging Face
-    folder in `export`.
+    A checkpoint replaces the last one only when it is complete and its weights are finite: it is written beside it, on
+    the same disk, and renamed. It resumes the same run and nothing else: the next stage takes the Hugging Face folder
+    in `export`.
 
     Args:
         every_n_steps: optimiser steps between two writes; 0 = only at the end or when training is interrupted.
@@ -65,7 +66,7 @@ class LastCheckpoint(Checkpoint):
             return
         try:
             self.save(trainer, pl_module)
-        except Exception as error:  # a broken device fails in its own way; the tracker still has to hear of the end
+        except Exception as error:  # a broken device may raise anything; the final status has to reach the tracker
             rank_zero_warn(f"the last checkpoint stays as it was: {error}")
 
     def save(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:

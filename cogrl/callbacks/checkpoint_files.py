@@ -1,6 +1,5 @@
 """The files of a run's checkpoints: their names, and which are there. Imports nothing heavy."""
 
-import shutil
 from pathlib import Path
 
 LAST, PREVIOUS, UNFINISHED = "last.ckpt", "previous.ckpt", "last.ckpt.part"
@@ -14,11 +13,3 @@ def folder_of(run_dir: Path) -> Path:
 def kept(folder: Path) -> list[Path]:
     """The checkpoints in a folder, newest first, readable or not."""
     return [folder / name for name in (LAST, PREVIOUS) if (folder / name).exists()]
-
-
-def remove(path: Path) -> None:
-    """A file or a folder, if it is there."""
-    if path.is_dir():
-        shutil.rmtree(path)
-    else:
-        path.unlink(missing_ok=True)

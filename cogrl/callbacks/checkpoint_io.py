@@ -12,7 +12,7 @@ from cogrl.callbacks.checkpoint_files import UNFINISHED
 
 
 class DirectCheckpointIO(TorchCheckpointIO):
-    """Writes with `torch.save` and waits for the disk. A failure is kept in `failure`, for all ranks to learn of.
+    """Writes with `torch.save` and fsync. A failure is kept in `failure`, so that all ranks can be told.
 
     Raising here would leave the other ranks waiting for this one: only one of them writes. That holds for the file that
     `LastCheckpoint` asks about; checkpoints of others, such as Lightning's own callbacks, are written as ever.
@@ -39,5 +39,5 @@ class DirectCheckpointIO(TorchCheckpointIO):
 
 
 def free_space(folder: Path) -> str:
-    """How much room the disk of a folder has left, in words."""
+    """The free space on the disk of a folder, as text."""
     return f"{shutil.disk_usage(folder).free / 2**30:.2f} GiB free"

@@ -1,4 +1,4 @@
-"""How a run ends when it does not end well: the tracker is told, and one rank's failure ends them all."""
+"""What happens when a run fails: its status is written to the tracker, and the failure of one rank ends all ranks."""
 
 import os
 import sys
@@ -19,10 +19,11 @@ _GRACE_S = 10
 class Ending(pl.Callback):
     """FAILED or KILLED in MLflow, whatever ended the run.
 
-    Where several processes train, one that fails says why and leaves at once: the others may be in the middle of a
-    collective call that it will never join, so nothing may wait for them any more, neither a checkpoint nor a teardown.
-    Its going ends theirs: their calls fail, or their launcher ends them, where it is Lightning after a while in which
-    the first rank can say so itself. A stop that all ranks have agreed on is no failure and takes the ordinary way.
+    Where several processes train, one that fails prints the error and exits at once: the others may be inside a
+    collective call that it will never join, so nothing may wait for them, neither a checkpoint nor a teardown. Its exit
+    ends the others too: their collective calls fail, or the launcher stops them (Lightning's does so after a delay in
+    which the first rank can report the failure itself). A stop that all ranks have agreed on is not a failure and ends
+    normally.
 
     Args:
         report: prints an error as the command line does and returns the exit status.
@@ -32,18 +33,18 @@ class Ending(pl.Callback):
         self.report = report
 
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
-        for thread in threading.enumerate():  # Lightning kills the first rank, unheard, when another has failed
+        for thread in threading.enumerate():  # Lightning kills the first rank without a message when another has failed
             if isinstance(thread, _ChildProcessObserver):
                 thread._terminate_all = partial(self.another_has_failed, trainer, thread._terminate_all)
 
     def another_has_failed(self, trainer: pl.Trainer, kill: Callable[[], None]) -> None:
         """Called from the thread that watches the processes this one has started."""
         time.sleep(_GRACE_S)
-        self.tell(trainer, RuntimeError("another process of this run has failed"))
+        self.report_end(trainer, RuntimeError("another process of this run has failed"))
         kill()
 
-    def tell(self, trainer: pl.Trainer, error: BaseException) -> None:
-        """The tracker learns of the end, and takes what is still waiting."""
+    def report_end(self, trainer: pl.Trainer, error: BaseException) -> None:
+        """Write the final status to the tracker, with the metrics that are still queued."""
         for logger in trainer.loggers:
             if isinstance(logger, MLflowLogger):
                 logger.fail(error)
@@ -61,5 +62,5 @@ class Ending(pl.Callback):
         status = self.report(exception)
         sys.stderr.flush()
         sys.stdout.flush()
-        self.tell(trainer, exception)
+        self.report_end(trainer, exception)
         os._exit(status)

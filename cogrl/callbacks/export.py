@@ -1,10 +1,10 @@
 """What a stage hands to the next one: a Hugging Face folder."""
 
-import shutil
 from pathlib import Path
 
 import pytorch_lightning as pl
 
+from cogrl.atomic import atomic_write
 from cogrl.callbacks.checkpoint_io import free_space
 from cogrl.callbacks.mlflow_logger import MLflowLogger
 from cogrl.finite import not_finite
@@ -28,18 +28,14 @@ class Export(pl.Callback):
         if broken:
             raise FloatingPointError(f"no export: the weights are not finite, {broken}")
         folder = Path(trainer.default_root_dir) / "export"
-        unfinished = folder.with_name("export.part")
-        shutil.rmtree(unfinished, ignore_errors=True)
         try:
-            pl_module.policy.save(unfinished)
+            with atomic_write(folder, exclusive=True) as unfinished:
+                pl_module.policy.save(unfinished)
         except Exception as error:  # safetensors has an error of its own for a full disk
-            shutil.rmtree(unfinished, ignore_errors=True)
             raise OSError(
                 f"the policy can not be written to {folder} ({error}; {free_space(folder.parent)}); make room there, "
                 "and --ckpt_path last writes it again"
             ) from error
-        shutil.rmtree(folder, ignore_errors=True)
-        unfinished.rename(folder)
         print(f"policy written to {folder}")
         for logger in trainer.loggers:
             if self.to_mlflow and isinstance(logger, MLflowLogger):

@@ -49,8 +49,8 @@ def advised(error: Exception, uri: str, experiment: str, options: Options = Opti
     }
     for pattern, advice in known.items():
         if re.search(pattern, text):
-            told = advice(text, uri, experiment, options)
-            return f"{first.rstrip('.')}; {told}" if told else first
+            hint = advice(text, uri, experiment, options)
+            return f"{first.rstrip('.')}; {hint}" if hint else first
     return first
 
 

@@ -1,4 +1,4 @@
-"""MLflow as a witness: it sees everything a run does and can never stop it."""
+"""An MLflow logger that records everything a run does; its failures are warnings and never stop the run."""
 
 import time
 from collections.abc import Callable, Mapping
@@ -29,8 +29,8 @@ Action = Callable[[Any, str], None]
 class MLflowLogger(MLFlowLogger):
     """One run in a local SQLite store by default; metrics go out in batches, failures go out as warnings.
 
-    A store that breaks, or can not be opened at the start, costs one warning; what it does not take waits for it to
-    come back, and after ten failures in a row the run goes on without it. A run that failed or was killed says so:
+    A store that breaks, or can not be opened at the start, costs one warning; what it does not accept is queued until
+    it works again, and after ten failures in a row the run goes on without it. A run that failed or was killed says so:
     status FAILED or KILLED and the tag `cogrl.error`.
 
     Args:
@@ -82,7 +82,7 @@ class MLflowLogger(MLFlowLogger):
             return None
         try:
             return super().experiment if self._initialized else self.open()
-        except Exception as error:  # whatever the store raises, training is not its business
+        except Exception as error:  # whatever the store raises must not stop training
             self.next_opening = time.monotonic() + self.pause_s
             self.note(error)
             return None
@@ -163,12 +163,12 @@ class MLflowLogger(MLFlowLogger):
 
     @rank_zero_only
     def log_file(self, path: str | Path, folder: str | None = None) -> None:
-        """Keep a file with the run."""
+        """Log a file as an artifact of the run."""
         self.do(lambda client, run: client.log_artifact(run, str(path), folder))
 
     @rank_zero_only
     def fail(self, error: BaseException) -> None:
-        """Remember how training ended; `finalize` then says so."""
+        """Keep the status with which training ended, for `finalize`."""
         killed = isinstance(error, KeyboardInterrupt | SystemExit)
         self.final_status = "KILLED" if killed else "FAILED"
         text = f"{type(error).__name__}: {error}"[:5000]
@@ -178,7 +178,7 @@ class MLflowLogger(MLFlowLogger):
     def finalize(self, status: str = "success") -> None:
         if self.broken:
             return
-        self.next_opening = 0.0  # the last chance
+        self.next_opening = 0.0  # no later flush follows
         self.flush()
         lost = len(self.waiting) + len(self.postponed)
         if lost:
@@ -195,15 +195,15 @@ class MLflowLogger(MLFlowLogger):
     def give_up(self, error: Exception) -> None:
         self.broken = str(error)
         self.waiting, self.postponed = [], []
-        rank_zero_warn(f"MLflow can not be used, training goes on without it: {self.told(error)}")
+        rank_zero_warn(f"MLflow can not be used, training goes on without it: {self.advice(error)}")
 
-    def told(self, error: Exception) -> str:
+    def advice(self, error: Exception) -> str:
         return advised(error, self.settings["tracking_uri"], self.experiment_name)
 
     def note(self, error: Exception) -> None:
         self.failures += 1
         if self.failures == 1:
-            rank_zero_warn(f"MLflow did not take a record, training goes on: {self.told(error)}")
+            rank_zero_warn(f"MLflow did not take a record, training goes on: {self.advice(error)}")
         if self.failures == _MOST_FAILURES:
             self.give_up(error)
 

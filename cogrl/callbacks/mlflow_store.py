@@ -3,25 +3,26 @@
 import fcntl
 import logging
 import os
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+from cogrl.atomic import atomic_write
 
 DEFAULT_STORE = "sqlite:///mlflow.db"
 PARENT_TAG = "mlflow.parentRunId"
 _SETTINGS = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
-    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",  # MLflow's own patience holds training up for minutes
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "2",  # MLflow's default number of retries holds training up for minutes
     "MLFLOW_HTTP_REQUEST_TIMEOUT": "10",
 }
 
 
 def prepare() -> None:
-    """MLflow's manners in this process, where the user has not chosen others: no telemetry, short waits, no chatter."""
+    """Set MLflow's defaults in this process where the user has set none: no telemetry, short timeouts, few messages."""
     for name, value in _SETTINGS.items():
         os.environ.setdefault(name, value)
-    for name in ("alembic", "mlflow.store.db.utils"):
+    for name in ("alembic", "mlflow.store.db.utils", "mlflow.tracking.fluent"):
         logging.getLogger(name).setLevel(logging.WARNING)
 
 
@@ -61,20 +62,8 @@ def one_at_a_time(uri: str) -> Iterator[None]:
 
 
 def set_up(path: Path) -> None:
-    """Make an empty SQLite store beside `path` and move it there."""
+    """Make an empty SQLite store; the caller holds its lock."""
     from mlflow import MlflowClient
 
-    for left in path.parent.glob(f"{path.name}.*.part*"):  # by a process that was killed here
-        left.unlink()
-    descriptor, unfinished = tempfile.mkstemp(dir=path.parent, prefix=f"{path.name}.", suffix=".part")
-    os.close(descriptor)
-    MlflowClient(f"sqlite:///{unfinished}")
-    os.chmod(unfinished, 0o666 & ~umask())
-    os.rename(unfinished, path)
-
-
-def umask() -> int:
-    """The rights that new files of this process do not have."""
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
+    with atomic_write(path, exclusive=True) as unfinished:
+        MlflowClient(f"sqlite:///{unfinished}")

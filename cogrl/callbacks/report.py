@@ -1,4 +1,4 @@
-"""A page of completions with their clips inside: one HTML file that needs nothing else."""
+"""A page of completions with their clips embedded: one self-contained HTML file."""
 
 import base64
 import io

@@ -1,4 +1,4 @@
-"""What the policy said, what it earned, and the clip it heard: kept every few rollouts, to be read and listened to."""
+"""A table and an HTML page of completions, with their rewards and clips, written every few rollouts."""
 
 import csv
 import json
@@ -95,5 +95,5 @@ def rows(rollouts: Rollouts, scores: Scores) -> list[dict[str, Any]]:
 
 
 def number(value: Any) -> float | None:
-    """A float for JSON, which knows no NaN."""
+    """A float for JSON, which has no NaN."""
     return None if value != value else round(float(value), 6)

@@ -9,9 +9,9 @@ import torch
 class AgreedStop(pl.Callback):
     """Ends training when a signal has reached any rank: every rank at one step, so that they can save together.
 
-    `request` only notes the signal. After each optimiser step and each validation batch the ranks compare notes;
-    Lightning's own flag is then set on all of them at once, and its loops leave where the last step is complete and
-    logged: never between the micro-batches of a step, whose gradients no checkpoint keeps.
+    `request` only records the signal. After each optimiser step and each validation batch the ranks all-reduce whether
+    any has one; Lightning's own flag is then set on all of them at once, and its loops end where the last step is
+    complete and logged: never between the micro-batches of a step, whose gradients no checkpoint keeps.
     """
 
     def __init__(self) -> None:
@@ -19,11 +19,11 @@ class AgreedStop(pl.Callback):
         self.active = False
 
     def request(self, signal_number: int) -> None:
-        """To be called from a signal handler: touches nothing but a number."""
+        """To be called from a signal handler: sets one integer and nothing else."""
         self.requested = signal_number
 
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
-        # Lightning's handler decides for its own rank, and talks to the others from wherever the signal has hit
+        # Lightning's handler decides for its own rank and calls a collective wherever the signal arrived
         trainer._signal_connector._sigterm_notifier_fn = lambda number, frame: None
 
     def on_sanity_check_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:

@@ -35,4 +35,4 @@ def run(work: Callable[[], Coroutine[Any, Any, T]]) -> T:
             loop.call_soon_threadsafe(task.cancel)
         raise
     finally:
-        thread.join(timeout=1.0)  # closing connections is polite, but nobody waits for a name server to time out
+        thread.join(timeout=1.0)  # connections are closed, but a name server's time-out is not waited for

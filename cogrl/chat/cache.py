@@ -1,4 +1,4 @@
-"""Answers kept on disk, so that nothing is paid for twice. One SQLite file, safe for several processes."""
+"""A cache of answers on disk, so that no request is paid for twice: one SQLite file, safe for several processes."""
 
 import logging
 import sqlite3
@@ -9,11 +9,11 @@ from pathlib import Path
 
 log = logging.getLogger(__name__)
 _OPEN_S = 5.0  # how long other processes that make the file are waited for
-_WAIT_S = 1.0  # and one that is writing to it: an answer is never held up longer
+_WAIT_S = 1.0  # and one that is writing to it: no answer is delayed longer
 
 
 @dataclass(frozen=True)
-class Kept:
+class CachedAnswer:
     """An answer as it was received, and the tokens it took then."""
 
     text: str
@@ -43,23 +43,23 @@ class AnswerCache:
                 self._db = _opened(self.file)
             except sqlite3.Error as error:
                 if getattr(error, "sqlite_errorcode", 0) & 0xFF != sqlite3.SQLITE_BUSY:  # any kind of busy
-                    refusal = f"{self.file} can not be used as a cache of answers ({error}); name another file"
-                    raise OSError(refusal) from error
+                    message = f"{self.file} can not be used as a cache of answers ({error}); name another file"
+                    raise OSError(message) from error
                 if time.monotonic() > ends:
                     self._give_up(error)
                     break
-                time.sleep(0.01)  # several processes that make the file at once get into each other's way
+                time.sleep(0.01)  # several processes that create the file at once can lock each other out
         return self
 
     def __exit__(self, *_: object) -> None:
         self._close()
 
-    def get(self, key: str) -> Kept | None:
+    def get(self, key: str) -> CachedAnswer | None:
         """What was kept under `key`, or None."""
         rows = self._rows("SELECT text, tokens_in, tokens_out FROM answers WHERE key = ?", (key,))
-        return Kept(*rows[0]) if rows else None
+        return CachedAnswer(*rows[0]) if rows else None
 
-    def put(self, key: str, answer: Kept) -> None:
+    def put(self, key: str, answer: CachedAnswer) -> None:
         """Keeps `answer`; it outlives this process from here on, however the process ends."""
         values = (key, answer.text, answer.tokens_in, answer.tokens_out)
         self._rows("INSERT OR REPLACE INTO answers VALUES (?, ?, ?, ?)", values)

@@ -1,4 +1,4 @@
-"""The chat client: many questions at once, each asked until it is answered or its time is up."""
+"""The chat client: many questions at once, each retried until it is answered or its deadline has passed."""
 
 import asyncio
 import hashlib
@@ -13,13 +13,13 @@ from typing import Any
 import aiohttp
 
 from cogrl.chat import background
-from cogrl.chat.cache import AnswerCache, Kept
+from cogrl.chat.cache import AnswerCache, CachedAnswer
 from cogrl.chat.endpoint import Endpoint, Refused
 from cogrl.chat.question import Answer, Failure, Prices, Question, Replies, Usage
 
 
 @dataclass(frozen=True)
-class Patience:
+class RetryPolicy:
     """How often and how long a question is asked, in seconds.
 
     A question has `attempts` tries of at most `attempt_s`, and `question_s` in all, pauses included. A pause doubles
@@ -40,7 +40,7 @@ class Patience:
             raise ValueError(f"{self}: at least one attempt, and times above 0")
 
     def pause(self, tries: int, wait_s: float) -> float:
-        """Seconds before the next try, after `tries` of them; random, so that a crowd does not come back as one."""
+        """Seconds before the next try, after `tries` of them; random, so that clients do not retry all at once."""
         longest = min(self.pause_max_s, self.pause_s * 2 ** (tries - 1))
         return max(wait_s, longest * 0.5) + random.uniform(0, longest * 0.5)
 
@@ -51,14 +51,14 @@ class ChatClient:
 
     Args:
         endpoint: where, which model, how.
-        patience: retries and times of a single question.
+        retry: retries and times of a single question.
         concurrency: how many questions are under way at once, those in a pause included.
         cache: file of answers kept, keyed by model, messages and parameters; unusable answers are never kept.
         prices: turn the token counts into a cost.
     """
 
     endpoint: Endpoint
-    patience: Patience = field(default_factory=Patience)
+    retry: RetryPolicy = field(default_factory=RetryPolicy)
     concurrency: int = 64
     cache: Path | None = None
     prices: Prices = field(default_factory=Prices)
@@ -117,7 +117,7 @@ class _Batch:
     async def worker(self, todo: Iterator[str], session: aiohttp.ClientSession, cache: AnswerCache) -> None:
         for key in todo:
             question = self.questions[key]
-            entry = _kept(question, cache.get(key)) or await self.answer(key, question, session, cache)
+            entry = _still_valid(question, cache.get(key)) or await self.answer(key, question, session, cache)
             self.failed_in_a_row = self.failed_in_a_row + 1 if isinstance(entry, Failure) else 0
             self.entries[key] = entry
             self.done()
@@ -126,20 +126,20 @@ class _Batch:
         self, key: str, question: Question, session: aiohttp.ClientSession, cache: AnswerCache
     ) -> Answer | Failure:
         """Asks until there is an answer, tries or time are used up, or asking again is pointless."""
-        patience, start, tries = self.client.patience, time.monotonic(), 0
-        if self.failed_in_a_row >= patience.failures_in_a_row:
+        retry, start, tries = self.client.retry, time.monotonic(), 0
+        if self.failed_in_a_row >= retry.failures_in_a_row:
             reason = f"not asked, for {self.failed_in_a_row} questions in a row had failed, the last: {self.last_error}"
             return Failure(ConnectionError(reason))
-        ends = min(self.ends, start + patience.question_s)
+        ends = min(self.ends, start + retry.question_s)
         error: Exception = TimeoutError("the deadline of the batch passed before this question was asked")
-        while tries < patience.attempts and time.monotonic() < ends:
+        while tries < retry.attempts and time.monotonic() < ends:
             tries += 1
             outcome = await self.attempt(key, question, session, cache, ends)
             if not isinstance(outcome, Refused):
                 return Answer(outcome, attempts=tries, seconds=time.monotonic() - start)
             error = outcome.error
-            pause = patience.pause(tries, outcome.wait_s)
-            if not outcome.again or tries == patience.attempts or time.monotonic() + pause >= ends:
+            pause = retry.pause(tries, outcome.wait_s)
+            if not outcome.retryable or tries == retry.attempts or time.monotonic() + pause >= ends:
                 break
             await asyncio.sleep(pause)
         self.last_error = error
@@ -149,7 +149,7 @@ class _Batch:
         self, key: str, question: Question, session: aiohttp.ClientSession, cache: AnswerCache, ends: float
     ) -> Any:
         """Asks once: the value of the answer, which is then kept, or why there is none."""
-        endpoint, left_s = self.client.endpoint, min(self.client.patience.attempt_s, ends - time.monotonic())
+        endpoint, left_s = self.client.endpoint, min(self.client.retry.attempt_s, ends - time.monotonic())
         try:
             async with asyncio.timeout(left_s):
                 outcome = await endpoint.post(session, endpoint.body(question))
@@ -162,11 +162,11 @@ class _Batch:
             value = question.read(outcome.text)
         except ValueError as unusable:
             return Refused(unusable)
-        cache.put(key, Kept(outcome.text, outcome.usage.tokens_in, outcome.usage.tokens_out))
+        cache.put(key, CachedAnswer(outcome.text, outcome.usage.tokens_in, outcome.usage.tokens_out))
         return value
 
 
-def _kept(question: Question, kept: Kept | None) -> Answer | None:
+def _still_valid(question: Question, kept: CachedAnswer | None) -> Answer | None:
     """A kept answer that can still be read."""
     try:
         return None if kept is None else Answer(question.read(kept.text), cached=True)

@@ -13,7 +13,7 @@ import aiohttp
 from cogrl.chat.question import Question, Usage
 
 _NO_TOKENS = Usage(requests=1)
-_PASSING = {408, 409, 425, 429, 500, 502, 503, 504, 529}
+_RETRYABLE = {408, 409, 425, 429, 500, 502, 503, 504, 529}
 
 
 @dataclass(frozen=True)
@@ -26,10 +26,10 @@ class Reply:
 
 @dataclass(frozen=True)
 class Refused:
-    """No answer. `again`: asking once more may help, not before `wait_s` seconds have passed."""
+    """No answer. `retryable`: asking once more may help, not before `wait_s` seconds have passed."""
 
     error: Exception
-    again: bool = True
+    retryable: bool = True
     wait_s: float = 0.0
     usage: Usage = _NO_TOKENS
 
@@ -45,7 +45,7 @@ class Endpoint:
             part of a configuration, a cache key or a message.
         temperature, max_tokens: None leaves the field out.
         answer_format: what holds the model to JSON: its schema, plain JSON mode, or only the prompt (`text`), for
-            servers that know no better.
+            servers that support neither.
         extra: further fields of the request, such as `top_k`, `seed` or `max_completion_tokens`.
         proxy: URL of an HTTP proxy. Proxy variables of the environment are not read.
 
@@ -75,12 +75,12 @@ class Endpoint:
         return {"model": self.model, "messages": question.messages, **settings, **held, **self.extra}
 
     async def post(self, session: aiohttp.ClientSession, body: Mapping[str, Any]) -> Reply | Refused:
-        """One attempt. A server that is not there, resets, or stops in mid-reply is Refused like one that says no."""
+        """One attempt; Refused for an unreachable server, a reset, a reply that is cut off, or an error status."""
         key = os.environ.get(self.api_key_env, "") if self.api_key_env else ""
         headers = {"Authorization": f"Bearer {key}"} if key else {}
         url = self.base_url.rstrip("/") + "/chat/completions"
         try:
-            # a redirect is refused: it would carry the question, and on the same host the key, to somewhere unnamed
+            # a redirect is refused: it would send the question, and on the same host the key, to an unknown address
             sent = session.post(url, json=body, headers=headers, proxy=self.proxy, allow_redirects=False)
             async with sent as response:
                 status, wait_s = response.status, retry_after_s(response.headers.get("Retry-After"))
@@ -90,7 +90,7 @@ class Endpoint:
         if status == 200:
             return _reply(content)
         said = content[:200].replace(key, "***") if key else content[:200]
-        return Refused(ConnectionError(f"{url}: status {status}: {said}"), status in _PASSING, wait_s)
+        return Refused(ConnectionError(f"{url}: status {status}: {said}"), status in _RETRYABLE, wait_s)
 
     def _response_format(self, name: str, schema: Mapping[str, Any]) -> dict[str, Any]:
         held = {"name": name, "schema": dict(schema), "strict": True}

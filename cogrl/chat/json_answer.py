@@ -1,6 +1,6 @@
 """Reading the one JSON object of an answer that may be wrapped in prose, fences, comments or a thought.
 
-Lenient about dress, strict about content: what could be read in two ways is refused.
+Lenient about formatting, strict about content: what could be read in two ways is refused.
 """
 
 import json

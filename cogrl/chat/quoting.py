@@ -1,4 +1,4 @@
-"""Other people's words as material for a language model: quoted, so that they can not give orders to it."""
+"""Text by others inside a prompt: quoted as JSON, so that a language model does not take it for instructions."""
 
 import json
 from collections.abc import Mapping
@@ -10,7 +10,7 @@ _ESCAPED = {ord(mark): f"\\u{ord(mark):04x}" for mark in "<>[]{}|"}
 def quoted(material: Mapping[str, Any] | str) -> str:
     r"""JSON whose strings can neither end early nor spell a control token of the model's own chat template.
 
-    Brackets and bars inside strings are written as \u escapes, which whoever reads JSON undoes: words that contain
+    Brackets and bars inside strings are written as \u escapes, which every JSON reader undoes: words that contain
     `<|im_end|>` or `[/INST]` arrive as text. Other scripts stay readable.
     """
     if isinstance(material, Mapping):

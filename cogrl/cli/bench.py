@@ -168,5 +168,5 @@ def track(report: Any, options: argparse.Namespace) -> None:
         refuse_unusable_file(store)
         log(report, options.out, store, artifacts_beside(store))
     except Exception as error:  # tracking failure never undoes a result
-        told = advised(error, store, "cogrl", Options("--mlflow", None))
-        print(f"the benchmark is in {options.out} but not in MLflow ({options.mlflow}): {told}")
+        hint = advised(error, store, "cogrl", Options("--mlflow", None))
+        print(f"the benchmark is in {options.out} but not in MLflow ({options.mlflow}): {hint}")

@@ -12,9 +12,9 @@ def described(file: Path, key: str, kind: type, example: str) -> Any:
     """
     from jsonargparse import ArgumentParser
 
-    from cogrl.cli.explain import options, problems
-    from cogrl.cli.explain_class import left_open
-    from cogrl.cli.interpolation import filled_in
+    from cogrl.cli.fit.explain import options, problems
+    from cogrl.cli.fit.explain_class import left_open
+    from cogrl.cli.fit.interpolation import filled_in
     from cogrl.cli.yaml_file import read_yaml
 
     if not file.is_file():

@@ -1,4 +1,4 @@
-"""Where errors meet the user: a sentence for what they can put right, the traceback for a defect."""
+"""How errors are shown: one sentence for what the user can correct, the traceback for a defect."""
 
 import errno
 import sys

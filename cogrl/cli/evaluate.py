@@ -1,6 +1,10 @@
 """`cogrl evaluate`: policies on a manifest, side by side."""
 
 import argparse
+import json
+import os
+import shutil
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -8,7 +12,7 @@ from cogrl.cli.out_folder import make_out_folder
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.description = "Answer a manifest with one or more policies; print a table with intervals and controls."
+    parser.description = "Answer a manifest with one or more policies; print a summary, write tables with intervals."
     parser.add_argument(
         "--policy", action="append", required=True, metavar="[NAME=]DIR", help="Hugging Face folder; repeat to compare"
     )
@@ -18,7 +22,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=Path,
         help="JSONL manifest with polar words, for the accuracy on conflict and consistent clips",
     )
-    parser.add_argument("--out", type=Path, required=True, help="folder for report.md, report.json, answers, figure")
+    parser.add_argument("--out", type=Path, required=True, help="folder for the report, its summary, answers, figure")
     parser.add_argument(
         "--convert", action="store_true", help="mix down and resample clips that are not mono at the policy's rate"
     )
@@ -72,25 +76,48 @@ def policy_name(item: str) -> str:
     return name or Path(path).name
 
 
+def places(args: argparse.Namespace) -> dict[str, str]:
+    """Where the rest of a report is."""
+    from cogrl.callbacks.mlflow_store import DEFAULT_STORE, absolute_uri
+
+    card = args.data.with_name("CARD.md")
+    found = {"full report": str(args.out / "report.md")}
+    if card.is_file():
+        found["about the corpus"] = str(card)
+    if args.store:
+        ours = absolute_uri(args.store) == absolute_uri(DEFAULT_STORE)
+        found["runs, answers, audio"] = f"{own_command()} ui" + ("" if ours else f" --store {args.store}")
+    return found
+
+
+def own_command() -> str:
+    """How the shell finds this `cogrl`: by its name, or by its path where it is not on PATH."""
+    beside = Path(sys.executable).with_name("cogrl")
+    if shutil.which("cogrl") == str(beside) or not beside.exists():
+        return "cogrl"
+    return os.path.relpath(beside) if beside.is_relative_to(Path.cwd()) else str(beside)
+
+
 def main(args: argparse.Namespace) -> None:
     import torch
     from transformers.utils.logging import disable_progress_bar
 
+    from cogrl.cli.audio_lengths import check_audio_lengths
     from cogrl.cli.described import described
-    from cogrl.cli.hearable import refuse_unhearable
-    from cogrl.data.manifest import heard_turns, raise_all, read_manifest
+    from cogrl.data.manifest import raise_all, read_manifest, with_history
     from cogrl.data.module import Clips
     from cogrl.evaluate.choice.answers import ask
     from cogrl.evaluate.choice.controls import CHOICE_CONTROLS
     from cogrl.evaluate.choice.official import read_official
     from cogrl.evaluate.choice.submitted import refuse_same_files
-    from cogrl.evaluate.emotion import ASKED, evaluate_policy
+    from cogrl.evaluate.emotion import EVALUATED_FORMATS, evaluate_policy
     from cogrl.evaluate.epitome import load_all
     from cogrl.evaluate.lines import check_gradable, sorted_lines
     from cogrl.evaluate.polarity import polar_examples
     from cogrl.evaluate.report import write
+    from cogrl.evaluate.summary import SUMMARY, summary
     from cogrl.formats import instructions
-    from cogrl.models.prompt_length import without_room
+    from cogrl.models.prompt_length import overflows
     from cogrl.models.saved import refuse_no_policy, saved_policy
     from cogrl.rewards.cogaudio import cogaudio_reward
     from cogrl.rewards.composite import Reward
@@ -106,8 +133,8 @@ def main(args: argparse.Namespace) -> None:
     if args.benchmark and len(args.formats) > 1:
         raise ValueError(f"--formats {' '.join(args.formats)}: a prediction file is of one format; name one")
     official = read_official(args.benchmark) if args.benchmark else None
-    examples = heard_turns(read_manifest(args.data)[: args.limit], args.history)
-    polar = heard_turns(polar_examples(args.conflict)[: args.limit], args.history) if args.conflict else []
+    examples = with_history(read_manifest(args.data)[: args.limit], args.history)
+    polar = with_history(polar_examples(args.conflict)[: args.limit], args.history) if args.conflict else []
     questions, spoken, notes = sorted_lines(examples, args.formats, reward)
     check_gradable(polar, reward)
     if official:
@@ -119,15 +146,15 @@ def main(args: argparse.Namespace) -> None:
         raise ValueError(f"--conflict {args.conflict}: {args.data} has no line with an emotion to compare it with")
     raters = {name: found.levels for name, found in load_all(args.epitome).items()} if args.epitome else {}
     form = args.convert, args.silent_clips
-    stamps = refuse_unhearable([*examples, *polar], [item.rpartition("=")[2] for item in args.policy], *form)
+    stamps = check_audio_lengths([*examples, *polar], [item.rpartition("=")[2] for item in args.policy], *form)
     evaluations, choices = [], []
     for item in args.policy:
         path = item.rpartition("=")[2]
         policy = saved_policy(path, args.dtype)
         policy.to("cuda" if torch.cuda.is_available() else "cpu")
         limits = policy.sampling_rate, policy.max_audio_s
-        asked_of = ((example, instructions(ASKED, example)) for example in (*spoken, *polar))
-        raise_all(list(without_room(policy, asked_of, args.max_new_tokens)))
+        asked_of = ((example, instructions(EVALUATED_FORMATS, example)) for example in (*spoken, *polar))
+        raise_all(list(overflows(policy, asked_of, args.max_new_tokens)))
         lists = (questions, spoken, polar)
         asked, clips, polar_clips = (list(Clips(rows, *limits, False, *form, stamps)) for rows in lists)
         print(f"answering {len(asked) + len(clips) + len(polar_clips)} clips with {path}", flush=True)
@@ -140,10 +167,15 @@ def main(args: argparse.Namespace) -> None:
                 words = evaluate_policy(*of_policy, polar_clips, reward, args.max_new_tokens, draws=0)
                 found = replace(found, polar=words)
             evaluations.append(found)
-    print("\n" + write(evaluations, args.out, choices, notes, official))
+    write(evaluations, args.out, choices, notes, official)
+    short = summary(json.loads((args.out / "report.json").read_text()), places(args))
+    (args.out / SUMMARY).write_text(short, encoding="utf-8")
+    print(f"\n{short}", end="", flush=True)
     if args.store:
         from cogrl.callbacks.mlflow_advice import Options, advised, refuse_unusable_file
-        from cogrl.callbacks.mlflow_store import absolute_uri, one_at_a_time
+        from cogrl.callbacks.mlflow_store import absolute_uri, one_at_a_time, prepare
+
+        prepare()  # before MLflow is imported
         from cogrl.evaluate.tracking import log_report
 
         try:
@@ -151,5 +183,5 @@ def main(args: argparse.Namespace) -> None:
             with one_at_a_time(args.store):
                 log_report(args.store, args.out, args.parent_run)
         except Exception as error:  # tracking failure never undoes a result
-            told = advised(error, absolute_uri(args.store), "cogrl", Options("--store", None))
-            print(f"the report is in {args.out} but not in MLflow ({args.store}): {told}")
+            hint = advised(error, absolute_uri(args.store), "cogrl", Options("--store", None))
+            print(f"the report is in {args.out} but not in MLflow ({args.store}): {hint}")

@@ -19,7 +19,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--temperature", type=float, default=1.0, help="of sampled answers (default: %(default)s)")
     parser.add_argument("--max-new-tokens", type=int, default=128, help="longest answer (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=0, help="draws the answers (default: %(default)s)")
-    parser.add_argument("--convert", action="store_true", help="mix down and resample clips as the policy hears")
+    parser.add_argument("--convert", action="store_true", help="mix down and resample clips to what the policy needs")
     parser.add_argument("--history", choices=["heard", "left_out"], help="the earlier turns of dialogues")
     parser.add_argument("--dtype", default="float32", help="of the weights (default: %(default)s)")
 
@@ -28,8 +28,8 @@ def main(args: argparse.Namespace) -> None:
     import torch
     from transformers.utils.logging import disable_progress_bar
 
-    from cogrl.cli.hearable import refuse_unhearable
-    from cogrl.data.manifest import heard_turns, read_manifest, write_manifest
+    from cogrl.cli.audio_lengths import check_audio_lengths
+    from cogrl.data.manifest import read_manifest, with_history, write_manifest
     from cogrl.data.module import Clips
     from cogrl.evaluate.choice.select import Window, select
     from cogrl.models.saved import refuse_no_policy, saved_policy
@@ -42,8 +42,8 @@ def main(args: argparse.Namespace) -> None:
     window = None if args.pass_at_k is None else Window(args.pass_at_k, args.min, most)
     sampling = Sampling(args.temperature, args.max_new_tokens)
     refuse_no_policy(args.policy)
-    examples = heard_turns(read_manifest(args.data), args.history)
-    stamps = refuse_unhearable(examples, [args.policy], args.convert, "refuse")
+    examples = with_history(read_manifest(args.data), args.history)
+    stamps = check_audio_lengths(examples, [args.policy], args.convert, "refuse")
     policy = saved_policy(args.policy, args.dtype)
     policy.to("cuda" if torch.cuda.is_available() else "cpu")
     limits = policy.sampling_rate, policy.max_audio_s

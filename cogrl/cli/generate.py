@@ -1,16 +1,28 @@
-"""`cogrl generate clip.wav --policy DIR`: greedy answers about one audio file, thought aloud and direct."""
+"""`cogrl generate clip.wav --policy DIR`: greedy answers about audio files, to a question where one is asked."""
 
 import argparse
 import json
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 _TITLES = {"eips": "thinking aloud", "direct": "answering at once"}
-"""The formats that it is asked in."""
+"""The formats in which a clip without a question is answered."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("audio", type=Path, help="any format, rate and number of channels; converted for the model")
+    audio = "any format, rate and number of channels; converted for the model"
+    parser.add_argument("audio", type=Path, nargs="+", help=audio)
     parser.add_argument("--policy", required=True, help="Hugging Face folder, e.g. runs/dr_sapo/export")
+    parser.add_argument("--question", help="asked about each file; left out: each is answered as what a speaker said")
+    parser.add_argument("--choices", nargs="+", metavar="CHOICE", help="of the question; left out: it is an open one")
+    parser.add_argument(
+        "--format",
+        action="append",
+        metavar="NAME",
+        help="choice or think_choice for a question (default: choice), else eips or direct (default: both), or the "
+        "import path of an own one; repeat for several",
+    )
     parser.add_argument("--dtype", default="float32", help="of the weights")
     parser.add_argument("--max-new-tokens", type=int, default=128)
     parser.add_argument(
@@ -19,7 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default="refuse",
         help="keep: silence is asked about too",
     )
-    parser.add_argument("--json", action="store_true", help="one JSON object instead of text")
+    parser.add_argument("--json", action="store_true", help="one JSON object a file, each on a line, instead of text")
 
 
 def main(options: argparse.Namespace) -> int:
@@ -28,39 +40,79 @@ def main(options: argparse.Namespace) -> int:
 
     from cogrl.audio import audio_info, load_audio
     from cogrl.data.manifest import raise_all
-    from cogrl.formats import format_named, instructions
-    from cogrl.formats.eips import perceived_emotion
-    from cogrl.models.prompt_length import without_room
+    from cogrl.formats import instructions
+    from cogrl.models.prompt_length import overflows
     from cogrl.models.saved import saved_policy, saved_window
     from cogrl.rollout.hf import HFEngine
     from cogrl.rollout.sampling import Sampling
-    from cogrl.types import Clip, Example
+    from cogrl.types import Clip
 
     disable_progress_bar()
-    header, window = audio_info(options.audio), saved_window(options.policy)
-    reason = window.length_error(header.duration_s)
-    if reason is not None:  # before the weights are read
-        raise ValueError(f"{options.audio}: {reason}")
-    waveform = load_audio(options.audio, window.sampling_rate, convert=True, silent_clips=options.silent_clips)
+    formats = options.format or (["choice"] if options.question else list(_TITLES))
+    examples = asked(options, formats)
+    headers, window = [audio_info(file) for file in options.audio], saved_window(options.policy)
+    reasons = [window.length_error(header.duration_s) for header in headers]  # before the weights are read
+    raise_all([f"{file}: {reason}" for file, reason in zip(options.audio, reasons, strict=True) if reason])
+    how = {"convert": True, "silent_clips": options.silent_clips}
+    clips = [Clip(e, load_audio(e.audio, window.sampling_rate, **how)) for e in examples]
     policy = saved_policy(options.policy, options.dtype)
     policy.to("cuda" if torch.cuda.is_available() else "cpu")
-    name = options.audio.name
-    clip = Clip(Example(name, options.audio, "", "", "", "", "neutral"), waveform)
-    raise_all(list(without_room(policy, [(clip.example, instructions(_TITLES, clip.example))], options.max_new_tokens)))
+    rows = [(example, instructions(formats, example)) for example in examples]
+    raise_all(list(overflows(policy, rows, options.max_new_tokens)))
     sampling = Sampling(max_new_tokens=options.max_new_tokens, greedy=True)
-    said = HFEngine().sample(policy, [clip] * len(_TITLES), list(_TITLES), sampling)
-    answers = {
-        format: {
-            "text": text,
-            "emotion": perceived_emotion(text),
-            "reply": format_named(format).answer(text, clip.example),
-            "finished": bool(finished),
+    for clip in clips:
+        said = HFEngine().sample(policy, [clip] * len(formats), formats, sampling)
+        answers = {
+            format: read(format, text, clip.example) | {"finished": bool(finished)}
+            for format, text, finished in zip(formats, said.texts, said.finished, strict=True)
         }
-        for format, text, finished in zip(_TITLES, said.texts, said.finished, strict=True)
-    }
-    if options.json:
-        print(json.dumps({"audio": str(options.audio), "policy": options.policy, **answers}, ensure_ascii=False))
-        return 0
-    for format, title in _TITLES.items():
-        print(f"{format} ({title}):\n{answers[format]['text']}\n")
+        show = as_json if options.json else as_text
+        print(show(options, str(clip.example.audio), answers), flush=True)
     return 0
+
+
+def asked(options: argparse.Namespace, formats: Sequence[str]) -> list[Any]:
+    """One example a file, checked like a line of a manifest.
+
+    Raises ValueError for an unknown format, for one that does not ask what is given, and for wrong choices.
+    """
+    from cogrl.data.line import parse_line
+    from cogrl.formats import format_named
+
+    given = {"question": options.question, "choices": options.choices}
+    given = {key: value for key, value in given.items() if value is not None}
+    lines = [{"id": file.name, "audio": str(file), **given} for file in options.audio]
+    examples = [parse_line(json.dumps(line).encode(), "command line", Path()) for line in lines]
+    for name in formats:
+        reason = format_named(name).validate(examples[0])
+        if reason:
+            raise ValueError(f"--format {name}: {reason}")
+    return examples
+
+
+def read(format: str, text: str, example: Any) -> dict[str, Any]:
+    """What a format reads in a completion: what the user hears of it, and the choice or the emotion that it names."""
+    from cogrl.formats import format_named
+    from cogrl.formats.eips import perceived_emotion
+
+    answer = {"text": text, "reply": format_named(format).answer(text, example)}
+    if example.question is None:
+        return answer | {"emotion": perceived_emotion(text)}
+    return answer | ({"choice": answer["reply"] or None} if example.choices else {})
+
+
+def as_json(options: argparse.Namespace, file: str, answers: dict[str, Any]) -> str:
+    return json.dumps({"audio": file, "policy": options.policy, **answers}, ensure_ascii=False)
+
+
+def as_text(options: argparse.Namespace, file: str, answers: dict[str, Any]) -> str:
+    """The completions as they are, each under its format, with the choice that it names."""
+    lines = [f"{file}"] if len(options.audio) > 1 else []
+    for format, answer in answers.items():
+        title = f"{format} ({_TITLES[format]})" if format in _TITLES else format
+        lines += [f"{title}:", answer["text"]]
+        if "choice" in answer:
+            none = f"none of {', '.join(options.choices)} (it may name one, and say nothing else)"
+            lines.append(f"choice: {answer['choice'] or none}")
+        lines.append("")
+    return "\n".join(lines)

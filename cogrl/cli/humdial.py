@@ -12,7 +12,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     judge.add_argument("dialogues", type=Path, help="JSONL, one dialogue a line, `response_text` in each turn")
     judge.add_argument("--task", type=int, choices=(1, 2, 3), required=True)
     judge.add_argument("--base-url", required=True, help="OpenAI-compatible server, such as http://127.0.0.1:8000/v1")
-    judge.add_argument("--out", type=Path, required=True, help="JSON with the means, intervals and every verdict")
+    judge.add_argument(
+        "--out", type=Path, required=True, help="JSON with means, intervals and the scores of each dialogue"
+    )
     judge.add_argument("--model", help="name of the judge (default: the challenge's)")
     judge.add_argument("--api-key-env", help="environment variable that holds the key")
     judge.add_argument("--language", choices=("zh", "en"), help="of all dialogues (default: each user's own)")
@@ -42,17 +44,17 @@ def run_judge(options: argparse.Namespace) -> None:
     template = options.template.read_text(encoding="utf-8") if options.template else None
     settings = JudgeSettings(**({"model": options.model} if options.model else {}))
     ask = over_http(options.base_url, options.api_key_env)
-    verdicts = judge_dialogues(
+    judged = judge_dialogues(
         task, dialogues, ask, settings, options.language, options.target, options.attempts, template
     )
-    found = summary(task, verdicts)
-    record = found | {"settings": asdict(settings), "target": options.target, "verdicts": [vars(v) for v in verdicts]}
+    found = summary(task, judged)
+    record = found | {"settings": asdict(settings), "target": options.target, "judged": [vars(one) for one in judged]}
     options.out.parent.mkdir(parents=True, exist_ok=True)
     options.out.write_text(json.dumps(record, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     for name, value in found["dimensions"].items():
         print(f"{name}: " + ("{mean:.2f} [{low:.2f}, {high:.2f}], n = {n}".format(**value) if value else "no scores"))
-    if verdicts and all(verdict.reason.startswith("failed") for verdict in verdicts):
-        raise ConnectionError(f"no dialogue could be judged; the first one {verdicts[0].reason}")
+    if judged and all(one.reason.startswith("failed") for one in judged):
+        raise ConnectionError(f"no dialogue could be judged; the first one {judged[0].reason}")
     print(f"dialogues: {', '.join(f'{n} {kind}' for kind, n in found['dialogues'].items())}; written to {options.out}")
 
 

@@ -1,4 +1,4 @@
-"""`cogrl <command>`: a static table, so that help imports nothing heavy, and the place where errors meet the user."""
+"""`cogrl <command>`: a static table, so that help imports nothing heavy; errors are caught and printed here."""
 
 import argparse
 import os
@@ -16,13 +16,13 @@ STAGE_COMMANDS = {
     "predict": "write greedy answers in both formats to run_dir/predictions.jsonl",
 }
 COMMANDS = {
-    "build": ("cogrl.cli.build", "make the embedded corpus or the embedded model"),
-    "run": ("cogrl.cli.run", "run a pipeline of steps; finished steps are skipped"),
+    "build": ("cogrl.cli.build.build", "make the embedded corpus or the embedded model"),
+    "run": ("cogrl.cli.pipeline.run", "run a pipeline of steps; finished steps are skipped"),
     "evaluate": ("cogrl.cli.evaluate", "compare policies on a test manifest"),
     "filter": ("cogrl.cli.filter", "keep the questions of a manifest that a policy can learn from"),
     "epitome": ("cogrl.cli.epitome", "train the empathy classifiers that evaluate --epitome reads"),
     "humdial": ("cogrl.cli.humdial", "judge dialogues of the HumDial challenge, and its final score"),
-    "generate": ("cogrl.cli.generate", "ask a policy about one audio file"),
+    "generate": ("cogrl.cli.generate", "ask a policy about audio files"),
     "bench": ("cogrl.cli.bench", "measure the kernels on this machine, beside what they replace"),
     "ui": ("cogrl.cli.ui", "browse runs in MLflow's pages"),
 }
@@ -55,7 +55,7 @@ def dispatch(args: Sequence[str]) -> int:
         return 0
     command, rest = args[0], args[1:]
     if command in STAGE_COMMANDS:
-        return import_module("cogrl.cli.train").main(command, rest)
+        return import_module("cogrl.cli.fit.train").main(command, rest)
     parsed = parser_of(command).parse_args(rest)
     return import_module(COMMANDS[command][0]).main(parsed) or 0
 

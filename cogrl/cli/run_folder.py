@@ -17,8 +17,8 @@ _RESULTS = ("checkpoints", "export")
 def sole_writer(folder: Path) -> Iterator[None]:
     """The right to write a folder, which is made if need be. Raises ValueError naming the process that has it.
 
-    The operating system takes it back when the process ends, however that happens; workers that it forked do not keep
-    it. On a file system without locks nobody can tell, which is warned of.
+    The operating system releases it when the process ends, however that happens; workers that it forked do not keep it.
+    On a file system without locks this can not be checked, and a warning says so.
     """
     folder.mkdir(parents=True, exist_ok=True)
     lock = folder / _LOCK
@@ -33,7 +33,8 @@ def sole_writer(folder: Path) -> Iterator[None]:
             ) from error
         except OSError as error:
             warnings.warn(
-                f"{folder}: its file system has no locks ({error}); see that nobody else writes", stacklevel=3
+                f"{folder}: its file system has no locks ({error}); make sure that no other process writes to it",
+                stacklevel=3,
             )
         file.truncate(0)
         file.write(f"process {os.getpid()} on {socket.gethostname()}\n")

@@ -1,1 +1,1 @@
-"""Audio files as they lie on the disk: what each is, whether it is whole, and how it is opened."""
+"""Audio files on disk: the format of each, whether it is complete, and how it is opened."""

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 File = io.FileIO | io.BytesIO
 """An open file without a buffer, or bytes that are read like one."""
-AGAIN = "get the file again, or drop it"
+REMEDY = "get the file again, or drop it"
 CONVERT = "convert it: {ffmpeg}"
 
 
@@ -13,13 +13,13 @@ CONVERT = "convert it: {ffmpeg}"
 class Contents:
     """What was found in an audio file.
 
-    `problem` is why it can not be heard whole, None where nothing speaks against it, and `remedy` what to do then; it
-    may hold `{ffmpeg}`, the place of a command line. `restored` is the same file with the length it really has in its
-    header, where the header gives none or too small a one: a decoder would stop there.
+    `problem` is why it can not be decoded completely, None where it can, and `remedy` what to do then; it may hold
+    `{ffmpeg}`, the place of a command line. `restored` is the same file with its true length in its header, where the
+    header gives none or too small a one: a decoder would stop there.
     """
 
     problem: str | None = None
-    remedy: str = AGAIN
+    remedy: str = REMEDY
     restored: bytes | None = None
 
 

@@ -9,7 +9,7 @@ from cogrl.containers.ogg import ogg_contents
 
 
 def contents_of(file: File) -> Contents:
-    """Whether the file seems whole and decodable; what nobody here knows has no problem. Leaves the file at its start.
+    """Whether the file seems complete and decodable; an unknown format has no problem. Leaves the file at its start.
 
     Ogg and MP3 files are read whole (2 to 20 kB a second of sound), of all others a few hundred bytes, of FLAC the
     last 128 kB too.

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from cogrl.containers.contents import CONVERT
 
-_AGAIN = "it is no audio: get the clip again from where it comes from"
+_REMEDY = "it is no audio: get the clip again from where it comes from"
 _UNPACK = "unpack it, and name the audio file inside"
 _OTHER = "it is no audio: correct the path in the manifest"
 
@@ -67,21 +67,21 @@ _MAGIC: tuple[tuple[int, bytes, Kind], ...] = (
 )
 _PAGES = ((b"<!doctype html", "an HTML page"), (b"<html", "an HTML page"), (b"<?xml", "an XML message"))
 HEAD = 512
-"""How many bytes `foreign_kind` wants to see."""
+"""How many bytes `foreign_kind` needs."""
 
 
 def foreign_kind(head: bytes) -> Kind | None:
     """What a file is that begins with `head`, when it is known not to be decodable; None when it may be."""
     if not head:
-        return Kind("an empty file", _AGAIN)
+        return Kind("an empty file", _REMEDY)
     if not any(head):
-        return Kind("nothing but zero bytes, as a download leaves that was broken off", _AGAIN)
+        return Kind("nothing but zero bytes, as a download leaves that was broken off", _REMEDY)
     text = head.removeprefix(b"\xef\xbb\xbf").lstrip().lower()
     page = next((name for start, name in _PAGES if text.startswith(start)), None)
     if page is not None:
-        return Kind(page, _AGAIN)
+        return Kind(page, _REMEDY)
     if text[:1] in (b"{", b"[") and textual(head):
-        return Kind("a JSON message", _AGAIN)
+        return Kind("a JSON message", _REMEDY)
     known = next((kind for place, magic, kind in _MAGIC if head[place:].startswith(magic)), None)
     if known is None and _is_adts(head):
         return Kind("AAC audio (aac)")

@@ -50,19 +50,19 @@ def mpeg_contents(file: File, start: int) -> Contents:
     (first, shape), (last, shape_of_last) = frames[0], frames[-1]
     broken = last + shape_of_last.size > len(data)
     promised = _promised(data, first, shape)
-    heard = frames[promised is not None : len(frames) - broken]
+    audio_frames = frames[promised is not None : len(frames) - broken]
     seconds = shape.samples / shape.rate
     # some encoders count the header's own frame
-    if promised is not None and len(heard) + (not broken) < promised:
-        return cut(len(heard) * seconds, promised * seconds, "s")
-    if broken and (promised is None or not heard):
-        return Contents(f"is cut: holds {len(heard) * seconds:.3f} s and ends within a frame")
-    believed = promised == len(heard) and not data.startswith(b"VBRI", first + _VBRI)  # decoders pass VBRI over
+    if promised is not None and len(audio_frames) + (not broken) < promised:
+        return cut(len(audio_frames) * seconds, promised * seconds, "s")
+    if broken and (promised is None or not audio_frames):
+        return Contents(f"is cut: holds {len(audio_frames) * seconds:.3f} s and ends within a frame")
+    believed = promised == len(audio_frames) and not data.startswith(b"VBRI", first + _VBRI)  # decoders pass VBRI over
     if believed or shape.layer != 3:
         return Contents()
-    (begin, shape), (last, shape_of_last) = heard[0], heard[-1]
+    (begin, shape), (last, shape_of_last) = audio_frames[0], audio_frames[-1]
     sound = data[begin : last + shape_of_last.size]
-    return Contents(restored=_header(data[begin : begin + 4], shape, len(heard)) + sound)
+    return Contents(restored=_header(data[begin : begin + 4], shape, len(audio_frames)) + sound)
 
 
 def _frames(data: bytes) -> Iterator[Frame]:

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import soundfile
 
-from cogrl.containers.contents import AGAIN, File, cut
+from cogrl.containers.contents import REMEDY, File, cut
 from cogrl.containers.inspect import contents_of
 from cogrl.containers.kinds import HEAD, textual
 
@@ -64,8 +64,8 @@ def _undecodable(file: File, error: Exception, ffmpeg: str) -> str:
     file.seek(0)
     head = file.read(HEAD)
     if textual(head):
-        return f"cannot be decoded ({size} bytes): seems to be a text, {head[:60].decode(errors='replace')!r}; {AGAIN}"
-    return f"cannot be decoded ({size} bytes; {error}); {AGAIN}; what plays elsewhere is readable after: {ffmpeg}"
+        return f"cannot be decoded ({size} bytes): seems to be a text, {head[:60].decode(errors='replace')!r}; {REMEDY}"
+    return f"cannot be decoded ({size} bytes; {error}); {REMEDY}; what plays elsewhere is readable after: {ffmpeg}"
 
 
 def decoded(sound: Any, label: str) -> np.ndarray:
@@ -73,10 +73,10 @@ def decoded(sound: Any, label: str) -> np.ndarray:
     try:
         samples = sound.read(dtype="float32", always_2d=True)
     except soundfile.LibsndfileError as error:
-        raise ValueError(f"{label}: damaged audio data ({error}); {AGAIN}") from error
+        raise ValueError(f"{label}: damaged audio data ({error}); {REMEDY}") from error
     if len(samples) < sound.frames:
         problem = cut(len(samples) / sound.samplerate, sound.frames / sound.samplerate, "s").problem
-        raise ValueError(f"{label}: {problem}; {AGAIN}")
+        raise ValueError(f"{label}: {problem}; {REMEDY}")
     return samples
 
 
@@ -86,7 +86,7 @@ def check_last_sample(sound: Any, label: str) -> None:
         sound.seek(sound.frames - 1)
         sound.read(1)
     except soundfile.LibsndfileError as error:
-        raise ValueError(f"{label}: is damaged or cut at its end ({error}); {AGAIN}") from error
+        raise ValueError(f"{label}: is damaged or cut at its end ({error}); {REMEDY}") from error
 
 
 def label_of(path: Path, name: str = "") -> str:

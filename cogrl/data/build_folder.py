@@ -3,11 +3,12 @@
 import contextlib
 import hashlib
 import json
-import os
 import shutil
 import tempfile
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+
+from cogrl.atomic import move_into_place
 
 _STAMP = "build.json"
 
@@ -23,12 +24,12 @@ def holds(out: Path, recipe: str, names: Sequence[str]) -> bool:
 
 @contextlib.contextmanager
 def replacing(out: Path, recipe: str, names: Sequence[str], resume: bool = False) -> Iterator[Path]:
-    """Yields an empty folder beside `out` that takes its place when the block ends, and vanishes if the block raises.
+    """Yields an empty folder beside `out` that replaces it when the block ends, and is removed if the block raises.
 
     With `resume` the folder stays if the block raises, and the next build of the same recipe goes on in it.
 
-    Raises FileExistsError, before any work, if `out` is neither absent, empty, nor an earlier build without files of
-    somebody else, and OSError if nothing can be written there.
+    Raises FileExistsError, before any work, if `out` is neither absent, empty, nor an earlier build without other
+    files, and OSError if nothing can be written there.
     """
     _refuse_foreign(out, names)
     try:
@@ -46,10 +47,7 @@ def replacing(out: Path, recipe: str, names: Sequence[str], resume: bool = False
         (work / _STAMP).write_text(json.dumps(stamp, indent=1) + "\n", encoding="utf-8")
         work.chmod(0o755)
         _refuse_foreign(out, names)
-        with tempfile.TemporaryDirectory(prefix=f".{out.name}.old-", dir=out.parent) as old:
-            if out.exists():
-                os.replace(out, Path(old) / out.name)
-            os.replace(work, out)
+        move_into_place(work, out)
     except BaseException:
         if not resume:
             shutil.rmtree(work, ignore_errors=True)

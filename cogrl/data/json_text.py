@@ -1,4 +1,4 @@
-"""JSON that other people have written: what `json` would let through, or change, without a word."""
+"""JSON from other tools: what `json` would accept, or change, without an error."""
 
 import json
 import math

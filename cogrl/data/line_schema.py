@@ -114,10 +114,10 @@ def checked_line(record: Mapping[str, Any]) -> dict[str, Any]:
     try:
         return Line.model_validate(record).model_dump(exclude_unset=True)
     except ValidationError as error:
-        raise ValueError(_told(error)) from error
+        raise ValueError(_message(error)) from error
 
 
-def _told(error: ValidationError) -> str:
+def _message(error: ValidationError) -> str:
     order = {"extra_forbidden": 0, "missing": 1}
     found = sorted(error.errors(include_url=False), key=lambda one: order.get(one["type"], 2))
     first = found[0]

@@ -1,11 +1,11 @@
 """Manifests: JSON lines <-> `Example`, and the checks that run before anything is trained."""
 
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from cogrl.atomic import atomic_write
 from cogrl.audio import SilentClips, file_stamp, load_audio
 from cogrl.data.line import line_of, parse_line
 from cogrl.data.text_file import utf8_bytes
@@ -52,12 +52,8 @@ def write_manifest(path: Path, examples: Sequence[Example]) -> None:
     """One JSON line for each example, moved into place when complete; audio paths relative to the manifest's folder."""
     path = Path(path)
     lines = [line_of(example, path.parent) + "\n" for example in examples]
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        temporary.write_text("".join(lines), encoding="utf-8")
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with atomic_write(path) as unfinished:
+        unfinished.write_text("".join(lines), encoding="utf-8")
 
 
 def check_splits(splits: Mapping[str, Sequence[Example]], disjoint: Sequence[str] = ("text_group", "speaker")) -> None:
@@ -90,10 +86,10 @@ def _values(examples: Sequence[Example], field: str) -> Iterator[tuple[Any, Exam
             yield from ((turn.audio, example) for turn in example.turns if turn.audio)
 
 
-def heard_turns(examples: Sequence[Example], history: str | None) -> list[Example]:
+def with_history(examples: Sequence[Example], history: str | None) -> list[Example]:
     """The examples with their earlier turns where `history` is "heard", without any where it is "left_out".
 
-    Raises ValueError, naming the first line, for dialogues whose history nobody has decided.
+    Raises ValueError, naming the first line, for dialogues when `history` is None.
     """
     dialogues = [example for example in examples if example.turns]
     if dialogues and history is None:

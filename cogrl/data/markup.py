@@ -1,4 +1,4 @@
-"""Chat markup inside texts: visible to the reader, never a token to the model."""
+"""Chat markup inside texts: escaped, so that the tokenizer never makes a control token of it."""
 
 import re
 

@@ -12,8 +12,8 @@ from torch.utils.data import DataLoader, Dataset, DistributedSampler
 from cogrl.audio import SilentClips, file_stamp, load_audio
 from cogrl.data.choice_order import choices_of_epoch, refuse_lettered_targets
 from cogrl.data.dealt_batches import DealtBatches
-from cogrl.data.manifest import FileStamps, check_audio_files, check_splits, heard_turns, read_manifest
-from cogrl.data.signal_safe_loader import SignalSafeLoader
+from cogrl.data.manifest import FileStamps, check_audio_files, check_splits, read_manifest, with_history
+from cogrl.data.repeating_loader import RepeatingLoader
 from cogrl.types import Clip, ClipBatch, Example, Turn, Waveform
 
 
@@ -32,7 +32,7 @@ class AudioData(pl.LightningDataModule):
         disjoint: what no two splits may share, of `text_group` and `speaker`; recorded corpora promise less than the
             embedded one (`cogrl build <corpus>` prints what).
         history: the earlier turns of dialogues: with `heard` the policy hears them, with `left_out` the last turn
-            alone. Unset, lines with turns are refused: they are never dropped silently.
+            alone. When it is not set, lines with turns are refused: they are never dropped silently.
         seed: shuffles the training clips; the order depends on seed and epoch only.
         keep_in_memory: decode each file once and keep it (small corpora).
         shuffle_choices: training questions come with their choices in another order each epoch, fixed by seed, epoch
@@ -78,7 +78,7 @@ class AudioData(pl.LightningDataModule):
         for name in needed:
             path = self.manifests[name]
             if path is not None and name not in self.examples:
-                self.examples[name] = heard_turns(read_manifest(Path(path)), self.history)
+                self.examples[name] = with_history(read_manifest(Path(path)), self.history)
                 self.stamps[name] = check_audio_files(
                     self.examples[name], self.sampling_rate, self.max_s, self.convert, self.silent_clips
                 )
@@ -97,11 +97,9 @@ class AudioData(pl.LightningDataModule):
                 f"each of {self.trainer.world_size} processes"
             )
         repeats = getattr(self.trainer.lightning_module, "steps_per_batch", 1)
-        batches = ShuffledBatches(
-            len(clips), self.batch_size, self.seed, repeats, self.trainer.global_rank, self.trainer.world_size
-        )
-        dataset = Batches(clips, self.seed if self.shuffle_choices else None)
-        return self._loader(dataset, sampler=batches, batch_size=None)
+        ranks = (self.trainer.global_rank, self.trainer.world_size)
+        batches = ShuffledBatches(len(clips), self.batch_size, self.seed, *ranks)
+        return self._loader(Batches(clips, self.seed if self.shuffle_choices else None), batches, repeats)
 
     def val_dataloader(self) -> DataLoader | list:
         if "val" not in self.examples:
@@ -126,10 +124,11 @@ class AudioData(pl.LightningDataModule):
 
     def _dealt(self, name: str) -> DataLoader:
         clips, ranks = self._clips(name), (self.trainer.global_rank, self.trainer.world_size)
-        return self._loader(Batches(clips), sampler=DealtBatches(len(clips), self.batch_size, *ranks), batch_size=None)
+        return self._loader(Batches(clips), DealtBatches(len(clips), self.batch_size, *ranks))
 
-    def _loader(self, dataset: Dataset, **kwargs) -> DataLoader:
-        return SignalSafeLoader(dataset, num_workers=self.workers, persistent_workers=self.workers > 0, **kwargs)
+    def _loader(self, dataset: Dataset, sampler: DistributedSampler, repeats: int = 1) -> DataLoader:
+        workers = {"num_workers": self.workers, "persistent_workers": self.workers > 0}
+        return RepeatingLoader(dataset, sampler=sampler, batch_size=None, repeats=repeats, **workers)
 
 
 class Clips(Dataset):
@@ -214,22 +213,21 @@ class EpochPlaces(list):
 
 
 class ShuffledBatches(DistributedSampler):
-    """Full batches in an order fixed by (seed, epoch), each repeated in a row, dealt out to the ranks in turn.
+    """Full batches in an order fixed by (seed, epoch), dealt out to the ranks in turn.
 
     A `DistributedSampler` so that Lightning leaves it in place under every strategy.
     """
 
-    def __init__(self, size: int, batch_size: int, seed: int, repeats: int, rank: int, world_size: int) -> None:
-        self.size, self.batch_size, self.seed, self.repeats = size, batch_size, seed, repeats
+    def __init__(self, size: int, batch_size: int, seed: int, rank: int, world_size: int) -> None:
+        self.size, self.batch_size, self.seed = size, batch_size, seed
         self.rank, self.world_size, self.epoch = rank, world_size, 0
 
     def __len__(self) -> int:
-        return self.size // (self.batch_size * self.world_size) * self.repeats
+        return self.size // (self.batch_size * self.world_size)
 
     def __iter__(self) -> Iterator[list[int]]:
         order = list(range(self.size))
         random.Random(f"{self.seed}/{self.epoch}").shuffle(order)
-        for i in range(len(self) // self.repeats):
+        for i in range(len(self)):
             start = (i * self.world_size + self.rank) * self.batch_size
-            for _ in range(self.repeats):
-                yield EpochPlaces(order[start : start + self.batch_size], self.epoch)
+            yield EpochPlaces(order[start : start + self.batch_size], self.epoch)

@@ -1,4 +1,4 @@
-"""A loader whose worker processes leave signals to the main process."""
+"""A data loader whose worker processes block the signals that stop a run; the main process handles them."""
 
 import atexit
 import signal
@@ -36,12 +36,12 @@ class SignalSafeLoader(DataLoader):
 
 
 def watch_parent(worker_id: int) -> None:
-    """The first thing a worker does."""
+    """The `worker_init_fn` of the loader."""
     end_with_parent()
 
 
 def end(worker: weakref.ref) -> None:
-    """Kill a worker that is still there: exiting Python asks it with SIGTERM, which is blocked, and waits for ever."""
+    """Kill a worker that is still there: at exit Python sends SIGTERM, which is blocked, and waits for ever."""
     process = worker()
     if process is not None and process.is_alive():
         process.kill()

@@ -9,7 +9,7 @@ from cogrl.data.text_file import decoded
 
 
 def refused(message: str) -> None:
-    """What `read_table` does with a bad row unless it is told to do something else."""
+    """What `read_table` does with a bad row by default: raise."""
     raise ValueError(message)
 
 
@@ -45,7 +45,7 @@ def read_table(
 
 
 def _rows(path: Path, refuse: Callable[[str], None]) -> Iterator[tuple[str, list[str]]]:
-    """(`file:line`, cells); a row that is no CSV is refused, and ends the file where its end can not be told."""
+    """(`file:line`, cells); a row that is no CSV is refused, and ends the file where the row's end can not be found."""
     text = decoded(path.read_bytes(), "cp1252")
     reader = csv.reader(io.StringIO(text, newline=""), strict=True)
     while True:

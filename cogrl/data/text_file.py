@@ -1,4 +1,4 @@
-"""Text that other people's tools have written: byte-order marks, encodings, and characters that are no text."""
+"""Text from other tools: byte-order marks, encodings, and characters that are no text."""
 
 import codecs
 import re
@@ -7,7 +7,7 @@ import unicodedata
 from pathlib import Path
 
 LOST = "\ufffd"
-"""What stands where a byte could not be decoded, by us or by whoever made the file."""
+"""What stands where a byte could not be decoded, here or by the program that made the file."""
 _UTF_16 = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 _SUSPECT = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff\ufeff]")
 _NAMES = {"\ufeff": "a byte-order mark inside the text", "\x00": "a NUL character"}
@@ -16,7 +16,7 @@ _NAMES = {"\ufeff": "a byte-order mark inside the text", "\x00": "a NUL characte
 def utf8_bytes(path: Path) -> bytes:
     """The bytes of a UTF-8 file without its byte-order mark. Raises ValueError, with the remedy, for UTF-16 and UTF-32.
 
-    Whether the rest is UTF-8 is for the reader to say, who knows the line.
+    Whether the rest is UTF-8 is checked by the caller, which can name the line.
     """
     content = path.read_bytes()
     if content.startswith(_UTF_16) or b"\0" in content[:4]:

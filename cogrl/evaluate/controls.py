@@ -1,6 +1,6 @@
 """What a policy hears: the clip itself, or a control that takes the emotion away and keeps the label.
 
-A hearing maps the clips of a manifest to what is given to the model, one waveform (or transcript) for each clip; of a
+A condition maps the clips of a manifest to the inputs of the model, one waveform (or transcript) for each clip; of a
 dialogue, one for each of its turns.
 """
 
@@ -14,8 +14,8 @@ from cogrl.audio import to_samples
 from cogrl.model_input import audio_input, text_input
 from cogrl.types import Clip, Conversation, ModelInput
 
-Hearing = Callable[[Sequence[Clip], int], list[ModelInput]]
-"""The clips and the sampling rate in Hz -> what the model hears in place of each."""
+Condition = Callable[[Sequence[Clip], int], list[ModelInput]]
+"""The clips and the sampling rate in Hz -> the model's input for each clip."""
 
 
 def voice(clips: Sequence[Clip], sampling_rate: int) -> list[ModelInput]:
@@ -29,7 +29,8 @@ def transcript(clips: Sequence[Clip], sampling_rate: int) -> list[ModelInput]:
 
 
 def silence(clips: Sequence[Clip], sampling_rate: int) -> list[ModelInput]:
-    """Silence control: two seconds of zeros for every turn that is heard, so that not even the duration tells."""
+    """Silence control: two seconds of zeros for every turn that is heard, so that not even the duration depends on the
+    clip."""
     nothing = np.zeros(to_samples(2.0, sampling_rate), dtype=np.float32)
 
     def hushed(clip: Clip) -> Clip:
@@ -41,19 +42,19 @@ def silence(clips: Sequence[Clip], sampling_rate: int) -> list[ModelInput]:
 def shuffled(clips: Sequence[Clip], sampling_rate: int) -> list[ModelInput]:
     """Shuffled-audio control: every clip keeps its label and gets the audio of another clip of the manifest.
 
-    Real speech with the same sounds and lengths, of a dialogue all of it: an earlier turn may tell the emotion too. The
-    other clips' emotions are spread evenly over the labels, so that a listener is at chance whatever it hears well.
+    Real speech with the same sounds and lengths, of a dialogue all of it: an earlier turn may carry the emotion too.
+    The other clips' emotions are spread evenly over the labels, so that a policy that hears perfectly is at chance.
     """
     return [audio_input(clips[i]) for i in derangement([clip.example.emotion for clip in clips])]
 
 
 def sound(given: ModelInput) -> tuple[str | bytes | None, ...]:
-    """The same for what is the same to the model."""
+    """A key that is equal for equal inputs of the model."""
     parts = (*given.turns, *given.replies) if isinstance(given, Conversation) else (given,)
     return tuple(part.tobytes() if isinstance(part, np.ndarray) else part for part in parts)
 
 
-CONTROLS: dict[str, Hearing] = {"transcript": transcript, "silence": silence, "shuffled": shuffled}
+CONTROLS: dict[str, Condition] = {"transcript": transcript, "silence": silence, "shuffled": shuffled}
 
 
 def derangement(labels: Sequence[str], seed: int = 0) -> list[int]:

@@ -7,7 +7,7 @@ from functools import cached_property
 import numpy as np
 import torch
 
-from cogrl.evaluate.controls import CONTROLS, Hearing, sound, voice
+from cogrl.evaluate.controls import CONTROLS, Condition, sound, voice
 from cogrl.evaluate.grades import grades
 from cogrl.evaluate.groups import Pair, cell, contrasts
 from cogrl.evaluate.replied import replied_emotions
@@ -15,13 +15,16 @@ from cogrl.formats import format_named
 from cogrl.formats.answer import read_answer
 from cogrl.formats.eips import perceived_emotion
 from cogrl.models.audio_lm import AudioLM
+from cogrl.progress import progress
 from cogrl.rewards.composite import Reward
 from cogrl.rollout.hf import HFEngine
 from cogrl.rollout.sampling import Sampling
 from cogrl.types import Clip, Emotion, Example, Finish
 
-ASKED = ("eips", "direct")
+EVALUATED_FORMATS = ("eips", "direct")
 """The formats that a policy is asked in: it thinks aloud before it replies, and it replies at once."""
+Done = Callable[[int], object]
+"""Told how many further clips are answered, such as the `update` of a progress bar."""
 Rater = Callable[[Sequence[str], Sequence[str]], np.ndarray]
 """What was said and what was replied -> a level for each pair, such as an EPITOME classifier."""
 
@@ -30,8 +33,8 @@ Rater = Callable[[Sequence[str], Sequence[str]], np.ndarray]
 class Answers:
     """Greedy completions of `n` clips in one format, and their grades.
 
-    `replies` are what the user would hear. `perceived` is the label of the Perception step (None when absent or
-    malformed, always in direct: counted as wrong). `replied` is the emotion that the reply answers (see
+    `replies` are the parts that the user would hear. `perceived` is the label of the Perception step (None when absent
+    or malformed, always in direct: counted as wrong). `replied` is the emotion that the reply answers (see
     `replied_emotions`).
     """
 
@@ -50,13 +53,14 @@ def answer(
     clips: Sequence[Clip],
     format: str,
     reward: Reward,
-    hearing: Hearing = voice,
+    condition: Condition = voice,
     max_new_tokens: int = 128,
     batch_size: int = 84,
+    done: Done = lambda clips: None,
 ) -> Answers:
     """One greedy completion a clip. Clips that sound the same to the model (a control) are answered once."""
-    given = hearing(clips, policy.sampling_rate)
-    keys = [sound(heard) for heard in given]
+    inputs = condition(clips, policy.sampling_rate)
+    keys = [sound(item) for item in inputs]
     first = {key: i for i, key in reversed(list(enumerate(keys)))}
     unique = sorted(first.values())
     sampling, engine = Sampling(max_new_tokens=max_new_tokens, greedy=True), HFEngine()
@@ -64,10 +68,12 @@ def answer(
     for start in range(0, len(unique), batch_size):
         rows = unique[start : start + batch_size]
         rollouts = engine.sample(
-            policy, [clips[i] for i in rows], [format] * len(rows), sampling, given=[given[i] for i in rows]
+            policy, [clips[i] for i in rows], [format] * len(rows), sampling, inputs=[inputs[i] for i in rows]
         )
         lengths = rollouts.completions.mask.sum(1).tolist()
         said |= dict(zip(rows, zip(rollouts.texts, lengths, rollouts.finish, strict=True), strict=True))
+        done(len(rows))
+    done(len(clips) - len(unique))
     found, examples = [said[first[key]] for key in keys], [clip.example for clip in clips]
     return graded(format, [t for t, _, _ in found], [n for _, n, _ in found], examples, reward, [f for *_, f in found])
 
@@ -104,17 +110,19 @@ def sampled_replies(
     max_new_tokens: int = 128,
     batch_size: int = 42,
     seed: int = 0,
+    done: Done = lambda clips: None,
 ) -> list[list[str]]:
     """`draws` replies to each clip, sampled at temperature 1; one machine repeats them for a seed and batch size."""
     engine, sampling = HFEngine(), Sampling(max_new_tokens=max_new_tokens)
-    dice = torch.Generator(policy.device).manual_seed(seed)
+    generator = torch.Generator(policy.device).manual_seed(seed)
     found: list[list[str]] = []
     for start in range(0, len(clips), batch_size):
         batch = clips[start : start + batch_size]
-        rollouts = engine.sample(policy, batch, [format] * len(batch), sampling, group_size=draws, generator=dice)
-        heard, examples = format_named(format).answer, rollouts.row_examples
-        replies = [heard(text, example) for text, example in zip(rollouts.texts, examples, strict=True)]
+        rollouts = engine.sample(policy, batch, [format] * len(batch), sampling, group_size=draws, generator=generator)
+        answer_of, examples = format_named(format).answer, rollouts.row_examples
+        replies = [answer_of(text, example) for text, example in zip(rollouts.texts, examples, strict=True)]
         found += [replies[i : i + draws] for i in range(0, len(replies), draws)]
+        done(len(batch))
     return found
 
 
@@ -181,13 +189,20 @@ def evaluate_policy(
     classifiers by mechanism.
     """
     policy.eval()
+    asked = len(EVALUATED_FORMATS) * (1 + len(CONTROLS)) + bool(draws)
+    with progress(desc=f"answers of {name}", total=asked * len(clips), unit="answer") as bar:
 
-    def both_formats(hearing: Hearing) -> dict[str, Answers]:
-        return {r: answer(policy, clips, r, reward, hearing, max_new_tokens) for r in ASKED}
+        def both_formats(condition: Condition) -> dict[str, Answers]:
+            return {
+                format: answer(policy, clips, format, reward, condition, max_new_tokens, done=bar.update)
+                for format in EVALUATED_FORMATS
+            }
 
-    formats = both_formats(voice)
-    controls = {name: both_formats(hearing) for name, hearing in CONTROLS.items()}
-    samples = sampled_replies(policy, clips, "direct", draws, max_new_tokens) if draws else None
+        formats = both_formats(voice)
+        controls = {control: both_formats(condition) for control, condition in CONTROLS.items()}
+        samples = None
+        if draws:
+            samples = sampled_replies(policy, clips, "direct", draws, max_new_tokens, done=bar.update)
     words = [clip.example.text for clip in clips]
     levels = {
         mechanism: {format: rate(words, answers.replies) for format, answers in formats.items()}

@@ -1,10 +1,9 @@
 """Same words, same speaker, different emotions: does the answer follow the voice, and how far do replies differ?
 
-A cell is all clips of one sentence by one speaker (a LIME group). Whatever differs between the answers to its clips was
-heard, not read. (arXiv:2606.06940: one text, many emotions)
+A cell is all clips of one sentence by one speaker (a LIME group). Whatever differs between the answers to its clips
+comes from the voice, not from the words. (arXiv:2606.06940: one text, many emotions)
 """
 
-import re
 from collections import Counter
 from collections.abc import Sequence
 from functools import lru_cache
@@ -13,9 +12,9 @@ from itertools import combinations
 import numpy as np
 
 from cogrl.types import Emotion, Example
+from cogrl.words import units
 
 Pair = tuple[int, int]
-_UNIT = re.compile(r"[\u3400-\u4dbf\u4e00-\u9fff]|[^\W_\u3400-\u4dbf\u4e00-\u9fff]+")
 
 
 def cell(example: Example) -> str:
@@ -89,4 +88,4 @@ def response_difference(
 
 @lru_cache(maxsize=50_000)
 def _units(text: str) -> Counter[str]:
-    return Counter(_UNIT.findall(text.lower()))
+    return Counter(units(text))

@@ -11,21 +11,21 @@ Tasks 1 and 2 are judged at the last turn, where the user asks. Task 3 has two p
 the *last* non-neutral one, `eval_task3.py`, which made the published scores, takes the *second*.
 """
 
-import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
-from cogrl.data.json_text import checked_json
-from cogrl.data.text_file import utf8_lines
+from cogrl.data.corpora import dialogues
+from cogrl.data.corpora.dialogues import DialogueTurn
+from cogrl.words import CJK, units
 
 Language = Literal["zh", "en"]
 
 
 @dataclass(frozen=True)
 class Task:
-    """A ranked task. `scale` maps the whole points 1 to 5 of a judge to the scores that the task knows."""
+    """A ranked task. `scale` maps the whole points 1 to 5 of a judge to the scores of the task."""
 
     number: int
     dimensions: tuple[str, str, str]
@@ -62,30 +62,21 @@ class Dialogue:
     id: str
     turns: tuple[Turn, ...]
 
+    @property
+    def emotions(self) -> list[str]:
+        """Of each turn, to find the one to be judged by."""
+        return [turn.emotion for turn in self.turns]
 
-def last_turn(turns: Sequence[Turn]) -> int:
+
+def last_turn(emotions: Sequence[str]) -> int:
     """Where the user asks (tasks 1 and 2)."""
-    return len(turns) - 1
-
-
-def second_non_neutral(turns: Sequence[Turn]) -> int | None:
-    """Task 3 as `eval_task3.py` does it; None: the dialogue is skipped."""
-    feeling = _non_neutral(turns)
-    return feeling[1] if len(feeling) > 1 else None
-
-
-def last_non_neutral(turns: Sequence[Turn]) -> int | None:
-    """Task 3 as the README has it; None: the dialogue is skipped."""
-    feeling = _non_neutral(turns)
-    return feeling[-1] if feeling else None
-
-
-TARGETS: dict[str, Callable[[Sequence[Turn]], int | None]] = {"second": second_non_neutral, "last": last_non_neutral}
+    return len(emotions) - 1
 
 
 def language_of(text: str) -> Language | None:
     """zh where at least half of the units (Chinese characters, Latin words) are Chinese, else en; None without any."""
-    chinese, latin = len(re.findall(r"[\u3400-\u4dbf\u4e00-\u9fff]", text)), len(re.findall(r"[A-Za-z]+", text))
+    found = units(text)
+    chinese, latin = sum(bool(CJK.match(unit)) for unit in found), sum("a" <= unit[0] <= "z" for unit in found)
     if not chinese + latin:
         return None
     return "zh" if chinese >= latin else "en"
@@ -108,33 +99,23 @@ def read_dialogues(path: Path) -> list[Dialogue]:
     """The dialogues of a JSONL file; audio paths are relative to it. Raises ValueError naming line and dialogue."""
     if not path.is_file():
         raise FileNotFoundError(f"{path} is missing; it holds one dialogue a line, with `response_text` in each turn")
-    found = []
-    for where, line in utf8_lines(path):
-        try:
-            found.append(_dialogue(checked_json(line, "the line"), path.parent))
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise ValueError(f"{where}: no dialogue: {error!r}") from error
+    read = dialogues.read_dialogues(path, _refuse)
+    found = [_dialogue(where, record, turns, path.parent) for where, record, turns in read]
     if not found:
         raise ValueError(f"{path}: holds no dialogues")
     return found
 
 
-def _dialogue(record: dict, folder: Path) -> Dialogue:
-    turns = tuple(_turn(turn, folder) for turn in record["turns"])
-    if not turns:
-        raise ValueError(f"{record['dialogue_id']} has no turns")
-    return Dialogue(record["dialogue_id"], turns)
+def _dialogue(where: str, record: dict, turns: Sequence[DialogueTurn], folder: Path) -> Dialogue:
+    lacking = next((turn.id for turn in turns if not turn.emotion), None)
+    if lacking is not None:
+        raise ValueError(f"{where} ({record['dialogue_id']}), turn {lacking}: needs `emotion` (or `input_emotion`)")
+    audio = [folder / turn.reply_audio if turn.reply_audio else None for turn in turns]
+    return Dialogue(
+        str(record["dialogue_id"]),
+        tuple(Turn(turn.emotion, turn.text, turn.reply, file) for turn, file in zip(turns, audio, strict=True)),
+    )
 
 
-def _turn(record: dict, folder: Path) -> Turn:
-    emotion, text = (record.get(f"input_{key}") or record.get(key) for key in ("emotion", "text"))
-    if not emotion or not text:
-        raise ValueError(f"turn {record.get('turn_id')} needs `emotion` and `text` (or `input_emotion`, `input_text`)")
-    # some systems leave their chat template before the answer
-    response = (record.get("response_text") or "").rpartition("assistant\n")[2].strip()
-    audio = folder / record["response_audio"] if record.get("response_audio") else None
-    return Turn(emotion, text, response, audio)
-
-
-def _non_neutral(turns: Sequence[Turn]) -> list[int]:
-    return [i for i, turn in enumerate(turns) if turn.emotion.lower() != "neutral"]
+def _refuse(reason: str) -> None:
+    raise ValueError(reason)

@@ -5,11 +5,12 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from cogrl.chat.client import ChatClient, Patience
+from cogrl.chat.client import ChatClient, RetryPolicy
 from cogrl.chat.endpoint import Endpoint
 from cogrl.chat.json_answer import parse_object
 from cogrl.chat.question import Answer, Question
-from cogrl.evaluate.humdial import TARGETS, Dialogue, Language, Task, Turn, language_of, last_turn
+from cogrl.data.corpora.dialogues import TARGETS
+from cogrl.evaluate.humdial import Dialogue, Language, Task, Turn, language_of, last_turn
 from cogrl.evaluate.humdial_prompts import prompt
 from cogrl.evaluate.stats import bootstrap_mean
 
@@ -33,7 +34,7 @@ Ask = Callable[[Sequence[Messages], JudgeSettings], Sequence[str | Exception]]
 
 
 @dataclass(frozen=True)
-class Verdict:
+class DialogueScores:
     """The scores of one dialogue by dimension; none where `reason` is not `judged` or `wrong language`."""
 
     dialogue_id: str
@@ -50,48 +51,48 @@ def judge_dialogues(
     target: str = "second",
     attempts: int = 3,
     template: str | None = None,
-) -> list[Verdict]:
-    """A verdict for each dialogue.
+) -> list[DialogueScores]:
+    """The judge's scores of each dialogue, in order.
 
     A response in another language than the user's (or than `language`) gets 1 point in every dimension, unasked. An
-    answer that can not be read is asked for again with the next seed, `attempts` times in all (the official script
+    answer that can not be parsed is asked for again with the next seed, `attempts` times in all (the official script
     reads the same answer ten times); then the dialogue has failed and its `reason` says why. Task 3 is judged at the
     turn that `target` names ("second" or "last" non-neutral one); a dialogue without it is skipped. Where the response
     has no audio, only its text is scored.
     """
     settings = settings or JudgeSettings()
     find = TARGETS[target] if task.number == 3 else last_turn
-    verdicts: dict[int, Verdict] = {}
+    judged: dict[int, DialogueScores] = {}
     waiting: dict[int, Messages] = {}
     for i, dialogue in enumerate(dialogues):
-        at = find(dialogue.turns)
+        at = find(dialogue.emotions)
         if at is None:
-            verdicts[i] = Verdict(dialogue.id, {}, f"no {target} non-neutral turn")
+            judged[i] = DialogueScores(dialogue.id, {}, f"no {target} non-neutral turn")
         elif language_of(dialogue.turns[at].response) != (language or language_of(dialogue.turns[at].text)):
-            verdicts[i] = Verdict(dialogue.id, dict.fromkeys(task.dimensions, 1), "wrong language")
+            judged[i] = DialogueScores(dialogue.id, dict.fromkeys(task.dimensions, 1), "wrong language")
         else:
             waiting[i] = _messages(task, dialogue, at, template)
     for attempt in range(attempts):
         answers = ask(list(waiting.values()), replace(settings, seed=settings.seed + attempt)) if waiting else []
         for i, answer in zip(list(waiting), answers, strict=True):
-            at = find(dialogues[i].turns)
+            at = find(dialogues[i].emotions)
             try:
                 scores = _scores(task, dialogues[i].turns[at], answer)
-                verdicts[i] = Verdict(dialogues[i].id, scores)
+                judged[i] = DialogueScores(dialogues[i].id, scores)
                 del waiting[i]
             except (ValueError, OSError) as error:
-                verdicts[i] = Verdict(dialogues[i].id, {}, f"failed: {error}")
-    return [verdicts[i] for i in range(len(dialogues))]
+                judged[i] = DialogueScores(dialogues[i].id, {}, f"failed: {error}")
+    return [judged[i] for i in range(len(dialogues))]
 
 
-def summary(task: Task, verdicts: Sequence[Verdict]) -> dict[str, Any]:
-    """Mean and interval of each dimension, the average of the task, and how many verdicts there are of each kind."""
+def summary(task: Task, judged: Sequence[DialogueScores]) -> dict[str, Any]:
+    """Mean and interval of each dimension, the average of the task, and how many dialogues there are by `reason`."""
     means: dict[str, Any] = {}
     for name in task.dimensions:
-        scores = [verdict.scores[name] for verdict in verdicts if name in verdict.scores]
+        scores = [one.scores[name] for one in judged if name in one.scores]
         means[name] = vars(bootstrap_mean(scores)) | {"n": len(scores)} if scores else None
     found = [value["mean"] for value in means.values() if value]
-    kinds = [verdict.reason.partition(":")[0] for verdict in verdicts]
+    kinds = [one.reason.partition(":")[0] for one in judged]
     return {
         "task": task.number,
         "average": sum(found) / len(found) if len(found) == len(task.dimensions) else None,
@@ -108,7 +109,7 @@ def over_http(base_url: str, api_key_env: str | None = None, concurrency: int = 
         endpoint = Endpoint(
             base_url, settings.model, api_key_env, settings.temperature, settings.max_tokens, "text", extra
         )
-        client = ChatClient(endpoint, Patience(attempt_s=attempt_s, question_s=3 * attempt_s), concurrency)
+        client = ChatClient(endpoint, RetryPolicy(attempt_s=attempt_s, question_s=3 * attempt_s), concurrency)
         entries = client.ask([_Chat("", "", str, chat=chat) for chat in chats]).entries
         return [entry.value if isinstance(entry, Answer) else entry.error for entry in entries]
 

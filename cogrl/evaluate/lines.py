@@ -24,7 +24,7 @@ def sorted_lines(
     for example in questions:
         instructions(formats, example)  # raises for one that can not be put
     check_gradable([example for example in examples if not example.choices], reward)
-    reasons = {example.id: ungradable(example, reward) for example in questions}
+    reasons = {example.id: grading_error(example, reward) for example in questions}
     left_out = [example for example in questions if reasons[example.id] and example.emotion]
     notes = []
     if left_out:
@@ -40,11 +40,11 @@ def check_gradable(examples: Sequence[Example], reward: Reward) -> None:
     """Raises ValueError, `file:line (id)`, for lines without an emotion and for those that the reward can not grade."""
     unlabelled = sum(example.emotion is None for example in examples)
     advice = f", as {unlabelled} of {len(examples)} lines have none; answers are compared with it: leave such lines out"
-    reasons = [(example, ungradable(example, reward)) for example in examples]
+    reasons = [(example, grading_error(example, reward)) for example in examples]
     raise_all([f"{e.where} ({e.id}): {why}{'' if e.emotion else advice}" for e, why in reasons if why])
 
 
-def ungradable(example: Example, reward: Reward) -> str | None:
+def grading_error(example: Example, reward: Reward) -> str | None:
     """Why a reply to this line stands in no table of emotions; None where it does."""
     if example.emotion is None:
         return "no emotion"

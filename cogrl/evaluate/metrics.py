@@ -6,7 +6,7 @@ from dataclasses import asdict
 
 import numpy as np
 
-from cogrl.evaluate.emotion import ASKED, Answers, Evaluation
+from cogrl.evaluate.emotion import EVALUATED_FORMATS, Answers, Evaluation
 from cogrl.evaluate.groups import follow_and_stay, response_difference
 from cogrl.evaluate.polarity import PARTS, part
 from cogrl.evaluate.stats import (
@@ -32,19 +32,19 @@ def metrics(evaluation: Evaluation) -> dict[str, Figure]:
     """
     e = evaluation
     found = _parts(e.polar or e)
-    for suffix, formats in _hearings(e).items():
-        found |= _heard(e, formats["eips"].perceived, suffix)
+    for suffix, formats in _by_condition(e).items():
+        found |= _perception_figures(e, formats["eips"].perceived, suffix)
         for format, answers in formats.items():
-            found |= _answered(e, answers, f"{format}{suffix}")
+            found |= _reply_figures(e, answers, f"{format}{suffix}")
     for mechanism, levels in e.levels.items():
-        found |= {f"{mechanism}_{format}": _mean(levels[format], e.cells) for format in ASKED}
+        found |= {f"{mechanism}_{format}": _mean(levels[format], e.cells) for format in EVALUATED_FORMATS}
     return found | _formats(e) | _responses(e)
 
 
 def differences(before: Evaluation, after: Evaluation) -> dict[str, Figure]:
     """After minus before on the same clips, with paired intervals; of EPITOME levels also the signed-rank p-value."""
     pairs = {"emotion_accuracy": (before.correct(before.formats["eips"]), after.correct(after.formats["eips"]))}
-    for format in ASKED:
+    for format in EVALUATED_FORMATS:
         old, new = before.formats[format], after.formats[format]
         pairs[f"reply_accuracy_{format}"] = (before.answered(old), after.answered(new))
         pairs[f"reward_{format}"] = (old.reward, new.reward)
@@ -80,19 +80,19 @@ def _mean(values: np.ndarray, cells: Sequence[str]) -> Figure:
     return figure(bootstrap_mean(np.asarray(values)[kept], [cells[i] for i in kept]), len(kept))
 
 
-def _hearings(e: Evaluation) -> dict[str, dict[str, Answers]]:
-    """Both formats by what they heard, under the end of their figures' names: nothing for the voice itself."""
+def _by_condition(e: Evaluation) -> dict[str, dict[str, Answers]]:
+    """The answers of both formats by the suffix of the condition in the figures' names; "" for the voice itself."""
     return {"": e.formats} | {f"_{name}": formats for name, formats in e.controls.items()}
 
 
-def _heard(e: Evaluation, perceived: Sequence[Emotion | None], suffix: str) -> dict[str, Figure]:
+def _perception_figures(e: Evaluation, perceived: Sequence[Emotion | None], suffix: str) -> dict[str, Figure]:
     hits = np.array([float(guess == label) for guess, label in zip(perceived, e.labels, strict=True)])
     ua = bootstrap_unweighted_accuracy(e.labels, perceived, e.cells)
     found = {"emotion_accuracy": _mean(hits, e.cells), "ua": figure(ua, len(hits))} | _gap(e, perceived)
     return {name + suffix: value for name, value in found.items()}
 
 
-def _answered(e: Evaluation, answers: Answers, name: str) -> dict[str, Figure]:
+def _reply_figures(e: Evaluation, answers: Answers, name: str) -> dict[str, Figure]:
     return {
         f"reply_accuracy_{name}": _mean(e.answered(answers), e.cells),
         f"gap_reply_{name}": _gap(e, answers.replied)["semantic_dominance_gap"],
@@ -106,7 +106,7 @@ def _answered(e: Evaluation, answers: Answers, name: str) -> dict[str, Figure]:
 def _parts(e: Evaluation) -> dict[str, Figure]:
     """Accuracy of labels and replies where words and voice conflict, agree, or one of them has no sentiment."""
     hits = {}
-    for suffix, formats in _hearings(e).items():
+    for suffix, formats in _by_condition(e).items():
         hits[f"accuracy_{{}}{suffix}"] = e.correct(formats["eips"])
         hits |= {f"reply_accuracy_{{}}_{format}{suffix}": e.answered(answers) for format, answers in formats.items()}
     found, parts = {}, [part(example) for example in e.examples]
@@ -126,8 +126,8 @@ def _gap(e: Evaluation, perceived: Sequence[Emotion | None]) -> dict[str, Figure
 
 def _formats(e: Evaluation) -> dict[str, Figure]:
     """What direct keeps of eips's accuracy, reply against reply and against eips's label, and its share of tokens."""
-    a, b = (e.answered(e.formats[format]) for format in ASKED)
-    tokens = [np.array(e.formats[format].tokens, dtype=float) for format in ASKED]
+    a, b = (e.answered(e.formats[format]) for format in EVALUATED_FORMATS)
+    tokens = [np.array(e.formats[format].tokens, dtype=float) for format in EVALUATED_FORMATS]
     pairs = {
         "direct_keeps_of_eips": (b, a),
         "direct_keeps_of_eips_label": (b, e.correct(e.formats["eips"])),

@@ -65,15 +65,15 @@ def part(example: Example) -> Part:
     else by `text_sentiment(text)`, which says nothing of other languages than English (see `unread`). (The subsets of
     arXiv:2606.06940, table 3, whose exact rule is not public.)
     """
-    told = "neutral" if unread(example) else example.text_sentiment or text_sentiment(example.text)
-    words, sounds = told, VOICE.get(example.emotion)
+    sentiment = "neutral" if unread(example) else example.text_sentiment or text_sentiment(example.text)
+    words, sounds = sentiment, VOICE.get(example.emotion)
     if words == "neutral" or sounds is None:
         return "neither"
     return "consistent" if words == sounds else "conflict"
 
 
 def unread(example: Example) -> bool:
-    """Whether nobody knows the sentiment of the words: not in the manifest, and not English."""
+    """Whether the sentiment of the words is unknown: not in the manifest, and not English."""
     return example.text_sentiment is None and not_english(example) is not None
 
 

@@ -17,8 +17,8 @@ def replied_emotions(reward: Reward, examples: Sequence[Example], replies: Seque
     """For each reply the emotion it fits best: the reward's `empathy` term is asked for all seven, the highest wins.
 
     None for an empty reply or one with markup in it, for a tie, where no emotion reaches 2/3 (the right category), and
-    where a grade failed. The gold label plays no part, so that a reply which suits everything earns nothing. Seven
-    grades a distinct (text, reply).
+    where a grade failed. The gold label plays no part, so that a reply which suits every emotion is not counted as
+    right. Seven grades a distinct (text, reply).
     """
     distinct = {(example.text, reply): example for example, reply in zip(examples, replies, strict=True) if reply}
     asked = [(text_and_reply[1], example) for text_and_reply, example in distinct.items() for _ in EMOTIONS]

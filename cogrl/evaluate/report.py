@@ -16,7 +16,8 @@ from cogrl.evaluate.emotion import Answers, Evaluation
 from cogrl.evaluate.figures import draw_confusion
 from cogrl.evaluate.metrics import Figure, differences, metrics
 from cogrl.evaluate.polarity import PARTS, best_by_words, part, unread
-from cogrl.evaluate.tables import answered, examples, heard, number, percent
+from cogrl.evaluate.summary import SUMMARY
+from cogrl.evaluate.tables import examples, number, percent, perception_table, reply_table
 from cogrl.types import EMOTIONS
 
 FILES = ("report.md", "report.json", "answers.jsonl", "confusion.png")
@@ -35,10 +36,10 @@ def write(
     The answers to polar clips, where there are any, are in a file of their own, `answers_conflict.jsonl`, and so are
     those to multiple-choice questions, `answers_choice.jsonl`. Without `evaluations` there is no line with an emotion,
     and no figure of one. `notes` say what of the manifest is in no table. With an `official` list the answers to
-    questions are scored by its rule, too, and written as it wants them, in `predictions_<policy>.json`.
+    questions are scored by its rule, too, and written in its form, in `predictions_<policy>.json`.
     """
     out.mkdir(parents=True, exist_ok=True)
-    earlier = [out / name for name in (*FILES, POLAR_ANSWERS, CHOICE_ANSWERS)]
+    earlier = [out / name for name in (*FILES, POLAR_ANSWERS, CHOICE_ANSWERS, SUMMARY)]
     for path in (*earlier, *out.glob("predictions_*.json*")):
         path.unlink(missing_ok=True)  # of an earlier report
     figures = {e.name: metrics(e) for e in evaluations}
@@ -81,15 +82,15 @@ def emotion_sections(
     figures: Mapping[str, Mapping[str, Figure]],
     gains: Mapping[str, Mapping[str, Figure]],
 ) -> list[str]:
-    """What is heard and what is answered, of the lines with an emotion."""
+    """The tables of perception and of replies, of the lines with an emotion."""
     last = evaluations[-1]
     return [
         counts(last),
-        "What is heard: the emotion that eips names.\n",
-        heard(evaluations, figures),
-        hearing_notes(last),
-        "What is answered: the emotion that the reply fits best, its grades, and its cost.\n",
-        answered(evaluations, figures),
+        "Perception: the emotion that eips names.\n",
+        perception_table(evaluations, figures),
+        control_notes(last),
+        "Replies: the emotion that the reply fits best, its grades, and its length.\n",
+        reply_table(evaluations, figures),
         formats_compared(figures),
         responses(figures),
         steps(evaluations, gains),
@@ -98,10 +99,11 @@ def emotion_sections(
 
 
 def sizes(evaluation: Evaluation) -> dict[str, int]:
-    """How much there was to test on: clips, cells, pairs of the gap, and the clips of each part."""
+    """How much there was to test on: clips, emotions, cells, pairs of the gap, and the clips of each part."""
     parts = Counter(part(example) for example in (evaluation.polar or evaluation).examples)
-    sizes = {"clips": len(evaluation.clips), "cells": len(set(evaluation.cells))}
-    return sizes | {"contrasts": len(evaluation.contrasts)} | {name: parts[name] for name in PARTS}
+    sizes = {"clips": len(evaluation.clips), "emotions": len(set(evaluation.labels))}
+    sizes |= {"cells": len(set(evaluation.cells)), "contrasts": len(evaluation.contrasts)}
+    return sizes | {name: parts[name] for name in PARTS}
 
 
 def counts(evaluation: Evaluation) -> str:
@@ -111,7 +113,7 @@ def counts(evaluation: Evaluation) -> str:
     where = f", on {len(evaluation.polar.clips)} other clips with polar words" if evaluation.polar else ""
     text = (
         f"Test: {len(found)} clips, {speakers} speakers and {sentences} sentences, "
-        f"{len({e.emotion for e in found})} emotions. Words against voice{where}: {n['conflict']} clips conflict, "
+        f"{n['emotions']} emotions. Words against voice{where}: {n['conflict']} clips conflict, "
         f"{n['consistent']} are consistent, in {n['neither']} the words or the voice have no sentiment.\n"
     )
     foreign = sum(unread(example) for example in (evaluation.polar or evaluation).examples)
@@ -125,9 +127,10 @@ def counts(evaluation: Evaluation) -> str:
     )
 
 
-def hearing_notes(evaluation: Evaluation) -> str:
+def control_notes(evaluation: Evaluation) -> str:
     """How to read the first table."""
-    chance, n, polar = 100 / len(set(evaluation.labels)), sizes(evaluation), evaluation.polar or evaluation
+    n, polar = sizes(evaluation), evaluation.polar or evaluation
+    chance = 100 / n["emotions"]
     text = (
         "Intervals: 95 %, bootstrap over (speaker, sentence) cells. WA is plain accuracy, UA the mean recall of the "
         f"emotions; chance is {chance:.1f} %. Follows and stays: of {n['contrasts']} pairs of clips "
@@ -141,7 +144,7 @@ def hearing_notes(evaluation: Evaluation) -> str:
             f"{n['conflict'] + n['consistent']} clips of both they reach at most "
             f"{100 * best_by_words(polar.examples):.1f} %.\n"
         )
-    if len(set(evaluation.labels)) == len(EMOTIONS):
+    if n["emotions"] == len(EMOTIONS):
         text += "In text only and silence all emotions of a cell sound the same; shuffled audio is another clip's.\n"
     return text
 

@@ -52,14 +52,14 @@ def figures(answered: Answered, polar: Answered) -> dict[str, SeedFigure | None]
     return found
 
 
-def by_hearing(answered: Answered, polar: Answered) -> dict[str, dict[str, SeedFigure | None]]:
+def by_condition(answered: Answered, polar: Answered) -> dict[str, dict[str, SeedFigure | None]]:
     """The columns for the `voice` and for each control."""
     found = {"voice": figures(answered, polar)}
     return found | {name: figures(answered.under(name), polar.under(name)) for name in CONTROL_NAMES}
 
 
 def stage_rows(stage: str, found: Mapping[str, Mapping[str, SeedFigure | None]]) -> list[list[str]]:
-    """A row for each hearing of `by_hearing`."""
+    """A row for each condition of `by_condition`."""
     hears = {"voice": "the voice"} | CONTROL_NAMES
     return [
         [stage, hears[name], *(column.shown(row[key]) for key, column in COLUMNS.items())]

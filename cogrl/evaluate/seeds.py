@@ -10,7 +10,7 @@ import numpy as np
 from jaxtyping import Float
 
 from cogrl.data.text_file import utf8_lines
-from cogrl.evaluate.emotion import ASKED
+from cogrl.evaluate.emotion import EVALUATED_FORMATS
 from cogrl.evaluate.stats import Interval, bootstrap_mean, bootstrap_ratio
 
 Record = Mapping[str, Any]
@@ -29,7 +29,7 @@ def _by_format(format: str) -> dict[str, Callable[[Record], float]]:
 
 
 VALUES: dict[str, Callable[[Record], float]] = {"label": lambda r: float(r["perceived"] == r["emotion"])}
-for _format in ASKED:
+for _format in EVALUATED_FORMATS:
     VALUES |= _by_format(_format)
 """What one answer is worth. Label: the emotiin eips names; reply: the one that the reply fits; empathy: 1 to 4."""
 
@@ -85,7 +85,7 @@ def read_seeds(files: Sequence[Path]) -> dict[str, Answered]:
 
 
 def over_seeds(values: Float[np.ndarray, "seeds clips"], cells: Sequence[str]) -> SeedFigure:
-    """Mean over seeds and clips; the interval draws cells of the seeds' mean, so it speaks of these seeds."""
+    """Mean over seeds and clips; the interval draws cells of the seeds' mean, so it holds for these seeds only."""
     return _figure(bootstrap_mean(values.mean(0), cells), values.mean(1))
 
 

@@ -1,4 +1,4 @@
-"""Means with honest intervals, and classification scores. Every number of a results table comes from here."""
+"""Means with cluster-bootstrap intervals, and classification scores: every number of a results table is made here."""
 
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
@@ -13,7 +13,7 @@ Numbers = Sequence[float | int] | np.ndarray
 
 @dataclass(frozen=True)
 class Interval:
-    """A figure and its bootstrap percentile interval. With one cluster the bounds are NaN: nothing tells of spread."""
+    """A figure and its bootstrap percentile interval. With one cluster the bounds are NaN: the spread is unknown."""
 
     mean: float
     low: float

@@ -1,16 +1,17 @@
-"""The tables of a report: what each policy heard beside the controls, and what it answered in each format."""
+"""The tables of a report: the emotion each policy perceived, beside the controls, and its answers in each format."""
 
 from collections.abc import Mapping, Sequence
 from itertools import product
 
-from cogrl.evaluate.emotion import ASKED, Evaluation
+from cogrl.evaluate.emotion import EVALUATED_FORMATS, Evaluation
 from cogrl.evaluate.metrics import Figure
+from cogrl.markdown import markdown_table
 from cogrl.types import EMOTIONS, INTENSITIES
 
 CONTROL_NAMES = {"transcript": "text only", "silence": "silence", "shuffled": "shuffled audio"}
 _NO_LABEL = "no label given"
-_HEARD = ("emotion_accuracy", "ua", "accuracy_conflict", "accuracy_consistent")
-_HEARD += ("follow", "stay", "semantic_dominance_gap")
+_PERCEPTION = ("emotion_accuracy", "ua", "accuracy_conflict", "accuracy_consistent")
+_PERCEPTION += ("follow", "stay", "semantic_dominance_gap")
 
 
 def percent(figure: Figure) -> str:
@@ -29,30 +30,30 @@ def rubric(figure: Figure) -> Figure:
     return scaled | {"n": figure["n"]}
 
 
-def heard(evaluations: Sequence[Evaluation], figures: Mapping[str, Mapping[str, Figure]]) -> str:
+def perception_table(evaluations: Sequence[Evaluation], figures: Mapping[str, Mapping[str, Figure]]) -> str:
     """One row a policy, and one for each of its controls: eips, by the label it names."""
     head = ["policy", "hears", "WA, %", "UA, %", "conflict, %", "consistent, %", "follows the voice, %", "stays, %"]
     rows = []
     for evaluation in evaluations:
         m = figures[evaluation.name]
-        rows.append([evaluation.name, "the voice", *_heard(m, "")])
+        rows.append([evaluation.name, "the voice", *_perception_cells(m, "")])
         for control, title in CONTROL_NAMES.items():
             if any(evaluation.controls[control]["eips"].perceived):
-                rows.append([evaluation.name, title, *_heard(m, f"_{control}")])
+                rows.append([evaluation.name, title, *_perception_cells(m, f"_{control}")])
             else:
                 rows.append([evaluation.name, title, _NO_LABEL, _NO_LABEL, "", "", "", "", ""])
-    return grid([*head, "semantic-dominance gap, %"], rows)
+    return markdown_table([*head, "semantic-dominance gap, %"], rows)
 
 
-def answered(evaluations: Sequence[Evaluation], figures: Mapping[str, Mapping[str, Figure]]) -> str:
-    """One row a policy, hearing and format: what the reply answers, what it earns, and what it costs."""
+def reply_table(evaluations: Sequence[Evaluation], figures: Mapping[str, Mapping[str, Figure]]) -> str:
+    """One row a policy, condition and format: the emotion that the reply answers, its reward, and its length."""
     mechanisms = list(evaluations[0].levels)
-    hearings = {"": "the voice"} | {f"_{control}": title for control, title in CONTROL_NAMES.items()}
+    conditions = {"": "the voice"} | {f"_{control}": title for control, title in CONTROL_NAMES.items()}
     head = ["policy", "hears", "format", "label, %", "reply, %", "conflict, %", "gap of replies, %", "reward"]
     rows = []
     for evaluation in evaluations:
         m = figures[evaluation.name]
-        for (suffix, title), format in product(hearings.items(), ASKED):
+        for (suffix, title), format in product(conditions.items(), EVALUATED_FORMATS):
             end = f"{format}{suffix}"
             rows.append(
                 [
@@ -69,7 +70,7 @@ def answered(evaluations: Sequence[Evaluation], figures: Mapping[str, Mapping[st
                     number(m[f"tokens_{end}"], 0),
                 ]
             )
-    return grid([*head, "empathy, 1-4", *(f"{mechanism}, 0-2" for mechanism in mechanisms), "tokens"], rows)
+    return markdown_table([*head, "empathy, 1-4", *(f"{mechanism}, 0-2" for mechanism in mechanisms), "tokens"], rows)
 
 
 def examples(evaluation: Evaluation) -> str:
@@ -82,20 +83,14 @@ def examples(evaluation: Evaluation) -> str:
     first = clips[shown[0]].example
     rows = []
     for i in shown:
-        a, b = (evaluation.formats[format] for format in ASKED)
-        rows.append([clips[i].example.emotion, a.perceived[i] or "-", _cell(a.replies[i]), _cell(b.replies[i])])
+        a, b = (evaluation.formats[format] for format in EVALUATED_FORMATS)
+        rows.append([clips[i].example.emotion, a.perceived[i] or "-", a.replies[i] or "-", b.replies[i] or "-"])
     title = f'"{first.text}", speaker {first.speaker}, answered by {evaluation.name}:\n\n'
-    return title + grid(["spoken with", "perceived", "reply, eips", "reply, direct"], rows)
+    return title + markdown_table(["spoken with", "perceived", "reply, eips", "reply, direct"], rows)
 
 
-def grid(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A Markdown table."""
-    lines = ["| " + " | ".join(cells) + " |\n" for cells in (head, *rows)]
-    return lines[0] + "|---" * len(head) + "|\n" + "".join(lines[1:])
-
-
-def _heard(m: Mapping[str, Figure], suffix: str) -> list[str]:
-    return [percent(m[f"{name}{suffix}"]) for name in _HEARD]
+def _perception_cells(m: Mapping[str, Figure], suffix: str) -> list[str]:
+    return [percent(m[f"{name}{suffix}"]) for name in _PERCEPTION]
 
 
 def _shown(figure: Figure, scale: float, digits: int) -> str:
@@ -104,7 +99,3 @@ def _shown(figure: Figure, scale: float, digits: int) -> str:
         return "n = 0" if figure["n"] == 0 else "-"
     text = f"{scale * mean:.{digits}f}"
     return text if low is None else f"{text} [{scale * low:.{digits}f}, {scale * high:.{digits}f}]"
-
-
-def _cell(text: str) -> str:
-    return text.replace("|", "\\|").replace("\n", " ") or "-"

@@ -22,7 +22,7 @@ class Answer:
         fields: what the format's parser found; None when the completion is not well-formed.
         said: what the user hears of it, or the choice it names; empty when there is none.
         finish: how it ended.
-        spans: the parts of the clip that were heard again.
+        spans: the parts of the clip that were inserted again.
         logprobs: log-probability of each sampled token under the sampling distribution, the end token included; None
             where nothing was kept.
         clip: the example with its waveform; None where no clip is at hand.

@@ -1,4 +1,4 @@
-"""Which choice an answer names. Strict: a letter, the text of a choice, or both; whatever else it says names none."""
+"""Which choice an answer names. Strict: a letter, the text of a choice, or both; any other answer names none."""
 
 import re
 import string

@@ -1,4 +1,5 @@
-"""EIPS: the speaker's emotion, intent and psychology and a strategy, thought aloud before the reply. (arXiv:2606.06940)
+"""EIPS: the speaker's emotion, intent and psychology and a strategy, written as a thought before the reply.
+(arXiv:2606.06940)
 
 <thought>
 [Perception] sad, low: a flat and quiet voice

@@ -1,4 +1,4 @@
-"""IEAT: the emotion and its cause are thought of in `<think>`, then comes the reply. (arXiv:2601.04960)
+"""IEAT: the emotion and its cause are named in `<think>`, then comes the reply. (arXiv:2601.04960)
 
     <think>
     I hear a shaky, thin and fast voice. The user feels fear, because they told me "they moved the exam".
@@ -35,14 +35,14 @@ class Ieat(Format):
         return _SCHEMA.render(fields)
 
     def parse(self, text: str) -> dict[str, str] | None:
-        """As rendered, white space included: a voice starts to speak at the empty line."""
+        """As rendered, white space included: speech synthesis starts at the empty line."""
         fields = _SCHEMA.parse(text)
         return fields if fields and _SCHEMA.render(fields) == text.rstrip() else None
 
     def answer(self, text: str, example: Example | None = None) -> str:
-        """What a voice may say: all that follows the thinking, or everything where there is none.
+        """What may be spoken: all that follows the thinking, or everything where there is none.
 
-        '' where a thinking tag is misplaced, repeated or never closed: rather nothing than a thought aloud.
+        '' where a thinking tag is misplaced, repeated or never closed: a thought must never be spoken.
         """
         thinking, closed, reply = text.partition(_CLOSE) if text.startswith(_OPEN) else ("", _CLOSE, text)
         misplaced = not closed or _TAG.search(thinking.removeprefix(_OPEN)) or _TAG.search(reply)

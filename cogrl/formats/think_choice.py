@@ -41,7 +41,7 @@ class ThinkChoice(Choice):
         return _SCHEMA.parse(text)
 
     def answer(self, text: str, example: Example) -> str:
-        """What the one `<answer>` says, read as the answer of `choice`; '' when it is missing, repeated or thought."""
+        """The text of the one `<answer>`, read as in `choice`; '' when it is missing, repeated or in the thought."""
         before, opened, rest = text.partition("<answer>")
         said, closed, after = rest.partition("</answer>")
         thought = before.count("<think>") == before.count("</think>") <= 1

@@ -29,7 +29,7 @@ from cogrl.types import ClipTensors, Completions, Conversation, ModelInput, Prom
 
 
 class AudioLM(Parts, ABC):
-    """A language model that hears. Subclasses say how their family does: four methods, marked *family* below.
+    """A language model with audio input. Subclasses implement four methods of their family, marked *family* below.
 
     The weights live in an ordinary Hugging Face folder and are read by `load`, not by the constructor, so that a YAML
     is validated in seconds and a sharding strategy can place the weights.
@@ -89,7 +89,7 @@ class AudioLM(Parts, ABC):
 
     @abstractmethod
     def audio_embeds(self, audio: Mapping[str, Tensor]) -> tuple[Float[Tensor, "c f d"], Int[Tensor, " c"]]:
-        """Frames as the language model hears them, right-padded, and how many are real."""
+        """The projected frames that the language model reads, right-padded, and how many of each clip are real."""
 
     # ---- shared ----
     def load(self) -> "AudioLM":
@@ -100,12 +100,12 @@ class AudioLM(Parts, ABC):
         self.model, self.processor = self.read_folder(self.path, getattr(torch, self.dtype_name))
         refuse_another_tokenizer(self.path, self.tokenizer, self.model.config.get_text_config().vocab_size)
         self.ends = end_tokens(self.processor, self.model.generation_config, self.path)
-        hearing = [p for part in self.audio_modules for p in part.parameters() if p.requires_grad]
+        trained = [p for part in self.audio_modules for p in part.parameters() if p.requires_grad]
         if not self.train_audio_tower:
             self.audio_tower.requires_grad_(False)
         if self.lora is not None:  # later than the tower: what lora.in_full names in it does train
             self.lora.inject(self.model)
-            for parameter in hearing if self.train_audio_tower else ():
+            for parameter in trained if self.train_audio_tower else ():
                 parameter.requires_grad_(True)  # injection froze all but the adapters
         if not self.train_language_model:
             self.decoder.requires_grad_(False)
@@ -115,26 +115,28 @@ class AudioLM(Parts, ABC):
             (new_name or self.model.gradient_checkpointing_enable)({"use_reentrant": False})
         return self
 
-    def unhearable(self, seconds: float) -> str | None:
-        """Why a clip of this length can not be heard whole; None when it can."""
+    def audio_length_error(self, seconds: float) -> str | None:
+        """Why a clip of this length does not fit into the audio window; None when it does."""
         return AudioWindow(self.sampling_rate, self.max_audio_s).length_error(seconds)
 
-    def unhearable_file(self, path: Path) -> str | None:
-        """The same for an audio file; hardly anything is decoded."""
-        return self.unhearable(audio_info(path).duration_s)
+    def audio_file_error(self, path: Path) -> str | None:
+        """The same for an audio file, of which only the last sample is decoded."""
+        return self.audio_length_error(audio_info(path).duration_s)
 
-    def encode_prompts(self, instructions: Sequence[str], heard: Sequence[ModelInput], names: Sequence[str]) -> Prompts:
+    def encode_prompts(
+        self, instructions: Sequence[str], inputs: Sequence[ModelInput], names: Sequence[str]
+    ) -> Prompts:
         """Chat prompts, left-padded, on the model's device; the instruction stands in the turn to answer.
 
-        `heard` holds a waveform each, or a conversation. A text instead of a waveform is read where the audio would
+        `inputs` holds a waveform each, or a conversation. A text instead of a waveform is read where the audio would
         stand: the text-only control. `names` label the samples in errors.
 
         Raises ValueError for a clip longer than `max_audio_s` or shorter than two audio tokens, a prompt longer than
         `max_positions`, and placeholders that are not the encoder's frames. Nothing is cut, nothing is dropped.
         """
-        conversations = [as_conversation(item) for item in heard]
+        conversations = [as_conversation(item) for item in inputs]
         for conversation, name in zip(conversations, names, strict=True):
-            self._check_hearable(conversation, name)
+            self._check_lengths(conversation, name)
         waveforms = [waveform for conversation in conversations for waveform in conversation.waveforms]
         audio = self.audio_tensors(waveforms) if waveforms else {}
         counts = iter(self.audio_token_counts(torch.tensor(list(map(len, waveforms)), dtype=torch.long)).tolist())
@@ -195,8 +197,8 @@ class AudioLM(Parts, ABC):
         """Hidden states and which of them predicts each masked-in completion token. No logits are made.
 
         The audio tower runs once per prompt, and so does the prompt itself unless `share_prompt` is off; it also runs
-        for the clips that controllers inserted, which only their own row hears. Tokens that do not train are read
-        like others. What follows the last masked-in token of a row is not looked at. `embeds` are the
+        for the clips that controllers inserted, which only their own row attends to. Tokens that do not train are read
+        like others. What follows the last masked-in token of a row is not computed. `embeds` are the
         `prompt_embeds`, where they are at hand.
         """
         run = packed_states if self.share_prompt else repeated_states
@@ -242,9 +244,11 @@ class AudioLM(Parts, ABC):
         self.model.save_pretrained(path, state_dict=state)
         self.processor.save_pretrained(path)
 
-    def _check_hearable(self, conversation: Conversation, name: str) -> None:
+    def _check_lengths(self, conversation: Conversation, name: str) -> None:
         for number, turn in enumerate(conversation.turns, start=1):
-            reason = None if isinstance(turn, str) else self.unhearable(to_seconds(len(turn), self.sampling_rate))
+            if isinstance(turn, str):
+                continue
+            reason = self.audio_length_error(to_seconds(len(turn), self.sampling_rate))
             if reason:
                 earlier = f", turn {number}" if number < len(conversation.turns) else ""
                 raise ValueError(f"{name}{earlier}: {reason}")

@@ -1,4 +1,4 @@
-"""What audio a policy hears: its sampling rate and the length of its window, known without its weights."""
+"""The audio input of a policy: its sampling rate and the length of its window, known without its weights."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,13 +10,13 @@ SHORTEST_S = 0.1
 
 @dataclass(frozen=True)
 class AudioWindow:
-    """`sampling_rate` in Hz; `longest_s` is the longest clip the encoder hears whole, in seconds."""
+    """`sampling_rate` in Hz; `longest_s` is the longest clip that fits into the encoder's window, in seconds."""
 
     sampling_rate: int
     longest_s: float
 
     def length_error(self, seconds: float) -> str | None:
-        """Why a clip of this length can not be heard whole, and what to do; None when it can."""
+        """Why a clip of this length does not fit into the window, and what to do; None when it does."""
         if SHORTEST_S <= seconds <= self.longest_s:
             return None
         return (

@@ -8,9 +8,9 @@ from transformers import BatchEncoding
 from cogrl.types import Conversation, ModelInput
 
 
-def as_conversation(heard: ModelInput) -> Conversation:
+def as_conversation(item: ModelInput) -> Conversation:
     """A bare waveform or text as the conversation of one turn that it is."""
-    return heard if isinstance(heard, Conversation) else Conversation((heard,))
+    return item if isinstance(item, Conversation) else Conversation((item,))
 
 
 def chat_prompts(
@@ -65,7 +65,7 @@ def part(turn: Any) -> dict[str, str]:
 def spelled_out(text: str, placeholder: str, clip_tokens: Sequence[int], name: str) -> str:
     """`text` with each clip's one placeholder repeated as often as the clip has tokens.
 
-    Raises ValueError when there are other placeholders than those of the clips: a text must not claim audio.
+    Raises ValueError when there are other placeholders than those of the clips: a text must not stand for audio.
     """
     between = text.split(placeholder)
     if len(between) != len(clip_tokens) + 1:

@@ -32,7 +32,7 @@ ENCODERS: dict[str, type[EmotionEncoder]] = {"wav2vec2": Wav2Vec2Emotion, MODEL_
 
 @dataclass(frozen=True)
 class EmotionSettings:
-    """Which encoder a policy hears with, and whether its projection learns.
+    """Which emotion encoder a policy uses, and whether its projection trains.
 
     Args:
         encoder: folder of `cogrl build emotion-encoder` or of a wav2vec2 dimensional model; empty takes the one that
@@ -94,7 +94,7 @@ class EmotionModule(nn.Module):
 
     @torch.no_grad()
     def embedding(self, waveforms: Sequence[Waveform]) -> Float[Tensor, "c e"]:
-        """Of each clip, in their order. Frozen, so it is part of what was heard: made once, with the prompt."""
+        """Of each clip, in their order. The encoder is frozen, so it is computed once, with the prompt."""
         with float32_signals(self.projection.weight.device.type):
             return self.encoder(waveforms)[0]
 
@@ -103,7 +103,7 @@ class EmotionModule(nn.Module):
         return self.projection(embedding.to(self.projection.weight.dtype))[:, None]
 
     def train(self, mode: bool = True) -> "EmotionModule":
-        """The encoder stays in evaluation mode: no dropout, no masking of what it hears."""
+        """The encoder stays in evaluation mode: no dropout and no masking of its input."""
         super().train(mode)
         if self.encoder is not None:
             self.encoder.eval()

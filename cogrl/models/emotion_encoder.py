@@ -1,4 +1,4 @@
-"""What an emotion encoder is: whole clips in, one embedding and valence, arousal, dominance each out."""
+"""The interface of emotion encoders: whole clips in; one embedding and valence, arousal, dominance for each out."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
@@ -14,7 +14,7 @@ from cogrl.types import DIMENSIONS, Waveform
 
 @dataclass(frozen=True)
 class DimensionLayout:
-    """In which order, and between which ends, somebody else writes the three dimensions.
+    """The order and the scale of the three dimensions in an encoder or corpus of others.
 
     Args:
         order: the names of `cogrl.types.DIMENSIONS` as they stand there.
@@ -52,7 +52,7 @@ RE_LLM = DimensionLayout(("arousal", "valence", "dominance"))
 
 
 class EmotionEncoder(nn.Module, ABC):
-    """Hears whole clips. In a policy it is frozen and only its embedding is used; the dimensions are to look at.
+    """An encoder of whole clips. In a policy it is frozen, and only its embedding is used, not the dimensions.
 
     `width` is the size of the embedding; clips are mono float32 at `sampling_rate`.
     """

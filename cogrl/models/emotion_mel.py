@@ -48,7 +48,7 @@ class MelEmotion(EmotionEncoder):
         return embedding, self.dimensions(embedding)
 
     def mels(self, waveform: Waveform) -> Float[Tensor, "f bins"]:
-        """Log-mels of one clip, made without its neighbours: a spectrogram of padded clips knows where they end."""
+        """Log-mels of one clip, made one clip at a time: a spectrogram of padded clips depends on the padding."""
         with float32_signals():
             features = self.extractor(
                 waveform,

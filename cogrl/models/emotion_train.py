@@ -7,18 +7,18 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn.functional import cross_entropy, mse_loss
-from tqdm import tqdm
 
 from cogrl.models.emotion_mel import MelEmotion, padded
+from cogrl.progress import progress
 from cogrl.types import EMOTIONS, Clip, Example
 
 
 @dataclass(frozen=True)
 class EncoderRecipe:
-    """AdamW with a cosine to 0, and what each clip goes through before it is heard again.
+    """AdamW with a cosine to 0, and the augmentation of each clip in every epoch.
 
     Args:
-        shift_bins: the log-mels are moved up or down by up to this many bands: other throats.
+        shift_bins: the log-mels are shifted up or down by up to this many bands, as another vocal-tract length would.
         gain: loudness and tilt change by up to this much (in units of the log-mels: 1 = 40 dB).
         mask_frames, mask_bins: one stretch of each is blanked. (SpecAugment, arXiv:1904.08779)
     """
@@ -47,7 +47,7 @@ def train_encoder(clips: Sequence[Clip], recipe: EncoderRecipe = EncoderRecipe()
         steps = recipe.epochs * -(-len(clips) // recipe.batch_size)
         optimizer = torch.optim.AdamW(encoder.parameters(), recipe.lr, weight_decay=recipe.weight_decay)
         schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
-        bar = tqdm(range(recipe.epochs), desc="emotion encoder", unit="epoch", disable=None)
+        bar = progress(range(recipe.epochs), desc="emotion encoder", unit="epoch")
         for _ in bar:
             for rows in torch.randperm(len(clips)).split(recipe.batch_size):
                 frames, lengths = padded([disturbed(mels[i], recipe) for i in rows.tolist()])
@@ -58,12 +58,12 @@ def train_encoder(clips: Sequence[Clip], recipe: EncoderRecipe = EncoderRecipe()
                 loss.backward()
                 optimizer.step()
                 schedule.step()
-            bar.set_postfix(loss=f"{loss.item():.3f}")
+            bar.set_postfix(loss=f"{loss.item():.3f}", refresh=False)
     return encoder.eval()
 
 
 def disturbed(mels: Float[Tensor, "f bins"], recipe: EncoderRecipe) -> Float[Tensor, "f bins"]:
-    """The clip as another voice, microphone and moment might have it."""
+    """The clip with a random shift, gain and tilt, and masked frames and bins."""
     f, bins = mels.shape
     shift = int(torch.randint(-recipe.shift_bins, recipe.shift_bins + 1, ()))
     mels = mels[:, (torch.arange(bins) - shift).clamp(0, bins - 1)]

@@ -44,15 +44,15 @@ class Wav2Vec2Emotion(EmotionEncoder):
     """The mean of the last hidden states over a clip is the embedding; the head gives the dimensions.
 
     Raises:
-        ValueError: the outputs are not the three dimensions, or the model's convolutions normalise over time, so that
-            a clip would sound different beside a longer one.
+        ValueError: the outputs are not the three dimensions, or the model's convolutions normalise over time, so that a
+        clip's embedding would depend on the length of the others in its batch.
     """
 
     def __init__(self, model: SpeechRegressor, extractor: Wav2Vec2FeatureExtractor) -> None:
         super().__init__()
         if model.config.feat_extract_norm != "layer":
             raise ValueError(
-                f"feat_extract_norm={model.config.feat_extract_norm!r}: padding would change what is heard; use a "
+                f"feat_extract_norm={model.config.feat_extract_norm!r}: padding would change the embedding; use a "
                 "wav2vec2 model with 'layer', such as wav2vec2-large-robust"
             )
         self.model, self.extractor = model, extractor

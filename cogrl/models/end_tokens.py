@@ -23,7 +23,7 @@ class EndTokens:
 def end_tokens(processor: Any, generation: GenerationConfig, path: str) -> EndTokens:
     """The end tokens of the policy in `path`.
 
-    Warns where `generation` does not stop at the end of a turn: the chat template is believed, and `generation` is
+    Warns where `generation` does not stop at the end of a turn: the chat template decides, and `generation` is
     corrected, so that other programs stop there in an export too. Raises ValueError when nothing names an end token.
     """
     tokenizer, listed = processor.tokenizer, generation.eos_token_id

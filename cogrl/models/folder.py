@@ -1,4 +1,4 @@
-"""What a Hugging Face folder holds, and what it lacks: said before anything else is read."""
+"""What a Hugging Face folder holds, and which files are missing: checked before anything else is read."""
 
 import json
 import re

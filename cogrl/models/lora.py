@@ -20,8 +20,8 @@ class Lora:
         rank, alpha: both at least 1; an adapter counts alpha / rank.
         dropout: share of an adapter's inputs that is dropped in training, in [0, 1).
         targets: the linear layers that get adapters, as a regular expression on their whole name. The output head is
-            refused: losses and sampling read its weight itself, so an adapter there would never be heard of, and merged
-            into a head that is tied to the embeddings it would change what the model reads. `in_full` trains it.
+            refused: losses and sampling read its weight itself, so an adapter there would have no effect, and merged
+                into a head that is tied to the embeddings it would change what the model reads. `in_full` trains it.
         in_full: the modules whose own weights train besides, such as a projector that starts at random; likewise.
     """
 
@@ -87,7 +87,7 @@ class Lora:
     def inject(self, model: nn.Module) -> None:
         """Add adapters to every linear layer that matches `targets`; freeze all the rest but `in_full`.
 
-        Adapters are float32 whatever the weights are: a step of 1e-6 is less than bfloat16 can tell apart.
+        Adapters are float32 whatever the weights are: a step of 1e-6 is below the resolution of bfloat16.
 
         Raises what `check` does.
         """
@@ -131,12 +131,12 @@ def numbered(names: Iterable[str]) -> str:
 def nearest_parts(pattern: str, names: Iterable[str]) -> str:
     """`no name holds 'q_prj' (did you mean 'q_proj'?); ` for each word of a pattern that is nearly part of a name."""
     parts = {part for name in names for part in name.split(".")}
-    told = ""
+    hint = ""
     for word in re.findall(r"[A-Za-z_]\w{2,}", pattern):
         close = difflib.get_close_matches(word, parts, n=1)
         if close and not any(word in part for part in parts):
-            told += f"no name holds {word!r} (did you mean {close[0]!r}?); "
-    return told
+            hint += f"no name holds {word!r} (did you mean {close[0]!r}?); "
+    return hint
 
 
 @contextmanager

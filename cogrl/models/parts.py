@@ -37,7 +37,7 @@ class Parts(nn.Module):
 
     @property
     def audio_token_id(self) -> int:
-        """The placeholder in whose stead a frame of audio is read."""
+        """The placeholder token, whose embedding is replaced by a frame of audio."""
         return self.model.config.audio_token_id
 
     @property
@@ -51,7 +51,7 @@ class Parts(nn.Module):
 
     @property
     def max_audio_s(self) -> float:
-        """The longest clip the encoder hears whole, in seconds."""
+        """The longest clip that fits into the encoder's window, in seconds."""
         extractor = self.processor.feature_extractor
         return extractor.n_samples / extractor.sampling_rate
 
@@ -86,9 +86,9 @@ class Parts(nn.Module):
 
     @property
     def lm_head_bias(self) -> Float[Tensor, " v"]:
-        """Bars the audio placeholder: as a generated token it would claim audio that is not there.
+        """Bars the audio placeholder from being generated.
 
-        Sampling and scoring both add it, so that they speak of the same distribution. Finite, so that 0 * log 0 = 0.
+        Sampling and scoring both add it, so that they use the same distribution. Finite, so that 0 * log 0 = 0.
         """
         bias = torch.zeros(self.lm_head_weight.shape[0], device=self.device)
         bias[self.audio_token_id] = -1e4

@@ -1,4 +1,4 @@
-"""Is there room for prompt and answer? Counted from texts and the headers of audio files; nothing is decoded."""
+"""Checks that prompt and answer fit into a policy's positions, from texts and the lengths of audio files alone."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
@@ -15,19 +15,19 @@ _A_CLIP = np.zeros(0, dtype=np.float32)
 
 
 @dataclass
-class Room:
-    """The positions of a policy, and what prompts and answers take of them; `texts` keeps what was counted of words."""
+class PromptBudget:
+    """How many positions a policy has and how many prompts and answers take; `texts` caches the counts of texts."""
 
     policy: AudioLM
     texts: dict[tuple, int] = field(default_factory=dict)
 
-    def lack(self, example: Example, instructions: Iterable[str], max_new_tokens: int) -> str | None:
+    def overflow(self, example: Example, instructions: Iterable[str], max_new_tokens: int) -> str | None:
         """Why the longest prompt and the longest answer, given or sampled, do not fit; None when they do."""
         prompt = max(self.prompt(instruction, example) for instruction in instructions)
-        room = self.policy.max_positions - prompt
-        long = [text for text in example.targets.values() if len(text.encode()) >= room]  # a token has a byte or more
+        budget = self.policy.max_positions - prompt
+        long = [text for text in example.targets.values() if len(text.encode()) >= budget]  # a token has a byte or more
         answer = max([max_new_tokens, *map(self.answer, long)])
-        if answer <= room:
+        if answer <= budget:
             return None
         return (
             f"a prompt of {prompt} tokens and up to {answer} of answer; this model has {self.policy.max_positions} "
@@ -36,7 +36,7 @@ class Room:
         )
 
     def prompt(self, instruction: str, example: Example) -> int:
-        """Tokens of the prompt in which every spoken turn is heard."""
+        """Tokens of the prompt, audio tokens of every spoken turn included."""
         turns = tuple(_A_CLIP if turn.audio else turn.text for turn in example.turns)
         replies = tuple(turn.reply for turn in example.turns)
         key = (instruction, tuple(turn if isinstance(turn, str) else None for turn in turns), replies)
@@ -56,13 +56,13 @@ class Room:
         return int(self.policy.encode_targets([text]).mask.sum())
 
 
-def without_room(policy: AudioLM, asked: Iterable[tuple[Example, Iterable[str]]], max_new_tokens: int) -> Iterator[str]:
+def overflows(policy: AudioLM, asked: Iterable[tuple[Example, Iterable[str]]], max_new_tokens: int) -> Iterator[str]:
     """For each example whose instructions leave no room for an answer of that length: where it stands, and why.
 
     No target counts.
     """
-    room = Room(policy)
+    budget = PromptBudget(policy)
     for example, instructions in asked:
-        reason = room.lack(replace(example, targets={}), instructions, max_new_tokens)
+        reason = budget.overflow(replace(example, targets={}), instructions, max_new_tokens)
         if reason:
             yield f"{example.where or example.audio} ({example.id}): {reason}"

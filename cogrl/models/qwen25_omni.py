@@ -33,7 +33,7 @@ MODEL_TYPES = ("qwen2_5_omni_thinker", "qwen2_5_omni")
 
 @dataclass
 class AudioFrontEnd:
-    """Ears and words of an Omni processor. (The whole one also wants pictures, and torchvision for them.)"""
+    """The audio and text parts of an Omni processor. (The whole processor needs torchvision for images.)"""
 
     feature_extractor: WhisperFeatureExtractor
     tokenizer: PreTrainedTokenizerBase

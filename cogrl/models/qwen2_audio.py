@@ -24,7 +24,7 @@ class Qwen2Audio(AudioLM):
     """`Qwen2AudioForConditionalGeneration` of any size, from a local folder.
 
     Args:
-        emotion: hears a dimensional emotion of each clip besides its frames; see `cogrl.models.emotion`.
+        emotion: adds the embedding of an emotion encoder to every audio frame; see `cogrl.models.emotion`.
     """
 
     model_types, model_class = MODEL_TYPES, Qwen2AudioForConditionalGeneration
@@ -79,5 +79,5 @@ class Qwen2Audio(AudioLM):
             attention_mask=(positions < encoder_frames[:, None]).long(),
         )
         frames = tower(features, attention_mask=mask).last_hidden_state
-        heard = self.model.model.multi_modal_projector(frames)
-        return heard if self.emotion is None else heard + self.emotion(audio["emotion"]), token_counts
+        embeds = self.model.model.multi_modal_projector(frames)
+        return embeds if self.emotion is None else embeds + self.emotion(audio["emotion"]), token_counts

@@ -47,8 +47,8 @@ class Reference:
     def load(self) -> None:
         """Read the weights, once. The policy must have its own.
 
-        Raises ValueError when "base" would move with the policy, or when the folder holds a model that does not read
-        and hear what the policy does; FileNotFoundError when it holds none.
+        Raises ValueError when "base" would move with the policy, or when the folder holds a model with another
+        tokenizer or feature extractor than the policy's; FileNotFoundError when it holds none.
         """
         if self.source == BASE:
             refuse_moving_base(self.policy)

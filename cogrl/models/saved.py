@@ -1,4 +1,4 @@
-"""A policy out of a folder alone, whatever its family: how stages' exports are evaluated and asked."""
+"""A policy read from a folder alone, whatever its family: how the exports of stages are evaluated."""
 
 from cogrl.finite import not_finite
 from cogrl.models import qwen2_audio, qwen25_omni
@@ -37,6 +37,6 @@ def saved_policy(path: str, dtype: str = "float32") -> AudioLM:
 
 
 def saved_window(path: str) -> AudioWindow:
-    """What audio the policy of a folder hears; no weights are read. Raises what `refuse_no_policy` does."""
+    """The audio window of the policy in a folder; no weights are read. Raises what `refuse_no_policy` does."""
     refuse_no_policy(path)
     return read_window(path)

@@ -66,8 +66,8 @@ def decode_packed(decoder: nn.Module, embeds: Float[Tensor, "t d"], plan: Prefix
     implementation = decoder.config._attn_implementation
     if implementation not in SHARING:
         raise ValueError(
-            f"the decoder's attention is {implementation!r}, which knows no shared prompts; load it with one of "
-            f"{', '.join(SHARING)} or set share_prompt: false"
+            f"the decoder's attention is {implementation!r}, which does not support shared prompts; load it with one "
+            f"of {', '.join(SHARING)} or set share_prompt: false"
         )
     output = decoder(
         inputs_embeds=embeds[None],

@@ -8,7 +8,7 @@ import torch
 
 @contextmanager
 def float32_signals(device_type: str = "cpu") -> Iterator[None]:
-    """Signal processing in float32 whatever the precision of training: half a mel is another sound."""
+    """Signal processing in float32 whatever the precision of training: log-mels in half precision differ too much."""
     default = torch.get_default_dtype()
     torch.set_default_dtype(torch.float32)
     try:

@@ -9,14 +9,14 @@ from cogrl.models.audio_lm import AudioLM
 from cogrl.models.lora import adapters_off
 
 
-def can_teach(policy: AudioLM) -> bool:
+def base_is_frozen(policy: AudioLM) -> bool:
     """Whether the policy's language model stays what it was while the policy trains."""
     return policy.lora is not None or not policy.train_language_model
 
 
 @contextmanager
 def teaching(policy: AudioLM) -> Iterator[AudioLM]:
-    """The policy without adapters, without gradients and without dropout: the frozen text model behind it."""
+    """The policy without adapters, without gradients and without dropout: the frozen text model of the policy."""
     was_training = policy.training
     policy.eval()
     try:

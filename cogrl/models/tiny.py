@@ -1,6 +1,6 @@
 """The embedded model: the real Qwen2-Audio class at a size two CPU cores can train, with its own small tokenizer.
 
-Random weights. It is no pretrained model and no emotion recogniser for people; it shows the whole chain at work.
+Random weights. It is no pretrained model and no emotion recogniser for people; it is for trying the whole chain.
 """
 
 from collections.abc import Iterable
@@ -81,7 +81,7 @@ def build_tiny_model(
 
     Args:
         corpus: texts the tokenizer is trained on (use the SFT split only).
-        window_s: the encoder's window in whole seconds; clips up to this length are heard whole.
+        window_s: the encoder's window in whole seconds; longer clips are refused.
     """
     tokenizer = train_tokenizer(corpus, vocab_size)
     extractor = WhisperFeatureExtractor(feature_size=mel_bins, chunk_length=window_s, return_attention_mask=True)

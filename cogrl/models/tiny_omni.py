@@ -30,8 +30,9 @@ def build_tiny_model(
 ) -> int:
     """Write a randomly initialised thinker as an ordinary Hugging Face folder; returns its parameter count.
 
-    The arguments are those of `cogrl.models.tiny.build_tiny_model`. The encoder hears 2 s at a time whatever the clip's
-    length, as the published one does: `window_s` is the front end's limit. The vision tower is there, very small.
+    The arguments are those of `cogrl.models.tiny.build_tiny_model`. The encoder works on blocks of 2 s whatever the
+    clip's length, as the published one does: `window_s` is the front end's limit. The vision tower is there, very
+    small.
     """
     tokenizer = train_tokenizer(corpus, vocab_size)
     tokenizer.add_tokens(list(_EYES), special_tokens=True)

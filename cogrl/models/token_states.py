@@ -33,8 +33,8 @@ def packed_states(
     suffix = embed(completions.ids.flatten()[places(read, device)])
     if frames is not None:  # those behind the last token that trains are not read
         is_audio = completions.roles_on_host == Role.AUDIO
-        heard = frames[places(read[is_audio], device)].to(suffix.dtype)
-        suffix = suffix.index_copy(0, places(is_audio[read], device), heard)
+        audio_embeds = frames[places(read[is_audio], device)].to(suffix.dtype)
+        suffix = suffix.index_copy(0, places(is_audio[read], device), audio_embeds)
     packed = torch.cat([prefix.flatten(0, 1)[places(prompts.mask_on_host, device)], suffix])[plan.source]
     predicting = places(mask[steps <= lengths[:, None]], device)
     return TokenStates(decode_packed(decoder, packed, plan), plan.rows[predicting])
@@ -51,7 +51,7 @@ def repeated_states(
 ) -> TokenStates:
     """The same states the plain way: prompt and completion of each row side by side, padded."""
     prefix, mask = (x.repeat_interleave(group_size, 0) for x in (prefix, prompts.attention_mask))
-    mask = torch.cat([mask, torch.ones_like(completions.ids)], 1)  # right padding is never looked at (causal)
+    mask = torch.cat([mask, torch.ones_like(completions.ids)], 1)  # right padding is never attended to (causal)
     suffix = embed(completions.ids)
     if frames is not None:
         is_audio = (completions.roles == Role.AUDIO)[..., None]

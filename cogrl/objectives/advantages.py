@@ -1,4 +1,4 @@
-"""From rewards to advantages, group by group. Nothing here looks at tokens.
+"""Advantage estimators: from rewards to advantages, group by group, without looking at tokens.
 
 The rows of a group are adjacent and share one prompt *and one format*: an explicit and an implicit answer to the same
 clip are two groups, so the rewards of one format never move the advantages of the other.
@@ -76,7 +76,7 @@ class Advantages:
         scored = torch.ones_like(rewards, dtype=torch.bool)
         try:
             found = self._asked(rewards, scored, 1e-8)
-        except Exception as error:  # whatever somebody's function raises
+        except Exception as error:  # a user's function may raise anything
             what = f"{type(error).__name__}: {error}"
             raise ValueError(f"advantages={name!r} failed on two groups of 4 rewards: {what}") from error
         self._check(found, rewards, scored)

@@ -1,4 +1,4 @@
-"""Losses on what a voice tells besides its words: valence, arousal and dominance."""
+"""Losses of dimensional emotion: valence, arousal and dominance."""
 
 from collections.abc import Callable
 

@@ -1,4 +1,4 @@
-"""Is the answer to a question right? Choices by the format's strict parser, open answers by a rule."""
+"""Accuracy of answers to questions: choices by the format's strict parser, open answers by a rule."""
 
 import math
 import re

@@ -32,7 +32,7 @@ class ExplicitReward(WeightedSum):
 
 
 class ImplicitReward(WeightedSum):
-    """RF2 = R_emp; 0 where nothing is replied. `judge` defaults to the offline one. The format is logged, not paid."""
+    """RF2 = R_emp; 0 where nothing is replied. `judge` defaults to the offline one. The format has weight 0."""
 
     def __init__(self, judge: Judge | None = None, max_failures: float = 0.1) -> None:
         terms = {"empathy": EmpathyReward(judge or OfflineJudge()), "format": format_reward}

@@ -9,7 +9,7 @@ from typing import Protocol, runtime_checkable
 import torch
 
 from cogrl.formats.answer import Answer
-from cogrl.rewards.judge import Asked, JudgedTerm, Verdicts, ask_once
+from cogrl.rewards.judge import Asked, JudgedTerm, JudgeResults, ask_once
 from cogrl.rewards.term import Term, as_term, checked, first_reason
 from cogrl.types import Example, Scores
 
@@ -26,7 +26,7 @@ class Reward(Protocol):
 
 
 class Composite(ABC):
-    """A reward that knows what its parts ask their judges, so that each judge is asked once a batch."""
+    """A reward that collects the judge requests of its parts, so that each judge is asked once a batch."""
 
     def score(self, answers: Sequence[Answer]) -> Scores:
         """The total and every term of each answer, in the order given."""
@@ -34,10 +34,10 @@ class Composite(ABC):
 
     @abstractmethod
     def requests(self, answers: Sequence[Answer]) -> Asked:
-        """For each answer what there is to ask, and whom. Raises ValueError for lines that no judge can grade."""
+        """The judge requests of each answer, with their judges. Raises ValueError for lines that no judge can grade."""
 
     @abstractmethod
-    def graded(self, answers: Sequence[Answer], verdicts: Verdicts) -> Scores:
+    def graded(self, answers: Sequence[Answer], results: JudgeResults) -> Scores:
         """The scores once the judges have been asked."""
 
 
@@ -79,8 +79,8 @@ class WeightedSum(Composite):
         judged = [term.requests(answers) for term in self.terms.values() if isinstance(term, JudgedTerm)]
         return [[pair for row in rows for pair in row] for rows in zip(*judged, strict=True)] or [[] for _ in answers]
 
-    def graded(self, answers: Sequence[Answer], verdicts: Verdicts) -> Scores:
-        table = {name: self._column(name, answers, verdicts) for name in self.terms}
+    def graded(self, answers: Sequence[Answer], results: JudgeResults) -> Scores:
+        table = {name: self._column(name, answers, results) for name in self.terms}
         totals, errors = [], []
         for i, answer in enumerate(answers):
             row = {name: column[i] for name, column in table.items()}
@@ -110,9 +110,9 @@ class WeightedSum(Composite):
         """The first reason that a term has; those of weight 0 are computed, too."""
         return first_reason(self.terms.values(), example)
 
-    def _column(self, name: str, answers: Sequence[Answer], verdicts: Verdicts) -> list[float | Exception]:
+    def _column(self, name: str, answers: Sequence[Answer], results: JudgeResults) -> list[float | Exception]:
         term = self.terms[name]
-        values = term.graded(answers, verdicts) if isinstance(term, JudgedTerm) else term.values(answers)
+        values = term.graded(answers, results) if isinstance(term, JudgedTerm) else term.values(answers)
         if len(values) != len(answers):
             raise ValueError(f"term {name!r} gave {len(values)} values for {len(answers)} answers; one for each")
         return [checked(value, term.bounds) for value in values]
@@ -142,13 +142,13 @@ class ByFormat(Composite):
                     asked[i] = row
         return asked
 
-    def graded(self, answers: Sequence[Answer], verdicts: Verdicts) -> Scores:
+    def graded(self, answers: Sequence[Answer], results: JudgeResults) -> Scores:
         total = torch.full((len(answers),), math.nan)
         terms: dict[str, torch.Tensor] = {}
         metrics: dict[str, float] = {}
         for reward, rows in self._parts(answers):
             mine = [answers[i] for i in rows]
-            part = reward.graded(mine, verdicts) if isinstance(reward, Composite) else reward.score(mine)
+            part = reward.graded(mine, results) if isinstance(reward, Composite) else reward.score(mine)
             total[rows] = part.total
             for name, values in part.terms.items():
                 terms.setdefault(name, torch.full((len(answers),), math.nan))[rows] = values

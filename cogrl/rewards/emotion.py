@@ -1,4 +1,4 @@
-"""EmoAcc: did the thought perceive the emotion that the voice carries?"""
+"""EmoAcc: whether the Perception step names the gold emotion."""
 
 from cogrl.formats.answer import Answer
 from cogrl.formats.eips import perceived_emotion

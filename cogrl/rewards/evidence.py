@@ -1,4 +1,4 @@
-"""Finds the cues of the lexicon in tokenised sentences: which emotions does this text speak to, and how deeply?"""
+"""Finds the cues of the lexicon in tokenised sentences: which emotions a text answers, and in which facets."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -78,8 +78,8 @@ def facets(text: Sequence[Sequence[str]], emotion: Emotion, address: bool) -> di
     """The facets that `text` (words of each sentence) shows of every emotion, seen from the gold `emotion`.
 
     Words that speak for the gold emotion speak for no other, and one word shows one facet only. A feeling that is
-    denied ("not angry") or the speaker's own ("I am scared") is no evidence; with `address`, the gold one must
-    also be framed as the listener's (`_framed`; neutral has nothing to frame).
+    denied ("not angry") or the speaker's own ("I am scared") does not count; with `address`, the gold one must also be
+    framed as the listener's (`_framed`; neutral has nothing to frame).
     """
     found: dict[Emotion, set[Facet]] = {name: set() for name in EMOTIONS}
     for words in text:

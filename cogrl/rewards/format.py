@@ -1,4 +1,4 @@
-"""Does the completion have the form that its format asks for?"""
+"""Format rewards: whether a completion has the form that its format asks for."""
 
 import re
 
@@ -18,6 +18,6 @@ def well_formed(answer: Answer) -> float:
 def format_reward(answer: Answer) -> float:
     """R_fmt: 1 when the completion parses and replies something plain, without markup, else 0.
 
-    For formats whose answer is a reply that is heard. (arXiv:2606.06940, Eq. 3)
+    For formats whose answer is a spoken reply. (arXiv:2606.06940, Eq. 3)
     """
     return float(answer.fields is not None and bool(answer.said) and not _MARKUP.search(answer.said))

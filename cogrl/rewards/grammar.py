@@ -21,7 +21,7 @@ FUNCTION = word_set(
 )
 _NOMINAL = f"""away here there then now off again together too the a an my your our their every very {_SUBJECT} you it
     {_OBJECT} {_AUX} {_PREPOSITION} {_JOINT} not"""
-# Exceptions are rare enough ("all that is is change") for a reader who forgives one slip in thirty words.
+# Exceptions ("all that is is change") are rarer than the one slip in thirty words that is allowed.
 FOLLOWS_NEVER: dict[str, frozenset[str]] = {
     first: word_set(followers)
     for firsts, followers in (
@@ -60,6 +60,8 @@ BEFORE: dict[str, frozenset[str]] = {
 AFTER: dict[str, frozenset[str]] = {
     "let": word_set("us it me him her them the your my our this that yourself someone everyone people go in out")
 }
-ASKS = word_set("is are was were am can could will would should did does")
-ASKED = word_set("i you he she it we they the a an my your his her our their this that there these those not")
+QUESTION_STARTS = word_set("is are was were am can could will would should did does")
+QUESTION_SUBJECTS = word_set(
+    "i you he she it we they the a an my your his her our their this that there these those not"
+)
 ENDS_NEVER = word_set("the a an my your our their every very and or but because if i than let")

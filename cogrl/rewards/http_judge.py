@@ -8,7 +8,7 @@ from cogrl.chat import question as chat
 from cogrl.chat.client import ChatClient
 from cogrl.formats.answer import Answer
 from cogrl.rewards.cogaudio import cogaudio_reward
-from cogrl.rewards.judge import ReplyRequest, Request, Verdict, Verdicts
+from cogrl.rewards.judge import JudgeResults, JudgeScores, ReplyRequest, Request
 from cogrl.rewards.rubric import question_about
 from cogrl.types import Example, Scores
 
@@ -16,7 +16,7 @@ from cogrl.types import Example, Scores
 class HttpJudge:
     """A language model behind `client` as a judge. No batch takes longer than `deadline_s`, whatever happens.
 
-    Scores s of 1-4 that it gives to thought steps count as (s - 1) / 3. What has no verdict, after the retries of
+    Scores s of 1-4 that it gives to thought steps count as (s - 1) / 3. What has no scores, after the retries of
     `client` or when `deadline_s` is over, has the reason in its place. Raises ValueError for `deadline_s` below 0.
     """
 
@@ -25,12 +25,12 @@ class HttpJudge:
             raise ValueError(f"deadline_s={deadline_s} must be above 0")
         self.client, self.deadline_s = client, deadline_s
 
-    def judge(self, requests: Sequence[Request]) -> Sequence[Verdict | Exception]:
+    def judge(self, requests: Sequence[Request]) -> Sequence[JudgeScores | Exception]:
         """All requests at once: a reply is one question, the steps of a thought together another."""
-        return list(verdicts_in(self.ask(requests), requests).values())
+        return list(results_of(self.ask(requests), requests).values())
 
     def ask(self, requests: Sequence[Request]) -> chat.Replies:
-        """What the server said, and what it took."""
+        """The server's replies, with the time and tokens they took."""
         return self.client.ask([question_about(request) for request in requests], self.deadline_s)
 
 
@@ -39,24 +39,25 @@ class HttpJudgeReward:
 
     A batch is judged in one go. What has no reply or no step is not asked about.
 
-    A completion without a verdict has failed: its reward is NaN, it trains nothing, and it is logged with id and
-    reason. What each bad day of a server comes to:
+    A completion without scores has failed: its reward is NaN, it trains nothing, and it is logged with id and
+    reason. What happens when the server fails:
 
     - status 408, 429 (waiting as long as `Retry-After` says) or 5xx, a reset, half a reply, no JSON, scores off the
       scale, an answer cut off: asked again; a failure when it stays so
     - comments, code fences, text around the JSON: read as if they were not there
     - status 400, 401, 404, a redirect: a failure at once
-    - silence: given up after `client.patience.attempt_s` and asked again; no batch waits longer than `deadline_s`
+    - no answer: the attempt ends after `client.retry.attempt_s` and is repeated; no batch waits longer than
+    `deadline_s`
 
     Args:
-        client: whom to ask, how patiently, and where answers are kept.
+        client: the endpoint, its retries, and the cache of answers.
         deadline_s: longest time a batch may take, whatever happens. Under several processes each judges its own share
             at the same time, so none waits longer for another. Groups drawn again by a stage are another batch.
         max_failures: share of `window` that may fail: with more failures among the last `window` judged completions
-            `score` raises RuntimeError. With 1.0 it never does: training goes on with what was judged, if anything,
-            and `judge/failed` tells.
+            `score` raises RuntimeError. With 1.0 it never does: training goes on with what was judged, if anything, and
+            `judge/failed` is logged.
         window: how many judged completions are looked back on, over all batches; each process counts its own. With the
-            defaults 25 failures are borne from the first batch on, and a dead server is noticed at the 26th.
+            defaults 25 failures are allowed from the first batch on; the 26th raises.
         weights: overrides single weights of RF1 by name.
 
     `Scores.metrics` has `judge/failed` (share of the judged completions), `judge/cached` (share of the questions),
@@ -88,9 +89,9 @@ class HttpJudgeReward:
         distinct = list(dict.fromkeys(request for row in asked for request in row))
         replies = self.judge.ask(distinct)
         self.usage += replies.usage
-        outcomes, verdicts = verdicts_in(replies, distinct), Verdicts()
-        verdicts.add(self.judge, outcomes)
-        scores = self.reward.graded(answers, verdicts)
+        outcomes, results = results_of(replies, distinct), JudgeResults()
+        results.add(self.judge, outcomes)
+        scores = self.reward.graded(answers, results)
         failed = self._count_failures([row for row in asked if row], outcomes)
         return Scores(scores.total, scores.terms, {"judge/failed": failed, **_metrics(replies)})
 
@@ -99,7 +100,7 @@ class HttpJudgeReward:
         return self.reward.validate(example)
 
     def _count_failures(
-        self, judged: Sequence[Sequence[Request]], outcomes: Mapping[Request, Verdict | Exception]
+        self, judged: Sequence[Sequence[Request]], outcomes: Mapping[Request, JudgeScores | Exception]
     ) -> float:
         """The share of the judged completions that failed. Raises RuntimeError when too many did lately."""
         errors = [next((outcomes[r] for r in row if isinstance(outcomes[r], Exception)), None) for row in judged]
@@ -116,15 +117,15 @@ class HttpJudgeReward:
         return len(failed) / max(1, len(judged))
 
 
-def verdicts_in(replies: chat.Replies, requests: Sequence[Request]) -> dict[Request, Verdict | Exception]:
-    """The verdict on each of the different requests in replies to them, and the error in place of one that failed."""
+def results_of(replies: chat.Replies, requests: Sequence[Request]) -> dict[Request, JudgeScores | Exception]:
+    """The scores of each of the different requests in replies to them, and the error in place of one that failed."""
     return {
-        request: _verdict(request, entry.value) if isinstance(entry, chat.Answer) else entry.error
+        request: _scores(request, entry.value) if isinstance(entry, chat.Answer) else entry.error
         for request, entry in zip(requests, replies.entries, strict=True)
     }
 
 
-def _verdict(request: Request, scores: Mapping[str, int]) -> Verdict:
+def _scores(request: Request, scores: Mapping[str, int]) -> JudgeScores:
     return scores if isinstance(request, ReplyRequest) else {name: (s - 1) / 3 for name, s in scores.items()}
 
 

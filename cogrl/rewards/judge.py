@@ -1,4 +1,4 @@
-"""The judge behind the empathy and step rewards: what it is asked, and how all terms ask it once a batch."""
+"""The judge behind the empathy and step rewards: its requests, and how those of all terms are sent once a batch."""
 
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
@@ -12,7 +12,7 @@ from cogrl.types import Emotion, Example
 
 @dataclass(frozen=True)
 class ReplyRequest:
-    """How well does `reply` answer the words `text`, spoken with `emotion`? The verdict is {"empathy": 1-4}.
+    """How well does `reply` answer the words `text`, spoken with `emotion`? The scores are {"empathy": 1-4}.
 
     1: would fit unchanged if the emotion were reversed; 2: only the broad valence or arousal direction;
     3: right category but shallow; 4: right category plus the need beneath it or a fitting next step.
@@ -25,7 +25,7 @@ class ReplyRequest:
 
 @dataclass(frozen=True)
 class StepsRequest:
-    """How good are these thought steps, (name, content) each? The verdict is {name: score in [0, 1]}."""
+    """How good are these thought steps, (name, content) each? The scores are {name: score in [0, 1]}."""
 
     text: str
     emotion: Emotion
@@ -34,7 +34,8 @@ class StepsRequest:
 
 
 Request = ReplyRequest | StepsRequest
-Verdict = Mapping[str, float | int]
+JudgeScores = Mapping[str, float | int]
+"""What a judge answers to one request: its scores by name."""
 
 
 @runtime_checkable
@@ -44,44 +45,44 @@ class Judge(Protocol):
     The gold emotion is part of a request on purpose: the wording alone does not carry it.
     """
 
-    def judge(self, requests: Sequence[Request]) -> Sequence[Verdict | Exception]:
-        """One verdict for each request, in order, or why there is none. It is called once a batch."""
+    def judge(self, requests: Sequence[Request]) -> Sequence[JudgeScores | Exception]:
+        """The scores for each request, in order, or why there are none. It is called once a batch."""
         ...
 
 
 Asked = Sequence[Sequence[tuple[Judge, Request]]]
-"""For each answer what there is to ask, and whom."""
+"""The judge requests of each answer, with their judges."""
 
 
-class Verdicts:
-    """The outcome of each request, by judge."""
+class JudgeResults:
+    """What each judge answered to each request of a batch: its scores, or the error in their place."""
 
     def __init__(self) -> None:
-        self._outcomes: dict[tuple[int, Request], Verdict | Exception] = {}
+        self._outcomes: dict[tuple[int, Request], JudgeScores | Exception] = {}
 
-    def add(self, judge: Judge, outcomes: Mapping[Request, Verdict | Exception]) -> None:
+    def add(self, judge: Judge, outcomes: Mapping[Request, JudgeScores | Exception]) -> None:
         self._outcomes |= {(id(judge), request): outcome for request, outcome in outcomes.items()}
 
-    def of(self, judge: Judge, request: Request) -> Verdict:
-        """The verdict of `judge`; raises what it gave instead."""
+    def of(self, judge: Judge, request: Request) -> JudgeScores:
+        """The scores that `judge` gave; raises the error it gave instead."""
         outcome = self._outcomes[id(judge), request]
         if isinstance(outcome, Exception):
             raise outcome
         return outcome
 
 
-def ask_once(asked: Asked) -> Verdicts:
-    """Each judge is called once, with all its different requests. A judge that raises has no verdict on any of them."""
-    verdicts, by_judge = Verdicts(), {}
+def ask_once(asked: Asked) -> JudgeResults:
+    """Each judge is called once, with all its different requests. A judge that raises fails them all."""
+    results, by_judge = JudgeResults(), {}
     for judge, request in (pair for row in asked for pair in row):
         by_judge.setdefault(id(judge), (judge, {}))[1][request] = None
     for judge, requests in by_judge.values():
         try:
             outcomes = judge.judge(list(requests))
-            verdicts.add(judge, dict(zip(requests, outcomes, strict=True)))
+            results.add(judge, dict(zip(requests, outcomes, strict=True)))
         except Exception as error:
-            verdicts.add(judge, dict.fromkeys(requests, error))
-    return verdicts
+            results.add(judge, dict.fromkeys(requests, error))
+    return results
 
 
 class JudgedTerm(Term):
@@ -98,8 +99,8 @@ class JudgedTerm(Term):
         """
 
     @abstractmethod
-    def value(self, answer: Answer, verdict: Verdict | None) -> float | int | None:
-        """The value given the verdict; None for the verdict stands where nothing was asked."""
+    def value(self, answer: Answer, scores: JudgeScores | None) -> float | int | None:
+        """The value, given the judge's scores; None in their place where nothing was asked."""
 
     def requests(self, answers: Sequence[Answer]) -> Asked:
         found = (self.request(answer) for answer in answers)
@@ -108,22 +109,22 @@ class JudgedTerm(Term):
     def values(self, answers: Sequence[Answer]) -> list[Value]:
         return self.graded(answers, ask_once(self.requests(answers)))
 
-    def graded(self, answers: Sequence[Answer], verdicts: Verdicts) -> list[Value]:
+    def graded(self, answers: Sequence[Answer], results: JudgeResults) -> list[Value]:
         """The values of `answers` once the judge has been asked."""
-        return [self._graded(answer, verdicts) for answer in answers]
+        return [self._graded(answer, results) for answer in answers]
 
     def validate(self, example: Example) -> str | None:
-        """Also whatever the judge has against the example."""
+        """Also the judge's own reason against the example."""
         if example.emotion is None:
             return "no emotion, which a judge has to know to grade an answer; add it to this line or leave the line out"
         if not example.text:
             return "no text, which a judge has to read to grade an answer; add it to this line or leave the line out"
         return self.judge.validate(example) if isinstance(self.judge, Validates) else None
 
-    def _graded(self, answer: Answer, verdicts: Verdicts) -> Value:
+    def _graded(self, answer: Answer, results: JudgeResults) -> Value:
         try:
             request = self.request(answer)
-            return self.value(answer, None if request is None else verdicts.of(self.judge, request))
+            return self.value(answer, None if request is None else results.of(self.judge, request))
         except Exception as error:
             return error
 

@@ -1,4 +1,4 @@
-"""English cues of the seven emotions, for `OfflineJudge`: how a reply shows that it heard the feeling. Data, no logic.
+"""English cues of the seven emotions, for `OfflineJudge`: the words of a reply that answers one. Data, no logic.
 
 Per emotion three facets: `feeling` (it names the category), `need` (the want beneath it), `step` (a next step that fits
 it). A cue is one or more words; `*` ends a stem, `/` separates alternatives for one word, `_` is any one word.

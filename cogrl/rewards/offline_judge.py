@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from functools import lru_cache
 
 from cogrl.rewards.evidence import CueIndex, cues, facets
-from cogrl.rewards.judge import ReplyRequest, Request, Verdict
+from cogrl.rewards.judge import JudgeScores, ReplyRequest, Request
 from cogrl.rewards.language import not_english
 from cogrl.rewards.lexicon import DIRECTION_OF, DIRECTIONS, DISMISSALS, MOVES, PLATITUDES, SCENES
 from cogrl.rewards.wording import copied, disguised, order_slips, repetitive, sentences, stuffed
@@ -34,9 +34,9 @@ class OfflineJudge:
         self.min_words = min_words
         self.max_words = max_words
 
-    def judge(self, requests: Sequence[Request]) -> Sequence[Verdict | Exception]:
-        """A verdict on each reply and each thought, in order."""
-        return [self._verdict(request) for request in requests]
+    def judge(self, requests: Sequence[Request]) -> Sequence[JudgeScores | Exception]:
+        """The scores of each reply and each thought, in order."""
+        return [self._scores(request) for request in requests]
 
     def empathy(self, text: str, emotion: Emotion, reply: str) -> int:
         """Rubric score 1-4 (see `ReplyRequest`)."""
@@ -92,7 +92,7 @@ class OfflineJudge:
         """Why answers to `example` can not be graded: it is not English (see `not_english`)."""
         return not_english(example)
 
-    def _verdict(self, request: Request) -> Verdict:
+    def _scores(self, request: Request) -> JudgeScores:
         if isinstance(request, ReplyRequest):
             return {"empathy": self.empathy(request.text, request.emotion, request.reply)}
         return {name: self.step(name, request.emotion, request.scenario, content) for name, content in request.steps}

@@ -1,9 +1,9 @@
-"""What a language model is asked when it judges, and how its verdict is read.
+"""The prompts of a language model as judge, and how its answers are parsed.
 
 The empathy scale is that of CogAudio-LLM's evaluation (arXiv:2606.06940; eval/LLM_judge_prompt.md of
 https://github.com/zxzhao0/CogAudio-LLM), in our own words; the paper scores thought steps, too, but publishes no scale
 for them, so theirs is ours. What was said and what is judged are written by others, the policy in training among them:
-they reach the judge as strings of a JSON object, never as part of its orders.
+they are passed to the judge as strings of a JSON object, never as part of the instructions.
 """
 
 from collections.abc import Mapping, Sequence
@@ -83,9 +83,9 @@ def _schema(scores: Sequence[str]) -> dict[str, Any]:
 
 
 def _scores(answer: str, names: Mapping[str, str]) -> dict[str, int]:
-    """The scores in a verdict, by their new names. Raises ValueError for one that is missing or not 1, 2, 3 or 4."""
-    verdict = parse_object(answer)
+    """The scores in an answer, by their new names. Raises ValueError for one that is missing or not 1, 2, 3 or 4."""
+    scores = parse_object(answer)
     for key in names:
-        if str(verdict.get(key)).removesuffix(".0") not in ("1", "2", "3", "4"):
-            raise ValueError(f"{key!r} is {verdict.get(key)!r} in the verdict {answer[:120]!r}; the scale is 1 to 4")
-    return {name: int(float(verdict[key])) for key, name in names.items()}
+        if str(scores.get(key)).removesuffix(".0") not in ("1", "2", "3", "4"):
+            raise ValueError(f"{key!r} is {scores.get(key)!r} in the answer {answer[:120]!r}; the scale is 1 to 4")
+    return {name: int(float(scores[key])) for key, name in names.items()}

@@ -3,7 +3,7 @@
 import re
 
 from cogrl.formats.answer import Answer
-from cogrl.rewards.judge import Judge, JudgedTerm, StepsRequest, Verdict, known_emotion
+from cogrl.rewards.judge import Judge, JudgedTerm, JudgeScores, StepsRequest, known_emotion
 
 _JUDGED = ("Intent", "Psychology", "Strategy")
 _STEP = re.compile(rf"\[({'|'.join(_JUDGED)})\]([^\[\]<>\n]*)")
@@ -30,10 +30,10 @@ class StepReward(JudgedTerm):
         example = answer.example
         return StepsRequest(example.text, known_emotion(example), example.scenario, tuple(steps.items()))
 
-    def value(self, answer: Answer, verdict: Verdict | None) -> float | int | None:
+    def value(self, answer: Answer, scores: JudgeScores | None) -> float | int | None:
         if answer.format != "eips":
             return None
-        return 0.0 if verdict is None else verdict[self.name]
+        return 0.0 if scores is None else scores[self.name]
 
 
 def steps_of(answer: Answer) -> dict[str, str]:

@@ -1,4 +1,4 @@
-"""Is this English that somebody would say? The checks that keyword stuffing, copying and word salad fail.
+"""Checks of the wording of English replies, against keyword stuffing, copying and word salad.
 
 Heuristics over function words, not a language model: fast, deterministic, and lenient with ordinary sentences.
 """
@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from functools import lru_cache
 from itertools import pairwise
 
-from cogrl.rewards.grammar import AFTER, ASKED, ASKS, BEFORE, ENDS_NEVER, FOLLOWS_NEVER, FUNCTION
+from cogrl.rewards.grammar import AFTER, BEFORE, ENDS_NEVER, FOLLOWS_NEVER, FUNCTION, QUESTION_STARTS, QUESTION_SUBJECTS
 
 _CONTRACTIONS = (
     (re.compile(r"\b(?:ca|can)n't\b"), "can not"),
@@ -79,7 +79,9 @@ def order_slips(text: str) -> int:
         tokens = re.findall(r"[A-Za-z]+", sentence)
         if tokens:
             slips += tokens[0][0].islower() + (tokens[-1].lower() in ENDS_NEVER)
-            slips += tokens[0].lower() in ASKS and len(tokens) > 1 and tokens[1].lower() not in ASKED
+            slips += (
+                tokens[0].lower() in QUESTION_STARTS and len(tokens) > 1 and tokens[1].lower() not in QUESTION_SUBJECTS
+            )
             slips += sum(t[0].isupper() and t != "I" and t.lower() in FUNCTION for t in tokens[1:])
     return slips
 

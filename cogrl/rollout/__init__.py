@@ -1,4 +1,4 @@
-"""Engines that sample completions and say exactly what they sampled, and controllers that interrupt them."""
+"""Engines that sample completions, and controllers that insert tokens or audio while they are sampled."""
 
 from cogrl.rollout.controller import Abort, Controller, Excerpt, Tokens
 from cogrl.rollout.engine import Engine

@@ -24,7 +24,7 @@ class Tokens:
 
 @dataclass(frozen=True)
 class Excerpt:
-    """A clip to be heard behind the token just drawn, between the audio markers of the model family.
+    """A clip inserted behind the token just drawn, between the audio markers of the model family.
 
     `waveform` has the sampling rate of the policy. `span` says which part of the prompt's clip it is, where it is one.
     """
@@ -42,16 +42,16 @@ Insertion = Tokens | Excerpt | Abort
 
 
 class Controller:
-    """Watches the completions of one call of an engine. Subclasses override what they need; this one does nothing.
+    """Called during the sampling of completions. Subclasses override what they need; this one does nothing.
 
     State lives in tensors with one entry for each of the `b` completions of the call. Completions that have ended leave
-    the batch, so every method is told which of the `b` completions its `r` rows are: `rows`.
+    the batch, so every method gets `rows`: which of the `b` completions its `r` rows are.
     """
 
-    def begin(self, policy: AudioLM, heard: Sequence[ModelInput], group_size: int) -> None:
-        """Called once before the first token: `b = len(heard) * group_size`, groups adjacent.
+    def begin(self, policy: AudioLM, inputs: Sequence[ModelInput], group_size: int) -> None:
+        """Called once before the first token: `b = len(inputs) * group_size`, groups adjacent.
 
-        `heard` is what the policy hears of each prompt; in a control run it is the control and not the clip.
+        `inputs` is the policy's input of each prompt; in a control run that of the control and not the clip.
         """
 
     def adjust(
@@ -71,6 +71,6 @@ class Controller:
     ) -> Mapping[int, Sequence[Insertion]]:
         """What to put behind the token just drawn, by completion (a number out of `rows`), in order.
 
-        Only completions that go on are asked about: none that drew an end token or its last token.
+        Only running completions are in `rows`: none that drew an end token or reached its last token.
         """
         return {}

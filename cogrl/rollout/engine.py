@@ -1,4 +1,4 @@
-"""What an engine is: it samples completions and says exactly what it sampled."""
+"""The protocol of engines, which sample completions and return ids and log-probabilities exactly as sampled."""
 
 from collections.abc import Sequence
 from typing import Protocol, runtime_checkable
@@ -23,14 +23,14 @@ class Engine(Protocol):
         sampling: Sampling,
         group_size: int = 1,
         policy_version: int = 0,
-        given: Sequence[ModelInput] | None = None,
+        inputs: Sequence[ModelInput] | None = None,
         generator: torch.Generator | None = None,
         controllers: Sequence[Controller] = (),
     ) -> Rollouts:
         """`group_size` completions of each of `p` clips, one format each; rows of a group are adjacent.
 
-        `given` replaces what the model hears (a control: silence, another clip, or the transcript); the labels of
-        `clips` stay.
+        `inputs` replaces the clips as input of the model (a control: silence, another clip, or the transcript); the
+        labels of `clips` stay.
         """
         ...
 

@@ -22,7 +22,7 @@ class HFEngine:
     """Draws `group_size` completions a prompt from an `AudioLM` with a key-value cache. See `Engine`."""
 
     def sync(self, policy: AudioLM) -> None:
-        """Nothing: the policy itself samples."""
+        """Does nothing: the policy itself samples."""
 
     def sample(
         self,
@@ -32,26 +32,26 @@ class HFEngine:
         sampling: Sampling,
         group_size: int = 1,
         policy_version: int = 0,
-        given: Sequence[ModelInput] | None = None,
+        inputs: Sequence[ModelInput] | None = None,
         generator: torch.Generator | None = None,
         controllers: Sequence[Controller] = (),
     ) -> Rollouts:
         """Rollouts of `p` clips, one format each; rows of a group are adjacent.
 
-        `given` replaces what the model hears (a control: silence, another clip, or the transcript); the labels of
-        `clips` stay.
+        `inputs` replaces the clips as input of the model (a control: silence, another clip, or the transcript); the
+        labels of `clips` stay.
         """
-        given = [audio_input(clip) for clip in clips] if given is None else given
+        inputs = [audio_input(clip) for clip in clips] if inputs is None else inputs
         prompts = policy.encode_prompts(
             [format_named(name).instruction(clip.example) for name, clip in zip(formats, clips, strict=True)],
-            given,
+            inputs,
             [clip.example.id for clip in clips],
         )
         was_training = policy.training
         policy.eval()
         try:
             for controller in controllers:
-                controller.begin(policy, given, group_size)
+                controller.begin(policy, inputs, group_size)
             transcript = self.complete(policy, prompts, sampling, group_size, generator, controllers)
         finally:
             policy.train(was_training)
@@ -81,9 +81,9 @@ class HFEngine:
     ) -> Transcript:
         """Every token of each completion. Each draws at most `max_new_tokens`; what controllers insert does not count.
 
-        Any of `policy.end_ids` ends a row. Rows that have ended leave the batch whenever they are half of it: long
-        answers do not wait for short ones. What is inserted is read in one pass, together with the token drawn before
-        it and for all rows at once.
+        Any of `policy.end_ids` ends a row. Rows that have ended leave the batch whenever they are half of it: so few
+        finished rows are computed on. What is inserted is read in one pass, together with the token drawn before it and
+        for all rows at once.
         """
         head, bias = head_operand(policy.head.weight), policy.head.bias
         running = RunningRows(policy, prompts, group_size)

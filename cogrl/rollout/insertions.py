@@ -27,7 +27,7 @@ class Inserted:
     excerpts: list[list[Excerpt]]
 
     def embeds(self, policy: AudioLM) -> Float[Tensor, "k w d"]:
-        """What the policy reads and hears of it."""
+        """The embeddings of the inserted tokens and audio."""
         return policy.embeds_with_audio(self.ids, self.roles == Role.AUDIO, self.audio, list(map(len, self.excerpts)))
 
 
@@ -35,7 +35,7 @@ class Inserted:
 class Interruption:
     """What happens between two draws: insertions (None: none), and completions that end without an end token.
 
-    `aborted` were given up by a controller; `full` have no position left for what would follow.
+    `aborted` were ended by a controller; `full` have no position left for what would follow.
     """
 
     inserted: Inserted | None
@@ -54,7 +54,7 @@ def interruption(
     """What the controllers do after each of the completions `rows` has drawn a token and has `lengths` in all.
 
     Several controllers' insertions into one row stand in the order of the controllers. Raises ValueError when one
-    inserts into another row, or a clip that the policy can not hear whole.
+    inserts into another row, or a clip that does not fit into the policy's audio window.
     """
     free = dict(zip(rows.tolist(), (policy.max_positions - 1 - lengths).tolist(), strict=True))  # one is drawn after it
     found: dict[int, list[Insertion]] = {}
@@ -80,9 +80,9 @@ def spelled_out(policy: AudioLM, insertions: Sequence[Insertion]) -> list[tuple[
     tokens: list[tuple[int, Role]] = []
     for item in insertions:
         if isinstance(item, Excerpt):
-            reason = policy.unhearable(to_seconds(len(item.waveform), policy.sampling_rate))
+            reason = policy.audio_length_error(to_seconds(len(item.waveform), policy.sampling_rate))
             if reason:
-                raise ValueError(f"a controller inserts a clip that can not be heard: {reason}")
+                raise ValueError(f"a controller inserts a clip that does not fit: {reason}")
             frames = int(policy.audio_token_counts(torch.tensor([len(item.waveform)])))
             tokens += [(id, Role.FORCED) for id in before]
             tokens += [(policy.audio_token_id, Role.AUDIO)] * frames

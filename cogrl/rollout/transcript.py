@@ -14,7 +14,7 @@ from cogrl.types import ClipTensors, Completions, Finish, Role, Span, join_clips
 class Transcript:
     """Columns of `b` completions, in which those that have nothing to add are padded.
 
-    `ended` says which drew an end token, `aborted` which a controller gave up; the others were cut.
+    `ended` says which drew an end token, `aborted` which a controller ended; the others were cut.
     """
 
     b: int

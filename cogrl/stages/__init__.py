@@ -1,4 +1,4 @@
-"""Training stages as LightningModules; each reads like its paper's algorithm box."""
+"""Training stages as LightningModules, each written after the algorithm of its paper."""
 
 from cogrl.stages.align import Align
 from cogrl.stages.distill import Distill

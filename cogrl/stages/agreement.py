@@ -1,7 +1,7 @@
-"""Quantities that two of policy, data, stage and trainer each hold: compared before the first step, all in one place.
+"""Settings that two of policy, data, stage and trainer each have: compared before the first step, all in one place.
 
-What one of them alone can see to be wrong, its constructor refuses; what a single line of a manifest makes impossible,
-`Stage.check` refuses by file and line.
+What is wrong in one of them alone is refused by its constructor; a line of a manifest that can not be used is refused
+by `Stage.check`, by file and line.
 """
 
 from collections.abc import Sequence
@@ -13,7 +13,7 @@ from pytorch_lightning.trainer.states import TrainerFn
 from pytorch_lightning.utilities.rank_zero import rank_zero_warn
 
 from cogrl.models.audio_lm import AudioLM
-from cogrl.models.prompt_length import Room
+from cogrl.models.prompt_length import PromptBudget
 from cogrl.types import Example
 
 _LONGEST = 50
@@ -21,7 +21,7 @@ _LONGEST = 50
 
 
 def compare(stage: Any, trainer: pl.Trainer) -> None:
-    """Raises ValueError with every disagreement that would spoil this run; warns of what may be meant."""
+    """Raises ValueError with every disagreement that would spoil this run; warns of what may be intended."""
     data, fits = trainer.datamodule, trainer.state.fn == TrainerFn.FITTING
     found = [sampling_rates(getattr(data, "sampling_rate", None), stage.policy)]
     if fits:
@@ -30,16 +30,16 @@ def compare(stage: Any, trainer: pl.Trainer) -> None:
             accumulation(trainer.callbacks, stage.steps_per_batch),
             precision(trainer.precision, stage.policy.dtype_name),
         ]
-        told = cut_answers(stage.room, stage.examples("train"), stage.sampling.max_new_tokens)
-        if told:
-            rank_zero_warn(told)
+        warning = cut_answers(stage.prompt_budget, stage.examples("train"), stage.sampling.max_new_tokens)
+        if warning:
+            rank_zero_warn(warning)
     wrong = [sentence for sentence in found if sentence]
     if wrong:
         raise ValueError("\n".join(wrong))
 
 
 def sampling_rates(data_rate: int | None, policy: AudioLM) -> str | None:
-    """Samples at one rate, read as if they were at another, are heard too fast or too slow."""
+    """Samples at one rate, read as if they were at another, play too fast or too slow."""
     if data_rate in (None, policy.sampling_rate):
         return None
     return (
@@ -60,7 +60,7 @@ def parts(batch_size: int | None, count: int) -> str | None:
 
 
 def accumulation(callbacks: Sequence[pl.Callback], steps_per_batch: int) -> str | None:
-    """A rollout serves as many micro-batches as its updates accumulate: that number is settled once."""
+    """A rollout is split into as many micro-batches as its updates accumulate; that number must not change in a run."""
     if steps_per_batch == 1 or not any(isinstance(callback, GradientAccumulationScheduler) for callback in callbacks):
         return None
     return (
@@ -70,7 +70,7 @@ def accumulation(callbacks: Sequence[pl.Callback], steps_per_batch: int) -> str 
 
 
 def precision(trainer: str, policy: str) -> str | None:
-    """Weights of 16 bits stay what `policy.dtype` says, under a trainer that can train them."""
+    """The trainer's precision must keep the weights in `policy.dtype` and be able to train them."""
     if trainer == "16-mixed" and policy == "float16":
         return (
             "trainer.precision=16-mixed scales the gradients of float32 weights, policy.dtype is float16; set "
@@ -85,11 +85,11 @@ def precision(trainer: str, policy: str) -> str | None:
     )
 
 
-def cut_answers(room: Room, examples: Sequence[Example], max_new_tokens: int) -> str | None:
-    """What is learnt from targets longer than any answer may be is never finished when it is sampled."""
+def cut_answers(budget: PromptBudget, examples: Sequence[Example], max_new_tokens: int) -> str | None:
+    """A policy that learns targets longer than `max_new_tokens` is cut off when it is sampled."""
     texts = [(text, example) for example in examples for text in example.targets.values()]
     longest = sorted(texts, key=lambda pair: len(pair[0]), reverse=True)[:_LONGEST]
-    tokens, where = max(((room.answer(text), example.where) for text, example in longest), default=(0, ""))
+    tokens, where = max(((budget.answer(text), example.where) for text, example in longest), default=(0, ""))
     if tokens <= max_new_tokens:
         return None
     return (

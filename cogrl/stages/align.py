@@ -1,4 +1,4 @@
-"""Speech-text alignment: the student hears what its frozen teacher reads. (arXiv:2601.04960, stage 1; 2602.10716)"""
+"""Speech-text alignment of a student with audio to its frozen teacher with text. (arXiv:2601.04960, 2602.10716)"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,7 +12,7 @@ from torch.nn.functional import cross_entropy, pad
 from cogrl.lm_head import Direction, TokenStates, sequence_kl, token_logprobs
 from cogrl.model_input import audio_input, teacher_input
 from cogrl.models.audio_lm import AudioLM
-from cogrl.models.teacher import can_teach, teaching
+from cogrl.models.teacher import base_is_frozen, teaching
 from cogrl.objectives.attributes import DIMENSION_LOSSES
 from cogrl.objectives.reduce import sequence_mean
 from cogrl.rollout.sampling import Sampling
@@ -38,7 +38,7 @@ class Weight:
 
 
 class Align(Sft):
-    """The same language model twice: the teacher reads words and emotion, the student hears the voice.
+    """The same language model twice: the teacher reads words and emotion, the student gets the audio.
 
     `ce * CE(response) + kd * KL(teacher, student; T) + emotion * CE(head) + dimensions * MSE(head)`, response terms as
     mean over a sample's tokens, then over samples; heads on the mean of the last clip's frames, dropped at the end. The
@@ -49,7 +49,7 @@ class Align(Sft):
         ce, kd, emotion, dimensions: weights; see `Weight`.
         kd_temperature, kd_direction: "forward" is KL(teacher || student).
         dimension_loss: "mse" as in RE-LLM, or "ccc".
-        responses: what both speak: the "manifest" targets, or what the "teacher" answers greedily to what it reads.
+        responses: what both are scored on: the "manifest" targets, or what the "teacher" answers greedily.
         teacher: a frozen policy of its own. By default the policy without its adapters, or, where the language model is
             frozen, the policy itself.
     """
@@ -70,7 +70,7 @@ class Align(Sft):
     ) -> None:
         super().__init__(policy, **shared)
         needed = kd.used or responses == "teacher"
-        if needed and teacher is None and not can_teach(policy):
+        if needed and teacher is None and not base_is_frozen(policy):
             raise ValueError(
                 "the teacher would move with the student: train adapters (policy.lora), freeze the language model "
                 "(policy.train_language_model: false), give a teacher of its own, or set kd.start: 0"
@@ -87,14 +87,14 @@ class Align(Sft):
         self.emotion_head = nn.Linear(width, len(EMOTIONS), bias=False)
         self.dimension_head = nn.Linear(width, 3)
 
-    def refusal(self, example: Example) -> str | None:
+    def validate(self, example: Example) -> str | None:
         if self.emotion.used and example.emotion is None:
             return "no emotion; add it to this line or train without the head: emotion.start: 0 and emotion.end: 0"
         if self.dimensions.used and example.dimensions is None:
             return "no valence, arousal and dominance; add them to this line or set dimensions.start: 0"
         if not example.text and (self.kd.used or self.responses == "teacher"):
             return "no text for the teacher to read; add it to this line or leave the line out"
-        return super().refusal(example)
+        return super().validate(example)
 
     def lacks_target(self, example: Example, format: str) -> bool:
         return self.responses == "manifest" and super().lacks_target(example, format)
@@ -106,8 +106,8 @@ class Align(Sft):
         targets = self.targets(batch, formats)
         embeds = self.policy.prompt_embeds(prompts)
         student = self.policy.token_states(prompts, targets, embeds=embeds)
-        heard_last = last_clip(prompts.input_ids == self.policy.audio_token_id)
-        frames = mean_frames(embeds.to(self.emotion_head.weight.dtype), heard_last)
+        in_last_clip = last_clip(prompts.input_ids == self.policy.audio_token_id)
+        frames = mean_frames(embeds.to(self.emotion_head.weight.dtype), in_last_clip)
         terms = {
             "ce": (self.ce, lambda: self.response_loss(student, targets)),
             "kd": (self.kd, lambda: self.distillation(student, targets, batch, formats)),
@@ -138,10 +138,10 @@ class Align(Sft):
             )
         greedy = Sampling(max_new_tokens=self.sampling.max_new_tokens, greedy=True)
         with teaching(self.teacher or self.policy) as teacher:
-            given = [teacher_input(clip) for clip in batch.clips]
+            inputs = [teacher_input(clip) for clip in batch.clips]
             self.engine.sync(teacher)
             self.synced_step = None  # the engine has the teacher's weights now
-            return self.engine.sample(teacher, batch.clips, formats, greedy, given=given).completions
+            return self.engine.sample(teacher, batch.clips, formats, greedy, inputs=inputs).completions
 
     def response_loss(self, student: TokenStates, targets: Completions) -> Tensor:
         (weight, bias), impl = self.policy.head, self.policy.head_impl
@@ -184,6 +184,6 @@ def last_clip(is_audio: Bool[Tensor, "p s"]) -> Bool[Tensor, "p s"]:
 
 
 def mean_frames(embeds: Float[Tensor, "p s d"], is_audio: Bool[Tensor, "p s"]) -> Float[Tensor, "p d"]:
-    """The mean over each prompt's audio frames, as the language model hears them."""
+    """The mean over each prompt's audio frames, as they enter the language model."""
     frames = (embeds * is_audio[..., None]).sum(1)
     return frames / is_audio.sum(1, keepdim=True).clamp(min=1)

@@ -1,4 +1,4 @@
-"""Implicit internalisation: the direct answer learns what thinking aloud knows. (arXiv:2606.06940, stage II)"""
+"""Implicit internalisation: direct answers distilled from answers with a thought. (arXiv:2606.06940, stage II)"""
 
 from collections.abc import Sequence
 from typing import Any
@@ -52,7 +52,7 @@ class Distill(Sft):
         words = Completions.from_mask(words.ids, words.mask & usable[:, None])
         self.log("distill/thoughts", usable.float().mean(), batch_size=len(batch))
         was_training = policy.training
-        policy.eval()  # the teacher speaks without dropout, as it sampled
+        policy.eval()  # the teacher's log-probabilities are without dropout, as it sampled
         with torch.no_grad():
             states = policy.token_states(thoughts.prompts, self.after(openings, words))
         policy.train(was_training)
@@ -61,11 +61,11 @@ class Distill(Sft):
         return sequence_kl(student, head, states, head, words.mask, direction="reverse", bias=bias, impl=impl).loss
 
     def draw(self, batch: ClipBatch, format: str) -> Rollouts:
-        """Free samples: the teacher reads the words alone, so no controller takes part."""
+        """Samples without controllers: the teacher scores the sampled tokens alone."""
         return self.run_engine(batch.clips, [format] * len(batch), self.drawing, controllers=[])
 
     def after(self, openings: Sequence[str | None], words: Completions) -> Completions:
-        """The same words behind each row's thought; only the words are masked in."""
+        """The same answer tokens behind each row's thought; only they are masked in."""
         tokenizer, device = self.policy.tokenizer, words.ids.device
         heads = [tokenizer(text or "", add_special_tokens=False).input_ids for text in openings]
         rows = [
@@ -82,7 +82,7 @@ class Distill(Sft):
 
 
 def opening(completion: str) -> str | None:
-    """A thought up to where its reply begins; None when the completion never gets there."""
+    """A thought up to where its reply begins; None when the completion has no reply."""
     thought, tag, _ = completion.partition(OPENING)
     return thought + tag if tag else None
 

@@ -8,7 +8,7 @@ from cogrl.stages.rl import RLStage
 
 
 class DrSapo(RLStage):
-    """Both formats learn from their own reward (RF1 thinks aloud, RF2 answers), each group compared within itself."""
+    """Each format trains on its own reward (RF1 for `eips`, RF2 for `direct`), with advantages within each group."""
 
     def __init__(self, policy: AudioLM, objective: Objective = Objective("sapo"), **shared: Any) -> None:
         super().__init__(policy, objective, **shared)

@@ -1,4 +1,4 @@
-"""Does the policy move between the updates of a rollout? If it does not, no gate or clip has anything to do."""
+"""Checks whether the policy moves between the updates of a rollout; if it does not, gates and clips are inert."""
 
 import warnings
 from statistics import fmean
@@ -7,7 +7,7 @@ NOISE = 1.1
 """The later updates must drift so many times as far as the first: noise alone differs a little between mini-batches."""
 
 
-class DriftWatch:
+class DriftMonitor:
     """Warns once when it does not, in so many `rollouts` in a row.
 
     In the first update of a rollout the policy is still the one that sampled, so its mean |log ratio| is numerical
@@ -22,7 +22,7 @@ class DriftWatch:
         self.later: list[float] = []
         self.still, self.warned = 0, False
 
-    def see(self, drift: float, step: int, sampled_at: int) -> None:
+    def add(self, drift: float, step: int, sampled_at: int) -> None:
         """The mean |log ratio| of a micro-batch at optimiser step `step`, sampled at `sampled_at`."""
         if sampled_at != self.sampled_at:
             self.judge()

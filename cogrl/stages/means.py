@@ -12,7 +12,7 @@ Totals = Mapping[str, tuple[float, int]]
 
 
 class Means:
-    """Collects named values on each rank; `over_ranks` says what all ranks together have seen.
+    """Collects named values on each rank; `over_ranks` gives the means over all ranks.
 
     Ranks may add other names, in another order: what is reduced is the union of their names, in the order in which the
     lowest rank that has a name added it, so that every rank gets the same names in the same order.

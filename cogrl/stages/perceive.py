@@ -1,4 +1,4 @@
-"""Perception warm-up: teach a randomly initialised audio tower to hear, before any language is asked of it."""
+"""Perception warm-up: trains a randomly initialised audio tower on emotion labels before any language stage."""
 
 from typing import Any
 
@@ -13,11 +13,11 @@ from cogrl.types import EMOTIONS, ClipBatch, Example
 
 
 class Perceive(Stage):
-    """Emotion and valence / arousal / dominance from the frames the language model would hear.
+    """Emotion and valence / arousal / dominance from the frames that enter the language model.
 
-    Not one of the published stages: it stands in for the pretrained tower that a tiny random model lacks. Only the
-    audio tower and its projector learn, the projector alone where the policy freezes its tower; the head is dropped at
-    the end. Skip it with pretrained weights.
+    Not one of the published stages: it replaces the pretraining that the tower of a tiny random model has not had. Only
+    the audio tower and its projector learn, the projector alone where the policy freezes its tower; the head is dropped
+    at the end. Skip it with pretrained weights.
 
     Args:
         vad_coef: weight of the dimensional regression (mean squared error, scales of [-1, 1]).
@@ -31,21 +31,21 @@ class Perceive(Stage):
 
     def configure_model(self) -> None:
         super().configure_model()
-        hearing = [p for part in self.policy.audio_modules for p in part.parameters() if p.requires_grad]
+        trained = [p for part in self.policy.audio_modules for p in part.parameters() if p.requires_grad]
         self.policy.model.requires_grad_(False)
-        for parameter in hearing:
+        for parameter in trained:
             parameter.requires_grad_(True)
         self.head = nn.Linear(2 * self.policy.head.weight.shape[1], len(EMOTIONS) + 3)
 
-    def refusal(self, example: Example) -> str | None:
+    def validate(self, example: Example) -> str | None:
         if example.turns:
-            return "hears single clips and no earlier turns; set data.history: left_out"
+            return "takes single clips and no earlier turns; set data.history: left_out"
         if example.emotion is None:
             return "no emotion, which is what this stage teaches; add it to this line or leave the line out"
         missing = [name for name in ("valence", "arousal", "dominance") if getattr(example, name) is None]
         if missing and self.vad_coef:
             return f"no {missing[0]}; add it to this line or train with vad_coef: 0"
-        return self.unhearable(example)  # nothing is asked: a line may have a question, and needs no room to answer
+        return self.audio_length_error(example)  # no answer is asked for, so it needs no positions
 
     def training_step(self, batch: ClipBatch, batch_idx: int) -> Tensor:
         loss, accuracy = self.loss_and_accuracy(batch, self.mask_frames)

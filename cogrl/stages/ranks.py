@@ -1,4 +1,4 @@
-"""What all ranks of a run know together, and how a rank leaves them."""
+"""Collectives over the ranks of a run, and how a rank leaves the process group."""
 
 from typing import TypeVar
 

@@ -15,7 +15,7 @@ from cogrl.models.audio_lm import AudioLM
 from cogrl.models.dropout import without_dropout
 from cogrl.models.reference import Reference, logprobs_of
 from cogrl.objectives.advantages import Advantages, grouped
-from cogrl.stages.drift import DriftWatch
+from cogrl.stages.drift import DriftMonitor
 from cogrl.stages.means import Means
 from cogrl.stages.objective import Objective
 from cogrl.stages.ranks import gathered
@@ -41,9 +41,9 @@ class RLStage(Stage):
             "leave_one_out", the distance from the mean of the others (RLOO); or the import path of a function of your
             own, my_module.my_advantages, see `cogrl.objectives.advantages`.
         variance_tolerance: a group whose rewards vary no more than this has nothing to compare: advantage 0.
-        resamples: how often such groups are drawn again before they are kept as they are. All ranks go the same number
-            of rounds. Each round is scored as a batch of its own, so that a step waits for a judge at most
-            (1 + resamples) of its deadlines.
+        resamples: how often groups without variance are sampled again before they are kept as they are. All ranks go
+            the same number of rounds. Each round is scored as a batch of its own, so that a step waits for a judge at
+            most (1 + resamples) of its deadlines.
     """
 
     def __init__(
@@ -93,16 +93,16 @@ class RLStage(Stage):
         self.rollouts: Rollouts | None = None
         self.scores: Scores | None = None
         self.tokens_a_part: float | None = None
-        self.drift = DriftWatch()
+        self.drift = DriftMonitor()
 
     def on_fit_start(self) -> None:
         super().on_fit_start()
         if self.reference:
             self.reference.load()
 
-    def refusal(self, example: Example) -> str | None:
-        """Also why the reward can not grade answers to an example, where it says so."""
-        return super().refusal(example) or self.ungradable(example)
+    def validate(self, example: Example) -> str | None:
+        """Also why the reward can not grade answers to an example, where the reward gives a reason."""
+        return super().validate(example) or self.grading_error(example)
 
     @property
     def steps_per_batch(self) -> int:
@@ -119,7 +119,7 @@ class RLStage(Stage):
     def training_step(self, batch: ClipBatch, batch_idx: int) -> Tensor:
         if batch_idx % self.steps_per_batch == 0 or not self.buffer:
             rollouts = self.sample(batch.clips, self.formats_of(batch))
-            rollouts, self.scores = self.again(rollouts, self.score(rollouts))
+            rollouts, self.scores = self.resample_flat_groups(rollouts, self.score(rollouts))
             self.rollouts = self.compare(self.credit(rollouts, self.scores))
             self.buffer = self.split(self.rollouts)
             tokens = self.trainer.strategy.reduce(self.rollouts.completions.mask.sum().float(), reduce_op="mean")
@@ -137,16 +137,16 @@ class RLStage(Stage):
 
     def sample(self, clips: Sequence[Clip], formats: Sequence[str], attempt: int = 0) -> Rollouts:
         """`group_size` completions for each clip in its format."""
-        dice = self.dice(attempt)
-        settings = {"group_size": self.group_size, "policy_version": self.global_step, "generator": dice}
+        generator = self.generator(attempt)
+        settings = {"group_size": self.group_size, "policy_version": self.global_step, "generator": generator}
         return self.run_engine(clips, formats, self.sampling, **settings)
 
-    def dice(self, attempt: int = 0) -> torch.Generator:
-        """Randomness fixed by (run seed, optimiser step, attempt, rank): ranks differ, a step drawn again repeats."""
+    def generator(self, attempt: int = 0) -> torch.Generator:
+        """A generator seeded by (run seed, optimiser step, attempt, rank): a repeated step draws the same."""
         seed = torch.initial_seed() * 1_000_003 + self.global_step * 65_537 + attempt * 8_191 + self.global_rank
         return torch.Generator(self.device).manual_seed(seed % 2**63)
 
-    def again(self, rollouts: Rollouts, scores: Scores) -> tuple[Rollouts, Scores]:
+    def resample_flat_groups(self, rollouts: Rollouts, scores: Scores) -> tuple[Rollouts, Scores]:
         """Groups without signal drawn anew, up to `resamples` times; what is still flat then stays."""
         for attempt in range(1, self.resamples + 1):
             flat = self.flat_groups(scores)
@@ -208,10 +208,10 @@ class RLStage(Stage):
         )
         tables = gathered(out.metrics.table.cpu())  # of all ranks; one wait for the device
         for table in tables:
-            refuse_broken(PolicyMetrics(table, loss.kl_estimator))  # on every rank, whosever it is
+            refuse_broken(PolicyMetrics(table, loss.kl_estimator))  # on every rank, whichever rank's it is
         metrics = PolicyMetrics(merge(*tables), loss.kl_estimator)
         self.log_update(metrics)
-        self.drift.see(metrics["log_ratio_abs"].item(), self.global_step, rollouts.policy_version)
+        self.drift.add(metrics["log_ratio_abs"].item(), self.global_step, rollouts.policy_version)
         return out.loss
 
     def log_rollouts(self, rollouts: Rollouts, scores: Scores) -> None:

@@ -24,9 +24,9 @@ class Sft(Stage):
     Args:
         formats: the share of the samples that are asked and answered in each format; the shares sum to 1. By default
             half `eips`, half `direct`; the paper's stage I is `{eips: 1.0}`.
-        reads: the policy reads words and emotion instead of hearing the clip (see `model_input.teacher_input`): how a
-            random language model becomes the text model that `Align` wants as a teacher. Not for a policy that has
-            learnt to listen.
+        reads: the policy's input is the text of words and emotion instead of the clip (see
+            `model_input.teacher_input`): how a random language model becomes the text model that `Align` wants as a
+            teacher. Not for a policy whose audio modules are trained.
     """
 
     def __init__(
@@ -44,13 +44,13 @@ class Sft(Stage):
         """Whether a loss in this format could not be computed for an example."""
         return not example.targets.get(format)
 
-    def refusal(self, example: Example) -> str | None:
+    def validate(self, example: Example) -> str | None:
         missing = [format for format in self.formats if self.lacks_target(example, format)]
         if missing:
             return f"no target for format {missing[0]}; add targets.{missing[0]} to this line"
         if self.reads and not example.text:
             return "no text to read; add it to this line or train with reads: false"
-        return super().refusal(example)
+        return super().validate(example)
 
     def on_validation_start(self) -> None:
         super().on_validation_start()
@@ -97,11 +97,11 @@ class Sft(Stage):
         tokens = self.policy.token_logprobs(prompts, targets)
         return sequence_mean(-tokens.logprobs, targets.mask, len(batch))
 
-    def encode(self, batch: ClipBatch, formats: Sequence[str], given: Sequence[ModelInput]) -> Prompts:
-        """The prompts of these formats around what is heard (or read)."""
+    def encode(self, batch: ClipBatch, formats: Sequence[str], inputs: Sequence[ModelInput]) -> Prompts:
+        """The prompts of these formats with these inputs."""
         examples = [clip.example for clip in batch.clips]
         asked = [format_named(name).instruction(e) for name, e in zip(formats, examples, strict=True)]
-        return self.policy.encode_prompts(asked, given, [example.id for example in examples])
+        return self.policy.encode_prompts(asked, inputs, [example.id for example in examples])
 
 
 def checked_shares(formats: Mapping[str, float]) -> dict[str, float]:

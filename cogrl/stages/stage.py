@@ -1,4 +1,4 @@
-"""What every stage shares: the policy, the optimiser, and how a trained policy is tested and asked."""
+"""What every stage shares: the policy, the optimiser, checks of the data, test and predict."""
 
 import math
 from collections.abc import Callable, Sequence
@@ -13,7 +13,7 @@ from cogrl.finite import not_finite
 from cogrl.formats import format_named, instructions
 from cogrl.formats.answer import Answer, answers_of
 from cogrl.models.audio_lm import AudioLM
-from cogrl.models.prompt_length import Room
+from cogrl.models.prompt_length import PromptBudget
 from cogrl.rewards.cogaudio import cogaudio_reward
 from cogrl.rewards.composite import Reward, as_reward
 from cogrl.rewards.term import Validates
@@ -75,7 +75,7 @@ class Stage(pl.LightningModule):
         self.reward = as_reward(reward or cogaudio_reward())
         self.engine, self.controllers = engine or HFEngine(), controllers or []
         self.synced_step: int | None = None
-        self.room, self.means = Room(policy), Means()
+        self.prompt_budget, self.means = PromptBudget(policy), Means()
         self.step_means = StepMeans()
         self.formats: tuple[str, ...] = ("eips", "direct")
 
@@ -93,7 +93,7 @@ class Stage(pl.LightningModule):
         self.policy.load()
 
     def check_agreement(self) -> None:
-        """Policy, data, stage and trainer say the same, and the weights are finite; else nothing that follows counts.
+        """Checks that the settings of policy, data, stage and trainer agree and that the weights are finite.
 
         Raises ValueError or FloatingPointError.
         """
@@ -133,48 +133,49 @@ class Stage(pl.LightningModule):
 
     def on_test_start(self) -> None:
         self.check_agreement()
-        self.check(self.examples("test"), lambda example: self.unanswerable(example) or self.ungradable(example))
+        self.check(self.examples("test"), lambda example: self.prompt_error(example) or self.grading_error(example))
 
     def on_predict_start(self) -> None:
         self.check_agreement()
-        self.check(self.examples("test"), self.unanswerable)
+        self.check(self.examples("test"), self.prompt_error)
 
     def examples(self, split: str) -> Sequence[Example]:
         """The lines of a split; none where the data come from elsewhere than `AudioData`."""
         return getattr(self.trainer.datamodule, "examples", {}).get(split, [])
 
-    def check(self, examples: Sequence[Example], refusal: Callable[[Example], str | None] | None = None) -> None:
-        """Before the first step: can the policy hear every clip whole, and has each what this stage learns from?
+    def check(self, examples: Sequence[Example], validate: Callable[[Example], str | None] | None = None) -> None:
+        """Before the first step: checks that every clip fits the audio window and each line has what the stage needs.
 
-        Raises ValueError with the first twenty refusals (by default `self.refusal`), each as `file:line (id): reason`.
+        Raises ValueError with the first twenty reasons (by default of `self.validate`), each as `file:line (id):
+        reason`.
         """
-        refusal = refusal or self.refusal
-        reasons = ((example, refusal(example)) for example in examples)
+        validate = validate or self.validate
+        reasons = ((example, validate(example)) for example in examples)
         wrong = [f"{example.where} ({example.id}): {reason}" for example, reason in reasons if reason]
         if wrong:
             raise ValueError("\n".join(wrong[:20]) + (f"\n... and {len(wrong) - 20} more" if len(wrong) > 20 else ""))
 
-    def refusal(self, example: Example) -> str | None:
+    def validate(self, example: Example) -> str | None:
         """Why this stage can not learn from an example; None when it can."""
-        return self.unanswerable(example)
+        return self.prompt_error(example)
 
-    def ungradable(self, example: Example) -> str | None:
-        """Why the reward can not grade answers to an example, where it says so."""
+    def grading_error(self, example: Example) -> str | None:
+        """Why the reward can not grade answers to an example; None where it gives no reason."""
         return self.reward.validate(example) if isinstance(self.reward, Validates) else None
 
-    def unanswerable(self, example: Example) -> str | None:
-        """Why the policy can not answer an example: not to be asked in a format, not heard whole, no room to answer."""
+    def prompt_error(self, example: Example) -> str | None:
+        """Why the policy can not answer an example: a format that does not fit, its audio or its prompt is too long."""
         reasons = (format_named(name).validate(example) for name in self.formats)
-        reason = next((reason for reason in reasons if reason), None) or self.unhearable(example)
+        reason = next((reason for reason in reasons if reason), None) or self.audio_length_error(example)
         if reason:
             return reason
-        return self.room.lack(example, instructions(self.formats, example), self.sampling.max_new_tokens)
+        return self.prompt_budget.overflow(example, instructions(self.formats, example), self.sampling.max_new_tokens)
 
-    def unhearable(self, example: Example) -> str | None:
-        """Why the policy would not hear a clip, or an earlier turn, whole."""
-        reason = self.policy.unhearable_file(example.audio)
+    def audio_length_error(self, example: Example) -> str | None:
+        """Why the clip, or an earlier turn, does not fit into the policy's audio window."""
+        reason = self.policy.audio_file_error(example.audio)
         for number, turn in enumerate(example.turns, start=1):
-            earlier = self.policy.unhearable_file(turn.audio) if turn.audio else None
+            earlier = self.policy.audio_file_error(turn.audio) if turn.audio else None
             reason = reason or (earlier and f"turn {number}: {earlier}")
         return reason
 
@@ -188,7 +189,7 @@ class Stage(pl.LightningModule):
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
     def transfer_batch_to_device(self, batch: ClipBatch, device: torch.device, dataloader_idx: int) -> ClipBatch:
-        """Clips stay on the CPU: the policy's encoder puts what it makes of them on the device."""
+        """Clips stay on the CPU: the policy moves the input tensors to the device."""
         return batch
 
     def log(

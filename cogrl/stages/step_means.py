@@ -23,7 +23,7 @@ class StepMeans:
     ) -> Tensor:
         """The value of `name` over the micro-batches of optimiser step `step` up to this one, without a gradient.
 
-        `micro_batch` tells the micro-batches of a step apart; a new `step` forgets the one before it.
+        `micro_batch` identifies a micro-batch of the step; a new `step` starts from nothing.
         """
         if step != self.step:
             self.step, self.values = step, {}

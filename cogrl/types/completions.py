@@ -23,7 +23,7 @@ class Role(IntEnum):
     FORCED = 2
     """Put there by a controller."""
     LATENT = 3
-    """Put there by a controller to give the policy time to compute; nobody is meant to read it."""
+    """Put there by a controller to give the policy time to compute; it is not part of the text."""
     AUDIO = 4
     """A placeholder: its embedding is one frame of a clip that a controller inserted."""
     BENT = 5
@@ -35,7 +35,7 @@ class Completions:
     """Right-padded token ids, `group_size` adjacent rows for each prompt: `b = p * group_size`.
 
     `roles` holds a `Role` for each token; a row's padding is all behind its other tokens. `audio` holds the family's
-    tensors of the clips that controllers inserted, row by row and in each in the order in which they are heard;
+    tensors of the clips that controllers inserted, row by row and in each in the order of their placeholders;
     `clip_counts` says how many each row has (None: none). Raises ValueError when they are not as many as `audio` has.
     """
 
@@ -60,7 +60,7 @@ class Completions:
         return self.ids.shape[0]
 
     def to(self, device: torch.device) -> "Completions":
-        """The same on another device; roles that the CPU knows already stay known."""
+        """The same on another device; roles that are on the CPU already are kept."""
         audio = {name: value.to(device) for name, value in self.audio.items()}
         moved = Completions(self.ids.to(device), self.roles.to(device), audio, self.clip_counts)
         if "roles_on_host" in self.__dict__ or self.roles.device.type == "cpu":
@@ -108,7 +108,7 @@ def stacked(above: Tensor, below: Tensor) -> Tensor:
 
 
 def drawn_ids(completions: Completions, end_ids: Sequence[int]) -> list[Tensor]:
-    """For each row the ids of the tokens that the policy drew, without an end token at their end: what it said.
+    """For each row the ids of the tokens that the policy drew, without an end token at their end.
 
     Forced and latent tokens, placeholders and padding are no part of it.
     """

@@ -20,14 +20,15 @@ Sentiment = Literal["positive", "negative", "neutral"]
 """Of the words alone, whatever the voice says."""
 SENTIMENTS: tuple[Sentiment, ...] = ("positive", "negative", "neutral")
 DIMENSIONS = ("valence", "arousal", "dominance")
-"""The order of every vector of dimensions, all in [-1, 1]. An encoder with another order or range says so by name."""
+"""The order of every vector of dimensions, all in [-1, 1]. An encoder with another order or range declares it in a
+`DimensionLayout`."""
 Waveform = np.ndarray
 """Mono float32 samples in [-1, 1], shape (n,), at the sampling rate of the model's feature extractor."""
 
 
 @dataclass(frozen=True)
 class Turn:
-    """An earlier user turn of a dialogue. The student hears `audio` and reads `reply`; text and emotion are gold.
+    """An earlier user turn of a dialogue. The student gets `audio` and the text `reply`; text and emotion are gold.
 
     A turn whose audio is None was typed: its text is what the student reads.
     """
@@ -93,10 +94,10 @@ class Example:
 
 @dataclass(frozen=True)
 class Clip:
-    """An example together with what the model will hear.
+    """An example with its waveform.
 
-    `history` holds the waveforms of `example.turns`, None for a typed one; it is empty where no turn is heard. Raises
-    ValueError when it holds more or fewer than there are turns.
+    `history` holds the waveforms of `example.turns`, None for a typed one; it is empty where earlier turns are left
+    out. Raises ValueError when it holds more or fewer than there are turns.
     """
 
     example: Example
@@ -113,7 +114,7 @@ class Clip:
 
 @dataclass(frozen=True, eq=False)
 class Conversation:
-    """What a policy is given: the user's turns, oldest first, each heard (a waveform) or read (a text).
+    """The input of a policy: the user's turns, oldest first, each a waveform or a text.
 
     The last turn is the one to answer. `replies` are the policy's own to the others, None where it said nothing. Raises
     ValueError when they are not one fewer than the turns.
@@ -128,7 +129,7 @@ class Conversation:
 
     @property
     def waveforms(self) -> list[Waveform]:
-        """The turns that are heard."""
+        """The turns that are waveforms."""
         return [turn for turn in self.turns if not isinstance(turn, str)]
 
 
@@ -137,7 +138,7 @@ ModelInput = Waveform | str | Conversation
 
 
 class ClipBatch:
-    """Clips as an opaque object (Lightning would cast tensors); `padding` ones only keep a rank in step with others."""
+    """Clips as an opaque object (Lightning would cast tensors); `padding` ones only keep ranks in step."""
 
     def __init__(self, clips: Sequence[Clip], padding: bool = False) -> None:
         self.clips, self.padding = list(clips), padding
@@ -147,7 +148,7 @@ class ClipBatch:
 
     @property
     def count(self) -> int:
-        """How many clips a mean over this batch stands for."""
+        """How many clips a mean over this batch counts."""
         return 0 if self.padding else len(self)
 
 
@@ -156,7 +157,7 @@ class Prompts:
     """Left-padded prompts of `p` conversations, ready for an `AudioLM`.
 
     `audio` holds the family's own tensors: first axis = clips, prompt by prompt and in each from the oldest turn on; it
-    is empty where nothing is heard. `clip_counts` says how many of them each prompt has; None: one each, or none.
+    is empty for prompts without audio. `clip_counts` says how many of them each prompt has; None: one each, or none.
     Raises ValueError when they are not as many as `audio` has.
     """
 
@@ -165,7 +166,7 @@ class Prompts:
     audio: ClipTensors
     clip_counts: tuple[int, ...] | None = None
     mask_on_host = cached_property(lambda self: self.attention_mask.bool().cpu())
-    """Shapes are decided on the CPU: once this was asked for, no step waits for the device to tell them."""
+    """The mask on the CPU, where shapes are decided: after the first access no step waits for the device."""
 
     def __post_init__(self) -> None:
         if self.clip_counts is None:

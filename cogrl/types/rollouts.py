@@ -1,4 +1,4 @@
-"""What an engine sampled: completions in groups of one prompt, how each ended, and what the stage adds to them."""
+"""What an engine sampled: completions in groups of one prompt, how each ended, and what the stage adds."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
@@ -29,10 +29,10 @@ class Rollouts:
 
     `sampling_logprobs` are under the distribution each token was drawn from (its temperature included, and what
     controllers did to it), and 0 on tokens that the policy did not draw. `texts` are made of drawn tokens only. `spans`
-    are the parts of the clip that a row heard again (None: no row did).
-    The stage fills in `advantages` and `rewards`, on the CPU, once the completions are scored and, where its objective
-    asks for them and at the same temperature, `old_logprobs` of the policy before its first update (None: the sampling
-    ones are taken for them) and `ref_logprobs` of the frozen reference.
+    are the parts of the clip that were inserted into a row again (None: into no row). The stage fills in `advantages`
+    and `rewards`, on the CPU, once the completions are scored and, where its objective asks for them and at the same
+    temperature, `old_logprobs` of the policy before its first update (None: the sampling ones are taken for them) and
+    `ref_logprobs` of the frozen reference.
     """
 
     clips: Sequence[Clip]

@@ -9,10 +9,10 @@ import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from cogrl.cli.side_by_side import side_by_side
+from cogrl.cli.pipeline.side_by_side import side_by_side
 from cogrl.evaluate.seed_tables import COLUMNS, figures, titles
 from cogrl.evaluate.seeds import Answered, SeedFigure, over_seeds, read_seeds
-from cogrl.evaluate.tables import grid
+from cogrl.markdown import markdown_table
 
 HERE, ROOT = Path(__file__).parent, Path(__file__).parents[2]
 PIPELINE = "configs/pipelines/cogaudio_mini.yaml"
@@ -65,9 +65,9 @@ def markdown(found: Mapping[str, Mapping]) -> str:
     text = (
         "Last policy of each variant. 95 % intervals: bootstrap over (speaker, sentence) cells of the seeds' means.\n\n"
     )
-    text += grid(["variant", "seeds", *titles()], rows)
+    text += markdown_table(["variant", "seeds", *titles()], rows)
     text += "\nVariant minus full chain, on the same clips and seeds; * where the interval leaves 0 out:\n\n"
-    text += grid(["variant", "seeds", *titles(COMPARED)], differences)
+    text += markdown_table(["variant", "seeds", *titles(COMPARED)], differences)
     return text + (f"\nNot run: {', '.join(missing)}.\n" if missing else "")
 
 

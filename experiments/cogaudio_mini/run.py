@@ -8,17 +8,17 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from cogrl.cli.side_by_side import side_by_side
-from cogrl.evaluate.seed_tables import COLUMNS, Column, by_hearing, stage_rows, titles
+from cogrl.cli.pipeline.side_by_side import side_by_side
+from cogrl.evaluate.seed_tables import COLUMNS, Column, by_condition, stage_rows, titles
 from cogrl.evaluate.seeds import Answered, SeedFigure, over_seeds, ratio_over_seeds, read_seeds
-from cogrl.evaluate.tables import grid
+from cogrl.markdown import markdown_table
 from cogrl.types import EMOTIONS
 
 HERE, ROOT = Path(__file__).parent, Path(__file__).parents[2]
 PIPELINE = "configs/pipelines/cogaudio_mini.yaml"
 STAGES = ("align", "sft", "distill", "dr_sapo")
 CHANCE = 1 / len(EMOTIONS)
-VERDICTS = {True: "holds", False: "**fails**", None: "-"}
+HOLDS = {True: "holds", False: "**fails**", None: "-"}
 
 
 def run_dir(seed: int) -> Path:
@@ -27,19 +27,19 @@ def run_dir(seed: int) -> Path:
 
 def claim(text: str, figure: SeedFigure, needed: str, holds: Callable[[float], bool], end: str, **shown: int) -> dict:
     """Judged by the mean, and by that `end` of the interval (low, high) which is the harder one."""
-    verdicts = {"mean": bool(holds(figure["mean"])), "interval": bool(holds(figure[end]))}
-    return {"claim": text, "figure": figure, "needed": needed, "digits": shown.get("digits")} | verdicts
+    outcome = {"mean": bool(holds(figure["mean"])), "interval": bool(holds(figure[end]))}
+    return {"claim": text, "figure": figure, "needed": needed, "digits": shown.get("digits")} | outcome
 
 
 def at_chance(stage: str, answered: Answered) -> dict:
-    """Words without a voice: holds where chance lies in the interval; no verdict where no label is named at all."""
+    """Words without a voice: holds where chance lies in the interval; None where no label is named at all."""
     read = answered.under("transcript")
     figure, given = read.figure("label"), read.labels_given
     inside = bool(figure["low"] - 1e-9 <= CHANCE <= figure["high"] + 1e-9)
     text = f"{stage}, text only: label eips, % (a label is named in {100 * given:.0f} %)"
     needed = f"{100 * CHANCE:.1f} % in the interval"
-    verdict = inside if given else None
-    return {"claim": text, "figure": figure, "digits": None, "needed": needed, "mean": None, "interval": verdict}
+    interval = inside if given else None
+    return {"claim": text, "figure": figure, "digits": None, "needed": needed, "mean": None, "interval": interval}
 
 
 def claims(stages: Mapping[str, Answered]) -> list[dict]:
@@ -78,7 +78,7 @@ def summary(run_dirs: Mapping[int, Path]) -> dict:
     return {
         "seeds": list(run_dirs),
         "clips": {"all": len(stages[STAGES[0]].cells), "conflict": len(polar[STAGES[0]].part("conflict").cells)},
-        "stages": {stage: by_hearing(stages[stage], polar[stage]) for stage in STAGES},
+        "stages": {stage: by_condition(stages[stage], polar[stage]) for stage in STAGES},
         "claims": claims(stages),
         "seconds": {str(seed): seconds(folder) for seed, folder in run_dirs.items()},
     }
@@ -88,14 +88,14 @@ def claim_table(found: Sequence[dict]) -> str:
     rows = []
     for one in found:
         column, figure = Column(one["claim"], "", one["digits"]), one["figure"]
-        verdicts = [VERDICTS[one[part]] for part in ("mean", "interval")]
-        rows.append([one["claim"], column.shown(figure), column.each(figure), one["needed"], *verdicts])
-    return grid(["claim", "figure", "seed by seed", "needed", "the mean", "the whole interval"], rows)
+        outcome = [HOLDS[one[part]] for part in ("mean", "interval")]
+        rows.append([one["claim"], column.shown(figure), column.each(figure), one["needed"], *outcome])
+    return markdown_table(["claim", "figure", "seed by seed", "needed", "the mean", "the whole interval"], rows)
 
 
 def seed_table(stages: Mapping[str, Mapping[str, Mapping[str, SeedFigure]]]) -> str:
     rows = [[c.title, *(c.each(found["voice"][name]) for found in stages.values())] for name, c in COLUMNS.items()]
-    return grid(["seed by seed", *stages], rows)
+    return markdown_table(["seed by seed", *stages], rows)
 
 
 def time_table(by_seed: Mapping[str, Mapping[str, float]]) -> str:
@@ -106,7 +106,7 @@ def time_table(by_seed: Mapping[str, Mapping[str, float]]) -> str:
         rows.append(
             [f"seed {seed}", *(f"{found.get(step, 0):.0f}" for step in steps), f"{sum(found.values()) / 60:.1f}"]
         )
-    return grid(["seconds", *steps, "all, minutes"], rows)
+    return markdown_table(["seconds", *steps, "all, minutes"], rows)
 
 
 def markdown(result: dict) -> str:
@@ -119,8 +119,9 @@ def markdown(result: dict) -> str:
         "and silence sound the same for all seven emotions, so a label that is always named is at chance there by "
         "construction; shuffled audio is speech, with another clip's emotion.\n"
     )
-    heard = grid(["stage", "hears", *titles()], [row for name in stages for row in stage_rows(name, stages[name])])
-    return "\n".join([notes, heard, claim_table(result["claims"]), seed_table(stages), time_table(result["seconds"])])
+    rows = [row for name in stages for row in stage_rows(name, stages[name])]
+    table = markdown_table(["stage", "hears", *titles()], rows)
+    return "\n".join([notes, table, claim_table(result["claims"]), seed_table(stages), time_table(result["seconds"])])
 
 
 def main() -> None:

@@ -8,8 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
-from cogrl.cli.side_by_side import side_by_side
+from cogrl.cli.pipeline.side_by_side import side_by_side
 from cogrl.evaluate.seeds import over_seeds, read_seeds
+from cogrl.markdown import markdown_table
 
 HERE, ROOT = Path(__file__).parent, Path(__file__).parents[2]
 SEEDS = (0, 1, 2)
@@ -68,7 +69,7 @@ def markdown(result: dict) -> str:
         "speaker by speaker",
         "speakers and sentences drawn anew",
     ]
-    lines = ["| | " + " | ".join(columns) + " |\n", "|---" * (len(columns) + 1) + "|\n"]
+    rows = []
     for name, row in result.items():
         scale, digits = (100, 1) if "accuracy" in name else (1, 3)
         cells = []
@@ -79,8 +80,8 @@ def markdown(result: dict) -> str:
         for values in (gain["seeds"], gain["speakers"].values()):
             cells.append(", ".join(f"{scale * v:+.{digits}f}" for v in values))
         cells.append("[{:.{d}f}, {:.{d}f}]".format(*(scale * v for v in gain["both_ways"]), d=digits))
-        lines.append(f"| {name}{', %' if scale == 100 else ''} | " + " | ".join(cells) + " |\n")
-    return "".join(lines)
+        rows.append([f"{name}{', %' if scale == 100 else ''}", *cells])
+    return markdown_table(["", *columns], rows)
 
 
 def main() -> None:

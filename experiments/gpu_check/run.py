@@ -26,7 +26,7 @@ from pathlib import Path
 HERE, ROOT = Path(__file__).resolve().parent, Path(__file__).resolve().parents[2]
 PATH = [str(ROOT), str(ROOT / "kernels"), str(ROOT / "kernels" / "bench")]
 DISTRIBUTIONS = ("torch", "triton", "transformers", "pytorch-lightning", "peft", "jaxtyping", "scipy", "tqdm", "pytest")
-PYTEST = [sys.executable, "-m", "pytest", "-q", "--tb=short", "-p", "no:cacheprovider"]
+PYTEST = [sys.executable, "-m", "pytest", "-q", "--tb=short", "-p", "no:cacheprovider", "--cases", "all"]
 PYTEST += ["-o", "addopts=--strict-markers"]  # without the shape checks, which need beartype
 COGRL = [sys.executable, "-m", "cogrl.cli.main"]
 

@@ -15,6 +15,7 @@ import pytorch_lightning as pl
 import torch
 
 from cogrl.data.module import AudioData
+from cogrl.markdown import markdown_table
 from cogrl.models.qwen2_audio import Qwen2Audio
 from cogrl.rollout.sampling import Sampling
 from cogrl.stages import DrSapo
@@ -73,11 +74,13 @@ def main() -> None:
         "cycles": {name: [round(t, 4) for t in values] for name, values in times.items()},
     }
     (HERE / "results.json").write_text(json.dumps(result, indent=1) + "\n")
-    lines = ["| variant | seconds a rollout cycle, median (min to max) | times faster |\n|---|---|---|\n"]
-    for name, values in times.items():
-        lines.append(f"| {name} | {median(values):.3f} ({min(values):.3f} to {max(values):.3f}) | {plain / median(values):.2f} |\n")
-    (HERE / "results.md").write_text("".join(lines))
-    print("".join(lines))
+    rows = [
+        [name, f"{median(values):.3f} ({min(values):.3f} to {max(values):.3f})", f"{plain / median(values):.2f}"]
+        for name, values in times.items()
+    ]
+    table = markdown_table(["variant", "seconds a rollout cycle, median (min to max)", "times faster"], rows)
+    (HERE / "results.md").write_text(table)
+    print(table)
 
 
 if __name__ == "__main__":

@@ -20,9 +20,9 @@ LABELS = [f"<thought>\n[Perception] {emotion}," for emotion in EMOTIONS]
 
 
 @torch.no_grad()
-def scores(policy, example, heard):
+def scores(policy, example, waveform):
     """Log-probability of each label."""
-    prompts = policy.encode_prompts([EIPS.instruction(example)], [heard], [example.id])
+    prompts = policy.encode_prompts([EIPS.instruction(example)], [waveform], [example.id])
     answers = policy.encode_targets(LABELS)
     logprobs = policy.token_logprobs(prompts, answers, group_size=len(LABELS)).logprobs
     ends = answers.mask.sum(1, keepdim=True) - 1  # the end token is no part of the label
@@ -48,9 +48,9 @@ def main():
     cells = sorted({(e.speaker, e.text_group) for e in examples})
     cells = random.Random(0).sample(cells, options.cells)
     examples = [e for e in examples if (e.speaker, e.text_group) in cells]
-    heard = torch.stack([scores(policy, e, load_audio(e.audio, name=e.id)) for e in examples])
-    report("voice", examples, heard)
-    report("voice, less each label's mean score over these clips", examples, heard - heard.mean(0))
+    with_audio = torch.stack([scores(policy, e, load_audio(e.audio, name=e.id)) for e in examples])
+    report("voice", examples, with_audio)
+    report("voice, less each label's mean score over these clips", examples, with_audio - with_audio.mean(0))
     report("text only", examples, torch.stack([scores(policy, e, e.text) for e in examples]))
 
 

@@ -37,8 +37,7 @@ def choose(
 def fastest(like: Tensor, otherwise: str) -> str:
     """What "auto" means for a tensor such as `like`: "triton" on a GPU where Triton is installed, or `otherwise`.
 
-    Float64 is for checking: it is computed by `otherwise` everywhere. So is Triton's interpreter, which nobody wants
-    unasked.
+    Float64 is for checking: it is computed by `otherwise` everywhere. "auto" never takes Triton's interpreter either.
     """
     return "triton" if like.is_cuda and like.dtype != torch.float64 and installed() else otherwise
 

@@ -15,20 +15,15 @@ from cogrl_kernels.head_chunks import (
     parts,
     rounded,
 )
+from cogrl_kernels.head_inputs import HeadInputs
 
 
 def head_gradients(
-    grad_logprobs: Tensor,
-    grad_entropy: Tensor | None,
+    head: HeadInputs,
     entropy: Tensor,
     lse: Tensor,
-    hidden: Tensor,
-    weight: Tensor,
-    targets: Tensor,
-    rows: Tensor | None,
-    bias: Tensor | None,
-    temperature: Tensor,
-    softcap: float | None,
+    grad_logprobs: Tensor,
+    grad_entropy: Tensor | None,
     row_grad_: Callable,
     autocast: torch.dtype | None,
     wanted: list[bool],
@@ -37,8 +32,9 @@ def head_gradients(
 
     `wanted` says which, in that order; that of the weight is in the weight's dtype, the others in that of the
     computation. Blocks are of the vocabulary, so that those of the weight are finished one after another and only the
-    smaller ones of the hidden states are summed up. Targets outside the vocabulary belong to another shard.
+    smaller ones of the hidden states are summed up. `head` is that `of_shard`.
     """
+    hidden, weight, bias, targets, rows = head.hidden, head.weight, head.bias, head.targets, head.rows
     wants_hidden, wants_weight, wants_bias = wanted
     grad_weight = torch.zeros_like(weight) if wants_weight else None
     hidden, weight = rounded(hidden, autocast), rounded(weight, autocast)
@@ -50,20 +46,20 @@ def head_gradients(
     # rows without a gradient cost nothing, and whatever is in them (NaN) reaches no parameter
     keep = live.nonzero().squeeze(1)
     rows, targets, *given = (x[keep] for x in (rows, targets, lse, entropy, grad_logprobs))
-    given += [None if grad_entropy is None else grad_entropy[keep], temperature[keep]]
+    given += [None if grad_entropy is None else grad_entropy[keep], head.temperature[keep]]
     step, columns = backward_block(hidden.is_cuda)
     states = hidden[rows].to(multiplied)
     grad_states = torch.zeros_like(states, dtype=dtype) if wants_hidden else None
     for block in parts(len(weight), columns):
-        head = weight[block].to(multiplied)
+        block_weight = weight[block].to(multiplied)
         block_bias = None if bias is None else bias[block]
-        block_grad = torch.zeros_like(head, dtype=dtype) if wants_weight else None
+        block_grad = torch.zeros_like(block_weight, dtype=dtype) if wants_weight else None
         for p in parts(len(rows), step):
-            z = fill_logits(states[p], head, block_bias, dtype)
+            z = fill_logits(states[p], block_weight, block_bias, dtype)
             some = (None if x is None else x[p] for x in given)
-            dz = row_grad_(z, targets[p] - block.start, *some, softcap, differentiated)
+            dz = row_grad_(z, targets[p] - block.start, *some, head.softcap, differentiated)
             if wants_hidden:
-                accumulate_(grad_states[p], dz, head.to(differentiated))
+                accumulate_(grad_states[p], dz, block_weight.to(differentiated))
             if wants_weight:
                 accumulate_(block_grad, dz.T, states[p].to(differentiated))
             if wants_bias:

@@ -18,7 +18,7 @@ def check_head(
     softcap: float | None,
     shard: VocabShard | None,
 ) -> None:
-    """Everything that can be told without reading a value of a tensor. Raises ValueError."""
+    """Everything that can be checked without reading a value of a tensor. Raises ValueError."""
     for name, tensor, ndim in (("hidden", hidden, 2), ("weight", weight, 2), ("bias", bias, 1)):
         if tensor is not None and (tensor.ndim != ndim or tensor.dtype not in FLOATS):
             raise ValueError(

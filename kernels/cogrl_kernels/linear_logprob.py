@@ -15,6 +15,7 @@ from cogrl_kernels.dispatch import choose, fastest
 from cogrl_kernels.head_backward import head_gradients
 from cogrl_kernels.head_checks import check_head, check_values, per_target
 from cogrl_kernels.head_chunks import autocast_dtype, compute_dtype, rounded, without_autocast
+from cogrl_kernels.head_inputs import HeadInputs
 from cogrl_kernels.head_modules import both_half, rows_of, scoring
 from cogrl_kernels.row_ops import finish
 from cogrl_kernels.vocab_shard import VocabShard, merge, real_rows, span, sum_over_ranks_
@@ -146,23 +147,10 @@ def _grads(
     wanted: list[bool],
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Gradients of hidden, weight and bias, empty where not wanted."""
-    real, real_bias = real_rows(weight, bias, start, vocabulary)
+    head = HeadInputs(hidden, weight, bias, targets, rows, temperature, softcap, group, start, vocabulary)
     with without_autocast(hidden):
         grad_hidden, grad_weight, grad_bias = head_gradients(
-            grad_logprobs,
-            grad_entropy,
-            entropy,
-            lse,
-            hidden,
-            real,
-            targets - start,
-            rows,
-            real_bias,
-            temperature,
-            softcap,
-            rows_of(impl).row_grad_,
-            autocast,
-            wanted,
+            head.of_shard(), entropy, lse, grad_logprobs, grad_entropy, rows_of(impl).row_grad_, autocast, wanted
         )
     if grad_hidden is not None and group is not None:
         sum_over_ranks_(grad_hidden, group)

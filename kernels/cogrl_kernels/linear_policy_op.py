@@ -6,6 +6,7 @@ from torch import Tensor
 from cogrl_kernels.forward_gradients import multiply_in_backward, zero_gradients
 from cogrl_kernels.head_checks import check_values
 from cogrl_kernels.head_chunks import without_autocast
+from cogrl_kernels.head_inputs import HeadInputs
 from cogrl_kernels.linear_policy_pass import score_and_differentiate
 from cogrl_kernels.policy_arguments import restored
 from cogrl_kernels.policy_loss import policy_loss
@@ -57,8 +58,8 @@ def linear_policy_loss_op(
     given |= {"old_logprobs": old, "ref_logprobs": ref, "rollout_logprobs": rollout}
     with without_autocast(hidden):
         tokens = policy_tokens(temperature, advantages, cu_seqlens, config, **given)
-        head = hidden, weight, bias, targets, rows, temperature, softcap, group, start, vocabulary
-        logprobs, entropy, grads = score_and_differentiate(*head, tokens, trains, config, autocast, impl, wanted)
+        head = HeadInputs(hidden, weight, bias, targets, rows, temperature, softcap, group, start, vocabulary)
+        logprobs, entropy, grads = score_and_differentiate(head, tokens, trains, config, autocast, impl, wanted)
         out = policy_loss(logprobs, advantages, cu_seqlens, config=config, entropy=entropy, **given)
     return out.loss, out.metrics.table, logprobs, entropy, *grads
 

@@ -20,6 +20,7 @@ from cogrl_kernels.head_chunks import (
     rounded,
     training_rows,
 )
+from cogrl_kernels.head_inputs import HeadInputs
 from cogrl_kernels.head_modules import best_scoring, rows_of
 from cogrl_kernels.policy_config import PolicyLossConfig
 from cogrl_kernels.policy_tokens import PolicyTokens, chunk_loss
@@ -28,16 +29,7 @@ from cogrl_kernels.vocab_shard import merge, real_rows, sum_over_ranks_
 
 
 def score_and_differentiate(
-    hidden: Tensor,
-    weight: Tensor,
-    bias: Tensor | None,
-    targets: Tensor,
-    rows: Tensor | None,
-    temperature: Tensor,
-    softcap: float | None,
-    group: str | None,
-    start: int,
-    vocabulary: int,
+    head: HeadInputs,
     tokens: PolicyTokens,
     trains: Tensor | None,
     config: PolicyLossConfig,
@@ -47,20 +39,19 @@ def score_and_differentiate(
 ) -> tuple[Tensor, Tensor, list[Tensor]]:
     """(logprobs, entropy, gradients of hidden, weight and bias): those `wanted`, in the dtype of the computation.
 
-    `temperature` is (n,); `group`, `start` and `vocabulary` are those of a `VocabShard`. `trains` (n,), bool on the
-    CPU, says which tokens can have a gradient; None: the device is asked.
+    `trains` (n,), bool on the CPU, says which tokens can have a gradient; None: the device is asked.
     """
-    dtype = compute_dtype(hidden, weight)
-    rows = torch.arange(len(targets), device=hidden.device) if rows is None else rows
-    grads = zero_gradients((hidden, weight, bias), wanted, dtype)
-    hidden, weight = rounded(hidden, autocast), rounded(weight, autocast)
+    dtype = compute_dtype(head.hidden, head.weight)
+    grads = zero_gradients((head.hidden, head.weight, head.bias), wanted, dtype)
+    grad_hidden, *of_head = grads
+    grad_weight, grad_bias = real_rows(*of_head, head.start, head.vocabulary)
+    of_shard, group, temperature, softcap = head.of_shard(), head.group, head.temperature, head.softcap
+    targets, bias = of_shard.targets, of_shard.bias
+    rows = torch.arange(len(targets), device=targets.device) if head.rows is None else head.rows
+    hidden, weight = rounded(of_shard.hidden, autocast), rounded(of_shard.weight, autocast)
     multiplied = operand_dtype(hidden, weight)
     differentiated = gradient_dtype(multiplied)
     wants_hidden, wants_weight, wants_bias = wanted
-    grad_hidden, *of_head = grads
-    grad_weight, grad_bias = real_rows(*of_head, start, vocabulary)
-    weight, bias = real_rows(weight, bias, start, vocabulary)
-    targets = targets - start
     logprobs, entropy = torch.zeros_like(temperature), torch.zeros_like(temperature)
     if not any(wanted):
         trains = torch.zeros(len(targets), dtype=torch.bool)
@@ -75,7 +66,7 @@ def score_and_differentiate(
     step = training_rows(len(weight), hidden.is_cuda)
     if len(active):
         weight = weight.to(multiplied)
-        head = weight.to(differentiated)
+        backward_weight = weight.to(differentiated)
         buffer = None if hidden.is_cuda else weight.new_empty(step, len(weight), dtype=dtype)
     for p in parts(len(active), step):
         index = active[p]
@@ -102,7 +93,7 @@ def score_and_differentiate(
             differentiated,
         )
         if wants_hidden:
-            grad_hidden.index_add_(0, rows[index], product(dz, head, dtype))
+            grad_hidden.index_add_(0, rows[index], product(dz, backward_weight, dtype))
         if wants_weight:
             # a row without a gradient may hold NaN, which zero does not silence
             dead = (by_logprob == 0) & (by_entropy == 0 if by_entropy is not None else True)

@@ -19,7 +19,7 @@ def function_called(setting: str, name: str, table: Mapping[str, Callable]) -> C
         raise ValueError(f"{setting}={name!r} is unknown; {nearest(name, table)}{known}")
     try:
         found = import_module(module)
-    except Exception as error:  # whatever somebody's module raises
+    except Exception as error:  # a user's module may raise anything
         raise ValueError(f"{setting}={name!r} can not be imported: {type(error).__name__}: {error}") from error
     if not hasattr(found, attribute):
         public = [other for other in vars(found) if not other.startswith("_")]

@@ -1,4 +1,4 @@
-"""Policy losses of somebody's own, by import path: which arguments they may ask for, and what they have to return.
+"""User-defined policy losses, by import path: which arguments they may take, and what they have to return.
 
     def my_loss(logprobs, ratio, advantages, strength=0.1):      # kind: my_module.my_loss, options: {strength: 0.2}
         return -ratio * advantages + strength * (ratio - 1) ** 2
@@ -102,5 +102,5 @@ def _try_out(kind: str, found: PolicyKind, options: dict[str, float]) -> None:
 def _called(kind: str, function: Callable[..., Tensor], inputs: dict[str, Tensor | float]) -> Tensor:
     try:
         return function(**inputs)
-    except Exception as error:  # whatever somebody's function raises
+    except Exception as error:  # a user's function may raise anything
         raise ValueError(f"kind={kind!r} failed on eight tokens: {type(error).__name__}: {error}") from error

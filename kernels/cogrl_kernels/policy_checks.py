@@ -60,7 +60,7 @@ def check_policy_inputs(
 
 
 def refuse_own_in_triton(operation: str, impl: str, config: PolicyLossConfig) -> None:
-    """Raises NotImplementedError when Triton is asked for and the loss is a function of somebody's own."""
+    """Raises NotImplementedError when Triton is asked for and the loss is a user-defined function."""
     if impl == "triton" and config.is_own:
         raise NotImplementedError(
             f"{operation}: impl='triton', but kind={config.kind!r} is a Python function, which runs in PyTorch; pass "

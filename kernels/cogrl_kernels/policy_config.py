@@ -113,7 +113,7 @@ class LossSettings:
 
     @property
     def is_own(self) -> bool:
-        """The loss is a function of somebody's own: it has no Triton kernel, and its gate is found by autograd."""
+        """The loss is a user-defined function: it has no Triton kernel, and its gate is found by autograd."""
         return self.kind not in DEFAULTS
 
     @property

@@ -3,7 +3,7 @@
 In PyTorch, for the default: `-4 / tau * sigmoid(tau * (exp(logprobs - old_logprobs) - 1)) * advantages`, averaged over
 the tokens of each rollout, then over rollouts (SAPO, arXiv 2511.20347, Eq. 5 and 6).
 
-The formulas are those of `policy_kinds`, or a function of somebody's own (`own_kind`). Packed means: the tokens of all
+The formulas are those of `policy_kinds`, or a user-defined function (`own_kind`). Packed means: the tokens of all
 rollouts on one axis, rollout i from `cu_seqlens[i]` to `cu_seqlens[i + 1]`. Padded `(b, t)` tensors are the special
 case of equal steps and a mask.
 """

@@ -1,5 +1,7 @@
 """Launches of the Triton policy loss, and the configurations of its kernels that are in use."""
 
+from dataclasses import dataclass
+
 import torch
 import triton
 from torch import Tensor
@@ -26,47 +28,32 @@ PROGRAMS = 512
 """How many programs keep a large GPU busy (four on each of 132 multiprocessors)."""
 
 
-def launch(
-    logprobs: Tensor,
-    entropy: Tensor | None,
-    advantages: Tensor,
-    cu_seqlens: Tensor,
-    old: Tensor | None,
-    ref: Tensor | None,
-    rollout: Tensor | None,
-    mask: Tensor | None,
-    routes: Tensor | None,
-    tau_pos: Tensor | None,
-    tau_neg: Tensor | None,
-    count: Tensor | None,
-    scalars: Tensor,
-    kind: str,
-    reduction: str,
-    kl: str,
-    bonus: bool,
-    n_routes: int,
-) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """(loss, table, d loss / d logprobs, d loss / d entropy), all float32; every input is contiguous.
+@dataclass(frozen=True)
+class LaunchInputs:
+    """The tensors of a policy loss, contiguous. A number that is not a tensor is in `scalars`, and None here."""
 
-    `count`, `tau_pos`, `tau_neg` None: the number is in `scalars`.
-    """
-    n, s = len(logprobs), len(cu_seqlens) - 1
-    given = (
-        logprobs,
-        entropy,
-        advantages,
-        cu_seqlens,
-        old,
-        ref,
-        rollout,
-        mask,
-        routes,
-        tau_pos,
-        tau_neg,
-        count,
-        scalars,
-    )
-    require_launchable("policy_loss", k.policy_kernel, *given)
+    logprobs: Tensor
+    entropy: Tensor | None
+    advantages: Tensor
+    cu_seqlens: Tensor
+    old: Tensor | None
+    ref: Tensor | None
+    rollout: Tensor | None
+    mask: Tensor | None
+    routes: Tensor | None
+    tau_pos: Tensor | None
+    tau_neg: Tensor | None
+    count: Tensor | None
+    scalars: Tensor
+
+
+def launch(
+    given: LaunchInputs, kind: str, reduction: str, kl: str, bonus: bool, n_routes: int
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """(loss, table, d loss / d logprobs, d loss / d entropy), all float32."""
+    logprobs, advantages, scalars = given.logprobs, given.advantages, given.scalars
+    n, s = len(logprobs), len(given.cu_seqlens) - 1
+    require_launchable("policy_loss", k.policy_kernel, *vars(given).values())
     splits = blocks_side_by_side(n, s)
     each = t.EACH_ROLLOUT if len(advantages) == s else t.EACH_TOKEN
     rows_of_rollout = splits * lanes(each)
@@ -79,17 +66,17 @@ def launch(
     if s:
         k.policy_kernel[(s, splits)](
             logprobs,
-            entropy,
+            given.entropy,
             advantages,
-            cu_seqlens,
-            old,
-            ref,
-            rollout,
-            None if mask is None else mask.view(torch.uint8),
-            scalars[place("tau_pos") :] if tau_pos is None else tau_pos,
-            scalars[place("tau_neg") :] if tau_neg is None else tau_neg,
+            given.cu_seqlens,
+            given.old,
+            given.ref,
+            given.rollout,
+            None if given.mask is None else given.mask.view(torch.uint8),
+            scalars[place("tau_pos") :] if given.tau_pos is None else given.tau_pos,
+            scalars[place("tau_neg") :] if given.tau_neg is None else given.tau_neg,
             scalars,
-            scalars[place("count") :] if count is None else count,
+            scalars[place("count") :] if given.count is None else given.count,
             grad,
             grad_entropy if bonus else None,
             partials,
@@ -97,14 +84,14 @@ def launch(
             REDUCTION=REDUCTIONS[reduction],
             ESTIMATOR=ESTIMATORS[kl],
             ADVANTAGES=each,
-            TAUS_POS=values_of(tau_pos, s),
-            TAUS_NEG=values_of(tau_neg, s),
+            TAUS_POS=values_of(given.tau_pos, s),
+            TAUS_NEG=values_of(given.tau_neg, s),
             BLOCK=BLOCK,
             LANES=lanes(each),
             num_warps=WARPS,
         )
     k.sum_kernel[(n_routes, len(SIGNS), k.WIDTH.value // PART)](
-        partials, routes, table, loss, len(partials), rows_of_rollout, ROWS=ROWS, PART=PART, num_warps=SUM_WARPS
+        partials, given.routes, table, loss, len(partials), rows_of_rollout, ROWS=ROWS, PART=PART, num_warps=SUM_WARPS
     )
     return loss, table, grad, grad_entropy
 

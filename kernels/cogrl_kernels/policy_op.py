@@ -38,11 +38,11 @@ def policy_loss_op(
     n_routes: int,
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     """(loss, table, d loss / d logprobs, d loss / d entropy), all float32; the last is empty without `bonus`."""
-    from cogrl_kernels.policy_loss_triton import launch
+    from cogrl_kernels.policy_loss_triton import LaunchInputs, launch
 
     given = (logprobs, entropy, advantages, cu_seqlens, old, ref, rollout, mask, routes, tau_pos, tau_neg, count)
     given = [None if x is None else x.contiguous() for x in given]
-    return launch(*given, scalars, kind, reduction, kl, bonus, n_routes)
+    return launch(LaunchInputs(*given, scalars), kind, reduction, kl, bonus, n_routes)
 
 
 @policy_loss_op.register_fake

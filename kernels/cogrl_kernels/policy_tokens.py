@@ -20,7 +20,7 @@ Number = int | float | Tensor
 
 @dataclass(frozen=True)
 class PolicyTokens:
-    """What the loss knows of each of n tokens besides its log-probability and entropy: (n,), without gradients.
+    """The inputs of the loss for each of n tokens besides log-probability and entropy: (n,), without gradients.
 
     `weights`: share of the token in the reduction, 0 where `mask` is False, so that the loss is the sum of
     `weights * loss`. `segment`: its rollout. `route`: of that rollout. `tau`: its temperature, sapo only.
@@ -49,8 +49,8 @@ class TokenTerms:
 
     `good`: masked in, and every number the token needs is finite; the others have loss 0 and gradient 0. `ratio` is
     the one the loss uses (gspo: of the sequence), `log_ratio` that of the token; `gate` the share of the policy
-    gradient that passes, None where nobody asked for it; `is_weight` and `ref_log_ratio` None where there is nothing to
-    correct or compare.
+    gradient that passes, None where it was not requested; `is_weight` and `ref_log_ratio` None where there is nothing
+    to correct or compare.
     """
 
     loss: Tensor
@@ -124,7 +124,7 @@ def token_terms(
 ) -> TokenTerms:
     """The loss of each token, not weighted, and what it was made of. For gspo `tokens` must hold whole rollouts.
 
-    Raises ValueError for a loss of somebody's own that is not one finite number a token.
+    Raises ValueError for a user-defined loss that is not one finite number a token.
     """
     logprobs = logprobs.to(tokens.weights.dtype)
     entropy = None if entropy is None else entropy.to(logprobs.dtype)

@@ -97,7 +97,7 @@ class Branches:
         if min(lengths) == c:
             return cls(lengths, mask, None, None)
         inside = torch.arange(c) < torch.tensor(lengths)[:, None]
-        slots = torch.zeros(g, c, dtype=torch.long)  # padding reads token 0: finite, and nobody looks at it
+        slots = torch.zeros(g, c, dtype=torch.long)  # padding reads token 0: finite, and ignored
         slots[inside] = torch.arange(sum(lengths))
         slots, real = slots.flatten(), inside.flatten().nonzero().squeeze(1)
         return cls(lengths, mask, *(x.to(device, non_blocking=True) for x in (slots, real)))

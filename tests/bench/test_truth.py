@@ -1,4 +1,4 @@
-"""The truth that judges the providers is itself held to autograd on all float64 logits."""
+"""The float64 reference that providers are compared with is itself compared with autograd on all logits."""
 
 import pytest
 import torch
@@ -49,8 +49,8 @@ def test_the_policy_loss_is_a_float_loop(setting):
 
 
 def test_problems_are_off_policy_peaked_and_the_same_for_a_seed(setting):
-    problem, again = (linear_policy_loss.problem(setting(tokens=400)) for _ in range(2))
-    assert all(torch.equal(problem[name], again[name]) for name in problem.tensors)
+    problem, repeated = (linear_policy_loss.problem(setting(tokens=400)) for _ in range(2))
+    assert all(torch.equal(problem[name], repeated[name]) for name in problem.tensors)
     true = linear_policy_loss.true(problem)
     log_ratio = true["logprobs"] - problem["old_logprobs"].double()
     assert 0.3 < log_ratio.std() < 0.8

@@ -18,7 +18,7 @@ from cogrl.callbacks.mlflow_advice import Options, advised, refuse_unusable_file
 from cogrl.callbacks.mlflow_logger import MLflowLogger
 from cogrl.callbacks.mlflow_store import prepare
 from cogrl.cli.main import main
-from cogrl.cli.parent_run import ParentRun
+from cogrl.cli.pipeline.parent_run import ParentRun
 
 
 @pytest.fixture
@@ -26,7 +26,7 @@ def client(workdir):
     return MlflowClient(f"sqlite:///{workdir}/mlflow.db")
 
 
-def told(**settings) -> str:
+def message_for(**settings) -> str:
     """What a run with this logger is warned of, in one line."""
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always", UserWarning)
@@ -55,7 +55,7 @@ def trash(client) -> str:
 
 def test_a_deleted_experiment_is_restored_by_the_command_in_the_warning(client, workdir):
     number = trash(client)
-    text = told()
+    text = message_for()
     assert "the experiment 'cogrl' is in the trash; restore it with: " in text
     assert (
         f"mlflow experiments restore --experiment-id {number}, or use another one: --mlflow.experiment_name=NAME"
@@ -94,14 +94,14 @@ def test_an_evaluation_whose_experiment_was_deleted_says_so(client, workdir, tin
 def test_a_deleted_run_that_is_to_go_on_is_restored_by_the_command_in_the_warning(client, workdir):
     run = MLflowLogger().run_id
     client.delete_run(run)
-    text = told(run_id=run)
+    text = message_for(run_id=run)
     assert f"mlflow runs restore --run-id {run}" in text
     restore(text)
     assert MLflowLogger(run_id=run).run_id == run
 
 
 def test_a_run_that_is_in_no_store_asks_for_its_own(workdir):
-    assert "that run is not in sqlite:///" in told(run_id="0" * 32)
+    assert "that run is not in sqlite:///" in message_for(run_id="0" * 32)
 
 
 @pytest.mark.parametrize(
@@ -118,29 +118,29 @@ def test_a_store_of_another_schema_says_which_side_is_to_be_brought_up(workdir, 
     shutil.copy("mlflow.db", "other.db")  # MLflow remembers that it has looked at the first one
     with sqlite3.connect("other.db") as database:
         database.execute("UPDATE alembic_version SET version_num = ?", (version,))
-    text = told(tracking_uri="sqlite:///other.db")
+    text = message_for(tracking_uri="sqlite:///other.db")
     assert advice in text
     assert ("mlflow db upgrade sqlite:///" in text) == ("older" in advice)
 
 
 def test_a_server_that_does_not_answer_is_named_with_a_way_around_it(workdir, monkeypatch):
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
-    text = told(tracking_uri="http://127.0.0.1:9")
+    text = message_for(tracking_uri="http://127.0.0.1:9")
     assert "no MLflow server answers at http://127.0.0.1:9; see that it runs" in text
     assert "--mlflow.tracking_uri=sqlite:///other.db" in text
 
 
 def test_a_store_that_is_no_store_is_said_to_be_none(workdir):
     Path("text.db").write_text("no database " * 100)
-    assert "/text.db is no store that can be used" in told(tracking_uri="sqlite:///text.db")
-    assert "is no store that can be used" in told(tracking_uri="sqlit:///x.db")
+    assert "/text.db is no store that can be used" in message_for(tracking_uri="sqlite:///text.db")
+    assert "is no store that can be used" in message_for(tracking_uri="sqlit:///x.db")
 
 
 def test_a_folder_in_place_of_the_file_is_said_without_minutes_of_trying(workdir):
     prepare()
     Path("folder.db").mkdir()
     Path("file").write_text("")
-    assert "folder.db is a folder, not the file of a store" in told(tracking_uri="sqlite:///folder.db")
+    assert "folder.db is a folder, not the file of a store" in message_for(tracking_uri="sqlite:///folder.db")
     with pytest.raises(NotADirectoryError, match=r"can not be made: .*file is a file"):
         refuse_unusable_file(f"sqlite:///{workdir}/file/deep/mlflow.db")
     refuse_unusable_file(f"sqlite:///{workdir}/new/mlflow.db")
@@ -175,7 +175,7 @@ def test_a_store_that_was_left_half_made_costs_a_warning_that_says_so(workdir):
     Path("mlflow.db").unlink()
     with sqlite3.connect("mlflow.db") as database:
         database.execute("CREATE TABLE webhooks (webhook_id VARCHAR)")
-    assert "was left half made; move its file away, or keep this run elsewhere: --mlflow.tracking_uri" in told()
+    assert "was left half made; move its file away, or keep this run elsewhere: --mlflow.tracking_uri" in message_for()
 
 
 STOPPED_WHILE_IT_SETS_UP = """
@@ -202,6 +202,6 @@ def test_a_process_killed_while_it_sets_a_store_up_leaves_none_and_the_next_one_
         text=True,
     )
     assert process.returncode == -signal.SIGKILL, process.stderr
-    assert not Path("mlflow.db").exists() and list(workdir.glob("mlflow.db.*.part"))
+    assert not Path("mlflow.db").exists() and list(workdir.glob(".mlflow.db.*.part"))
     assert MLflowLogger().run_id is not None
-    assert not list(workdir.glob("mlflow.db.*.part"))
+    assert not list(workdir.glob(".mlflow.db.*.part*"))

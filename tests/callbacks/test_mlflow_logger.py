@@ -101,10 +101,10 @@ def test_a_run_taken_up_again_is_running_until_it_ends(workdir, client):
     first = MLflowLogger(run_name="r")
     first.fail(RuntimeError())
     first.finalize("failed")
-    again = MLflowLogger(run_id=first.run_id)
-    assert again.experiment is not None
+    resumed = MLflowLogger(run_id=first.run_id)
+    assert resumed.experiment is not None
     assert client.get_run(first.run_id).info.status == "RUNNING"
-    again.finalize("success")
+    resumed.finalize("success")
     assert client.get_run(first.run_id).info.status == "FINISHED"
 
 

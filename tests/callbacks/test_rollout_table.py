@@ -75,9 +75,9 @@ def test_the_page_plays_the_very_clip_that_was_heard():
     sounds = re.findall(r'src="data:audio/wav;base64,([^"]+)"', page)
     assert len(sounds) == 2
     for sound, clip in zip(sounds, sampled.clips, strict=True):
-        heard, rate = soundfile.read(io.BytesIO(base64.b64decode(sound)), dtype="float32")
+        waveform, rate = soundfile.read(io.BytesIO(base64.b64decode(sound)), dtype="float32")
         assert rate == 16000
-        assert np.abs(heard - clip.waveform).max() < 1e-4
+        assert np.abs(waveform - clip.waveform).max() < 1e-4
 
 
 def test_what_the_policy_says_can_not_become_markup():
@@ -102,7 +102,7 @@ def test_a_silent_clip_still_gets_a_player():
     assert data_uri(np.zeros(10, dtype=np.float32), 16000).startswith("data:audio/wav;base64,UklGR")
 
 
-class Ear:
+class Policy:
     sampling_rate = 16000
 
 
@@ -110,7 +110,7 @@ class SamplingStage(pl.LightningModule):
     """A stage as the table sees it: what was sampled last, and the policy's sampling rate."""
 
     rollouts = scores = None
-    policy = Ear()
+    policy = Policy()
 
 
 def trainer_in(folder: Path) -> pl.Trainer:

@@ -7,16 +7,16 @@ import sys
 
 import pytest
 
-from cogrl.chat.cache import AnswerCache, Kept
+from cogrl.chat.cache import AnswerCache, CachedAnswer
 
 WRITER = """
 import sys
 from pathlib import Path
-from cogrl.chat.cache import AnswerCache, Kept
+from cogrl.chat.cache import AnswerCache, CachedAnswer
 with AnswerCache(Path(sys.argv[1])) as cache:
     for i in range(200):
-        cache.put(f"{sys.argv[2]}-{i}", Kept("x" * 500, i, 1))
-        cache.put("shared", Kept("the same", 1, 1))
+        cache.put(f"{sys.argv[2]}-{i}", CachedAnswer("x" * 500, i, 1))
+        cache.put("shared", CachedAnswer("the same", 1, 1))
 """
 
 
@@ -24,15 +24,15 @@ def test_an_answer_outlives_the_cache_object(tmp_path):
     file = tmp_path / "deep" / "answers.sqlite"
     with AnswerCache(file) as cache:
         assert cache.get("a") is None
-        cache.put("a", Kept("Grüße", 3, 2))
+        cache.put("a", CachedAnswer("Grüße", 3, 2))
     with AnswerCache(file) as cache:
-        assert cache.get("a") == Kept("Grüße", 3, 2) and cache.get("b") is None
+        assert cache.get("a") == CachedAnswer("Grüße", 3, 2) and cache.get("b") is None
 
 
 def test_without_a_file_nothing_is_kept(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with AnswerCache(None) as cache:
-        cache.put("a", Kept("x", 1, 1))
+        cache.put("a", CachedAnswer("x", 1, 1))
         assert cache.get("a") is None
     assert list(tmp_path.iterdir()) == []
 
@@ -42,8 +42,8 @@ def test_several_processes_write_to_one_file(tmp_path):
     writers = [subprocess.Popen([sys.executable, "-c", WRITER, file, str(n)]) for n in range(8)]
     assert [writer.wait() for writer in writers] == [0] * 8
     with AnswerCache(file) as cache:
-        assert all(cache.get(f"{n}-{i}") == Kept("x" * 500, i, 1) for n in range(8) for i in range(200))
-        assert cache.get("shared") == Kept("the same", 1, 1)
+        assert all(cache.get(f"{n}-{i}") == CachedAnswer("x" * 500, i, 1) for n in range(8) for i in range(200))
+        assert cache.get("shared") == CachedAnswer("the same", 1, 1)
 
 
 def test_a_file_that_is_no_cache_is_refused_by_name(tmp_path):
@@ -58,11 +58,11 @@ def test_a_cache_that_another_process_blocks_is_reported_once_and_left_alone(tmp
     monkeypatch.setattr("cogrl.chat.cache._WAIT_S", 0.02)
     file = tmp_path / "answers.sqlite"
     with AnswerCache(file) as cache:
-        cache.put("a", Kept("x", 1, 1))
+        cache.put("a", CachedAnswer("x", 1, 1))
         with contextlib.closing(sqlite3.connect(file)) as other:
             other.execute("BEGIN EXCLUSIVE")
-            cache.put("b", Kept("x", 1, 1))
-            cache.put("c", Kept("x", 1, 1))
+            cache.put("b", CachedAnswer("x", 1, 1))
+            cache.put("c", CachedAnswer("x", 1, 1))
         assert cache.get("a") is None
     assert ["locked" in record.getMessage() for record in caplog.records] == [True]
 
@@ -74,7 +74,7 @@ def test_a_cache_that_is_blocked_from_the_start_holds_nobody_up(tmp_path, caplog
     with contextlib.closing(sqlite3.connect(file)) as other:
         other.execute("BEGIN EXCLUSIVE")
         with AnswerCache(file) as cache:
-            cache.put("a", Kept("x", 1, 1))
+            cache.put("a", CachedAnswer("x", 1, 1))
             assert cache.get("a") is None
     assert ["locked" in record.getMessage() for record in caplog.records] == [True]
 

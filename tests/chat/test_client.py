@@ -1,4 +1,4 @@
-"""The chat client against a live server with bad days."""
+"""The chat client against a live server that fails in many ways."""
 
 import asyncio
 import email.utils
@@ -14,13 +14,13 @@ from dataclasses import replace
 import pytest
 from chat_server import ChatServer, canned
 
-from cogrl.chat.client import ChatClient, Patience
+from cogrl.chat.client import ChatClient, RetryPolicy
 from cogrl.chat.endpoint import Endpoint, retry_after_s
 from cogrl.chat.json_answer import parse_object
 from cogrl.chat.question import Answer, Failure, Prices, Question, Usage
 
 SCHEMA = {"type": "object", "properties": {"reasoning": {"type": "string"}, "score": {"type": "integer"}}}
-QUICK = Patience(attempts=3, attempt_s=5.0, pause_s=0.01)
+QUICK = RetryPolicy(attempts=3, attempt_s=5.0, pause_s=0.01)
 
 
 @pytest.fixture(scope="module")
@@ -64,7 +64,7 @@ def test_answers_come_in_the_order_of_the_questions_whatever_order_they_arrive_i
 def test_the_request_is_what_the_protocol_says(server, client, monkeypatch):
     monkeypatch.setenv("SOME_KEY", "sk-secret")
     endpoint = Endpoint(server.base_url + "/", "m", "SOME_KEY", max_tokens=None, extra={"top_k": 20})
-    replace(client, endpoint=endpoint).ask([Question("Be fair.", "Hello", score, SCHEMA, "verdict")])
+    replace(client, endpoint=endpoint).ask([Question("Be fair.", "Hello", score, SCHEMA, "scores")])
     last = server.stats()["last"]
     assert last["headers"]["Authorization"] == "Bearer sk-secret"
     assert last["body"] == {
@@ -73,7 +73,7 @@ def test_the_request_is_what_the_protocol_says(server, client, monkeypatch):
         "temperature": 0.0,
         "response_format": {
             "type": "json_schema",
-            "json_schema": {"name": "verdict", "schema": SCHEMA, "strict": True},
+            "json_schema": {"name": "scores", "schema": SCHEMA, "strict": True},
         },
         "top_k": 20,
     }
@@ -150,16 +150,16 @@ def test_retry_after_is_read_in_both_forms():
 
 
 def test_pauses_grow_up_to_a_limit_and_differ():
-    patience = Patience(pause_s=1.0, pause_max_s=8.0)
+    retry = RetryPolicy(pause_s=1.0, pause_max_s=8.0)
     for tries, longest in ((1, 1), (2, 2), (3, 4), (4, 8), (9, 8)):
-        drawn = [patience.pause(tries, 0.0) for _ in range(200)]
+        drawn = [retry.pause(tries, 0.0) for _ in range(200)]
         assert longest / 2 <= min(drawn) < max(drawn) <= longest and len(set(drawn)) > 100
-    assert patience.pause(1, 30.0) >= 30.0
+    assert retry.pause(1, 30.0) >= 30.0
 
 
 def test_a_stalled_attempt_is_given_up_and_repeated(server, client):
     server.behave("stall", times=1)
-    (entry,) = replace(client, patience=replace(QUICK, attempt_s=0.3)).ask(questions(1)).entries
+    (entry,) = replace(client, retry=replace(QUICK, attempt_s=0.3)).ask(questions(1)).entries
     assert entry.attempts == 2 and entry.value in (1, 2, 3, 4)
 
 
@@ -177,8 +177,8 @@ def test_no_batch_outlasts_its_deadline_and_what_was_answered_counts(server, cli
 
 def test_one_question_has_its_own_time_limit(server, client):
     server.behave("stall")
-    patience = replace(QUICK, attempts=100, attempt_s=0.1, question_s=0.5)
-    (entry,) = replace(client, patience=patience).ask(questions(1)).entries
+    retry = replace(QUICK, attempts=100, attempt_s=0.1, question_s=0.5)
+    (entry,) = replace(client, retry=retry).ask(questions(1)).entries
     assert isinstance(entry.error, TimeoutError) and 1 < entry.attempts < 100
 
 
@@ -192,14 +192,14 @@ def test_a_server_that_is_not_there_is_a_failure(client):
 
 def test_after_many_failures_in_a_row_the_rest_is_not_asked(server, client):
     server.behave("401")
-    replies = replace(client, concurrency=4, patience=replace(QUICK, failures_in_a_row=10)).ask(questions(200))
+    replies = replace(client, concurrency=4, retry=replace(QUICK, failures_in_a_row=10)).ask(questions(200))
     assert errors(replies) == [ConnectionError] * 200
     assert 10 <= server.stats()["requests"] < 20
 
 
 def test_failures_among_answers_do_not_end_the_batch(server, client):
     server.behave("400", only="5")
-    replies = replace(client, concurrency=1, patience=replace(QUICK, failures_in_a_row=2)).ask(questions(50))
+    replies = replace(client, concurrency=1, retry=replace(QUICK, failures_in_a_row=2)).ask(questions(50))
     assert server.stats()["requests"] == 50 and replies.usage.failed == 5
 
 
@@ -308,7 +308,7 @@ def test_an_error_of_the_caller_is_not_hidden(client):
 
 def test_an_interrupt_ends_the_batch(server, client):
     server.behave("stall")
-    patient = replace(client, patience=replace(QUICK, attempt_s=300.0, question_s=300.0))
+    patient = replace(client, retry=replace(QUICK, attempt_s=300.0, question_s=300.0))
     threading.Timer(0.5, os.kill, (os.getpid(), signal.SIGINT)).start()
     with pytest.raises(KeyboardInterrupt):
         patient.ask(questions(3))
@@ -320,9 +320,9 @@ def test_it_can_be_pickled(client):
 
 
 def test_progress_is_told_after_each_question(client):
-    told = []
-    client.ask(questions(7), done=lambda: told.append(1))
-    assert len(told) == 7
+    finished = []
+    client.ask(questions(7), done=lambda: finished.append(1))
+    assert len(finished) == 7
 
 
 def test_the_key_appears_nowhere_but_in_the_header(server, client, tmp_path, monkeypatch, caplog):
@@ -347,6 +347,6 @@ def test_a_missing_key_and_a_crooked_setting_are_refused_at_once(monkeypatch):
         Endpoint("127.0.0.1:8000", "m")
     for crooked in ({"attempts": 0}, {"attempt_s": 0.0}, {"pause_s": -1.0}):
         with pytest.raises(ValueError, match="at least one attempt"):
-            Patience(**crooked)
+            RetryPolicy(**crooked)
     with pytest.raises(ValueError, match="concurrency=0"):
         ChatClient(Endpoint("http://127.0.0.1/v1", "m"), concurrency=0)

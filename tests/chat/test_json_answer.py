@@ -1,4 +1,4 @@
-"""Answers in every dress a model may give them, and those that must not be guessed at."""
+"""Answers in every form a model may give them, and those that must not be guessed at."""
 
 import contextlib
 import json
@@ -18,7 +18,7 @@ DRESSES = {
     "block comment": '{"reasoning": "It names the loss.", /* } */ "score": 3}',
     "trailing comma": '{"reasoning": "It names the loss.", "score": 3,\n}',
     "trailing comma before a comment": '{"reasoning": "It names the loss.", "score": 3, // end\n}',
-    "prose around it": f"Sure! Here is my verdict: {PLAIN} I hope that helps.",
+    "prose around it": f"Sure! Here is my answer: {PLAIN} I hope that helps.",
     "a link before it": f"See http://example.org for the rubric. {PLAIN}",
     "a thought before it": f'<think>Perhaps {{"score": 1}}? No.</think>\n{PLAIN}',
     "braces in prose": f"{{thinking}} {PLAIN}",

@@ -70,7 +70,7 @@ def test_a_model_is_not_written_over_something_else(workdir, smoke_corpus, small
     (workdir / "tiny" / "thesis.txt").write_text("do not lose me")
     args = ["build", "tiny-model", "--out", "tiny", "--manifest", str(smoke_corpus / "sft.jsonl"), *small_model]
     assert main(args) == 2
-    assert "tiny exists and is no earlier build" in capsys.readouterr().err
+    assert "tiny holds other files (thesis.txt) that a build would delete" in capsys.readouterr().err
     assert (workdir / "tiny" / "thesis.txt").read_text() == "do not lose me"
 
 

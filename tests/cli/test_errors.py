@@ -4,6 +4,7 @@ import subprocess
 import sys
 
 import pytest
+from command_output import complaint
 
 from cogrl.cli.main import main
 
@@ -64,16 +65,7 @@ WRONG = {
 }
 
 
-def complaint(args: list[str], capsys: pytest.CaptureFixture) -> str:
-    """What stands on stderr after a user error; it must be short and without a traceback."""
-    assert main(args) == 2
-    text = capsys.readouterr().err
-    assert text.startswith("cogrl: error: ")
-    assert "Traceback" not in text
-    assert len(text.splitlines()) <= 22 and max(map(len, text.splitlines())) < 1000  # paths may be long
-    return text
-
-
+@pytest.mark.sample(6)
 @pytest.mark.parametrize("case", WRONG)
 def test_a_wrong_file_is_named_with_its_key_and_the_nearest_valid_one(command, workdir, capsys, case):
     content, expected = WRONG[case]
@@ -92,6 +84,7 @@ def test_a_file_that_is_wrong_only_together_with_a_later_class_is_still_found(co
     )
 
 
+@pytest.mark.sample(4)
 @pytest.mark.parametrize(
     ("flags", "expected"),
     [

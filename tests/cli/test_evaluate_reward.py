@@ -19,7 +19,7 @@ model:
       init_args:
         client:
           class_path: cogrl.chat.client.ChatClient
-          init_args: {endpoint: {base_url: URL, model: judge}, patience: {attempts: 1, pause_s: 0.01}}
+          init_args: {endpoint: {base_url: URL, model: judge}, retry: {attempts: 1, pause_s: 0.01}}
 """
 OWN = "model: {init_args: {reward: {class_path: test_evaluate_reward.CLASS}}}"
 
@@ -32,8 +32,8 @@ class Halves:
         return Scores(half, {"empathy": half})
 
 
-class Blind(Halves):
-    """Knows nothing of empathy."""
+class NoEmpathy(Halves):
+    """A reward without an `empathy` term."""
 
     def score(self, answers: Sequence[Answer]) -> Scores:
         return Scores(super().score(answers).total, {})
@@ -73,7 +73,9 @@ def test_a_reward_of_ones_own_grades_a_report(evaluate, workdir):
 
 
 def test_a_reward_that_grades_no_empathy_and_a_file_without_a_reward_are_refused(evaluate, capsys):
-    assert evaluate(OWN.replace("CLASS", "Blind")) == 2
-    assert "Blind has the terms none in format eips; an evaluation needs an `empathy` term" in capsys.readouterr().err
+    assert evaluate(OWN.replace("CLASS", "NoEmpathy")) == 2
+    assert (
+        "NoEmpathy has the terms none in format eips; an evaluation needs an `empathy` term" in capsys.readouterr().err
+    )
     assert evaluate("model: {init_args: {rewrd: 1}}") == 2
     assert "reward.yaml: " in capsys.readouterr().err

@@ -172,6 +172,7 @@ class FullDisk:
         raise OSError(28, "No space left on device")
 
 
+@pytest.mark.sample(1)
 @pytest.mark.parametrize("room", [0, 1000, 100_000])
 def test_a_full_disk_ends_the_run_with_its_name_and_the_last_checkpoint_survives(
     command, workdir, capsys, monkeypatch, room

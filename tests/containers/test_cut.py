@@ -18,7 +18,7 @@ def kept(tmp_path, content: bytes, name: str = "clip.bin"):
     return path
 
 
-def refusal(path) -> str:
+def error_message(path) -> str:
     """What both ways of opening say of a file; neither may take it."""
     said = []
     for open_it in (audio_info, load_audio):
@@ -33,15 +33,15 @@ def refusal(path) -> str:
 def test_a_whole_file_is_heard_to_its_end_whatever_its_suffix(tmp_path, name):
     for suffix in (name, "raw", "mp3"):
         path = kept(tmp_path, WHOLE[name], f"clip.{suffix}")
-        heard = load_audio(path, name="c")
-        assert len(heard) == audio_info(path).frames == 2 * RATE
-        assert np.corrcoef(heard, sound()[:, 0])[0, 1] > 0.9
+        waveform = load_audio(path, name="c")
+        assert len(waveform) == audio_info(path).frames == 2 * RATE
+        assert np.corrcoef(waveform, sound()[:, 0])[0, 1] > 0.9
 
 
 @pytest.mark.parametrize("name", WHOLE)
 @pytest.mark.parametrize("share", [0.9, 0.5])
 def test_a_file_cut_in_the_middle_is_refused(tmp_path, name, share):
-    message = refusal(kept(tmp_path, WHOLE[name][: int(share * len(WHOLE[name]))], f"clip.{name}"))
+    message = error_message(kept(tmp_path, WHOLE[name][: int(share * len(WHOLE[name]))], f"clip.{name}"))
     within_the_last_frame = name == "flac" and share == 0.9  # all its frames begin, so their number tells nothing
     assert ("cut at its end" if within_the_last_frame else "is cut: holds ") in message
     assert message.endswith("; get the file again, or drop it")
@@ -49,7 +49,7 @@ def test_a_file_cut_in_the_middle_is_refused(tmp_path, name, share):
 
 @pytest.mark.parametrize(("name", "share"), [("wav", 0.75), ("w64", 0.75), ("rf64", 0.75), ("mp3", 0.5), ("flac", 0.5)])
 def test_a_cut_file_is_named_with_both_lengths(tmp_path, name, share):
-    message = refusal(kept(tmp_path, WHOLE[name][: int(share * len(WHOLE[name]))]))
+    message = error_message(kept(tmp_path, WHOLE[name][: int(share * len(WHOLE[name]))]))
     held, promised = (float(message.split(before)[1].split()[0]) for before in ("holds ", "of the "))
     assert abs(promised - 2.0) < 0.12 and abs(held - 2 * share) < 0.25
 
@@ -57,24 +57,24 @@ def test_a_cut_file_is_named_with_both_lengths(tmp_path, name, share):
 def test_a_file_without_its_last_bytes_is_refused(tmp_path):
     for name, content in WHOLE.items():
         if name not in ("caf", "w64"):  # both end with padding
-            assert re.search("is cut|cut at its end", refusal(kept(tmp_path, content[:-10], name)))
+            assert re.search("is cut|cut at its end", error_message(kept(tmp_path, content[:-10], name)))
 
 
 def test_an_mp3_whose_header_says_210_s_and_whose_sound_lasts_2_s_is_refused_with_both_lengths(tmp_path):
     frames = round(210.9 * RATE / 576)
     path = kept(tmp_path, surgery.with_xing_frames(WHOLE["mp3"], frames), "clip.mp3")
-    assert "is cut: holds 2.088 of the 210.888 s that its header promises" in refusal(path)
+    assert "is cut: holds 2.088 of the 210.888 s that its header promises" in error_message(path)
 
 
 def test_an_mp3_without_a_header_that_ends_within_a_frame_is_refused(tmp_path):
     bare = surgery.without_xing(WHOLE["mp3"])
-    assert "ends within a frame" in refusal(kept(tmp_path, bare[: len(bare) // 2]))
+    assert "ends within a frame" in error_message(kept(tmp_path, bare[: len(bare) // 2]))
 
 
 @pytest.mark.parametrize("name", ["ogg", "opus"])
 def test_an_ogg_file_without_its_last_page_is_refused_with_what_it_holds(tmp_path, name):
     pages = surgery.ogg_pages(WHOLE[name])
-    message = refusal(kept(tmp_path, b"".join(pages[:-1])))
+    message = error_message(kept(tmp_path, b"".join(pages[:-1])))
     held = float(message.split("holds ")[1].split()[0])
     assert 0.9 < held < 2 and "without the page that ends an Ogg stream" in message
 
@@ -82,14 +82,14 @@ def test_an_ogg_file_without_its_last_page_is_refused_with_what_it_holds(tmp_pat
 @pytest.mark.parametrize("name", ["ogg", "opus"])
 def test_a_chain_of_ogg_streams_is_refused_because_only_the_first_would_be_heard(tmp_path, name):
     path = kept(tmp_path, WHOLE[name] + encoded(sound(1.0), name), "a b.ogg")
-    message = refusal(path)
+    message = error_message(path)
     assert "2 Ogg streams, of which only the first (2.000 s) would be heard" in message
     assert f"ffmpeg -i '{path}' -ac 1 -ar 16000 '{path.with_suffix('.flac')}'" in message
 
 
 def test_a_wav_whose_data_lie_behind_what_its_header_promises_is_refused(tmp_path):
     wav = surgery.with_data_size(WHOLE["wav"], 1000)
-    assert "1.969 s of something behind the 0.031 s of sound" in refusal(kept(tmp_path, wav))
+    assert "1.969 s of something behind the 0.031 s of sound" in error_message(kept(tmp_path, wav))
 
 
 def test_a_flac_with_a_damaged_frame_is_refused_when_it_is_heard(tmp_path):
@@ -136,9 +136,9 @@ HARMLESS = {
 @pytest.mark.parametrize("case", HARMLESS)
 def test_what_only_looks_cut_is_heard_whole(tmp_path, case):
     path = kept(tmp_path, HARMLESS[case], "clip.wav")
-    heard = load_audio(path)
-    assert 2 * RATE <= len(heard) < 2 * RATE + 600 and len(heard) == audio_info(path).frames
-    assert np.corrcoef(heard[: 2 * RATE], sound()[:, 0])[0, 1] > 0.9
+    waveform = load_audio(path)
+    assert 2 * RATE <= len(waveform) < 2 * RATE + 600 and len(waveform) == audio_info(path).frames
+    assert np.corrcoef(waveform[: 2 * RATE], sound()[:, 0])[0, 1] > 0.9
 
 
 @pytest.mark.parametrize("subtype", ["PCM_U8", "PCM_24"])

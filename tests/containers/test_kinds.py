@@ -62,7 +62,7 @@ OTHERS = {
 }
 
 
-def refusal(path) -> str:
+def error_message(path) -> str:
     said = set()
     for open_it in (audio_info, load_audio):
         with pytest.raises(ValueError) as caught:
@@ -78,7 +78,7 @@ def refusal(path) -> str:
 def test_a_format_nobody_here_decodes_is_named_with_the_command_that_makes_it_readable(tmp_path, kind, suffix):
     path = tmp_path / f"my 'clip'.{suffix}"
     path.write_bytes(FOREIGN[kind])
-    message = refusal(path)
+    message = error_message(path)
     assert f"seems to be {kind}; convert it: ffmpeg -i " in message
     command = shlex.split(message.partition("convert it: ")[2])
     assert command[:3] == ["ffmpeg", "-i", str(path)] and command[3:7] == ["-ac", "1", "-ar", "16000"]
@@ -88,7 +88,7 @@ def test_a_format_nobody_here_decodes_is_named_with_the_command_that_makes_it_re
 def test_aac_behind_a_tag_is_no_mp3(tmp_path):
     path = tmp_path / "clip.mp3"
     path.write_bytes(surgery.id3(700) + FOREIGN["AAC audio (aac)"])
-    assert "seems to be AAC audio (aac); convert it: ffmpeg" in refusal(path)
+    assert "seems to be AAC audio (aac); convert it: ffmpeg" in error_message(path)
 
 
 @pytest.mark.parametrize("kind", OTHERS)
@@ -96,20 +96,20 @@ def test_what_is_no_audio_is_named_with_what_to_do_instead_and_no_conversion(tmp
     content, remedy = OTHERS[kind]
     path = tmp_path / "clip.wav"
     path.write_bytes(content)
-    message = refusal(path)
+    message = error_message(path)
     assert f"({len(content)} bytes): seems to be {kind}" in message and remedy in message and "ffmpeg" not in message
 
 
 def test_what_a_server_said_instead_of_a_clip_is_quoted(tmp_path):
     path = tmp_path / "clip.mp3"
     path.write_bytes(json.dumps({"error": "Repository Not Found"}).encode())
-    assert '\'{"error": "Repository Not Found"}\'' in refusal(path)
+    assert '\'{"error": "Repository Not Found"}\'' in error_message(path)
 
 
 def test_noise_is_refused_with_the_reason_of_the_library(tmp_path):
     path = tmp_path / "clip.flac"
     path.write_bytes(b"RIFF" + bytes(range(256)))
-    assert "what plays elsewhere is readable after: ffmpeg" in refusal(path)
+    assert "what plays elsewhere is readable after: ffmpeg" in error_message(path)
 
 
 @pytest.mark.parametrize("name", ["wav", "flac", "mp3", "ogg", "aiff"])

@@ -36,12 +36,12 @@ CASES = {
 def test_a_file_that_does_not_say_its_length_is_heard_to_its_end(tmp_path, case):
     path = tmp_path / "clip.bin"
     path.write_bytes(CASES[case])
-    heard = load_audio(path)
-    assert len(heard) == audio_info(path).frames
+    waveform = load_audio(path)
+    assert len(waveform) == audio_info(path).frames
     # an MP3 begins with the delay of its encoder, which only a header tells
-    assert len(heard) == 2 * RATE if "MP3" not in case else 2 * RATE <= len(heard) <= 2 * RATE + 1728
-    lag = np.argmax(np.correlate(heard[: RATE + 1728], sound()[:RATE, 0], "valid"))
-    assert np.corrcoef(heard[lag : lag + RATE], sound()[:RATE, 0])[0, 1] > 0.9
+    assert len(waveform) == 2 * RATE if "MP3" not in case else 2 * RATE <= len(waveform) <= 2 * RATE + 1728
+    lag = np.argmax(np.correlate(waveform[: RATE + 1728], sound()[:RATE, 0], "valid"))
+    assert np.corrcoef(waveform[lag : lag + RATE], sound()[:RATE, 0])[0, 1] > 0.9
 
 
 @pytest.mark.parametrize("order", [1, -1])
@@ -89,8 +89,8 @@ def test_the_length_of_any_flac_is_found_in_its_last_frame(tmp_path, rate, chann
 def test_mp3_of_every_rate_is_as_long_as_it_was(tmp_path, rate, channels):
     path = tmp_path / "clip.mp3"
     path.write_bytes(encoded(sound(1.0, rate, channels), "mp3", rate))
-    heard = load_audio(path, rate, convert=True)
-    assert rate <= len(heard) <= rate + 2304 and len(heard) == audio_info(path).frames
+    waveform = load_audio(path, rate, convert=True)
+    assert rate <= len(waveform) <= rate + 2304 and len(waveform) == audio_info(path).frames
 
 
 def test_manifests_and_cards_of_such_files_hold_the_true_length(tmp_path):

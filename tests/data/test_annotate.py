@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from chat_server import ChatServer
 
-from cogrl.chat.client import ChatClient, Patience
+from cogrl.chat.client import ChatClient, RetryPolicy
 from cogrl.chat.endpoint import Endpoint
 from cogrl.chat.question import Prices
 from cogrl.cli.main import main
@@ -24,7 +24,7 @@ from cogrl.data.recipes.lime_text import targets
 from cogrl.formats.eips import EIPS, perceived_emotion
 from cogrl.types import EMOTIONS, INTENSITIES, Example
 
-QUICK = Patience(attempts=2, attempt_s=20.0, pause_s=0.01)
+QUICK = RetryPolicy(attempts=2, attempt_s=20.0, pause_s=0.01)
 GOOD = {
     "perception": "loud and clipped, with hard stops",
     "intent": "Wants the change to be explained.",
@@ -149,9 +149,9 @@ def test_annotation_keeps_at_least_fifty_requests_under_way_and_tells_what_it_co
 
 def test_a_second_run_asks_nothing(server, annotator):
     first = annotator.annotate(utterances(30))
-    again = annotator.annotate(utterances(40))
-    assert server.stats()["requests"] == 40 and "30 of them cached" in again.report
-    assert all(again.targets[name] == made for name, made in first.targets.items())
+    repeated = annotator.annotate(utterances(40))
+    assert server.stats()["requests"] == 40 and "30 of them cached" in repeated.report
+    assert all(repeated.targets[name] == made for name, made in first.targets.items())
 
 
 RUN = """
@@ -242,8 +242,8 @@ def test_when_every_line_is_rejected_nothing_is_written(server, annotator, tmp_p
 
 def test_lines_that_were_never_asked_about_are_not_rejected(server, annotator):
     server.behave("malformed")
-    patience = replace(QUICK, failures_in_a_row=5)
-    strict = ChatAnnotator(replace(annotator.client, concurrency=2, patience=patience))
+    retry = replace(QUICK, failures_in_a_row=5)
+    strict = ChatAnnotator(replace(annotator.client, concurrency=2, retry=retry))
     made = strict.annotate(utterances(50))
     assert 5 <= len(made.rejected) <= 8 and len(made.unanswered) == 50 - len(made.rejected)
     assert "in a row" in made.unanswered["u49"]

@@ -1,6 +1,6 @@
 """Bad input, one kind after the other: refused before training, by file, line and id; what `convert` makes of a format.
 
-The same through `cogrl fit` is in tests/cli/test_bad_data.py.
+The same through `cogrl fit` is in tests/cli/fit/test_bad_data.py.
 """
 
 import json
@@ -52,7 +52,7 @@ def set_up(corpus: Path, **settings) -> AudioData:
     return data
 
 
-def refusal(corpus: Path, **settings) -> str:
+def error_message(corpus: Path, **settings) -> str:
     with pytest.raises((ValueError, FileNotFoundError)) as caught:
         set_up(corpus, **settings)
     return str(caught.value)
@@ -88,7 +88,7 @@ def test_a_bad_clip_is_refused_by_file_line_and_id(corpus, kind):
         records[number].pop("duration_s")  # what the file itself says decides
         spoil(corpus / records[number]["audio"])
     rewrite(corpus, records)
-    message = refusal(corpus)
+    message = error_message(corpus)
     first, second = message.splitlines()
     for number, line in ((3, first), (6, second)):
         assert line.startswith(f"{corpus / 'sft.jsonl'}:{number} ({records[number - 1]['id']}): ") and reason in line
@@ -98,7 +98,7 @@ def test_a_file_that_was_cut_is_noticed_by_the_duration_of_its_line(corpus):
     record = lines(corpus)[0]
     whole, rate = soundfile.read(corpus / record["audio"], dtype="float32")
     wav(corpus / record["audio"], whole[: len(whole) // 2], rate)
-    assert f"sft.jsonl:1 ({record['id']})" in refusal(corpus) and "a truncated file?" in refusal(corpus)
+    assert f"sft.jsonl:1 ({record['id']})" in error_message(corpus) and "a truncated file?" in error_message(corpus)
 
 
 LINES = {
@@ -117,7 +117,7 @@ def test_a_bad_line_is_refused_by_file_line_and_id(corpus, kind):
     records = lines(corpus)
     records[3] = spoil(records[3])
     rewrite(corpus, records)
-    message = refusal(corpus)
+    message = error_message(corpus)
     assert message.startswith(f"{corpus / 'sft.jsonl'}:4 ({records[3]['id']}): ") and reason in message
 
 
@@ -125,7 +125,7 @@ def test_a_bad_line_is_refused_by_file_line_and_id(corpus, kind):
 def test_a_broken_line_is_refused_by_file_and_line(corpus, cut):
     records = lines(corpus)
     rewrite(corpus, [*records[:2], json.dumps(records[2])[:cut], *records[3:]])
-    assert refusal(corpus).startswith(f"{corpus / 'sft.jsonl'}:3: not JSON: ")
+    assert error_message(corpus).startswith(f"{corpus / 'sft.jsonl'}:3: not JSON: ")
 
 
 def test_a_duplicate_id_is_refused_with_both_lines(corpus):
@@ -133,7 +133,7 @@ def test_a_duplicate_id_is_refused_with_both_lines(corpus):
     records[4]["id"] = records[1]["id"]
     rewrite(corpus, records)
     where, name = corpus / "sft.jsonl", records[1]["id"]
-    assert refusal(corpus) == f"{where}:5 ({name}): duplicate id {name!r}, first at {where}:2"
+    assert error_message(corpus) == f"{where}:5 ({name}): duplicate id {name!r}, first at {where}:2"
 
 
 @pytest.mark.parametrize("field", ["text_group", "speaker"])
@@ -142,11 +142,11 @@ def test_a_text_group_or_speaker_in_two_splits_is_refused_with_both_lines_unless
     val[1][field] = train[3][field]
     rewrite(corpus, val, "val")
     first = next(number for number, record in enumerate(train, start=1) if record[field] == train[3][field])
-    message = refusal(corpus)
+    message = error_message(corpus)
     assert message.startswith(f"{corpus / 'val.jsonl'}:2 ({val[1]['id']}): {field} {train[3][field]!r} of split 'val'")
     assert f"is also in split 'train' ({corpus / 'sft.jsonl'}:{first})" in message
     other = {"text_group": "speaker", "speaker": "text_group"}[field]
-    assert field in refusal(corpus, disjoint=[field])
+    assert field in error_message(corpus, disjoint=[field])
     set_up(corpus, disjoint=[other])
     set_up(corpus, disjoint=[])
 
@@ -157,7 +157,7 @@ def test_a_clip_in_two_splits_is_refused_whatever_may_be_shared(corpus, field):
     val[0][field] = train[0][field]
     val[0].pop("duration_s")
     rewrite(corpus, val, "val")
-    assert refusal(corpus, disjoint=[]).startswith(f"{corpus / 'val.jsonl'}:1 ({val[0]['id']}): {field} ")
+    assert error_message(corpus, disjoint=[]).startswith(f"{corpus / 'val.jsonl'}:1 ({val[0]['id']}): {field} ")
 
 
 def test_a_promise_nobody_knows_is_refused():
@@ -171,12 +171,12 @@ def test_stereo_at_44_1_khz_is_mixed_and_resampled_only_when_asked_to(corpus):
     left, right = (np.sin(2 * np.pi * hertz * time) / 4 for hertz in (300, 500))
     wav(corpus / record["audio"], np.stack([left, right], 1).astype(np.float32), 44_100)
     rewrite(corpus, [record | {"duration_s": 1.0}, *lines(corpus)[1:]])
-    assert "has 2 channels" in refusal(corpus)
-    heard = set_up(corpus, convert=True)._clips("train")[0].waveform
-    assert heard.shape == (16_000,) and heard.dtype == np.float32
-    spectrum = np.abs(np.fft.rfft(heard)) * 2 / len(heard)
+    assert "has 2 channels" in error_message(corpus)
+    waveform = set_up(corpus, convert=True)._clips("train")[0].waveform
+    assert waveform.shape == (16_000,) and waveform.dtype == np.float32
+    spectrum = np.abs(np.fft.rfft(waveform)) * 2 / len(waveform)
     np.testing.assert_allclose(spectrum[[300, 500]], 0.125, rtol=0.02)
-    np.testing.assert_array_equal(heard, load_audio(corpus / record["audio"], convert=True))
+    np.testing.assert_array_equal(waveform, load_audio(corpus / record["audio"], convert=True))
 
 
 @pytest.mark.parametrize("kind", ["missing", "zero length", "NaN", "header only"])
@@ -185,7 +185,8 @@ def test_convert_excuses_nothing_else(corpus, kind):
     record = lines(corpus)[0]
     spoil(corpus / record["audio"])
     rewrite(corpus, [{k: v for k, v in record.items() if k != "duration_s"}, *lines(corpus)[1:]])
-    assert f"sft.jsonl:1 ({record['id']})" in refusal(corpus, convert=True) and reason in refusal(corpus, convert=True)
+    message = error_message(corpus, convert=True)
+    assert f"sft.jsonl:1 ({record['id']})" in message and reason in message
 
 
 def in_opposite_phase(path: Path) -> None:
@@ -197,9 +198,9 @@ def test_the_policy_for_silent_clips_decides(corpus, spoil):
     record = lines(corpus)[0]
     spoil(corpus / record["audio"])
     rewrite(corpus, [{k: v for k, v in record.items() if k != "duration_s"}, *lines(corpus)[1:]])
-    assert f"sft.jsonl:1 ({record['id']})" in refusal(corpus, convert=True)
-    heard = set_up(corpus, convert=True, silent_clips="keep")._clips("train")[0].waveform
-    assert len(heard) == 16_000 and not heard.any()
+    assert f"sft.jsonl:1 ({record['id']})" in error_message(corpus, convert=True)
+    waveform = set_up(corpus, convert=True, silent_clips="keep")._clips("train")[0].waveform
+    assert len(waveform) == 16_000 and not waveform.any()
 
 
 @pytest.mark.parametrize("workers", [0, 1])

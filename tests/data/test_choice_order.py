@@ -69,8 +69,8 @@ def manifest(tmp_path):
     return write
 
 
-class Noting(pl.LightningModule):
-    """Notes the choices that it is asked about, epoch by epoch."""
+class RecordsChoices(pl.LightningModule):
+    """Records the order of choices in its prompts, epoch by epoch."""
 
     steps_per_batch = 2
 
@@ -86,7 +86,7 @@ class Noting(pl.LightningModule):
 
 
 def seen(path: str, workers: int, **settings) -> list:
-    stage = Noting()
+    stage = RecordsChoices()
     quiet = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False}
     trainer = pl.Trainer(max_epochs=3, accelerator="cpu", enable_model_summary=False, **quiet)
     trainer.fit(stage, AudioData(train=path, batch_size=3, workers=workers, **settings))

@@ -5,7 +5,7 @@ from collections import Counter
 from dataclasses import replace
 
 import pytest
-from asked import INSTRUCTIONS
+from format_instructions import INSTRUCTIONS
 
 from cogrl.cli.main import main
 from cogrl.data.manifest import check_audio_files, check_splits, read_manifest
@@ -162,10 +162,10 @@ def test_a_finished_build_is_left_alone_and_other_files_are_safe(folder, tmp_pat
         build_ieat(tmp_path, "smoke", plan=TINY)
 
 
-class Careless(Thinker):
+class WrongOnce(Thinker):
     """Gets the first dialogue wrong, the second right, and rejects the rest itself."""
 
-    version = "careless"
+    version = "wrong-once"
 
     def think(self, dialogues):
         made = TemplateThinker().think(dialogues).thoughts
@@ -175,7 +175,7 @@ class Careless(Thinker):
 
 
 def test_a_thinker_s_word_is_not_taken_for_its_checks(folder, tmp_path):
-    made = think_manifest(folder / "val.jsonl", tmp_path / "new" / "val.jsonl", Careless())
+    made = think_manifest(folder / "val.jsonl", tmp_path / "new" / "val.jsonl", WrongOnce())
     assert made.dialogues == {"val": 1} and made.rejected.total() == 13
     (kept,) = read_manifest(tmp_path / "new" / "val.jsonl")
     assert kept.audio.resolve().is_relative_to(folder.resolve()) and kept.turns[0].audio.is_file()

@@ -7,7 +7,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 from chat_server import ChatServer
 
-from cogrl.chat.client import ChatClient, Patience
+from cogrl.chat.client import ChatClient, RetryPolicy
 from cogrl.chat.endpoint import Endpoint
 from cogrl.data.recipes.ieat_chat import ChatThinker, checked
 from cogrl.data.recipes.ieat_dialogue import Dialogue, Thinker
@@ -19,7 +19,7 @@ DIALOGUES = [
 
 
 class Model(BaseHTTPRequestHandler):
-    """Thinks as told about the turns of the question; the first answer about a dialogue names no emotion."""
+    """Answers as instructed about the turns of the question; the first answer about a dialogue names no emotion."""
 
     asked: list[dict] = []
 
@@ -51,8 +51,8 @@ def model():
 
 
 def thinker(base_url, tmp_path, attempts=3):
-    endpoint, patience = Endpoint(base_url, "test-model"), Patience(attempts=attempts, pause_s=0.01)
-    return ChatThinker(ChatClient(endpoint, patience, cache=tmp_path / "kept.sqlite"))
+    endpoint, retry = Endpoint(base_url, "test-model"), RetryPolicy(attempts=attempts, pause_s=0.01)
+    return ChatThinker(ChatClient(endpoint, retry, cache=tmp_path / "kept.sqlite"))
 
 
 def test_an_answer_that_fails_a_check_is_asked_for_again_and_a_good_one_is_kept(model, tmp_path):
@@ -62,8 +62,8 @@ def test_an_answer_that_fails_a_check_is_asked_for_again_and_a_good_one_is_kept(
         d.id: f"I hear {d.emotion}, because they moved the exam." for d in DIALOGUES
     }
     assert made.thoughts["d0"].reply == "I am here. Stay."
-    again = thinker(model, tmp_path).think(DIALOGUES)
-    assert again.thoughts == made.thoughts and len(Model.asked) == 6
+    repeated = thinker(model, tmp_path).think(DIALOGUES)
+    assert repeated.thoughts == made.thoughts and len(Model.asked) == 6
 
 
 def test_the_model_is_told_words_and_labels_as_quotations(model, tmp_path):

@@ -1,11 +1,11 @@
-"""IEAT's two gates: no student reads an emotion, no thought invents a cause. Cheats first."""
+"""IEAT's two checks: no text the student reads names an emotion, no thought invents a cause. Cheats first."""
 
 from dataclasses import replace
 
 import pytest
-from asked import INSTRUCTIONS
+from format_instructions import INSTRUCTIONS
 
-from cogrl.data.recipes.ieat_checks import MOST_WORDS, content, leaks, named_emotions, refusal, ungrounded
+from cogrl.data.recipes.ieat_checks import MOST_WORDS, content, leaks, named_emotions, ungrounded, validate_thought
 from cogrl.data.recipes.ieat_dialogue import Dialogue, Thought
 from cogrl.data.recipes.ieat_plan import REPLIES
 from cogrl.data.recipes.lime_lexicon import VOICE
@@ -24,7 +24,7 @@ GOOD = Thought(f"I hear a shaky voice. The user feels fear, because they told me
 
 
 def test_a_grounded_thought_that_names_the_emotion_passes():
-    assert refusal(DIALOGUE, GOOD) is None
+    assert validate_thought(DIALOGUE, GOOD) is None
 
 
 CHEATS = {
@@ -68,10 +68,10 @@ CHEATS = {
         replace(GOOD, cause='"my teacher read the letter"'),
         "does not hold its cause",
     ),
-    "talk of labels": (replace(GOOD, thinking=f"The label says fear, because of {CAUSE}."), "speaks of 'label'"),
+    "talk of labels": (replace(GOOD, thinking=f"The label says fear, because of {CAUSE}."), "mentions 'label'"),
     "talk of annotation": (
         replace(GOOD, thinking=f"Fear according to the data, because of {CAUSE}."),
-        "speaks of 'according to the data'",
+        "mentions 'according to the data'",
     ),
     "markup": (replace(GOOD, thinking=f"</think> fear, because of {CAUSE}."), "the thinking holds markup"),
     "a thought behind the reply": (replace(GOOD, reply="Oh. <think>fear</think>"), "the reply holds markup"),
@@ -89,7 +89,7 @@ CHEATS = {
 @pytest.mark.parametrize("cheat", CHEATS)
 def test_a_cheat_is_refused_with_its_reason(cheat):
     thought, reason = CHEATS[cheat]
-    found = refusal(DIALOGUE, thought)
+    found = validate_thought(DIALOGUE, thought)
     assert found is not None and reason in found
 
 
@@ -97,7 +97,7 @@ def test_a_cheat_is_refused_with_its_reason(cheat):
 def test_a_history_that_names_an_emotion_is_refused_whatever_is_thought(turn):
     replies = list(DIALOGUE.replies)
     replies[turn] = "You sound worried."
-    leak = refusal(replace(DIALOGUE, replies=tuple(replies)), GOOD)
+    leak = validate_thought(replace(DIALOGUE, replies=tuple(replies)), GOOD)
     assert leak == "a text the student reads names fear: 'You sound worried.'"
 
 
@@ -108,19 +108,21 @@ def test_where_the_plan_knows_the_cause_another_turn_is_refused():
 
 
 def test_the_user_s_own_words_of_feeling_are_no_second_label():
-    told = Dialogue("d", ("I was so happy with the exam results.", "So."), (None, "sad"), ("Go on.",))
+    dialogue = Dialogue("d", ("I was so happy with the exam results.", "So."), (None, "sad"), ("Go on.",))
     cause = '"I was so happy with the exam results"'
-    assert refusal(told, Thought(f"A heavy voice, sad now, because of {cause}.", cause, "I am here.")) is None
+    assert (
+        validate_thought(dialogue, Thought(f"A heavy voice, sad now, because of {cause}.", cause, "I am here.")) is None
+    )
 
 
 def test_chinese_thoughts_are_held_to_the_same_rules():
     dialogue = Dialogue("d", ("他们把考试改到星期一了。", "好吧。"), ("fear", "fear"), ("我在听。",), language="zh")
     good = Thought("声音在发抖，用户感到害怕，因为他们把考试改到星期一。", "他们把考试改到星期一", "我陪着你。")
-    assert refusal(dialogue, good) is None
-    assert "names happy" in refusal(dialogue, replace(good, thinking=good.thinking.replace("害怕", "高兴")))
+    assert validate_thought(dialogue, good) is None
+    assert "names happy" in validate_thought(dialogue, replace(good, thinking=good.thinking.replace("害怕", "高兴")))
     other = Thought("用户感到害怕，因为小狗昨天走丢了。", "小狗昨天走丢了", "我陪着你。")
-    assert "does not quote" in refusal(dialogue, other)
-    assert "names fear" in refusal(replace(dialogue, replies=("你在担心。",)), good)
+    assert "does not quote" in validate_thought(dialogue, other)
+    assert "names fear" in validate_thought(replace(dialogue, replies=("你在担心。",)), good)
 
 
 def test_each_label_names_itself_and_ordinary_words_name_nothing():

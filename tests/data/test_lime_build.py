@@ -18,7 +18,7 @@ from cogrl.data.recipes.lime import Recipe, build_lime
 from cogrl.data.recipes.lime_clips import Split, clips
 from cogrl.data.recipes.lime_gates import Gates
 from cogrl.data.recipes.lime_outcome import outcome
-from cogrl.data.recipes.lime_takes import Made
+from cogrl.data.recipes.lime_takes import TakeResult
 from cogrl.data.synthesis.embedded import EmbeddedSynthesiser
 from cogrl.data.synthesis.expressive import Speech, Synthesiser, decoded
 from cogrl.evaluate.polarity import text_sentiment
@@ -144,8 +144,8 @@ def test_embedded_clips_are_what_the_voice_says_made_in_processes(tmp_path):
 def test_a_finished_corpus_is_left_alone_and_a_damaged_one_is_made_again(folder, tmp_path, capsys):
     voice = Tones()
     build(tmp_path / "lime", voice)
-    again = build(tmp_path / "lime", voice)
-    assert again.cached and again.clips == {"sft": 42, "test": 21} and len(voice.said) == CLIPS
+    repeated = build(tmp_path / "lime", voice)
+    assert repeated.cached and repeated.clips == {"sft": 42, "test": 21} and len(voice.said) == CLIPS
     assert "nothing to do" in capsys.readouterr().out
     next((tmp_path / "lime").rglob("*.flac")).write_bytes(b"x")
     assert not build(tmp_path / "lime", voice).cached and files(tmp_path / "lime") == files(folder)
@@ -246,10 +246,10 @@ def test_a_line_that_a_voice_refuses_is_listed_and_leaves_no_note(tmp_path):
     assert len((tmp_path / ".lime.takes" / "takes.jsonl").read_text().splitlines()) == CLIPS - 1
 
 
-class Particular(Annotator):
-    """Templates, but for what it will not or can not answer."""
+class PartlyRejecting(Annotator):
+    """Templates, with utterances that it rejects or can not answer."""
 
-    version = "particular"
+    version = "partly-rejecting"
 
     def __init__(self, rejects=(), silent=()):
         self.rejects, self.silent = rejects, silent
@@ -263,7 +263,7 @@ class Particular(Annotator):
 
 def test_a_reading_with_a_refused_thought_is_never_spoken(tmp_path):
     voice = Tones()
-    made = build(tmp_path / "lime", voice, annotator=Particular([("workplace", "anger")]))
+    made = build(tmp_path / "lime", voice, annotator=PartlyRejecting([("workplace", "anger")]))
     assert made.clips == {"sft": 21, "test": 21} and len(voice.said) == 42
     assert made.rejected == {("thought", "refused"): 3, ("reading", "complete"): 1}
 
@@ -271,23 +271,23 @@ def test_a_reading_with_a_refused_thought_is_never_spoken(tmp_path):
 def test_a_corpus_does_not_shrink_because_the_annotator_was_away(tmp_path):
     voice = Tones()
     with pytest.raises(ConnectionError, match=r"9 of 63 clips got no thought \(.*status 500\); run the same command"):
-        build(tmp_path / "lime", voice, annotator=Particular(silent=["fear"]))
+        build(tmp_path / "lime", voice, annotator=PartlyRejecting(silent=["fear"]))
     assert not voice.said and not (tmp_path / "lime").exists()
 
 
 def test_a_group_whose_spelling_follows_the_emotion_is_dropped():
     planned = clips({"sft": Split(2, 1)}, ("travel",), {"travel": ["So it went.", "So it came."]}, ["ann"], 0)
     leaking = [replace(c, text="So it went!") if c.emotion == "anger" and "went" in c.text else c for c in planned]
-    made = [Made(clip, audio=Path("x")) for clip in leaking]
+    made = [TakeResult(clip, audio=Path("x")) for clip in leaking]
     result = outcome([], {}, leaking, made)
     assert {one.clip.text for one in result.kept} == {"So it came."} and result.count("reading") == {
         "same_punctuation": 1
     }
-    assert len(outcome([], {}, planned, [Made(clip, audio=Path("x")) for clip in planned]).kept) == 42
+    assert len(outcome([], {}, planned, [TakeResult(clip, audio=Path("x")) for clip in planned]).kept) == 42
 
 
 def test_recipes_that_can_not_be_built_are_refused_before_any_work(tmp_path):
-    class Picky(Tones):
+    class NotInstalled(Tones):
         def check(self, language):
             raise ImportError("not installed")
 
@@ -295,10 +295,10 @@ def test_recipes_that_can_not_be_built_are_refused_before_any_work(tmp_path):
         ({"scenarios": ("travel", "casino")}, ValueError, r"scenarios .*casino.*one or more"),
         ({"scenarios": ()}, ValueError, "scenarios"),
         ({"language": "zh"}, ValueError, "the templates are English"),
-        ({"language": "zh", "annotator": Particular()}, ValueError, "the grammar is English"),
+        ({"language": "zh", "annotator": PartlyRejecting()}, ValueError, "the grammar is English"),
         ({"splits": {"sft": Split(1, 9)}}, ValueError, "ask for 9 speakers"),
         ({"splits": {"sft": Split(5000, 1)}}, ValueError, "too few sentences"),
-        ({"voice": Picky()}, ImportError, "not installed"),
+        ({"voice": NotInstalled()}, ImportError, "not installed"),
     ):
         with pytest.raises(kind, match=reason):
             build(tmp_path / "lime", **settings)

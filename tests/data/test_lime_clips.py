@@ -50,8 +50,8 @@ def test_the_default_plan_has_every_scenario_in_every_split():
 
 
 def test_ids_are_opaque_and_depend_on_the_seed_and_nothing_else_does():
-    first, again, other = planned(SMOKE), planned(SMOKE), planned(SMOKE, seed=1)
-    assert first == again and not {c.id for c in first} & {c.id for c in other}
+    first, repeated, other = planned(SMOKE), planned(SMOKE), planned(SMOKE, seed=1)
+    assert first == repeated and not {c.id for c in first} & {c.id for c in other}
     assert all(re.fullmatch(r"[0-9a-f]{16}", clip.id) for clip in first)
 
 

@@ -13,7 +13,7 @@ import pytest
 import tone_speaker
 import yaml
 
-from cogrl.cli.build_lime import tier
+from cogrl.cli.build.lime import tier
 from cogrl.cli.described import described
 from cogrl.cli.main import main
 from cogrl.data.manifest import read_manifest

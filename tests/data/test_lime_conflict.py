@@ -1,4 +1,4 @@
-"""Polar words in every voice: who hears them, what they say, and that they tell nothing."""
+"""Polar words in every voice: their speakers, their texts, and that words alone do not predict the emotion."""
 
 import json
 from collections import Counter, defaultdict

@@ -14,7 +14,7 @@ from cogrl.data.recipes.lime_gates import (
     Take,
     full_scale_share,
     measured,
-    refusal,
+    validate_take,
     word_errors,
 )
 from cogrl.types import EMOTIONS, INTENSITIES
@@ -28,8 +28,8 @@ def with_sound(**changes):
 
 
 def test_a_sound_clip_passes_every_gate():
-    assert refusal(GOOD, Gates()) is None
-    assert refusal(replace(GOOD, transcript="they told me about the exam"), Gates()) is None
+    assert validate_take(GOOD, Gates()) is None
+    assert validate_take(replace(GOOD, transcript="they told me about the exam"), Gates()) is None
 
 
 @pytest.mark.parametrize(
@@ -47,7 +47,7 @@ def test_a_sound_clip_passes_every_gate():
     ],
 )
 def test_each_gate_refuses_its_own_fault_and_says_why(take, gate, why):
-    name, reason = refusal(take, Gates())
+    name, reason = validate_take(take, Gates())
     assert name == gate and why in reason
     assert [check.__name__ for check in CLIP_GATES if check(take, Gates()) is not None] == [gate]
 
@@ -57,17 +57,17 @@ def test_each_limit_can_be_moved():
         seconds_per_character=(0.001, 9.0), level_db=(-99.0, 0.0), clipped_share=1.0, silent_share=1.0, word_errors=9.0
     )
     for changes in ({"duration_s": 6.0}, {"level_db": -60.0}, {"clipped_share": 0.5}, {"silent_share": 0.9}):
-        assert refusal(with_sound(**changes), Gates()) and refusal(with_sound(**changes), loose) is None
-    assert refusal(replace(GOOD, transcript="no"), loose) is None
-    assert refusal(with_sound(duration_s=2.5), Gates(most_s=2.0))[1] == "2.50 s, at most 2.0"
+        assert validate_take(with_sound(**changes), Gates()) and validate_take(with_sound(**changes), loose) is None
+    assert validate_take(replace(GOOD, transcript="no"), loose) is None
+    assert validate_take(with_sound(duration_s=2.5), Gates(most_s=2.0))[1] == "2.50 s, at most 2.0"
     with pytest.raises(ValueError, match="at least once"):
         Gates(takes=0)
 
 
 def test_chinese_is_slower_a_sign_and_its_errors_are_counted_in_signs():
     zh = Take("我没想到项目会这样结束。", "zh", GOOD.sound)
-    assert refusal(zh, Gates()) is None and refusal(replace(zh, language="en"), Gates()) is None
-    assert refusal(replace(zh, sound=replace(zh.sound, duration_s=0.8)), Gates())[0] == "duration"
+    assert validate_take(zh, Gates()) is None and validate_take(replace(zh, language="en"), Gates()) is None
+    assert validate_take(replace(zh, sound=replace(zh.sound, duration_s=0.8)), Gates())[0] == "duration"
     assert word_errors(zh.text, "我没想到项目这样结束", "zh") == pytest.approx(1 / 11)
 
 
@@ -82,7 +82,7 @@ def test_what_is_measured_on_a_wave_is_what_the_gates_look_at():
     noise = np.random.default_rng(0).standard_normal(16000).astype(np.float32) * 0.1
     nothing = measured(np.zeros(16000, np.float32), 16000, 0.0)
     assert measured(noise[:1000], 16000, 0.0).duration_s == 0.0625 and nothing.f0_hz is None
-    assert nothing.silent_share == 1.0 and refusal(Take(TEXT, "en", nothing), Gates())[0] == "loudness"
+    assert nothing.silent_share == 1.0 and validate_take(Take(TEXT, "en", nothing), Gates())[0] == "loudness"
 
 
 def test_full_scale_is_counted_on_both_sides():
@@ -93,16 +93,16 @@ def test_full_scale_is_counted_on_both_sides():
 @pytest.mark.parametrize("seed", range(30))
 def test_word_errors_are_the_shortest_way_from_one_text_to_the_other(seed):
     rng = np.random.default_rng(seed)
-    truth, heard = (list(rng.choice(list("abc"), rng.integers(1, 6))) for _ in range(2))
+    truth, guess = (list(rng.choice(list("abc"), rng.integers(1, 6))) for _ in range(2))
 
     @functools.cache
     def steps(i, j):
         if i == 0 or j == 0:
             return i + j
-        return min(steps(i - 1, j) + 1, steps(i, j - 1) + 1, steps(i - 1, j - 1) + (truth[i - 1] != heard[j - 1]))
+        return min(steps(i - 1, j) + 1, steps(i, j - 1) + 1, steps(i - 1, j - 1) + (truth[i - 1] != guess[j - 1]))
 
-    expected = steps(len(truth), len(heard)) / len(truth)
-    assert word_errors(" ".join(truth), " ".join(heard), "en") == pytest.approx(expected)
+    expected = steps(len(truth), len(guess)) / len(truth)
+    assert word_errors(" ".join(truth), " ".join(guess), "en") == pytest.approx(expected)
 
 
 def test_case_and_punctuation_are_no_errors():

@@ -184,7 +184,7 @@ def test_sentences_are_distinct_neutral_statements():
     assert not words & {*EMOTIONS, "angry", "scared", "sadly", "great", "terrible", "sorry", "love", "hate"}
 
 
-def told(cell):
+def described(cell):
     """What decides a clip of seed 0: id, words, voice, gold and targets."""
     digest = cell.digest(0)
     rng = np.random.default_rng(int(digest, 16))
@@ -196,10 +196,10 @@ def told(cell):
 
 def test_the_default_plan_is_the_corpus_that_the_published_numbers_rest_on(corpus):
     """A change of this number needs the demo to be run again, on all its seeds."""
-    number = hashlib.sha256(repr([told(cell) for cell in cells(MINI)]).encode()).hexdigest()
+    number = hashlib.sha256(repr([described(cell) for cell in cells(MINI)]).encode()).hexdigest()
     assert number == "e32991b62d227b479954e1b9c4701529abe737e9457418837a261d4176dab44a"
     found = {e.id: e for examples in corpus.values() for e in examples}
-    for name, split, text, speaker, prosody, gold, made in map(told, cells(SMOKE)):
+    for name, split, text, speaker, prosody, gold, made in map(described, cells(SMOKE)):
         e = found[name]
         assert (e.split, e.text, e.speaker, dict(e.targets)) == (split, text, speaker["name"], made)
         assert {**e.synthesis, "measured": 0} == prosody | {"measured": 0} and tuple(e.dimensions) == gold

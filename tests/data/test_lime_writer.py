@@ -6,7 +6,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from cogrl.chat.client import ChatClient, Patience
+from cogrl.chat.client import ChatClient, RetryPolicy
 from cogrl.chat.endpoint import Endpoint
 from cogrl.data.recipes.lime_grammar import FRAMES, GrammarWriter, ListWriter
 from cogrl.data.recipes.lime_scenarios import SCENARIOS
@@ -35,10 +35,12 @@ def test_every_sentence_of_the_grammar_passes_and_no_two_are_the_same():
 
 
 def test_the_example_of_the_paper_passes():
-    assert RULES.refusal("I never imagined the project would end like this.") is None
+    assert RULES.validate("I never imagined the project would end like this.") is None
     zh = SentenceRules("zh")
-    assert zh.refusal("我没想到项目会这样结束。") is None and RULES.refusal("我没想到项目会这样结束。")[0] == "language"
-    assert zh.refusal("I never imagined the project would end like this.")[0] == "language"
+    assert (
+        zh.validate("我没想到项目会这样结束。") is None and RULES.validate("我没想到项目会这样结束。")[0] == "language"
+    )
+    assert zh.validate("I never imagined the project would end like this.")[0] == "language"
 
 
 @pytest.mark.parametrize(
@@ -62,13 +64,13 @@ def test_the_example_of_the_paper_passes():
     ],
 )
 def test_a_sentence_that_leans_or_leaks_is_refused_with_the_reason(text, reason):
-    assert RULES.refusal(text)[0] == reason
+    assert RULES.validate(text)[0] == reason
 
 
 def test_without_a_lexicon_only_the_polarity_goes_unchecked():
     blind = SentenceRules()
-    assert blind.refusal("The exam was a terrible mess today.") is None
-    assert blind.refusal("I was so happy about the exam.")[0] == "emotion word"
+    assert blind.validate("The exam was a terrible mess today.") is None
+    assert blind.validate("I was so happy about the exam.")[0] == "emotion word"
 
 
 def test_equal_words_are_one_text_and_enough_is_enough():
@@ -136,7 +138,7 @@ def test_a_broken_line_of_a_list_is_named(tmp_path, line, reason):
 
 
 class Model(BaseHTTPRequestHandler):
-    """Writes sentences about what it is told; every third leans, every fourth repeats an earlier one."""
+    """Writes sentences about the given thing; every third has a sentiment, every fourth repeats an earlier one."""
 
     asked: list[dict] = []
     down = False
@@ -169,7 +171,7 @@ def chat(tmp_path):
     server = ThreadingHTTPServer(("127.0.0.1", 0), Model)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     endpoint = Endpoint(f"http://127.0.0.1:{server.server_port}/v1", "m")
-    yield ChatClient(endpoint, Patience(attempts=2, pause_s=0.01), 8, tmp_path / "kept.sqlite")
+    yield ChatClient(endpoint, RetryPolicy(attempts=2, pause_s=0.01), 8, tmp_path / "kept.sqlite")
     server.shutdown()
     server.server_close()
 

@@ -4,30 +4,40 @@ import json
 import shutil
 
 import pytest
+import torch
 
 from cogrl.audio import write_flac
 from cogrl.data.module import AudioData, Batches, ShuffledBatches
+from cogrl.data.repeating_loader import RepeatingLoader
+
+
+class Named(torch.utils.data.Dataset):
+    """A batch is what it is asked by."""
+
+    def __getitem__(self, places):
+        return str(places)
 
 
 def order(**kwargs):
-    return list(
-        ShuffledBatches(**({"size": 10, "batch_size": 2, "seed": 0, "repeats": 1, "rank": 0, "world_size": 1} | kwargs))
-    )
+    return list(ShuffledBatches(**({"size": 10, "batch_size": 2, "seed": 0, "rank": 0, "world_size": 1} | kwargs)))
 
 
 def test_an_epoch_holds_every_clip_once_in_an_order_of_its_own():
     first = order()
     assert sorted(i for batch in first for i in batch) == list(range(10))
-    sampler = ShuffledBatches(10, 2, 0, 1, 0, 1)
+    sampler = ShuffledBatches(10, 2, 0, 0, 1)
     sampler.set_epoch(1)
     assert list(sampler) != first == order()
     assert order(seed=1) != first
 
 
-def test_a_batch_is_repeated_in_a_row():
-    once, thrice = order(), order(repeats=3)
-    assert thrice == [batch for batch in once for _ in range(3)]
-    assert len(ShuffledBatches(10, 2, 0, 3, 0, 1)) == len(thrice)
+@pytest.mark.parametrize("workers", [0, 2])
+def test_a_batch_is_repeated_in_a_row(workers):
+    once, sampler = order(), ShuffledBatches(10, 2, 0, 0, 1)
+    thrice = RepeatingLoader(Named(), sampler=sampler, batch_size=None, repeats=3, num_workers=workers)
+    found = list(thrice)
+    assert found == [str(batch) for batch in once for _ in range(3)]
+    assert len(thrice) == len(found) and found[0] is found[1] is found[2]
 
 
 def test_ranks_share_no_clip_and_get_the_same_number_of_batches():

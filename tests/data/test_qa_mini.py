@@ -135,8 +135,8 @@ def test_targets_name_the_right_option_in_any_order_of_the_options(corpus):
         thought = re.fullmatch(r"<think>([^<>]+)</think><answer>([^<>]+)</answer>", example.targets["think_choice"])
         assert thought and thought[2] == example.answer and not re.search(r"\b[ABCD]\b", thought[1])
     lower = by_task(corpus["sft"])["lower_voice"][0]
-    heard = [round(hertz, -1) for hertz in lower.synthesis["f0_hz"]]
-    assert f"about {heard[0]:.0f} Hz, the second at about {heard[1]:.0f} Hz" in lower.targets["think_choice"]
+    pitches = [round(hertz, -1) for hertz in lower.synthesis["f0_hz"]]
+    assert f"about {pitches[0]:.0f} Hz, the second at about {pitches[1]:.0f} Hz" in lower.targets["think_choice"]
 
 
 def test_sounds_have_neither_words_nor_speaker(corpus):
@@ -188,8 +188,8 @@ def test_a_finished_build_is_found_again_and_an_unknown_tier_refused(corpus, tmp
     folder = corpus["sft"][0].audio.parents[2]
     content = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
     assert main(["build", "qa-mini", "--tier", "smoke", "--out", str(folder)]) == 0
-    told = capsys.readouterr().out
-    assert "nothing to do" in told and f"{folder}: 80 sft, 80 rl, 80 val, 80 test questions" in told
+    printed = capsys.readouterr().out
+    assert "nothing to do" in printed and f"{folder}: 80 sft, 80 rl, 80 val, 80 test questions" in printed
     assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == content
     assert main(["build", "qa-mini", "--tier", "maxi", "--out", str(tmp_path / "x")]) == 2
     assert "unknown tier 'maxi'; available: mini, smoke" in capsys.readouterr().err

@@ -107,8 +107,8 @@ def test_valence_and_arousal_carry_the_emotion_and_stay_in_range():
 def test_a_reading_depends_on_its_seed_alone():
     one, same, other = (reading("sad", "mid", np.random.default_rng(seed)) for seed in (3, 3, 4))
     assert one == same != other
-    first, again = (spoken(one, SPEAKERS[1], seed=5) for _ in range(2))
-    assert first.tobytes() == again.tobytes() and first.dtype == np.float32
+    first, repeated = (spoken(one, SPEAKERS[1], seed=5) for _ in range(2))
+    assert first.tobytes() == repeated.tobytes() and first.dtype == np.float32
 
 
 def test_filters_that_are_off_change_nothing():

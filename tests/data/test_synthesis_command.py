@@ -106,10 +106,12 @@ def test_speed_settings_do_not_change_what_it_is_known_by_but_the_revision_does(
 
 def test_a_transcript_is_what_the_program_prints(tmp_path):
     program = "import sys; print('  the', sys.argv[1].rsplit('/')[-1], sys.argv[2], ' ')"
-    heard = CommandTranscriber([sys.executable, "-c", program, "{audio}", "{language}"])
-    assert heard.transcript(tmp_path / "clip.flac", "en") == "the clip.flac en"
-    with pytest.raises(ValueError, match=r"status 1: .*no ears"):
-        CommandTranscriber([sys.executable, "-c", "raise SystemExit('no ears')", "{audio}"]).transcript(tmp_path, "en")
+    transcriber = CommandTranscriber([sys.executable, "-c", program, "{audio}", "{language}"])
+    assert transcriber.transcript(tmp_path / "clip.flac", "en") == "the clip.flac en"
+    with pytest.raises(ValueError, match=r"status 1: .*no microphone"):
+        CommandTranscriber([sys.executable, "-c", "raise SystemExit('no microphone')", "{audio}"]).transcript(
+            tmp_path, "en"
+        )
 
 
 def test_no_file_is_left_behind(tmp_path, monkeypatch):

@@ -1,4 +1,4 @@
-"""Speech by a real HTTP server that has bad days: retries, deadlines, refusals, and how many lines are under way."""
+"""Speech by a real HTTP server that fails at times: retries, deadlines, errors, and the number of concurrent lines."""
 
 import json
 import threading
@@ -8,11 +8,11 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 import tone_speaker
 
-from cogrl.chat.client import Patience
+from cogrl.chat.client import RetryPolicy
 from cogrl.data.synthesis.expressive import Line, decoded
 from cogrl.data.synthesis.service import ServiceSynthesiser
 
-QUICK = Patience(attempts=3, attempt_s=10.0, question_s=20.0, pause_s=0.01, pause_max_s=0.02)
+QUICK = RetryPolicy(attempts=3, attempt_s=10.0, question_s=20.0, pause_s=0.01, pause_max_s=0.02)
 LINE = Line("They told me about the exam.", "fear", "low", "anna", "en", 5)
 
 
@@ -94,7 +94,7 @@ def url():
 def voice(url):
     Speaker.faults, Speaker.asked, Speaker.headers_seen = [], [], []
     Speaker.at_once = Speaker.most_at_once = 0
-    return lambda **settings: ServiceSynthesiser(url, ["anna", "ben"], "CC0", **{"patience": QUICK} | settings)
+    return lambda **settings: ServiceSynthesiser(url, ["anna", "ben"], "CC0", **{"retry": QUICK} | settings)
 
 
 def test_the_service_gets_the_line_as_json_and_its_audio_is_heard(voice):
@@ -144,14 +144,14 @@ def test_what_is_away_and_what_refuses_are_told_apart(voice, fault, kind, tries)
 
 def test_a_service_that_drips_is_given_up_at_the_deadline(voice):
     Speaker.faults, start = ["drip"] * 9, time.monotonic()
-    patience = Patience(attempts=9, attempt_s=0.4, question_s=1.0, pause_s=0.01, pause_max_s=0.02)
+    retry = RetryPolicy(attempts=9, attempt_s=0.4, question_s=1.0, pause_s=0.01, pause_max_s=0.02)
     with pytest.raises(TimeoutError, match="no audio within"):
-        voice(patience=patience).say(LINE)
+        voice(retry=retry).say(LINE)
     assert time.monotonic() - start < 5 and 2 <= len(Speaker.asked) <= 3
 
 
 def test_nobody_there_is_a_connection_error():
-    nowhere = ServiceSynthesiser("http://127.0.0.1:9/speak", ["a"], "CC0", patience=QUICK)
+    nowhere = ServiceSynthesiser("http://127.0.0.1:9/speak", ["a"], "CC0", retry=QUICK)
     with pytest.raises(ConnectionError, match=r"127\.0\.0\.1:9/speak"):
         nowhere.say(LINE)
 
@@ -172,8 +172,8 @@ def test_as_many_lines_are_under_way_as_it_says(voice):
     one = voice(concurrency=6)
     Speaker.faults = ["slow"] * 24
     with one.pool(None) as pool:
-        heard = list(pool.map(one.say, [LINE] * 24))
-    assert len(heard) == 24 and 4 <= Speaker.most_at_once <= 6
+        spoken = list(pool.map(one.say, [LINE] * 24))
+    assert len(spoken) == 24 and 4 <= Speaker.most_at_once <= 6
     with one.pool(2) as pool:
         Speaker.faults, Speaker.most_at_once = ["slow"] * 8, 0
         list(pool.map(one.say, [LINE] * 8))

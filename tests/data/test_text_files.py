@@ -29,7 +29,7 @@ def manifest(tmp_path, *records) -> str:
     return path
 
 
-def refusal(tmp_path, record) -> str:
+def error_message(tmp_path, record) -> str:
     path = manifest(tmp_path, LINE, record)
     with pytest.raises(ValueError) as caught:
         read_manifest(path)
@@ -69,12 +69,12 @@ PLACES = {
 
 @pytest.mark.parametrize("place", PLACES)
 def test_half_a_surrogate_pair_is_refused_by_line_id_and_field_at_any_depth(tmp_path, place):
-    message = refusal(tmp_path, PLACES[place] | {"id": "c2"})
+    message = error_message(tmp_path, PLACES[place] | {"id": "c2"})
     assert message.startswith(f" (c2): {place} holds half a surrogate pair (U+D83D")
 
 
 def test_half_a_surrogate_pair_in_the_id_is_spelt_out(tmp_path):
-    assert refusal(tmp_path, LINE | {"id": f"c{HALF}"}).startswith(r" (c\ud83d): id holds half a surrogate pair")
+    assert error_message(tmp_path, LINE | {"id": f"c{HALF}"}).startswith(r" (c\ud83d): id holds half a surrogate pair")
 
 
 def test_a_whole_surrogate_pair_is_one_character(tmp_path):
@@ -93,7 +93,7 @@ def test_a_whole_surrogate_pair_is_one_character(tmp_path):
 )
 @pytest.mark.parametrize("key", ["text", "speaker"])
 def test_characters_nobody_sees_are_refused_since_they_make_another_speaker_or_text(tmp_path, key, character, kind):
-    assert f"{key} holds {kind}" in refusal(tmp_path, LINE | {"id": "c2", key: f"s1{character}"})
+    assert f"{key} holds {kind}" in error_message(tmp_path, LINE | {"id": "c2", key: f"s1{character}"})
 
 
 def test_tabs_line_ends_and_line_separators_are_text(tmp_path):
@@ -117,7 +117,7 @@ def test_tabs_line_ends_and_line_separators_are_text(tmp_path):
     ],
 )
 def test_what_json_would_keep_silently_or_die_of_is_refused_by_line(tmp_path, record, reason):
-    assert reason in refusal(tmp_path, record)
+    assert reason in error_message(tmp_path, record)
 
 
 def test_the_same_key_in_two_objects_is_no_repetition():

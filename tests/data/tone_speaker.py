@@ -1,4 +1,4 @@
-"""A very small text-to-speech program with bad days: tones for words, standard library only. Run as a process in tests.
+"""A very small text-to-speech program that can be made to fail: tones for words, standard library only; for tests.
 
 python tone_speaker.py --text T --emotion E --intensity I --speaker S --seed N --out FILE [--fault F] [--log FILE]
 """

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from made_answers import clips
+from handmade_evaluations import clips
 
 from cogrl.evaluate.controls import derangement, shuffled, silence, sound, transcript, voice
 from cogrl.types import EMOTIONS, Clip, Conversation, Turn
@@ -43,30 +43,32 @@ def test_one_clip_has_no_other_clip(labels):
 
 def test_shuffled_gives_every_clip_the_audio_of_another():
     found = clips()
-    heard = shuffled(found, 16_000)
-    assert all(not np.array_equal(clip.waveform, audio) for clip, audio in zip(found, heard, strict=True))
-    assert sorted(audio[0] for audio in heard) == sorted(clip.waveform[0] for clip in found)
+    shuffled_audio = shuffled(found, 16_000)
+    assert all(not np.array_equal(clip.waveform, audio) for clip, audio in zip(found, shuffled_audio, strict=True))
+    assert sorted(audio[0] for audio in shuffled_audio) == sorted(clip.waveform[0] for clip in found)
 
 
 def test_a_perfect_listener_is_at_chance_on_shuffled_audio():
     found = clips(speakers=8, sentences=12)
-    heard = [found[int(audio[0])].example.emotion for audio in shuffled(found, 16_000)]
-    same = [emotion == clip.example.emotion for emotion, clip in zip(heard, found, strict=True)]
+    emotions = [found[int(audio[0])].example.emotion for audio in shuffled(found, 16_000)]
+    same = [emotion == clip.example.emotion for emotion, clip in zip(emotions, found, strict=True)]
     assert np.mean(same) == pytest.approx(1 / 7, abs=0.01)
 
 
 def test_the_voice_is_the_clip_itself_and_never_its_words():
     found = clips()
     assert all(audio is clip.waveform for audio, clip in zip(voice(found, 16_000), found, strict=True))
-    assert all(isinstance(audio, np.ndarray) for hearing in (voice, silence, shuffled) for audio in hearing(found, 8))
+    assert all(
+        isinstance(audio, np.ndarray) for condition in (voice, silence, shuffled) for audio in condition(found, 8)
+    )
 
 
 def test_transcript_and_silence_are_the_same_for_every_emotion_of_a_sentence():
     found = clips()
     words = {clip.example.text_group: set() for clip in found}
-    for clip, heard in zip(found, transcript(found, 16_000), strict=True):
-        words[clip.example.text_group].add(heard)
-    assert all(len(heard) == 1 for heard in words.values())
+    for clip, text in zip(found, transcript(found, 16_000), strict=True):
+        words[clip.example.text_group].add(text)
+    assert all(len(text) == 1 for text in words.values())
     assert len({audio.tobytes() for audio in silence(found, 16_000)}) == 1
     assert silence(found, 16_000)[0].shape == (32_000,) and not silence(found, 16_000)[0].any()
 

@@ -6,13 +6,13 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from asked import INSTRUCTIONS
-from made_answers import fixed
+from format_instructions import INSTRUCTIONS
+from handmade_evaluations import fixed
 
 from cogrl.audio import load_audio
 from cogrl.data.manifest import read_manifest
 from cogrl.evaluate.controls import CONTROLS, shuffled, silence, transcript, voice
-from cogrl.evaluate.emotion import ASKED, answer, evaluate_policy, graded, sampled_replies
+from cogrl.evaluate.emotion import EVALUATED_FORMATS, answer, evaluate_policy, graded, sampled_replies
 from cogrl.evaluate.metrics import differences, metrics
 from cogrl.evaluate.report import FILES, write
 from cogrl.formats.answer import read_answer
@@ -68,7 +68,7 @@ def test_the_label_is_never_shown_to_the_policy(policy, test_clips):
     """Only waveform, instruction and (in the control) the transcript enter the prompt."""
     blind = [Clip(replace(c.example, emotion="neutral", intensity=None, targets={}), c.waveform) for c in test_clips]
     reward = cogaudio_reward()
-    for format in ASKED:
+    for format in EVALUATED_FORMATS:
         seen = answer(policy, test_clips, format, reward, max_new_tokens=6).texts
         assert seen == answer(policy, blind, format, reward, max_new_tokens=6).texts
 
@@ -78,14 +78,14 @@ def test_the_policy_is_given_what_the_control_says_and_nothing_more(policy, test
     """No transcript beside audio, no own clip in the shuffled control; equal hearings are asked once."""
     given, encode = [], policy.encode_prompts
 
-    def spy(instructions, heard, names):
+    def spy(instructions, inputs, names):
         assert set(instructions) == {INSTRUCTIONS["eips"]}
-        given.extend(heard)
-        return encode(instructions, heard, names)
+        given.extend(inputs)
+        return encode(instructions, inputs, names)
 
     monkeypatch.setattr(policy, "encode_prompts", spy)
     answer(policy, test_clips, "eips", reward, control, max_new_tokens=2)
-    said = lambda heard: heard if isinstance(heard, str) else heard.tobytes()
+    said = lambda item: item if isinstance(item, str) else item.tobytes()
     expected = control(test_clips, policy.sampling_rate)
     assert sorted(map(said, given)) == sorted(set(map(said, expected)))
     own = [said(clip.waveform) for clip in test_clips]
@@ -95,9 +95,9 @@ def test_the_policy_is_given_what_the_control_says_and_nothing_more(policy, test
 def test_evaluation_runs_every_control_in_both_formats(policy, test_clips, reward):
     found = evaluate_policy("x", policy, test_clips, reward, max_new_tokens=6, draws=0)
     assert list(found.controls) == list(CONTROLS) == ["transcript", "silence", "shuffled"]
-    for name, hearing in CONTROLS.items():
-        for format in ASKED:
-            alone = answer(policy, test_clips, format, reward, hearing, max_new_tokens=6)
+    for name, condition in CONTROLS.items():
+        for format in EVALUATED_FORMATS:
+            alone = answer(policy, test_clips, format, reward, condition, max_new_tokens=6)
             assert found.controls[name][format].texts == alone.texts
             assert found.controls[name][format].format == format
     assert found.samples is None and "response_difference" not in metrics(found)
@@ -113,7 +113,7 @@ def test_sampled_replies_come_in_order_and_repeat_with_the_seed(policy, test_cli
 
 def test_the_reply_of_a_target_answers_its_own_emotion_in_both_formats(test_clips, reward):
     examples = [clip.example for clip in test_clips]
-    for format in ASKED:
+    for format in EVALUATED_FORMATS:
         answers = graded(format, [e.targets[format] for e in examples], [1] * len(examples), examples, reward)
         assert answers.replied == [e.emotion for e in examples]
         assert answers.perceived == [e.emotion if format == "eips" else None for e in examples]
@@ -129,7 +129,7 @@ def test_epitome_raters_see_the_words_and_what_the_user_hears(policy, test_clips
 
     found = evaluate_policy("x", policy, test_clips, reward, max_new_tokens=6, draws=0, raters={"ER": rate})
     words = [clip.example.text for clip in test_clips]
-    assert seen == [(words, found.formats[format].replies) for format in ASKED]
+    assert seen == [(words, found.formats[format].replies) for format in EVALUATED_FORMATS]
     assert metrics(found)["ER_direct"]["mean"] == pytest.approx(np.mean(np.arange(len(words)) % 3))
 
 
@@ -152,9 +152,9 @@ def test_the_report_holds_every_answer_and_figure(policy, test_clips, reward, tm
 
 def test_answers_to_polar_clips_stand_in_a_file_of_their_own(test_clips, tmp_path):
     """Whoever averages over `answers.jsonl` averages over the manifest, with and without polar clips."""
-    heard = lambda clip: clip.example.emotion
-    plain = fixed(test_clips, heard)
-    polar = fixed([replace(c, example=replace(c.example, text_sentiment="positive")) for c in test_clips], heard)
+    right = lambda clip: clip.example.emotion
+    plain = fixed(test_clips, right)
+    polar = fixed([replace(c, example=replace(c.example, text_sentiment="positive")) for c in test_clips], right)
     write([plain], tmp_path)
     before = (tmp_path / "answers.jsonl").read_text()
     text = write([replace(plain, polar=polar)], tmp_path)

@@ -159,11 +159,11 @@ def test_a_long_post_is_cut_at_the_longest_length(base, fresh):
 
 def test_a_saved_classifier_answers_as_before(trained, tmp_path):
     trained.save(tmp_path / "ER")
-    (again,) = load_all(tmp_path).values()
+    (reloaded,) = load_all(tmp_path).values()
     posts = rows(20, seed=5)
     said, replies = [r["seeker_post"] for r in posts], [r["response_post"] for r in posts]
-    assert np.array_equal(again.levels(said, replies), trained.levels(said, replies))
-    assert again.report == trained.report and load(tmp_path / "ER").mechanism == "ER"
+    assert np.array_equal(reloaded.levels(said, replies), trained.levels(said, replies))
+    assert reloaded.report == trained.report and load(tmp_path / "ER").mechanism == "ER"
     (tmp_path / "ER").rename(tmp_path / "EX")
     with pytest.raises(ValueError, match="holds the classifier of ER"):
         load_all(tmp_path)

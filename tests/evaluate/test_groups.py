@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from made_answers import clips
+from handmade_evaluations import clips
 
 from cogrl.evaluate.groups import cell, contrasts, distance, follow_and_stay, response_difference
 

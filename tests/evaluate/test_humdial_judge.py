@@ -19,7 +19,7 @@ def dialogue(name="d", response="You were sad, then calm.", **fields) -> Dialogu
     return Dialogue(name, (first, Turn("neutral", "How did I feel?", response, **fields)))
 
 
-def verdict(task, *points) -> str:
+def judge_answer(task, *points) -> str:
     return json.dumps({"scores": dict(zip(task.dimensions, points, strict=True)), "overall_comment": "fine"})
 
 
@@ -35,17 +35,17 @@ class Says:
 
 
 def test_scores_are_read_and_snapped():
-    (found,) = judge_dialogues(TASK, [dialogue()], Says(verdict(TASK, 5, 4, 2)))
+    (found,) = judge_dialogues(TASK, [dialogue()], Says(judge_answer(TASK, 5, 4, 2)))
     assert found.scores == {"Accuracy_Completeness": 5, "Depth_Granularity": 3, "Added_Value": 1}
 
 
 @pytest.mark.parametrize(
     "answer",
     [
-        "```json\n" + verdict(TASK, 5, 5, 5) + "\n```",
-        "Here it is: " + verdict(TASK, 5, 5, 5) + " I hope it helps.",
-        verdict(TASK, 5, 5, 5).replace('"overall', '// good\n"overall'),
-        verdict(TASK, "5", "5.0", 5),
+        "```json\n" + judge_answer(TASK, 5, 5, 5) + "\n```",
+        "Here it is: " + judge_answer(TASK, 5, 5, 5) + " I hope it helps.",
+        judge_answer(TASK, 5, 5, 5).replace('"overall', '// good\n"overall'),
+        judge_answer(TASK, "5", "5.0", 5),
     ],
 )
 def test_reading_is_lenient_about_form(answer):
@@ -61,17 +61,17 @@ def test_reading_is_lenient_about_form(answer):
         '{"scores": {"Accuracy_Completeness": 5',
         '{"scores": {"Accuracy_Completeness": 5, "Depth_Granularity": 5}}',
         '{"scores": [5, 5, 5]}',
-        verdict(TASK, 9, 5, 5),
-        verdict(TASK, "high", 5, 5),
-        verdict(TASK, None, 5, 5),
-        verdict(TASK, True, 5, 5),
+        judge_answer(TASK, 9, 5, 5),
+        judge_answer(TASK, "high", 5, 5),
+        judge_answer(TASK, None, 5, 5),
+        judge_answer(TASK, True, 5, 5),
         TimeoutError("no answer"),
     ],
 )
 def test_an_unreadable_answer_is_asked_for_again_with_another_seed(unreadable):
-    says = Says(unreadable, verdict(TASK, 3, 3, 3))
+    says = Says(unreadable, judge_answer(TASK, 3, 3, 3))
     if isinstance(unreadable, TimeoutError):
-        says = Says(OSError("no answer"), verdict(TASK, 3, 3, 3))
+        says = Says(OSError("no answer"), judge_answer(TASK, 3, 3, 3))
     (found,) = judge_dialogues(TASK, [dialogue()], says)
     assert set(found.scores.values()) == {3} and found.reason == "judged"
     assert [settings.seed for _, settings in says.asked] == [1234, 1235]
@@ -79,14 +79,14 @@ def test_an_unreadable_answer_is_asked_for_again_with_another_seed(unreadable):
 
 
 def test_only_what_failed_is_asked_again():
-    says = Says(verdict(TASK, 1, 1, 1), "?", verdict(TASK, 5, 5, 5), "?", verdict(TASK, 3, 3, 3))
+    says = Says(judge_answer(TASK, 1, 1, 1), "?", judge_answer(TASK, 5, 5, 5), "?", judge_answer(TASK, 3, 3, 3))
     found = judge_dialogues(TASK, [dialogue(name) for name in "abc"], says, attempts=3)
     assert [(v.dialogue_id, v.scores["Added_Value"]) for v in found] == [("a", 1), ("b", 3), ("c", 5)]
     assert len(says.asked) == 5
 
 
 def test_a_dialogue_that_fails_for_good_is_left_out_and_counted():
-    says = Says(verdict(TASK, 5, 5, 5), "?", "?", "?")
+    says = Says(judge_answer(TASK, 5, 5, 5), "?", "?", "?")
     found = judge_dialogues(TASK, [dialogue("a"), dialogue("b")], says)
     assert found[1].scores == {} and found[1].reason.startswith("failed: no JSON object")
     report = summary(TASK, found)
@@ -109,7 +109,7 @@ def test_the_language_of_the_test_set_can_be_told():
 def test_task_3_is_judged_at_the_turn_that_was_chosen():
     talk = Dialogue("d", tuple(Turn(e, f"Words {e}.", f"Reply {e}.") for e in ("sad", "happy", "fear")))
     for target, response in (("second", "Reply happy."), ("last", "Reply fear.")):
-        says = Says(verdict(EMPATHY, 4, 3, 3))
+        says = Says(judge_answer(EMPATHY, 4, 3, 3))
         (found,) = judge_dialogues(EMPATHY, [talk], says, target=target)
         assert says.asked[0][0][0]["content"].count(response) == 1
         assert ("Reply fear." in says.asked[0][0][0]["content"]) == (target == "last")
@@ -126,7 +126,7 @@ def test_task_3_without_a_target_turn_is_skipped():
 def test_task_3_lets_the_judge_hear_the_response(tmp_path):
     (tmp_path / "a.wav").write_bytes(b"RIFF")
     talk = Dialogue("d", (Turn("sad", "One.", "Yes."), Turn("fear", "Two.", "No.", tmp_path / "a.wav")))
-    says = Says(verdict(EMPATHY, 4, 3, 2))
+    says = Says(judge_answer(EMPATHY, 4, 3, 2))
     (found,) = judge_dialogues(EMPATHY, [talk], says)
     sound, text = says.asked[0][0][0]["content"]
     assert sound == {
@@ -144,7 +144,7 @@ def server():
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self):
             bodies.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
-            text = "Well." if len(bodies) == 1 else f"```json\n{verdict(TASK, 5, 4, 3)}\n```"
+            text = "Well." if len(bodies) == 1 else f"```json\n{judge_answer(TASK, 5, 4, 3)}\n```"
             reply = {"choices": [{"message": {"content": text}, "finish_reason": "stop"}]}
             content = json.dumps(reply).encode()
             self.send_response(200)
@@ -179,7 +179,7 @@ def test_the_official_settings_go_over_the_wire(server):
     assert second == first | {"seed": 1235} and JudgeSettings().max_tokens == 16_384
 
 
-def test_the_command_writes_means_and_verdicts(server, tmp_path, capsys):
+def test_the_command_writes_means_and_the_scores_of_each_dialogue(server, tmp_path, capsys):
     record = {
         "dialogue_id": "d1",
         "turns": [{"emotion": "sad", "text": "How did I feel?", "response_text": "You were sad."}],
@@ -188,7 +188,7 @@ def test_the_command_writes_means_and_verdicts(server, tmp_path, capsys):
     arguments = ["humdial", "judge", str(tmp_path / "d.jsonl"), "--task", "1", "--base-url", server.url]
     assert main([*arguments, "--out", str(tmp_path / "out" / "t1.json")]) == 0
     found = json.loads((tmp_path / "out" / "t1.json").read_text())
-    assert found["average"] == pytest.approx(11 / 3) and found["verdicts"][0]["dialogue_id"] == "d1"
+    assert found["average"] == pytest.approx(11 / 3) and found["judged"][0]["dialogue_id"] == "d1"
     assert found["settings"]["seed"] == 1234 and "1 judged" in capsys.readouterr().out
 
 

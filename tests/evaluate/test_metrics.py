@@ -4,11 +4,11 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from made_answers import answers, clips, fixed
+from handmade_evaluations import answers, clips, fixed
 
 from cogrl.evaluate.metrics import differences, metrics
-from cogrl.evaluate.report import counts, formats_compared, hearing_notes, sizes
-from cogrl.evaluate.tables import answered, heard, percent, rubric
+from cogrl.evaluate.report import control_notes, counts, formats_compared, sizes
+from cogrl.evaluate.tables import percent, perception_table, reply_table, rubric
 from cogrl.types import Clip
 
 HEARD = lambda clip: clip.example.emotion
@@ -63,12 +63,13 @@ def test_polar_clips_measure_conflict_and_nothing_else():
 def test_the_table_shows_the_polar_clips_beside_the_controls_that_read_them():
     polar = fixed(clips(2, 1, text="What a wonderful day!"), HEARD, control=lambda clip: "happy")
     evaluation = replace(fixed(clips(), HEARD, control=SAD), polar=polar)
-    table = heard([evaluation], {"fixed": metrics(evaluation)})
+    table = perception_table([evaluation], {"fixed": metrics(evaluation)})
     row = lambda *shares: " | ".join(f"{share} [{share}, {share}]" for share in shares)
     assert f"| fixed | the voice | {row('100.0', '100.0', '100.0', '100.0')} |" in table
     assert f"| fixed | text only | {row('14.3', '14.3', '0.0', '100.0')} |" in table
     assert sizes(evaluation) == {
         "clips": 84,
+        "emotions": 7,
         "cells": 12,
         "contrasts": 252,
         "conflict": 8,
@@ -79,17 +80,18 @@ def test_the_table_shows_the_polar_clips_beside_the_controls_that_read_them():
         evaluation
     )
     assert "no conflict accuracy" not in counts(evaluation)
-    assert "on the 10 clips of both they reach at most 20.0 %" in hearing_notes(evaluation)
-    assert "words alone lose" not in hearing_notes(replace(evaluation, polar=None))
+    assert "on the 10 clips of both they reach at most 20.0 %" in control_notes(evaluation)
+    assert "words alone lose" not in control_notes(replace(evaluation, polar=None))
 
 
 def test_a_part_without_clips_says_so():
     evaluation = fixed(clips(), HEARD)
     m = metrics(evaluation)
     assert m["accuracy_conflict"] == {"mean": None, "low": None, "high": None, "n": 0}
-    assert "| n = 0 |" in heard([evaluation], {"fixed": m}) and "no conflict accuracy" in counts(evaluation)
+    assert "| n = 0 |" in perception_table([evaluation], {"fixed": m}) and "no conflict accuracy" in counts(evaluation)
     assert sizes(evaluation) == {
         "clips": 84,
+        "emotions": 7,
         "cells": 12,
         "contrasts": 252,
         "conflict": 0,
@@ -102,9 +104,10 @@ def test_intervals_resample_cells_and_not_clips():
     """Whole cells are right or wrong: taking every clip for independent evidence would shrink the interval."""
     evaluation = fixed(clips(speakers=4, sentences=5), lambda c: HEARD(c) if c.example.text_group < "t3" else None)
     once = metrics(evaluation)["emotion_accuracy"]
-    again = [replace(c.example, id=c.example.id + "b") for c in evaluation.clips for _ in range(8)]
+    copies = [replace(c.example, id=c.example.id + "b") for c in evaluation.clips for _ in range(8)]
     many = fixed(
-        [Clip(e, np.zeros(1, np.float32)) for e in again], lambda c: HEARD(c) if c.example.text_group < "t3" else None
+        [Clip(e, np.zeros(1, np.float32)) for e in copies],
+        lambda c: HEARD(c) if c.example.text_group < "t3" else None,
     )
     wide = once["high"] - once["low"]
     for name in ("emotion_accuracy", "ua", "follow"):
@@ -122,18 +125,18 @@ def test_direct_is_measured_against_eips():
     assert m["direct_keeps_of_eips"]["mean"] == m["direct_keeps_of_eips_label"]["mean"] == 0.5
     assert m["direct_tokens_of_eips"]["mean"] == pytest.approx(0.3)
     assert "keeps 50.0" in formats_compared({"fixed": m})
-    row = answered([evaluation], {"fixed": m}).splitlines()[3]
+    row = reply_table([evaluation], {"fixed": m}).splitlines()[3]
     assert row.startswith("| fixed | the voice | direct | - | 50.0 [") and row.endswith("| 21 [21, 21] |")
 
 
 def test_replies_are_measured_in_the_controls_of_both_formats():
     sad_or_silent = lambda clip: "sad" if clip.example.text_group < "t2" else None
     evaluation = fixed(clips(), HEARD)
-    heard_nothing = {
+    silent = {
         "eips": answers(evaluation.clips, SAD, "eips"),
         "direct": replace(answers(evaluation.clips, sad_or_silent, "direct"), reward=np.full(84, 0.25)),
     }
-    evaluation = replace(evaluation, controls=evaluation.controls | {"silence": heard_nothing})
+    evaluation = replace(evaluation, controls=evaluation.controls | {"silence": silent})
     m = metrics(evaluation)
     means = {name: m[name]["mean"] for name in ("reply_accuracy_eips_silence", "reply_accuracy_direct_silence")}
     assert means == pytest.approx({"reply_accuracy_eips_silence": 1 / 7, "reply_accuracy_direct_silence": 1 / 14})
@@ -143,7 +146,7 @@ def test_replies_are_measured_in_the_controls_of_both_formats():
     )
     assert m["reply_accuracy_direct_shuffled"]["mean"] == m["reply_accuracy_direct"]["mean"] == 1
     assert m["gap_reply_eips_silence"]["mean"] == 1 and m["gap_reply_eips"]["mean"] == -1
-    rows = [row.split(" | ") for row in answered([evaluation], {"fixed": m}).splitlines()[2:]]
+    rows = [row.split(" | ") for row in reply_table([evaluation], {"fixed": m}).splitlines()[2:]]
     assert [row[1:3] for row in rows] == [
         [hears, format]
         for hears in ("the voice", "text only", "silence", "shuffled audio")
@@ -183,12 +186,12 @@ def test_epitome_levels_are_compared_over_cells():
     d = differences(low, high)
     assert d["ER_eips"]["mean"] == 2 and 1e-6 < d["ER_eips"]["p_signed_rank"] < 1e-5  # 20 cells, not 140 clips
     assert d["ER_direct"]["p_signed_rank"] == 1
-    assert "| ER, 0-2 |" in answered([high], {"fixed": metrics(high)})
+    assert "| ER, 0-2 |" in reply_table([high], {"fixed": metrics(high)})
 
 
 def test_controls_stand_in_the_table_of_the_policy():
     evaluation = fixed(clips(), HEARD, control=SAD)
-    table = heard([evaluation], {"fixed": metrics(evaluation)})
+    table = perception_table([evaluation], {"fixed": metrics(evaluation)})
     for name in ("text only", "silence", "shuffled audio"):
         assert f"| fixed | {name} | 14.3 [14.3, 14.3] | 14.3 [14.3, 14.3] |" in table
     assert "| fixed | the voice | 100.0 [100.0, 100.0] |" in table
@@ -196,7 +199,7 @@ def test_controls_stand_in_the_table_of_the_policy():
 
 def test_rows_of_a_table_have_the_cells_of_its_head():
     evaluation = fixed(clips(), HEARD, control=lambda clip: None)
-    for table in (heard, answered):
+    for table in (perception_table, reply_table):
         lines = table([evaluation], {"fixed": metrics(evaluation)}).splitlines()
         assert len({line.count("|") for line in lines}) == 1
 

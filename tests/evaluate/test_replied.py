@@ -6,7 +6,7 @@ from dataclasses import replace
 
 import pytest
 import torch
-from made_answers import clips
+from handmade_evaluations import clips
 
 from cogrl.data.recipes.lime_replies import ACTION, NEED, OPENING
 from cogrl.evaluate.grades import AT_ONCE, grades

@@ -6,13 +6,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from cogrl.evaluate.seed_tables import COLUMNS, by_hearing, stage_rows
+from cogrl.evaluate.seed_tables import COLUMNS, by_condition, stage_rows
 from cogrl.evaluate.seeds import VALUES, Answered, over_seeds, ratio_over_seeds, read_seeds
 
 
 def record(n: int, perceived: str | None = "happy", **changes) -> dict:
     """Clip `n`, spoken happily: two clips a cell. In each control the replies answer what is perceived, for nothing."""
-    heard = {"transcript": "sad", "silence": None, "shuffled": "happy"}
+    labels = {"transcript": "sad", "silence": None, "shuffled": "happy"}
     nothing = {"eips": 0.0, "direct": 0.0}
     return {
         "policy": "p",
@@ -29,7 +29,7 @@ def record(n: int, perceived: str | None = "happy", **changes) -> dict:
                 "reward": nothing,
                 "empathy": nothing,
             }
-            for name, label in heard.items()
+            for name, label in labels.items()
         },
         "replied": {"eips": "happy", "direct": "sad"},
         "tokens": {"eips": 70, "direct": 21},
@@ -101,7 +101,7 @@ def test_policies_are_told_apart(tmp_path):
 def test_conflict_is_measured_on_its_clips_alone():
     plain = Answered([[record(n) for n in range(4)]])
     polar = Answered([[record(n, "sad" if n % 2 else "happy") for n in range(4)]])
-    found = by_hearing(plain, polar)
+    found = by_condition(plain, polar)
     voice = found["voice"]
     assert (voice["label"]["mean"], voice["conflict"]["mean"], voice["conflict_reply_direct"]["mean"]) == (
         1.0,
@@ -113,7 +113,7 @@ def test_conflict_is_measured_on_its_clips_alone():
 
 def test_every_column_is_measured_in_every_control():
     answered = Answered([[record(n) for n in range(4)]])
-    found = by_hearing(answered, answered)
+    found = by_condition(answered, answered)
     means = {
         name: [row[key]["mean"] for key in ("reply_eips", "reply_direct", "reward_eips")] for name, row in found.items()
     }
@@ -128,7 +128,7 @@ def test_every_column_is_measured_in_every_control():
 
 def test_a_control_without_any_label_says_so():
     answered = Answered([[record(n) for n in range(4)]])
-    voice, text, silence, shuffled = stage_rows("sft", by_hearing(answered, answered))
+    voice, text, silence, shuffled = stage_rows("sft", by_condition(answered, answered))
     assert voice[:4] == ["sft", "the voice", "100.0 [100.0, 100.0]", "100.0 [100.0, 100.0]"]
     label, conflict = (2 + list(COLUMNS).index(name) for name in ("label", "conflict"))
     assert text[:2] == ["sft", "text only"] and text[label] == text[conflict] == "0.0 [0.0, 0.0]"

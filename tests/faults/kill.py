@@ -28,6 +28,8 @@ import torch
 import yaml
 from mlflow import MlflowClient
 
+from cogrl.markdown import markdown_table
+
 REPOSITORY = Path(__file__).parents[2]
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGKILL)
 WITHIN_S = 30
@@ -58,14 +60,14 @@ class Trial:
 
 def trials(number: int, seed: int) -> list[Trial]:
     """`number` trials in which every job, size and signal comes equally often; only the moments are random."""
-    dice = random.Random(seed)
+    rng = random.Random(seed)
     plan = list(itertools.product(("sft", "dr_sapo", "run"), (1, 2), (0, 2), SIGNALS))
-    dice.shuffle(plan)
+    rng.shuffle(plan)
     found = []
     for job, processes, workers, number_of in itertools.islice(itertools.cycle(plan), number):
-        starting = dice.random() < 0.25
-        delay = dice.uniform(0.2, 12) if starting else dice.uniform(0, 4)
-        group = number_of != signal.SIGKILL and dice.random() < 0.5
+        starting = rng.random() < 0.25
+        delay = rng.uniform(0.2, 12) if starting else rng.uniform(0, 4)
+        group = number_of != signal.SIGKILL and rng.random() < 0.5
         found.append(Trial(job, processes, workers, number_of, group, starting, delay))
     return found
 
@@ -97,7 +99,7 @@ def run_trial(trial: Trial, corpus: Path, policy: Path, folder: Path) -> str:
     found = statuses(folder)
     check_statuses(trial, found)
     with open(folder / "log.txt", "a") as log:
-        resumed = started([*args, *again(trial, reached)], folder, mark, log)
+        resumed = started([*args, *resume_arguments(trial, reached)], folder, mark, log)
         status = resumed.wait(400)
     assert status == 0, f"the run does not go on: status {status}\n{tail(folder)}"
     final = statuses(folder)
@@ -139,7 +141,7 @@ def arguments(trial: Trial, corpus: Path, policy: Path, folder: Path) -> list[st
     return ["run", "two.yaml"]
 
 
-def again(trial: Trial, reached: int | None) -> list[str]:
+def resume_arguments(trial: Trial, reached: int | None) -> list[str]:
     """What the same command needs besides to go on, and to end soon."""
     if trial.job == "run":
         return []
@@ -204,7 +206,7 @@ def statuses(folder: Path) -> dict[str, str]:
 
 
 def check_statuses(trial: Trial, found: dict[str, str]) -> None:
-    """KILLED, wherever somebody was left to say so: SIGKILL leaves the run RUNNING until it is taken up again.
+    """KILLED, wherever a process was left to write it: SIGKILL leaves the run RUNNING until it is taken up again.
 
     The step of a killed pipeline is stopped in good order, the pipeline's own run stays RUNNING.
     """
@@ -246,8 +248,8 @@ def main() -> None:
 
 
 def table(found: list[tuple[Trial, bool, str]]) -> str:
-    rows = [f"| {trial} | {'yes' if good else '**no**'} | {text.splitlines()[0]} |" for trial, good, text in found]
-    return "\n".join(["| trial | holds | what happened |", "|---|---|---|", *rows]) + "\n"
+    rows = [[str(trial), "yes" if good else "**no**", text.splitlines()[0]] for trial, good, text in found]
+    return markdown_table(["trial", "holds", "what happened"], rows)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""A callback that lets the steps of a tiny model last as long as a signal needs to find them."""
+"""A callback that slows down the steps of a tiny model, so that a signal arrives within one."""
 
 import time
 

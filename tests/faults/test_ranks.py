@@ -48,4 +48,4 @@ def test_the_failure_of_one_rank_is_said_and_ends_both_soon(rank, kind, smoke_co
     assert set(statuses(tmp_path).values()) == {"FAILED"}
     assert not (
         tmp_path / "run" / "checkpoints" / "last.ckpt"
-    ).exists()  # nobody enters a save that the other never joins
+    ).exists()  # no rank enters a save that the other never joins

@@ -1,4 +1,4 @@
-"""Which choice an answer names: by letter or text; whoever says more, less or everything names none."""
+"""Which choice an answer names: by letter or text; an answer that says more, less or everything names none."""
 
 import pytest
 

@@ -29,8 +29,8 @@ def example(**fields):
 
 SPOKEN = example()
 OPEN = example(question="What is heard?")
-ASKED = example(question="Which animal?", choices=("a cat", "a dog"), answer="a dog")
-EXAMPLES = {"eips": SPOKEN, "direct": SPOKEN, "ieat": SPOKEN, "choice": ASKED, "think_choice": ASKED}
+QUESTION = example(question="Which animal?", choices=("a cat", "a dog"), answer="a dog")
+EXAMPLES = {"eips": SPOKEN, "direct": SPOKEN, "ieat": SPOKEN, "choice": QUESTION, "think_choice": QUESTION}
 FIELDS = {
     "eips": THOUGHT,
     "direct": {"response": "I am here."},
@@ -120,13 +120,13 @@ def test_a_thinking_tag_out_of_place_says_nothing_rather_than_a_thought(text):
 
 def test_a_choice_is_asked_with_letters_and_an_order_in_the_language_of_the_line():
     order = "Answer with one choice, by its letter or its text, and nothing else."
-    assert FORMATS["choice"].instruction(ASKED) == f"Which animal?\nA. a cat\nB. a dog\n{order}"
+    assert FORMATS["choice"].instruction(QUESTION) == f"Which animal?\nA. a cat\nB. a dog\n{order}"
     assert (
         FORMATS["choice"]
         .instruction(example(question="谁?", choices=("猫", "狗"), language="zh"))
         .endswith("字母或内容。")
     )
-    asked = FORMATS["think_choice"].instruction(ASKED)
+    asked = FORMATS["think_choice"].instruction(QUESTION)
     assert (
         asked.startswith("Which animal?\nA. a cat\nB. a dog\n")
         and "by its letter or its text, between <answer>" in asked
@@ -165,12 +165,12 @@ def test_an_open_question_is_asked_as_it_is_and_its_answer_is_the_text():
     ],
 )
 def test_the_answer_tag_is_read_strictly(text, answer):
-    assert FORMATS["think_choice"].answer(text, ASKED) == answer
+    assert FORMATS["think_choice"].answer(text, QUESTION) == answer
 
 
 def test_an_example_that_can_not_be_asked_is_refused_with_what_to_do():
     assert "no question, which format choice asks; add question" in FORMATS["choice"].validate(SPOKEN)
-    assert "has a question, which format eips does not ask" in FORMATS["eips"].validate(ASKED)
+    assert "has a question, which format eips does not ask" in FORMATS["eips"].validate(QUESTION)
     many = example(question="Which?", choices=tuple(map(str, range(27))))
     with pytest.raises(ValueError, match=r"m\.jsonl:3 \(x\): 27 choices, but only 26 letters; leave the line out"):
         FORMATS["think_choice"].instruction(many)

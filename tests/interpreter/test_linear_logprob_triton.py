@@ -140,10 +140,10 @@ def test_a_target_scores_the_same_up_to_rounding_in_any_batch(width, dtype):
     whole = score(hidden, weight, targets, None, bias, 0.7, None)
     for rows in (torch.arange(139, -1, -1), torch.tensor([139]), torch.arange(3, 70)):
         part = score(hidden, weight, targets[rows], rows, bias, 0.7, None)
-        again = score(hidden[rows], weight, targets[rows], None, bias, 0.7, None)
+        repeated = score(hidden[rows], weight, targets[rows], None, bias, 0.7, None)
         expected = tuple(x[rows] for x in whole)
         torch.testing.assert_close(part, expected)
-        torch.testing.assert_close(again, expected)
+        torch.testing.assert_close(repeated, expected)
 
 
 @CAPS

@@ -101,9 +101,9 @@ def test_how_the_work_is_split_changes_no_bit_of_the_gradient(monkeypatch):
     for programs in (1, 12, 12):
         monkeypatch.setattr(policy_loss_triton, "PROGRAMS", programs)
         results.append(solve(whole(), config("gspo", clip_low=0.5, **EVERYTHING), FP32, "triton"))
-    (one, one_grad, _), (many, many_grad, _), (again, again_grad, _) = results
-    assert torch.equal(one_grad, many_grad) and torch.equal(many_grad, again_grad)
-    assert torch.equal(many.loss, again.loss) and torch.equal(many.metrics.table, again.metrics.table)
+    (one, one_grad, _), (many, many_grad, _), (repeated, repeated_grad, _) = results
+    assert torch.equal(one_grad, many_grad) and torch.equal(many_grad, repeated_grad)
+    assert torch.equal(many.loss, repeated.loss) and torch.equal(many.metrics.table, repeated.metrics.table)
     torch.testing.assert_close(one.loss, many.loss, rtol=1e-5, atol=1e-6)
 
 

@@ -21,7 +21,7 @@ def inputs():
 
 
 def rollout(logprobs, advantages):
-    """What a policy loss is told besides the log-probabilities."""
+    """The arguments of a policy loss besides the log-probabilities."""
     g = torch.Generator().manual_seed(1)
     old, ref = (logprobs + 0.2 * torch.randn(N, generator=g) for _ in range(2))
     return {

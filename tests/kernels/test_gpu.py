@@ -236,12 +236,12 @@ def test_the_pass_from_hidden_states_to_the_loss_equals_float64(dtype, kind, fro
 def test_scores_are_the_same_bits_again_and_in_another_order():
     head = Head(torch.bfloat16, rows=700, targets=700, width=256, vocab=5000)
     with torch.no_grad():
-        first, again = head.score(*head.leaves()), head.score(*head.leaves())
+        first, repeated = head.score(*head.leaves()), head.score(*head.leaves())
         order = torch.randperm(700).to(DEVICE)
         moved = Head(torch.bfloat16, rows=700, targets=700, width=256, vocab=5000)
         moved.picked, moved.ids, moved.temperature = (x[order] for x in (head.picked, head.ids, head.temperature))
         other = moved.score(*head.leaves())
-    assert torch.equal(first.logprobs, again.logprobs) and torch.equal(first.entropy, again.entropy)
+    assert torch.equal(first.logprobs, repeated.logprobs) and torch.equal(first.entropy, repeated.entropy)
     assert torch.equal(first.logprobs[order], other.logprobs)
 
 

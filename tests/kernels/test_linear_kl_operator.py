@@ -19,7 +19,7 @@ def everything(out, *leaves):
 
 
 def assert_same(found, expected):
-    """Up to rounding: nobody promises that a graph and the calls it was made of end in the same last bit."""
+    """Up to rounding: a graph and the calls it was made of need not agree in the last bit."""
     torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-6)
 
 

@@ -91,8 +91,8 @@ def test_a_graph_kept_alive_can_be_used_twice():
     hidden.requires_grad_()
     out = linear_logprob(hidden, weight, targets)
     first = torch.autograd.grad(out.logprobs.sum(), hidden, retain_graph=True)[0]
-    again = torch.autograd.grad(3.7 * out.logprobs.sum(), hidden)[0]
-    torch.testing.assert_close(again, 3.7 * first)
+    repeated = torch.autograd.grad(3.7 * out.logprobs.sum(), hidden)[0]
+    torch.testing.assert_close(repeated, 3.7 * first)
 
 
 def test_second_derivatives_are_refused_and_not_wrong():

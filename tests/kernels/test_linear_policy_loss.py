@@ -1,4 +1,4 @@
-"""One pass from hidden states to the gradient, against float64 over logits, however split and whoever is left out."""
+"""One pass from hidden states to the gradient, against float64 over logits, however tokens are split or masked out."""
 
 from dataclasses import replace
 
@@ -152,9 +152,9 @@ def test_the_size_of_a_chunk_changes_nothing(monkeypatch, size):
     problem, config = Problem(), PolicyLossConfig(entropy_coef=0.1)
     expected, grads = trained(problem, config)
     monkeypatch.setattr(module, "training_rows", lambda vocabulary, on_gpu: size)
-    out, again = trained(problem, config)
+    out, repeated = trained(problem, config)
     torch.testing.assert_close(out.loss, expected.loss)
-    assert all(relative(x, y.double()) < 1e-5 for x, y in zip(again, grads, strict=True))
+    assert all(relative(x, y.double()) < 1e-5 for x, y in zip(repeated, grads, strict=True))
 
 
 @pytest.mark.parametrize("kept", [None, "kl", "entropy"])

@@ -41,7 +41,7 @@ def everything(out, *leaves):
 
 
 def assert_same(found, expected):
-    """Up to rounding: nobody promises that a graph and the calls it was made of end in the same last bit."""
+    """Up to rounding: a graph and the calls it was made of need not agree in the last bit."""
     torch.testing.assert_close(found, expected, rtol=1e-5, atol=1e-6, equal_nan=True)
 
 
@@ -137,8 +137,8 @@ def test_the_graph_can_be_used_twice_and_not_differentiated_twice():
     hidden, weight, *rest = inputs()
     out = linear_policy_loss(hidden, weight, *rest, config=CONFIG)
     once = torch.autograd.grad(out.loss, (hidden, weight), retain_graph=True)
-    again = torch.autograd.grad(3.7 * out.loss, (hidden, weight))
-    for a, b in zip(once, again, strict=True):
+    repeated = torch.autograd.grad(3.7 * out.loss, (hidden, weight))
+    for a, b in zip(once, repeated, strict=True):
         torch.testing.assert_close(3.7 * a, b)
     out = linear_policy_loss(hidden, weight, *rest, config=CONFIG)
     slope = torch.autograd.grad((2 * out.loss).square(), hidden, create_graph=True)[0]
@@ -180,8 +180,8 @@ def test_backward_makes_no_tensor_but_the_gradients():
 def test_a_checkpointed_call_gives_the_same_gradients():
     hidden, weight, *rest = inputs()
     function = lambda h: linear_policy_loss(h.tanh(), weight, *rest, config=CONFIG).loss
-    again = checkpoint(function, hidden, use_reentrant=False)
-    assert_same(*(torch.autograd.grad(x, (hidden, weight)) for x in (again, function(hidden))))
+    repeated = checkpoint(function, hidden, use_reentrant=False)
+    assert_same(*(torch.autograd.grad(x, (hidden, weight)) for x in (repeated, function(hidden))))
 
 
 def test_inference_mode_scores():
@@ -195,8 +195,8 @@ def test_inference_mode_scores():
 @pytest.mark.parametrize("taus", [{}, {"tau_pos": 0.3}, {"tau_pos": torch.tensor(0.3), "tau_neg": torch.ones(3)}])
 def test_settings_survive_the_way_into_the_operator(count, taus):
     for config in (PolicyLossConfig(**taus, is_cap=float("inf")), *CONFIGS):
-        again, number = restored(*flat(config, count))
-        assert again == replace(config, reduction=config.denominator) and number == count
+        repeated, number = restored(*flat(config, count))
+        assert repeated == replace(config, reduction=config.denominator) and number == count
 
 
 @pytest.mark.parametrize("name", ["kl_coef", "entropy_coef"])

@@ -13,7 +13,7 @@ from cogrl_kernels.policy_config import PolicyLossConfig
 from cogrl_kernels.policy_loss import policy_loss
 from cogrl_kernels.policy_op import fused
 from cogrl_kernels.prefix import prefix_attention, prefix_plan
-from device_watch import META, Watch, opened
+from device_syncs import META, Watch, opened
 
 LENGTHS = (5, 0, 40, 300)
 

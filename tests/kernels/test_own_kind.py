@@ -1,4 +1,4 @@
-"""A policy loss of somebody's own, by import path: gradient, terms around it, telemetry, and what is refused."""
+"""A user-defined policy loss, by import path: gradient, terms around it, telemetry, and what is refused."""
 
 import math
 from dataclasses import replace

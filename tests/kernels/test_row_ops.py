@@ -73,10 +73,10 @@ def test_the_size_of_a_block_changes_nothing_but_rounding(monkeypatch):
 def test_a_gradient_is_written_over_the_logits_and_rounded_only_when_asked():
     z, targets, temperature, by_logprob, by_entropy = rows_of_logits()
     _, entropy, lse, _ = row_stats(z, targets, temperature, None)
-    again = z.clone()
+    repeated = z.clone()
     dz = row_grad_(z, targets, lse, entropy, by_logprob, by_entropy, temperature, None, torch.float32)
     assert dz.data_ptr() == z.data_ptr()
-    half = row_grad_(again, targets, lse, entropy, by_logprob, by_entropy, temperature, None, torch.bfloat16)
+    half = row_grad_(repeated, targets, lse, entropy, by_logprob, by_entropy, temperature, None, torch.bfloat16)
     torch.testing.assert_close(half, dz.bfloat16(), rtol=2**-7, atol=0)
 
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from asked import INSTRUCTIONS
+from format_instructions import INSTRUCTIONS
 
 from cogrl.models.lora import Lora
 from cogrl.models.qwen2_audio import Qwen2Audio
@@ -96,9 +96,9 @@ def test_a_saved_folder_holds_the_same_weights_and_gives_the_same_log_probs(make
         policy.lm_head_weight.mul_(1.5)
         before, _ = logprobs(policy, clips)
         policy.save(tmp_path / "export")
-        again = make(str(tmp_path / "export"))
-        after, _ = logprobs(again, clips)
-    weights, expected = again.state_dict(), policy.state_dict()
+        reloaded = make(str(tmp_path / "export"))
+        after, _ = logprobs(reloaded, clips)
+    weights, expected = reloaded.state_dict(), policy.state_dict()
     assert weights.keys() == expected.keys() and all(torch.equal(weights[name], expected[name]) for name in weights)
     assert torch.allclose(before, after, atol=1e-5)
 
@@ -130,14 +130,14 @@ def test_what_is_frozen_is_what_was_asked_for(make):
         return trained(make(**kwargs))
 
     everything = names()
-    ears = {n for n in everything if "audio_tower" in n or "multi_modal_projector" in n}
+    audio_parameters = {n for n in everything if "audio_tower" in n or "multi_modal_projector" in n}
     unused = ("embed_positions", "audio_bos_eos_token", "visual")
-    assert ears and not any(part in n for n in everything for part in unused)
-    assert names(train_language_model=False) == ears
+    assert audio_parameters and not any(part in n for n in everything for part in unused)
+    assert names(train_language_model=False) == audio_parameters
     assert names(train_audio_tower=False) == {n for n in everything if "audio_tower" not in n}
     pytest.importorskip("peft", reason="adapters need the extra cogrl[lora]")
-    with_ears, without = names(lora=Lora()), names(lora=Lora(), train_audio_tower=False)
-    assert with_ears - without == ears and all("lora" in n for n in without) and without
+    with_tower, without = names(lora=Lora()), names(lora=Lora(), train_audio_tower=False)
+    assert with_tower - without == audio_parameters and all("lora" in n for n in without) and without
 
 
 def test_adapters_on_a_frozen_language_model_are_refused():
@@ -150,14 +150,14 @@ def test_what_is_heard_does_not_depend_on_the_training_precision(policy, clips, 
     expected = policy.audio_tensors([clip.waveform for clip in clips])["input_features"]
     if precision == "autocast":
         with torch.autocast("cpu", torch.bfloat16):
-            heard = policy.audio_tensors([clip.waveform for clip in clips])["input_features"]
+            tensors = policy.audio_tensors([clip.waveform for clip in clips])["input_features"]
     else:
         torch.set_default_dtype(torch.bfloat16)
         try:
-            heard = policy.audio_tensors([clip.waveform for clip in clips])["input_features"]
+            tensors = policy.audio_tensors([clip.waveform for clip in clips])["input_features"]
         finally:
             torch.set_default_dtype(torch.float32)
-    assert heard.dtype == torch.float32 and torch.allclose(heard, expected, atol=1e-5)  # bfloat16: 1e-2
+    assert tensors.dtype == torch.float32 and torch.allclose(tensors, expected, atol=1e-5)  # bfloat16: 1e-2
 
 
 @pytest.mark.parametrize("seconds", [0.05, 4.5])

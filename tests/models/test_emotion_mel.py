@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from cogrl.audio import load_audio
-from cogrl.cli.build_emotion import held_out_split, measured
+from cogrl.cli.build.emotion import held_out_split, measured
 from cogrl.cli.main import main
 from cogrl.data.manifest import read_manifest, write_manifest
 from cogrl.models.emotion import read_encoder
@@ -67,10 +67,10 @@ def test_training_learns_emotion_and_each_dimension_in_its_own_column(corpus):
 
 def test_the_same_seed_gives_the_same_weights_and_leaves_the_generator_alone(corpus, encoder):
     before = torch.get_rng_state()
-    again = train_encoder(corpus, FEW)
+    repeated = train_encoder(corpus, FEW)
     other = train_encoder(corpus, replace(FEW, seed=1))
     assert torch.equal(torch.get_rng_state(), before)
-    for ours, theirs in zip(encoder.parameters(), again.parameters(), strict=True):
+    for ours, theirs in zip(encoder.parameters(), repeated.parameters(), strict=True):
         torch.testing.assert_close(ours, theirs, rtol=1e-3, atol=1e-3)
     assert (encoder.dense.weight - other.dense.weight).abs().max() > 0.05
 
@@ -78,23 +78,23 @@ def test_the_same_seed_gives_the_same_weights_and_leaves_the_generator_alone(cor
 def test_a_disturbance_keeps_the_original_and_its_shape():
     mels = torch.randn(50, 64)
     kept = mels.clone()
-    heard = disturbed(mels, EncoderRecipe())
-    assert heard.shape == mels.shape and torch.equal(mels, kept) and not torch.equal(heard, mels)
+    masked = disturbed(mels, EncoderRecipe())
+    assert masked.shape == mels.shape and torch.equal(mels, kept) and not torch.equal(masked, mels)
     still = EncoderRecipe(shift_bins=0, gain=0.0, mask_frames=0, mask_bins=0)
     assert torch.equal(disturbed(mels, still), mels)
     moved = [disturbed(mels, replace(still, shift_bins=2)) for _ in range(20)]
     shifts = {next(k for k in range(-2, 3) if torch.equal(one[:, 4:-4], mels.roll(k, 1)[:, 4:-4])) for one in moved}
-    assert len(shifts) > 1  # as another throat would: bands up or down, nothing else
+    assert len(shifts) > 1  # bands up or down, as with another vocal-tract length, and nothing else
 
 
 def test_a_saved_encoder_is_the_same_encoder(encoder, clips, tmp_path):
     encoder.save(tmp_path)
-    again = read_encoder(tmp_path)
+    reloaded = read_encoder(tmp_path)
     waves = [clip.waveform for clip in clips]
-    assert isinstance(again, MelEmotion) and again.sizes == encoder.sizes
-    assert all(torch.equal(a, b) for a, b in zip(encoder.parameters(), again.parameters(), strict=True))
+    assert isinstance(reloaded, MelEmotion) and reloaded.sizes == encoder.sizes
+    assert all(torch.equal(a, b) for a, b in zip(encoder.parameters(), reloaded.parameters(), strict=True))
     with torch.no_grad():
-        torch.testing.assert_close(again(waves), encoder(waves))
+        torch.testing.assert_close(reloaded(waves), encoder(waves))
 
 
 def test_a_clip_without_labels_is_named(corpus):

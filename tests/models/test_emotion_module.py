@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from asked import INSTRUCTIONS
+from format_instructions import INSTRUCTIONS
 from safetensors.torch import load_file, save_file
 from torch import nn
 from transformers import Qwen2AudioForConditionalGeneration
@@ -148,7 +148,7 @@ def test_gradients_reach_the_projection_and_never_the_encoder(build, clips):
     after = policy.emotion.encoder.state_dict()
     assert all(p.grad is None and not p.requires_grad for p in policy.emotion.encoder.parameters())
     assert all(torch.equal(after[name], value) for name, value in before.items())
-    policy.requires_grad_(True)  # whoever thaws a policy does not thaw what was heard
+    policy.requires_grad_(True)  # the encoder's embedding takes no gradient all the same
     assert not prompts_of(policy, clips).audio["emotion"].requires_grad
 
 
@@ -202,14 +202,14 @@ def test_the_embedding_does_not_depend_on_the_training_precision(build, clips, p
     expected = policy.audio_tensors(waveforms)["emotion"]
     if precision == "autocast":
         with torch.autocast("cpu", torch.bfloat16):
-            heard = policy.audio_tensors(waveforms)["emotion"]
+            tensors = policy.audio_tensors(waveforms)["emotion"]
     else:
         torch.set_default_dtype(torch.bfloat16)
         try:
-            heard = policy.audio_tensors(waveforms)["emotion"]
+            tensors = policy.audio_tensors(waveforms)["emotion"]
         finally:
             torch.set_default_dtype(torch.float32)
-    assert heard.dtype == torch.float32 and torch.allclose(heard, expected, atol=1e-5)  # bfloat16: 1e-2
+    assert tensors.dtype == torch.float32 and torch.allclose(tensors, expected, atol=1e-5)  # bfloat16: 1e-2
 
 
 @torch.no_grad()
@@ -238,9 +238,9 @@ def test_the_saved_module_is_read_back_and_the_rest_is_an_ordinary_folder(build,
         "emotion/projection.safetensors",
     ]
     for settings in (EmotionSettings(), EmotionSettings(str(emotion_dir))):
-        again = Qwen2Audio(str(tmp_path / "export"), emotion=settings).load()
-        assert_same_weights(again, policy)
-        assert torch.allclose(logprobs(again, clips)[0], before, atol=1e-5)
+        reloaded = Qwen2Audio(str(tmp_path / "export"), emotion=settings).load()
+        assert_same_weights(reloaded, policy)
+        assert torch.allclose(logprobs(reloaded, clips)[0], before, atol=1e-5)
     assert_same_weights(saved_policy(str(tmp_path / "export")), policy)
     ordinary = Qwen2AudioForConditionalGeneration.from_pretrained(tmp_path / "export")
     assert not any("emotion" in name for name in ordinary.state_dict())

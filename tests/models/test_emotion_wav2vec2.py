@@ -79,7 +79,7 @@ def test_the_outputs_are_the_original_recipes_in_our_order_and_scale(published, 
         assert torch.allclose(embedding, pooled, atol=1e-5)
         expected = [2 * value - 1 for value in (valence, arousal, dominance)]
         assert dimensions[0].tolist() == pytest.approx(np.clip(expected, -1, 1).tolist(), abs=1e-5)
-        assert len({round(value, 3) for value in dimensions[0].tolist()}) == 3  # an order can be told
+        assert len({round(value, 3) for value in dimensions[0].tolist()}) == 3  # so that their order is checked
 
 
 @torch.no_grad()
@@ -106,11 +106,11 @@ def test_the_order_follows_the_names_in_the_config(published, waves):
 def test_a_saved_encoder_is_the_same_encoder(published, waves, tmp_path):
     encoder = read_encoder(published()[0]).eval()
     encoder.save(tmp_path / "again")
-    again = read_encoder(tmp_path / "again").eval()
-    assert all(torch.equal(a, b) for a, b in zip(encoder.parameters(), again.parameters(), strict=True))
+    reloaded = read_encoder(tmp_path / "again").eval()
+    assert all(torch.equal(a, b) for a, b in zip(encoder.parameters(), reloaded.parameters(), strict=True))
     with torch.no_grad():
-        torch.testing.assert_close(again(waves), encoder(waves))
-    assert again.layout == encoder.layout
+        torch.testing.assert_close(reloaded(waves), encoder(waves))
+    assert reloaded.layout == encoder.layout
 
 
 def test_weights_of_another_layout_are_refused_and_not_left_random(published):
@@ -121,7 +121,7 @@ def test_weights_of_another_layout_are_refused_and_not_left_random(published):
 
 def test_convolutions_that_hear_the_padding_are_refused(published):
     folder, *_ = published(feat_extract_norm="group", do_stable_layer_norm=False, conv_bias=False)
-    with pytest.raises(ValueError, match="feat_extract_norm='group': padding would change what is heard"):
+    with pytest.raises(ValueError, match="feat_extract_norm='group': padding would change the embedding"):
         read_encoder(folder)
 
 
@@ -132,9 +132,9 @@ def test_a_policy_hears_with_it_and_keeps_it(published, tiny_policy_dir, clips, 
     waveforms = [clip.waveform for clip in clips]
     frames, _ = policy.audio_embeds(policy.audio_tensors(waveforms))
     policy.save(tmp_path / "export")
-    again = saved_policy(str(tmp_path / "export"))
-    torch.testing.assert_close(again.audio_embeds(again.audio_tensors(waveforms))[0], frames)
-    names = [name for name, _ in again.emotion.encoder.model.named_parameters()]
+    reloaded = saved_policy(str(tmp_path / "export"))
+    torch.testing.assert_close(reloaded.audio_embeds(reloaded.audio_tensors(waveforms))[0], frames)
+    names = [name for name, _ in reloaded.emotion.encoder.model.named_parameters()]
     assert {"classifier.dense.weight", "classifier.out_proj.bias"} <= set(names)
     assert all(name.startswith(("wav2vec2.", "classifier.")) for name in names)
 
@@ -152,7 +152,7 @@ def test_every_layout_goes_round(layout):
 
 
 def test_the_orders_of_encoder_and_loss_are_not_the_same():
-    """A-D-V out, A-V-D as target: only by way of ours do they meet."""
+    """A-D-V out, A-V-D as target: so both are converted to cogrl's order."""
     native = torch.tensor([0.9, 0.2, 0.6])  # arousal, dominance, valence
     assert AUDEERING.to_ours(native).tolist() == pytest.approx([0.2, 0.8, -0.6])
     assert RE_LLM.from_ours(AUDEERING.to_ours(native)).tolist() == pytest.approx([0.9, 0.6, 0.2])

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 import torch
-from asked import INSTRUCTIONS
+from format_instructions import INSTRUCTIONS
 
 from cogrl.model_input import audio_input, describe, teacher_input, text_input
 from cogrl.models.qwen2_audio import Qwen2Audio

@@ -129,7 +129,7 @@ def test_without_a_plan_attention_is_what_it_was():
 def test_attention_that_knows_no_plan_is_refused():
     model = decoder("llama")
     model.set_attn_implementation("eager")
-    with pytest.raises(ValueError, match="attention is 'eager', which knows no shared prompts"):
+    with pytest.raises(ValueError, match="attention is 'eager', which does not support shared prompts"):
         packed(model, "llama")
 
 

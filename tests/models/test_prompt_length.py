@@ -4,12 +4,12 @@ from dataclasses import replace
 
 import pytest
 import torch
-from asked import INSTRUCTIONS
+from format_instructions import INSTRUCTIONS
 
-from cogrl.data.manifest import heard_turns
+from cogrl.data.manifest import with_history
 from cogrl.data.module import Clips
 from cogrl.model_input import audio_input
-from cogrl.models.prompt_length import Room
+from cogrl.models.prompt_length import PromptBudget
 from cogrl.stages import DrSapo, Sft
 from cogrl.types import EMOTIONS, ClipBatch, Turn
 
@@ -26,8 +26,8 @@ def dialogues(policy, clips):
     typed = Turn("This was typed.", None, None, None)
     turns = [(), (said[0],), (typed, said[1])]
     examples = [replace(clips[i].example, turns=turns[i]) for i in range(3)]
-    heard_from_disk = Clips(examples, policy.sampling_rate, policy.max_audio_s, keep_in_memory=False)
-    return [heard_from_disk[i] for i in range(len(examples))]
+    from_disk = Clips(examples, policy.sampling_rate, policy.max_audio_s, keep_in_memory=False)
+    return [from_disk[i] for i in range(len(examples))]
 
 
 def lengths(policy, clips, format):
@@ -39,21 +39,21 @@ def lengths(policy, clips, format):
 
 @pytest.mark.parametrize("format", ["eips", "direct"])
 def test_headers_and_texts_tell_the_length_of_every_prompt(policy, dialogues, format):
-    room = Room(policy)
-    counted = [room.prompt(INSTRUCTIONS[format], clip.example) for clip in dialogues]
+    budget = PromptBudget(policy)
+    counted = [budget.prompt(INSTRUCTIONS[format], clip.example) for clip in dialogues]
     assert counted == lengths(policy, dialogues, format).tolist() and len(set(counted)) == 3
 
 
 def test_what_fits_exactly_is_taken_and_one_token_more_is_refused(policy, dialogues, monkeypatch):
-    clip, room = dialogues[1], Room(policy)
+    clip, budget = dialogues[1], PromptBudget(policy)
     prompt = int(torch.stack([lengths(policy, [clip], format) for format in ("eips", "direct")]).max())
-    answer = max(room.answer(text) for text in clip.example.targets.values())
+    answer = max(budget.answer(text) for text in clip.example.targets.values())
     for sampled in (answer - 1, answer + 5):
         longest = max(answer, sampled)
         monkeypatch.setattr(policy.model.config.get_text_config(), "max_position_embeddings", prompt + longest)
-        assert room.lack(clip.example, INSTRUCTIONS.values(), sampled) is None
+        assert budget.overflow(clip.example, INSTRUCTIONS.values(), sampled) is None
         monkeypatch.setattr(policy.model.config.get_text_config(), "max_position_embeddings", prompt + longest - 1)
-        assert room.lack(clip.example, INSTRUCTIONS.values(), sampled) == (
+        assert budget.overflow(clip.example, INSTRUCTIONS.values(), sampled) == (
             f"a prompt of {prompt} tokens and up to {longest} of answer; this model has {prompt + longest - 1} "
             "positions: shorten the dialogue or the target, or lower sampling.max_new_tokens (of cogrl evaluate and "
             "generate: --max-new-tokens)"
@@ -65,13 +65,13 @@ def test_a_line_that_is_too_long_is_refused_by_name_before_training(policy, dial
     short = dialogues[0].example
     long = replace(short, turns=dialogues[1].example.turns)
     stage = kind(policy)
-    need = max(stage.room.prompt(instruction, short) for instruction in INSTRUCTIONS.values())
-    need += max(stage.sampling.max_new_tokens, *map(stage.room.answer, short.targets.values()))
+    need = max(stage.prompt_budget.prompt(instruction, short) for instruction in INSTRUCTIONS.values())
+    need += max(stage.sampling.max_new_tokens, *map(stage.prompt_budget.answer, short.targets.values()))
     monkeypatch.setattr(policy.model.config.get_text_config(), "max_position_embeddings", need)
     stage.check([short])
     with pytest.raises(ValueError, match=rf"^{long.where} \({long.id}\): a prompt of \d+ tokens and up to"):
         stage.check([short, long])
-    stage.check(heard_turns([long], "left_out"))
+    stage.check(with_history([long], "left_out"))
 
 
 def test_a_prompt_longer_than_the_positions_is_never_encoded(policy, dialogues, monkeypatch):

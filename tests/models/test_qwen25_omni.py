@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 import torch
-from asked import INSTRUCTIONS
+from format_instructions import INSTRUCTIONS
 from safetensors.torch import load_file, save_file
 from transformers import (
     Qwen2_5OmniConfig,
@@ -49,7 +49,7 @@ def omni(tiny_omni_dir):
 
 @pytest.fixture
 def whole_dir(omni, tmp_path):
-    """A folder as the published one: thinker, talker and vocoder, and a processor with eyes."""
+    """A folder as the published one: thinker, talker and vocoder, and a processor with an image part."""
     config = Qwen2_5OmniConfig(
         thinker_config=omni.model.config.to_dict(), talker_config=TALKER, token2wav_config=VOCODER
     )
@@ -85,8 +85,8 @@ def test_the_thinker_of_a_whole_omni_is_read_without_talker_and_vocoder(omni, wh
     assert thinker.processor.feature_extractor.image_processor_type == "Qwen2VLImageProcessor"  # for who has eyes
 
     thinker.save(tmp_path / "export")
-    again = saved_policy(str(tmp_path / "export"))
-    assert torch.allclose(logprobs(again, clips), logprobs(omni, clips), atol=1e-5)
+    reloaded = saved_policy(str(tmp_path / "export"))
+    assert torch.allclose(logprobs(reloaded, clips), logprobs(omni, clips), atol=1e-5)
     plain = Qwen2_5OmniThinkerForConditionalGeneration.from_pretrained(tmp_path / "export").state_dict()
     assert all(torch.equal(value, plain[name]) for name, value in thinker.model.state_dict().items())
 
@@ -122,7 +122,7 @@ def test_placeholders_are_as_many_as_the_encoder_makes_frames(omni, seconds):
     frames, lengths = omni.audio_embeds(audio)
     assert frames.shape[1] == lengths.item() == omni.audio_token_counts(torch.tensor([len(noise)])).item()
     assert abs(lengths.item() - 25 * seconds) <= 1
-    assert omni.unhearable(seconds) is None
+    assert omni.audio_length_error(seconds) is None
 
 
 def test_the_vision_tower_is_frozen_and_exported(omni, tmp_path):

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from asked import INSTRUCTIONS
+from format_instructions import INSTRUCTIONS
 
 from cogrl.models.lora import Lora
 from cogrl.rollout.hf import HFEngine
@@ -22,7 +22,7 @@ def policy(make):
 
 
 def sharpened(policy):
-    """With attention that looks somewhere: fresh weights are so small that every token sees the mean of its past."""
+    """Larger weights: with fresh ones attention is so uniform that every token gets the mean of its past."""
     with torch.no_grad():
         for name, parameter in policy.model.model.language_model.named_parameters():
             if name.endswith(("proj.weight", "base_layer.weight")):
@@ -153,15 +153,15 @@ def test_a_gap_in_the_mask_is_read_but_does_not_train(policy, clips):
 
 def test_no_padding_and_no_repeated_prompt_reaches_the_model(policy, clips):
     prompts, completions = batch(policy, clips)
-    heard, read = [], []
-    policy.audio_tower.register_forward_hook(lambda module, args, out: heard.append(out[0].shape))
+    encoded, read = [], []
+    policy.audio_tower.register_forward_hook(lambda module, args, out: encoded.append(out[0].shape))
     policy.audio_embeds(prompts.audio)
     policy.model.model.language_model.layers[0].mlp.register_forward_hook(
         lambda _, args, out: read.append(args[0].shape)
     )
     states = policy.token_states(prompts, completions, GROUP)
     tokens = int(prompts.attention_mask.sum()) + sum(max(0, n - 1) for n in LENGTHS)
-    assert heard == [heard[0]] * 2 and read[0][:2] == (1, tokens)
+    assert encoded == [encoded[0]] * 2 and read[0][:2] == (1, tokens)
     assert states.hidden.shape[0] == tokens and len(states.rows) == sum(LENGTHS)
 
 
@@ -188,9 +188,9 @@ def test_completions_without_a_trained_token_give_zero_gradients_and_no_error(po
 def test_what_was_sampled_is_what_is_trained(policy, clips, share, head):
     policy.share_prompt, policy.head_impl = share, head
     policy.lm_head_weight.mul_(8)
-    dice = torch.Generator().manual_seed(0)
+    generator = torch.Generator().manual_seed(0)
     rollouts = HFEngine().sample(
-        policy, clips, ["eips", "direct", "eips", "direct"], Sampling(max_new_tokens=20), 4, generator=dice
+        policy, clips, ["eips", "direct", "eips", "direct"], Sampling(max_new_tokens=20), 4, generator=generator
     )
     scored = policy.token_logprobs(rollouts.prompts, rollouts.completions, group_size=4).logprobs
     torch.testing.assert_close(scored, rollouts.sampling_logprobs, rtol=0, atol=1e-5)

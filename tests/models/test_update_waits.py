@@ -6,7 +6,7 @@ import cogrl_kernels.linear_policy_loss as module
 import pytest
 import torch
 from cogrl_kernels.linear_policy_op import linear_policy_loss_op
-from device_watch import META, Watch, opened
+from device_syncs import META, Watch, opened
 
 from cogrl.lm_head import PolicyLossConfig, policy_loss
 from cogrl.rollout.hf import HFEngine

@@ -2,15 +2,15 @@
 
 import pytest
 import torch
-from asked import INSTRUCTIONS
 from ct2_file import ct2_variables
+from format_instructions import INSTRUCTIONS
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import LlamaConfig, LlamaForCausalLM, WhisperConfig
 from transformers.models.whisper.modeling_whisper import WhisperEncoder
 
 from cogrl.models.lora import Lora
 from cogrl.models.qwen2_audio import Qwen2Audio
-from cogrl.models.whisper_smollm import assemble, hearing_tokenizer
+from cogrl.models.whisper_smollm import assemble, tokenizer_with_audio
 from cogrl.stages import Perceive, Sft
 from cogrl.types import ClipBatch
 
@@ -19,7 +19,7 @@ PROJECTOR = ".*multi_modal_projector"
 
 @pytest.fixture(scope="module")
 def sources():
-    """Encoder, language model and tokenizer, as the real ones are before they meet."""
+    """Encoder, language model and tokenizer, as the real ones are before they are assembled."""
     bpe = Tokenizer(models.BPE())
     bpe.pre_tokenizer, bpe.decoder = pre_tokenizers.ByteLevel(add_prefix_space=False), decoders.ByteLevel()
     alphabet = pre_tokenizers.ByteLevel.alphabet()
@@ -41,7 +41,7 @@ def sources():
 def folder(sources, tmp_path_factory):
     encoder, language_model, bpe = sources
     folder = tmp_path_factory.mktemp("policy") / "whisper-llama"
-    assemble(folder, ct2_variables(encoder), language_model, hearing_tokenizer(bpe), seed=0, window_s=3)
+    assemble(folder, ct2_variables(encoder), language_model, tokenizer_with_audio(bpe), seed=0, window_s=3)
     return folder
 
 
@@ -61,13 +61,13 @@ def logprobs(policy, clips, group_size=1, **answers):
 @torch.no_grad()
 def test_the_tower_hears_what_whisper_hears(sources, policy, clips):
     encoder, tower = sources[0], policy.audio_tower
-    heard = policy.audio_tensors([clips[0].waveform])  # as long as the window: nothing is masked
-    assert heard["feature_attention_mask"].all()
+    tensors = policy.audio_tensors([clips[0].waveform])  # as long as the window: nothing is masked
+    assert tensors["feature_attention_mask"].all()
     frames = []
     encoder.layer_norm.register_forward_pre_hook(lambda _, inputs: frames.append(inputs[0]))
-    encoder(heard["input_features"])
+    encoder(tensors["input_features"])
     expected = encoder.layer_norm(frames[0].unflatten(1, (-1, 2)).mean(2))  # Qwen2-Audio halves the rate before it
-    assert torch.allclose(tower(heard["input_features"]).last_hidden_state, expected, atol=1e-4)
+    assert torch.allclose(tower(tensors["input_features"]).last_hidden_state, expected, atol=1e-4)
 
 
 @torch.no_grad()
@@ -95,7 +95,7 @@ def test_shared_prompts_give_the_log_probs_of_repeated_ones(policy, clips):
 
 
 def test_digits_are_read_one_by_one(sources):
-    bpe, tokenizer = sources[2], hearing_tokenizer(sources[2])
+    bpe, tokenizer = sources[2], tokenizer_with_audio(sources[2])
     assert len(bpe.encode("1999").ids) < 4 == len(tokenizer.tokenize("1999"))
     assert tokenizer.decode(tokenizer("in 1999, it  was", add_special_tokens=False).input_ids) == "in 1999, it  was"
 
@@ -112,7 +112,7 @@ def test_the_chat_begins_with_the_systems_words_unless_they_are_given(policy):
 
 def test_only_the_projector_depends_on_the_seed(sources, folder, tmp_path):
     encoder, language_model, bpe = sources
-    assemble(tmp_path, ct2_variables(encoder), language_model, hearing_tokenizer(bpe), seed=1, window_s=3)
+    assemble(tmp_path, ct2_variables(encoder), language_model, tokenizer_with_audio(bpe), seed=1, window_s=3)
     one, two = (Qwen2Audio(str(path)).load().state_dict() for path in (folder, tmp_path))
     assert {name for name in one if not torch.equal(one[name], two[name])} == {
         "model.model.multi_modal_projector.linear.weight"
@@ -123,7 +123,7 @@ def test_only_the_projector_depends_on_the_seed(sources, folder, tmp_path):
 def test_a_window_that_whisper_does_not_have_is_refused(sources, tmp_path, window_s):
     encoder, language_model, bpe = sources
     with pytest.raises(ValueError, match=f"window_s={window_s}; Whisper hears 1 to 30 seconds"):
-        assemble(tmp_path, ct2_variables(encoder), language_model, hearing_tokenizer(bpe), window_s=window_s)
+        assemble(tmp_path, ct2_variables(encoder), language_model, tokenizer_with_audio(bpe), window_s=window_s)
 
 
 def test_a_step_of_sft_moves_adapters_and_projector_and_nothing_else(folder, clips, tmp_path):

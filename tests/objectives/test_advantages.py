@@ -1,4 +1,4 @@
-"""Groups are islands: what happens in one never moves another. Failed rewards move nothing."""
+"""Groups are independent: the rewards of one never change another's advantages, and failed rewards change none."""
 
 import math
 import statistics
@@ -154,7 +154,7 @@ def test_a_function_of_ones_own_is_used_as_it_is_and_a_failed_reward_stays_witho
     values = torch.tensor([1.0, 3.0, NAN, 2.0, 0.5, 0.5, 0.5, 0.5])
     assert Advantages(f"{HERE}.best_of_group")(values, 4).tolist() == [-0.5, 0.5, 0, -0.5, 0.5, 0.5, 0.5, 0.5]
     assert Advantages(f"{HERE}.scored_mean")(values, 4).tolist() == [-2, 2, 0, 0, 0, 0, 0, 0]
-    nothing = torch.full((4,), NAN)  # the mean of no reward is no number, and nobody needs it
+    nothing = torch.full((4,), NAN)  # the mean of no reward is NaN, and is not needed
     assert Advantages(f"{HERE}.scored_mean")(torch.cat([values, nothing]), 4)[8:].tolist() == [0, 0, 0, 0]
 
 

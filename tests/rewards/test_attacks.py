@@ -1,4 +1,4 @@
-"""Completions that try to be paid without doing the work. Each was written before the reward it attacks."""
+"""Completions that try to get reward without doing the task. Each was written before the reward it attacks."""
 
 from pathlib import Path
 

@@ -34,16 +34,16 @@ def answers(completions, formats, examples):
 
 
 class FixedJudge:
-    """A judge whose scores are known; about the replies in `broken` it has an error instead of a verdict."""
+    """A judge whose scores are known; about the replies in `broken` it has an error instead of scores."""
 
     def __init__(self, empathy=4, step=0.5, broken=()):
         self.rubric, self.value, self.broken, self.asked = empathy, step, broken, []
 
     def judge(self, requests):
         self.asked.append(list(requests))
-        return [self._verdict(request) for request in requests]
+        return [self._scores(request) for request in requests]
 
-    def _verdict(self, request):
+    def _scores(self, request):
         if isinstance(request, StepsRequest):
             return {name: self.value for name, _ in request.steps}
         if request.reply in self.broken:
@@ -326,6 +326,6 @@ def test_the_offline_judge_is_the_default():
 
 def test_without_a_gold_emotion_naming_none_earns_nothing():
     bare = example(emotion=None)
-    heard = thought("anger, sharp voice", "Yes.")
-    batch = answers(["I hear it.", heard, heard], ["eips"] * 3, [bare, bare, example()])
+    right = thought("anger, sharp voice", "Yes.")
+    batch = answers(["I hear it.", right, right], ["eips"] * 3, [bare, bare, example()])
     assert [emotion_reward(answer) for answer in batch] == [0.0, 0.0, 1.0]

@@ -13,7 +13,7 @@ import yaml
 from chat_server import ChatServer, canned
 from jsonargparse import ArgumentParser
 
-from cogrl.chat.client import ChatClient, Patience
+from cogrl.chat.client import ChatClient, RetryPolicy
 from cogrl.chat.endpoint import Endpoint
 from cogrl.chat.question import Prices
 from cogrl.chat.quoting import quoted
@@ -29,7 +29,7 @@ from cogrl.types import Example
 
 TEXT = "They moved the weekly review to Thursday."
 OVERLAY = Path(__file__).parents[2] / "configs" / "reward" / "http_judge.yaml"
-QUICK = Patience(attempts=2, attempt_s=20.0, pause_s=0.01)
+QUICK = RetryPolicy(attempts=2, attempt_s=20.0, pause_s=0.01)
 
 
 @pytest.fixture(scope="module")
@@ -72,9 +72,9 @@ class SameScores:
     """The server's scores, given one by one: what the batch must come to."""
 
     def judge(self, requests):
-        return [self._verdict(request) for request in requests]
+        return [self._scores(request) for request in requests]
 
-    def _verdict(self, asked):
+    def _scores(self, asked):
         if isinstance(asked, ReplyRequest):
             return {"empathy": said(empathy_question(asked.text, asked.emotion, asked.reply))["score"]}
         scores = said(steps_question(TEXT, asked.emotion, asked.scenario, steps()))
@@ -161,7 +161,7 @@ def test_a_reply_can_not_give_orders_to_the_judge(server, client, attack):
     HttpJudgeReward(client).score(answers([attack], ["direct"], [example()]))
     system, user = server.stats()["last"]["body"]["messages"]
     assert (system["role"], user["role"]) == ("system", "user")
-    assert system["content"] == empathy_question("", "sad", "").system  # nobody's words are among the orders
+    assert system["content"] == empathy_question("", "sad", "").system  # no quoted text in it
     assert json.loads(user["content"]) == {"user_text": TEXT, "audio_emotion": "anger", "reply": attack.strip()}
     assert not any(mark in user["content"][1:-1] for mark in "<>[]|{}")
 
@@ -185,7 +185,7 @@ def test_other_scripts_stay_readable():
 
 
 @pytest.mark.parametrize("score", [0, 5, 2.5, -1, True, None, "four", "3/4", [3]])
-def test_a_verdict_off_the_scale_is_refused(score):
+def test_a_score_off_the_scale_is_refused(score):
     with pytest.raises(ValueError, match="1 to 4"):
         empathy_question("a", "sad", "b").read(json.dumps({"reasoning": "", "score": score}))
 
@@ -203,7 +203,7 @@ def test_every_asked_step_needs_its_score():
     assert question.schema["required"] == ["reasoning", "Intent", "Strategy"]
 
 
-def test_a_completion_without_a_verdict_has_no_reward_and_the_others_stand(server, client, caplog):
+def test_a_completion_without_scores_has_no_reward_and_the_others_stand(server, client, caplog):
     server.behave("500", only="unlucky")
     completions = ["How unlucky.", "I hear that.", thought("Fine."), thought("So unlucky.")]
     with caplog.at_level(logging.ERROR):
@@ -253,7 +253,7 @@ def test_failures_of_long_ago_are_forgotten(server, client):
         judge(reward, "I hear that.", "I see that.", "", "I feel it.")  # of these three are judged
     with pytest.raises(RuntimeError, match="failed on 4 of the last 4"):
         judge(reward, *["How unlucky."] * 4)
-    assert judge(reward, "I hear that.") == 0.0  # whoever goes on all the same has a judge again
+    assert judge(reward, "I hear that.") == 0.0  # after the error the judge can still be used
 
 
 def test_with_max_failures_0_the_first_failure_stops_the_run(server, client):
@@ -274,7 +274,7 @@ def test_with_max_failures_1_nothing_stops_the_run(server, client):
 def test_a_batch_does_not_outlast_its_deadline_and_what_was_judged_in_time_counts(server, client):
     server.behave("stall", only="slow")
     start = time.monotonic()
-    reward = HttpJudgeReward(replace(client, patience=Patience(attempt_s=300.0)), deadline_s=1.0, max_failures=1.0)
+    reward = HttpJudgeReward(replace(client, retry=RetryPolicy(attempt_s=300.0)), deadline_s=1.0, max_failures=1.0)
     scores = reward.score(
         answers(["Oh so slow.", "I hear that."] * 4, ["direct"] * 8, [example(f"u{i}") for i in range(8)])
     )
@@ -287,10 +287,10 @@ def test_what_was_judged_once_is_not_judged_again(server, client, tmp_path):
     kept = replace(client, cache=tmp_path / "judge.sqlite")
     first = HttpJudgeReward(kept).score(answers(COMPLETIONS, FORMATS, [example()] * 5))
     requests = server.stats()["requests"]
-    again = HttpJudgeReward(kept).score(answers(COMPLETIONS, FORMATS, [example()] * 5))
+    repeated = HttpJudgeReward(kept).score(answers(COMPLETIONS, FORMATS, [example()] * 5))
     assert server.stats()["requests"] == requests
-    assert first.total.equal(again.total)
-    assert (first.metrics["judge/cached"], again.metrics["judge/cached"]) == (0.0, 1.0)
+    assert first.total.equal(repeated.total)
+    assert (first.metrics["judge/cached"], repeated.metrics["judge/cached"]) == (0.0, 1.0)
 
 
 def test_the_bill_is_kept(client):
@@ -308,7 +308,7 @@ def test_the_overlay_describes_it(monkeypatch):
     described = yaml.safe_load(OVERLAY.read_text())["model"]["init_args"]["reward"]
     reward = parser.instantiate(parser.parse_object({"reward": described})).reward
     assert isinstance(reward, HttpJudgeReward) and isinstance(reward, Reward)
-    assert reward.client.cache == Path("runs/judge.sqlite") and reward.client.patience.attempts == 3
+    assert reward.client.cache == Path("runs/judge.sqlite") and reward.client.retry.attempts == 3
     described["init_args"]["client"]["endpoint"]["api_key_env"] = "NO_SUCH_KEY"
     monkeypatch.delenv("NO_SUCH_KEY", raising=False)
     parsed = parser.parse_object({"reward": described})

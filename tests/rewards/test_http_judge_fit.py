@@ -1,4 +1,4 @@
-"""Training with a judge that has bad days: what each of them comes to, as the reward's docstring says."""
+"""Training with a judge whose server fails: the effect of each failure, as the reward's docstring says."""
 
 import copy
 import math
@@ -9,7 +9,7 @@ import torch
 from chat_server import ALWAYS, ChatServer
 from torch.utils.data import DataLoader
 
-from cogrl.chat.client import ChatClient, Patience
+from cogrl.chat.client import ChatClient, RetryPolicy
 from cogrl.chat.endpoint import Endpoint
 from cogrl.rewards.http_judge import HttpJudgeReward
 from cogrl.rollout.sampling import Sampling
@@ -26,8 +26,8 @@ def server():
 
 def fit(policy, clips, server, kind=DrSapo, steps=2, deadline_s=30.0, attempt_s=10.0, max_failures=1.0, window=256):
     """Two optimiser steps on one rollout of four groups, both formats."""
-    patience = Patience(attempts=2, attempt_s=attempt_s, pause_s=0.01)
-    reward = HttpJudgeReward(ChatClient(Endpoint(server.base_url, "judge"), patience), deadline_s, max_failures, window)
+    retry = RetryPolicy(attempts=2, attempt_s=attempt_s, pause_s=0.01)
+    reward = HttpJudgeReward(ChatClient(Endpoint(server.base_url, "judge"), retry), deadline_s, max_failures, window)
     stage = kind(policy, reward=reward, group_size=4, sampling=Sampling(max_new_tokens=6), optim=Optim(lr=1e-3))
     stage._trainer = trainer = pl.Trainer(
         max_steps=steps,
@@ -67,6 +67,7 @@ OUTCOMES = [
 ]
 
 
+@pytest.mark.sample(4)
 @pytest.mark.parametrize(("fault", "times", "failed", "requests"), OUTCOMES)
 def test_training_survives_a_judge_with(fault, times, failed, requests, policy, clips, server):
     server.behave(fault, times, retry_after="0")

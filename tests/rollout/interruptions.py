@@ -1,4 +1,4 @@
-"""Controllers that interrupt completions, at random or as told, and a policy whose words depend on it."""
+"""Controllers that interrupt completions, at random or by a script, and a policy whose output depends on it."""
 
 import random
 
@@ -22,10 +22,10 @@ class RandomInsertions(Controller):
     def __init__(self, seed: int, often: float = 0.5) -> None:
         self.seed, self.often = seed, often
 
-    def begin(self, policy, heard, group_size):
+    def begin(self, policy, inputs, group_size):
         self.rate = policy.sampling_rate
-        self.heard, self.group_size = heard, group_size
-        self.drawn = torch.zeros(len(heard) * group_size, dtype=torch.long, device=policy.device)
+        self.inputs, self.group_size = inputs, group_size
+        self.drawn = torch.zeros(len(inputs) * group_size, dtype=torch.long, device=policy.device)
 
     def after(self, tokens, logprobs, rows):
         assert len(tokens) == len(logprobs) == len(rows) and (logprobs < 0).all()
@@ -33,35 +33,35 @@ class RandomInsertions(Controller):
         return {row: self.insertions(row) for row in rows.tolist()}
 
     def insertions(self, row):
-        clip = self.heard[row // self.group_size]
-        dice = random.Random(f"{self.seed}/{len(clip)}/{row % self.group_size}/{self.drawn[row].item()}")
-        if dice.random() > self.often:
+        clip = self.inputs[row // self.group_size]
+        rng = random.Random(f"{self.seed}/{len(clip)}/{row % self.group_size}/{self.drawn[row].item()}")
+        if rng.random() > self.often:
             return []
-        return [self.insertion(dice, clip) for _ in range(dice.randint(1, 2))]
+        return [self.insertion(rng, clip) for _ in range(rng.randint(1, 2))]
 
-    def insertion(self, dice, clip):
-        if dice.random() < 0.5:
-            role = dice.choice([Role.FORCED, Role.LATENT])
-            return Tokens([dice.randrange(100, 290) for _ in range(dice.randint(1, 4))], role)
-        samples = dice.randint(int(0.1 * self.rate), len(clip))
-        start = dice.randint(0, len(clip) - samples)
+    def insertion(self, rng, clip):
+        if rng.random() < 0.5:
+            role = rng.choice([Role.FORCED, Role.LATENT])
+            return Tokens([rng.randrange(100, 290) for _ in range(rng.randint(1, 4))], role)
+        samples = rng.randint(int(0.1 * self.rate), len(clip))
+        start = rng.randint(0, len(clip) - samples)
         span = Span(start / self.rate, (start + samples) / self.rate)
         return Excerpt(np.ascontiguousarray(clip[start : start + samples]), span)
 
 
-class AsTold(Controller):
+class Scripted(Controller):
     """What to do to a completion after it has drawn so many tokens: `{(row, drawn): [insertion, ...]}`."""
 
-    def __init__(self, told) -> None:
-        self.told = told
+    def __init__(self, script) -> None:
+        self.script = script
 
-    def begin(self, policy, heard, group_size):
-        self.drawn = torch.zeros(len(heard) * group_size, dtype=torch.long, device=policy.device)
+    def begin(self, policy, inputs, group_size):
+        self.drawn = torch.zeros(len(inputs) * group_size, dtype=torch.long, device=policy.device)
 
     def after(self, tokens, logprobs, rows):
         self.drawn[rows] += 1
         asked = [(row, self.drawn[row].item()) for row in rows.tolist()]
-        return {row: self.told[row, drawn] for row, drawn in asked if (row, drawn) in self.told}
+        return {row: self.script[row, drawn] for row, drawn in asked if (row, drawn) in self.script}
 
 
 class Forbid(Controller):
@@ -75,7 +75,8 @@ class Forbid(Controller):
 
 
 def sharpened(policy, monkeypatch):
-    """With attention that looks somewhere and frames that differ from clip to clip: fresh weights are very small.
+    """Larger weights, so that attention is not uniform and frames differ from clip to clip: fresh weights are very
+    small.
 
     There are thirteen tokens to choose from, one of which ends the answer.
     """

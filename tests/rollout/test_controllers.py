@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import torch
-from interruptions import WORDS, AsTold, Forbid, RandomInsertions, sharpened
+from interruptions import WORDS, Forbid, RandomInsertions, Scripted, sharpened
 
 from cogrl.formats import format_named
 from cogrl.rollout import Abort, Controller, Excerpt, HFEngine, Sampling, Tokens
@@ -33,9 +33,9 @@ def roles_of(rollouts, row):
 
 def test_a_controller_that_does_nothing_changes_nothing(policy, clips):
     def drawn(*controllers):
-        dice, sampling = torch.Generator().manual_seed(1), Sampling(max_new_tokens=20)
+        generator, sampling = torch.Generator().manual_seed(1), Sampling(max_new_tokens=20)
         formats = ["eips", "direct", "eips", "direct"]
-        return HFEngine().sample(policy, clips, formats, sampling, 4, generator=dice, controllers=controllers)
+        return HFEngine().sample(policy, clips, formats, sampling, 4, generator=generator, controllers=controllers)
 
     without, inert = drawn(), drawn(Controller(), Controller())
     assert torch.equal(without.completions.ids, inert.completions.ids) and without.texts == inert.texts
@@ -44,8 +44,8 @@ def test_a_controller_that_does_nothing_changes_nothing(policy, clips):
 
 def test_insertions_stand_behind_the_token_they_follow_in_the_order_of_the_controllers(policy, clips):
     clip = clips[0].waveform[:8000]
-    first = AsTold({(0, 2): [Tokens([7, 8]), Excerpt(clip, Span(0.0, 0.5))], (1, 1): [Tokens([9], Role.LATENT)]})
-    second = AsTold({(0, 2): [Tokens([6], Role.LATENT)], (0, 4): [Tokens([5])]})
+    first = Scripted({(0, 2): [Tokens([7, 8]), Excerpt(clip, Span(0.0, 0.5))], (1, 1): [Tokens([9], Role.LATENT)]})
+    second = Scripted({(0, 2): [Tokens([6], Role.LATENT)], (0, 4): [Tokens([5])]})
     rollouts = sampled(policy, clips[:2], first, second)
     assert roles_of(rollouts, 0) == [S, S, F, F, F, A, F, L, S, S, F, S, S]  # markers are forced
     assert roles_of(rollouts, 1) == [S, L, S, S, S, S, S]
@@ -57,21 +57,21 @@ def test_insertions_stand_behind_the_token_they_follow_in_the_order_of_the_contr
 
 
 def test_the_text_for_rewards_is_that_of_the_drawn_tokens(policy, clips):
-    told = {(0, 1): [Tokens([7, 8])], (0, 3): [Excerpt(clips[1].waveform)]}
-    rollouts = sampled(policy, clips[:1], AsTold(told))
+    script = {(0, 1): [Tokens([7, 8])], (0, 3): [Excerpt(clips[1].waveform)]}
+    rollouts = sampled(policy, clips[:1], Scripted(script))
     drawn = rollouts.completions.ids[rollouts.completions.mask]
     assert len(drawn) == 6 and set(drawn.tolist()) <= set(WORDS)
     assert rollouts.texts == [policy.tokenizer.decode(drawn)]
 
 
 def test_what_is_inserted_does_not_count_as_drawn(policy, clips):
-    rollouts = sampled(policy, clips[:1], AsTold({(0, 1): [Tokens([7] * 9)]}), max_new_tokens=4)
+    rollouts = sampled(policy, clips[:1], Scripted({(0, 1): [Tokens([7] * 9)]}), max_new_tokens=4)
     assert rollouts.completions.mask.sum() == 4 and rollouts.completions.ids.shape == (1, 13)
     assert rollouts.finish == ["length"]
 
 
 def test_an_abort_ends_one_completion_and_leaves_the_others(policy, clips):
-    rollouts = sampled(policy, clips[:1], AsTold({(1, 2): [Tokens([7]), Abort()]}), group_size=3)
+    rollouts = sampled(policy, clips[:1], Scripted({(1, 2): [Tokens([7]), Abort()]}), group_size=3)
     assert rollouts.finish == ["length", "abort", "length"] and rollouts.finished.tolist() == [False] * 3
     assert rollouts.completions.mask.sum(1).tolist() == [6, 2, 6] and roles_of(rollouts, 1) == [S, S]
 
@@ -81,8 +81,8 @@ def test_a_completion_without_a_position_left_is_cut_before_the_insertion(policy
     prompt = len(policy.encode_prompts([instruction], [clips[0].waveform], ["x"]).input_ids[0])
     longest = prompt + 10
     monkeypatch.setattr(type(policy), "max_positions", longest)
-    told = {(0, 2): [Tokens([7] * 8)], (1, 2): [Tokens([7] * 7)], (2, 2): [Tokens([7] * 6)]}
-    rollouts = sampled(policy, clips[:1], AsTold(told), group_size=3, max_new_tokens=9)
+    script = {(0, 2): [Tokens([7] * 8)], (1, 2): [Tokens([7] * 7)], (2, 2): [Tokens([7] * 6)]}
+    rollouts = sampled(policy, clips[:1], Scripted(script), group_size=3, max_new_tokens=9)
     lengths = (rollouts.completions.roles != Role.PAD).sum(1)
     assert lengths.tolist() == [2, 10, 10] and rollouts.completions.mask.sum(1).tolist() == [2, 3, 4]
     assert rollouts.finish == ["length"] * 3
@@ -121,16 +121,16 @@ def test_a_forbidden_token_leaves_the_log_probs_of_what_was_drawn_from(policy, c
 
 def test_a_control_is_heard_again_in_place_of_the_clip(policy, clips):
     silence = np.zeros(16_000, dtype=np.float32)
-    heard = []
+    inputs = []
     controller = RandomInsertions(0, often=1.0)
     begin = controller.begin
-    controller.begin = lambda policy, given, size: (heard.extend(given), begin(policy, given, size))
-    sampled(policy, clips[:1], controller, given=[silence])
-    assert len(heard) == 1 and heard[0] is silence
+    controller.begin = lambda policy, given, size: (inputs.extend(given), begin(policy, given, size))
+    sampled(policy, clips[:1], controller, inputs=[silence])
+    assert len(inputs) == 1 and inputs[0] is silence
 
 
 def test_an_insertion_into_a_completion_that_has_ended_is_refused(policy, clips):
-    class Late(AsTold):
+    class Late(Scripted):
         def after(self, tokens, logprobs, rows):
             return super().after(tokens, logprobs, rows) | {7: [Tokens([5])]}
 
@@ -141,8 +141,8 @@ def test_an_insertion_into_a_completion_that_has_ended_is_refused(policy, clips)
 def test_a_clip_that_can_not_be_heard_whole_is_refused_and_the_policy_trains_on(policy, clips):
     policy.train()
     long = np.zeros(policy.sampling_rate * 40, dtype=np.float32)
-    with pytest.raises(ValueError, match=r"a controller inserts a clip that can not be heard: 40\.00 s of audio"):
-        sampled(policy, clips[:1], AsTold({(0, 1): [Excerpt(long)]}))
+    with pytest.raises(ValueError, match=r"a controller inserts a clip that does not fit: 40\.00 s of audio"):
+        sampled(policy, clips[:1], Scripted({(0, 1): [Excerpt(long)]}))
     assert policy.training
 
 
@@ -157,8 +157,8 @@ def test_the_cache_stays_in_proportion_to_the_longest_row(policy, clips, monkeyp
         widths.append(running.mask.shape[1] / int(running.lengths.max()))
 
     monkeypatch.setattr(RunningRows, "feed", spy)
-    told = {(row, 1 + row): [Tokens([100 + row] * 80)] for row in range(8)}
-    rollouts = sampled(policy, clips[1:2], AsTold(told), group_size=8, max_new_tokens=12)
+    script = {(row, 1 + row): [Tokens([100 + row] * 80)] for row in range(8)}
+    rollouts = sampled(policy, clips[1:2], Scripted(script), group_size=8, max_new_tokens=12)
     assert len(widths) == 8 and max(widths) <= 2 and min(widths[1:]) == 1  # gaps were closed
     assert [sum(roles_of(rollouts, row).count(role) for role in (S, F)) for row in range(8)] == [92] * 8
     completions = rollouts.completions

@@ -91,9 +91,9 @@ def test_rows_that_go_on_keep_their_prompt_and_tokens_when_others_leave(policy, 
 def test_the_given_dice_alone_decide_what_is_drawn(policy, clips):
     def drawn(seed, elsewhere):
         torch.manual_seed(elsewhere)
-        dice = torch.Generator().manual_seed(seed)
+        generator = torch.Generator().manual_seed(seed)
         sampling = Sampling(max_new_tokens=6)
-        return HFEngine().sample(policy, clips, FORMATS, sampling, group_size=2, generator=dice).completions.ids
+        return HFEngine().sample(policy, clips, FORMATS, sampling, group_size=2, generator=generator).completions.ids
 
     assert torch.equal(drawn(1, 2), drawn(1, 3)) and not torch.equal(drawn(1, 2), drawn(2, 2))
 

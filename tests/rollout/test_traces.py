@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 import torch
-from interruptions import AsTold, Forbid, RandomInsertions, sharpened
+from interruptions import Forbid, RandomInsertions, Scripted, sharpened
 
 from cogrl.lm_head import TokenStates, token_logprobs
 from cogrl.rollout import Excerpt, HFEngine, Sampling
@@ -22,10 +22,10 @@ def policy(make, monkeypatch):
 def traced(policy, clips, seed=0, group_size=GROUP, **settings):
     """Rollouts interrupted at random. Of the defaults some rows end and others are cut."""
     sampling = Sampling(**({"max_new_tokens": 14} | settings))
-    dice = torch.Generator().manual_seed(seed)
+    generator = torch.Generator().manual_seed(seed)
     formats = FORMATS[: len(clips)]
     controllers = [RandomInsertions(seed)]
-    return HFEngine().sample(policy, clips, formats, sampling, group_size, generator=dice, controllers=controllers)
+    return HFEngine().sample(policy, clips, formats, sampling, group_size, generator=generator, controllers=controllers)
 
 
 def scored(policy, rollouts, share):
@@ -148,8 +148,8 @@ def test_a_completion_alone_is_that_of_the_batch(policy, clips, leads):
 @pytest.mark.parametrize("share", [True, False])
 def test_two_inserted_clips_that_change_places_change_the_log_probs(policy, clips, share):
     one, other = (clips[i].waveform[4000:12000] for i in (0, 2))
-    told = AsTold({(0, 2): [Excerpt(one)], (1, 3): [Excerpt(other)]})
-    controllers = [Forbid(policy.end_ids), told]
+    script = Scripted({(0, 2): [Excerpt(one)], (1, 3): [Excerpt(other)]})
+    controllers = [Forbid(policy.end_ids), script]
     rollouts = HFEngine().sample(
         policy, clips[:1], ["eips"], Sampling(max_new_tokens=6), GROUP, controllers=controllers
     )
@@ -174,7 +174,7 @@ def test_groups_of_an_interrupted_rollout_score_alone_as_together(policy, clips)
     merged = rollouts.with_groups([1], replace(fresh, formats=["direct"]))
     own = scored(policy, fresh, share=True)
     rows = merged.rows_of([1])
-    again = replace(merged, prompts=rollouts.groups([0, 1, 2, 3]).prompts)
-    expected = by_hugging_face(policy, again)
-    torch.testing.assert_close(scored(policy, again, True), expected, rtol=0, atol=1e-4)
+    repeated = replace(merged, prompts=rollouts.groups([0, 1, 2, 3]).prompts)
+    expected = by_hugging_face(policy, repeated)
+    torch.testing.assert_close(scored(policy, repeated, True), expected, rtol=0, atol=1e-4)
     assert merged.spans[rows[0]] == fresh.spans[0] and own.shape[1] <= merged.completions.ids.shape[1]

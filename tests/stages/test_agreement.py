@@ -1,4 +1,4 @@
-"""What policy, data, stage and trainer each believe is compared before the first step."""
+"""Settings that two of policy, data, stage and trainer each have are compared before the first step."""
 
 import json
 import re
@@ -65,11 +65,11 @@ def at_8_khz(smoke_corpus, tmp_path):
 def test_the_rate_of_the_policy_rules_and_another_is_refused_before_anything_is_heard(policy, at_8_khz, what):
     split = {"fit": "train", "validate": "val"}.get(what, "test")
     data = AudioData(**{split: at_8_khz}, batch_size=2, sampling_rate=8_000)
-    heard, audio_tensors = [], policy.audio_tensors
-    policy.audio_tensors = lambda waveforms: heard.append(len(waveforms)) or audio_tensors(waveforms)
+    encoded, audio_tensors = [], policy.audio_tensors
+    policy.audio_tensors = lambda waveforms: encoded.append(len(waveforms)) or audio_tensors(waveforms)
     with pytest.raises(ValueError, match=r"data\.sampling_rate=8000, but this policy hears 16000 Hz.* 2 times its"):
         getattr(trainer(), what)(Sft(policy), data)
-    assert not heard
+    assert not encoded
 
 
 def test_a_clip_of_another_rate_is_as_long_as_it_was_when_it_is_converted(policy, at_8_khz, smoke_corpus):

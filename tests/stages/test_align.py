@@ -28,7 +28,7 @@ def stage_of(policy, **settings):
 
 
 @pytest.fixture
-def ears_only(tiny_policy_dir):
+def audio_only(tiny_policy_dir):
     policy = Qwen2Audio(str(tiny_policy_dir), train_language_model=False, share_prompt=False).load()
     policy.lm_head_weight.data.mul_(30)  # a random head is nearly uniform: nothing would differ
     return policy
@@ -41,11 +41,11 @@ def test_the_weight_moves_in_a_line_and_stays():
     assert weight.used and Weight(0.0, 1.0, 5).used and not Weight(0.0).used
 
 
-def test_cross_entropy_alone_is_supervised_fine_tuning(ears_only, clips):
+def test_cross_entropy_alone_is_supervised_fine_tuning(audio_only, clips):
     batch = ClipBatch(clips)
-    sft = Sft(ears_only)
+    sft = Sft(audio_only)
     sft.configure_model()
-    loss = stage_of(ears_only, ce=Weight()).loss(batch, FORMATS)
+    loss = stage_of(audio_only, ce=Weight()).loss(batch, FORMATS)
     assert loss.item() == pytest.approx(sft.loss(batch, FORMATS).item(), rel=1e-5)
 
 
@@ -69,8 +69,8 @@ def written_out(stage, batch, formats):
     teacher = logits([describe(example) for example in examples])
     p, q = ((z / 3.0).log_softmax(-1) for z in (teacher, student))
     first, second = (p, q) if stage.kd_direction == "forward" else (q, p)
-    heard = stage.encode(batch, formats, [clip.waveform for clip in batch.clips])
-    frames = mean_frames(policy.prompt_embeds(heard), heard.input_ids == policy.audio_token_id)
+    prompts = stage.encode(batch, formats, [clip.waveform for clip in batch.clips])
+    frames = mean_frames(policy.prompt_embeds(prompts), prompts.input_ids == policy.audio_token_id)
     emotions = torch.tensor([EMOTIONS.index(example.emotion) for example in examples])
     dimensions = torch.tensor([[example.valence, example.arousal, example.dominance] for example in examples])
     return {
@@ -82,10 +82,10 @@ def written_out(stage, batch, formats):
 
 
 @pytest.mark.parametrize("direction", ["forward", "reverse"])
-def test_the_loss_is_the_sum_of_its_terms_by_the_weights_of_the_step(ears_only, clips, monkeypatch, direction):
+def test_the_loss_is_the_sum_of_its_terms_by_the_weights_of_the_step(audio_only, clips, monkeypatch, direction):
     monkeypatch.setattr(Align, "global_step", 1)
     weights = {"ce": Weight(0.5), "kd": Weight(7.0, 3.0, 4), "emotion": Weight(2.0, 0.0, 2), "dimensions": Weight(0.3)}
-    stage = stage_of(ears_only, **weights, kd_temperature=3.0, kd_direction=direction)
+    stage = stage_of(audio_only, **weights, kd_temperature=3.0, kd_direction=direction)
     logged = {}
     stage.log = lambda name, value, **_: logged.update({name: value.item()})
     total = stage.loss(ClipBatch(clips), FORMATS).item()
@@ -95,8 +95,8 @@ def test_the_loss_is_the_sum_of_its_terms_by_the_weights_of_the_step(ears_only, 
     assert total == pytest.approx(expected, rel=1e-4) and min(terms.values()) > 1e-2
 
 
-def test_without_settings_it_is_re_llms_loss_with_both_response_terms(ears_only):
-    stage = Align(ears_only)
+def test_without_settings_it_is_re_llms_loss_with_both_response_terms(audio_only):
+    stage = Align(audio_only)
     assert [w.at(step) for w in (stage.ce, stage.kd, stage.emotion, stage.dimensions) for step in (0, 999)] == [1.0] * 8
     assert (stage.kd_temperature, stage.kd_direction, stage.dimension_loss) == (2.0, "forward", "mse")
 
@@ -111,13 +111,13 @@ def test_the_concordance_loss_can_be_asked_for_by_name(policy, clips):
 
 
 @pytest.mark.parametrize("direction", ["forward", "reverse"])
-def test_distillation_reacts_to_the_first_response_token_and_not_to_what_follows_the_end(ears_only, clips, direction):
+def test_distillation_reacts_to_the_first_response_token_and_not_to_what_follows_the_end(audio_only, clips, direction):
     """RE-LLM's released code takes the logits AT the response tokens, one too late at both ends."""
     batch = ClipBatch(clips[:1])
-    stage = stage_of(ears_only, kd=Weight(), kd_direction=direction)
-    heard = stage.encode(batch, ["direct"], [clips[0].waveform])
+    stage = stage_of(audio_only, kd=Weight(), kd_direction=direction)
+    prompts = stage.encode(batch, ["direct"], [clips[0].waveform])
     targets = stage.targets(batch, ["direct"])
-    student = ears_only.token_states(heard, targets)
+    student = audio_only.token_states(prompts, targets)
     before = stage.distillation(student, targets, batch, ["direct"]).item()
 
     def disturbed(row):
@@ -125,19 +125,19 @@ def test_distillation_reacts_to_the_first_response_token_and_not_to_what_follows
         hidden[row] += torch.randn(hidden.shape[1], generator=torch.Generator().manual_seed(0))
         return stage.distillation(replace(student, hidden=hidden), targets, batch, ["direct"]).item()
 
-    first, end = heard.input_ids.shape[1] - 1, heard.input_ids.shape[1] - 1 + int(targets.mask.sum())
+    first, end = prompts.input_ids.shape[1] - 1, prompts.input_ids.shape[1] - 1 + int(targets.mask.sum())
     assert student.rows[0] == first and end not in student.rows.tolist()
     assert abs(disturbed(first) - before) > 1e-4
     assert disturbed(end) == pytest.approx(before, abs=1e-6)
 
 
-def test_the_teacher_reads_the_emotion_and_the_student_does_not(ears_only, clips):
+def test_the_teacher_reads_the_emotion_and_the_student_does_not(audio_only, clips):
     batch = ClipBatch(clips)
-    stage = stage_of(ears_only, kd=Weight())
+    stage = stage_of(audio_only, kd=Weight())
     read = stage.encode(batch, FORMATS, [describe(clip.example) for clip in clips])
-    heard = stage.encode(batch, FORMATS, [clip.waveform for clip in clips])
-    decode = ears_only.tokenizer.batch_decode
-    for clip, teacher, student in zip(clips, decode(read.input_ids), decode(heard.input_ids), strict=True):
+    prompts = stage.encode(batch, FORMATS, [clip.waveform for clip in clips])
+    decode = audio_only.tokenizer.batch_decode
+    for clip, teacher, student in zip(clips, decode(read.input_ids), decode(prompts.input_ids), strict=True):
         assert clip.example.emotion in teacher and clip.example.text in teacher
         assert not any(emotion in student for emotion in EMOTIONS) and clip.example.text not in student
 
@@ -150,21 +150,21 @@ def test_the_teacher_reads_the_cause_where_there_is_one_and_no_emotion_where_the
     assert describe(replace(example, emotion=None)) == 'The speaker says: "They moved the exam."'
 
 
-def test_a_student_that_reads_what_the_teacher_reads_has_nothing_to_learn(ears_only, clips):
+def test_a_student_that_reads_what_the_teacher_reads_has_nothing_to_learn(audio_only, clips):
     batch = ClipBatch(clips)
-    stage = stage_of(ears_only, kd=Weight())
+    stage = stage_of(audio_only, kd=Weight())
     targets = stage.targets(batch, FORMATS)
     read = stage.encode(batch, FORMATS, [describe(clip.example) for clip in clips])
-    assert stage.distillation(ears_only.token_states(read, targets), targets, batch, FORMATS).abs() < 1e-5
-    heard = stage.encode(batch, FORMATS, [clip.waveform for clip in clips])
-    assert stage.distillation(ears_only.token_states(heard, targets), targets, batch, FORMATS) > 1e-3
+    assert stage.distillation(audio_only.token_states(read, targets), targets, batch, FORMATS).abs() < 1e-5
+    prompts = stage.encode(batch, FORMATS, [clip.waveform for clip in clips])
+    assert stage.distillation(audio_only.token_states(prompts, targets), targets, batch, FORMATS) > 1e-3
 
 
-def test_distillation_moves_the_ears_and_leaves_the_language_model(ears_only, clips):
-    loss = stage_of(ears_only, kd=Weight()).loss(ClipBatch(clips), FORMATS)
+def test_distillation_moves_the_ears_and_leaves_the_language_model(audio_only, clips):
+    loss = stage_of(audio_only, kd=Weight()).loss(ClipBatch(clips), FORMATS)
     loss.backward()
-    assert all(p.grad is None for p in ears_only.model.model.language_model.parameters())
-    trained = [p for p in ears_only.audio_tower.parameters() if p.requires_grad]
+    assert all(p.grad is None for p in audio_only.model.model.language_model.parameters())
+    trained = [p for p in audio_only.audio_tower.parameters() if p.requires_grad]
     assert trained and all(p.grad.abs().sum() > 0 for p in trained)
 
 
@@ -181,8 +181,8 @@ def test_adapters_take_no_part_in_the_teachers_pass(tiny_policy_dir, clips):
                 parameter.normal_(0, 0.3)
     student = policy.token_states(read, targets)  # the same text, but through the adapters
     assert stage.distillation(student, targets, batch, FORMATS) > 1e-3
-    again = policy.token_states(read, targets)
-    torch.testing.assert_close(student.hidden, again.hidden)  # they are on again afterwards
+    repeated = policy.token_states(read, targets)
+    torch.testing.assert_close(student.hidden, repeated.hidden)  # they are on again afterwards
 
 
 def test_a_teacher_that_would_move_is_refused(tiny_policy_dir):
@@ -204,21 +204,21 @@ def test_a_teacher_of_its_own_is_read_and_frozen(tiny_policy_dir, clips):
     assert loss.item() == pytest.approx(alone.item(), rel=1e-4)
 
 
-def test_the_teacher_can_give_the_responses(ears_only, clips):
-    stage = stage_of(ears_only, ce=Weight(), kd=Weight(), responses="teacher")
+def test_the_teacher_can_give_the_responses(audio_only, clips):
+    stage = stage_of(audio_only, ce=Weight(), kd=Weight(), responses="teacher")
     targets = stage.targets(ClipBatch(clips), FORMATS)
     assert isinstance(targets, Completions) and targets.ids.shape[1] <= 6
     assert stage.loss(ClipBatch(clips), FORMATS).isfinite()
     bare = [Clip(replace(clip.example, targets={}), clip.waveform) for clip in clips]
-    assert stage.refusal(bare[0].example) is None and stage.loss(ClipBatch(bare), FORMATS).isfinite()
+    assert stage.validate(bare[0].example) is None and stage.loss(ClipBatch(bare), FORMATS).isfinite()
 
 
 def test_the_heads_see_the_audio_frames_only(policy, clips):
     stage = stage_of(policy, emotion=Weight(), dimensions=Weight())
     batch = ClipBatch(clips)
-    heard = stage.encode(batch, FORMATS, [clip.waveform for clip in clips])
-    embeds = policy.prompt_embeds(heard)
-    audio = heard.input_ids == policy.audio_token_id
+    prompts = stage.encode(batch, FORMATS, [clip.waveform for clip in clips])
+    embeds = policy.prompt_embeds(prompts)
+    audio = prompts.input_ids == policy.audio_token_id
     frames = mean_frames(embeds, audio)
     disturbed = embeds + torch.randn_like(embeds) * ~audio[..., None]
     assert torch.allclose(mean_frames(disturbed, audio), frames)
@@ -239,20 +239,20 @@ def test_the_heads_learn_from_the_frames_of_a_half_precision_policy(tiny_policy_
 
 def test_a_clip_without_dimensions_is_refused_while_they_are_learnt(policy, clips):
     bare = replace(clips[0].example, valence=None)
-    assert "valence, arousal and dominance" in stage_of(policy, ce=Weight(), dimensions=Weight()).refusal(bare)
-    assert stage_of(policy, ce=Weight()).refusal(bare) is None
+    assert "valence, arousal and dominance" in stage_of(policy, ce=Weight(), dimensions=Weight()).validate(bare)
+    assert stage_of(policy, ce=Weight()).validate(bare) is None
 
 
 def test_a_clip_without_an_emotion_is_refused_while_its_head_learns(policy, clips):
     bare = replace(clips[0].example, emotion=None)
     for emotion in (Weight(), Weight(0.0, 1.0, 5)):
-        assert "no emotion" in stage_of(policy, ce=Weight(), emotion=emotion).refusal(bare)
-    assert stage_of(policy, ce=Weight()).refusal(bare) is None
+        assert "no emotion" in stage_of(policy, ce=Weight(), emotion=emotion).validate(bare)
+    assert stage_of(policy, ce=Weight()).validate(bare) is None
 
 
 def test_a_clip_without_words_is_refused_where_a_teacher_reads_them(tiny_policy_dir, clips):
     bare = replace(clips[0].example, text="")
     policy = Qwen2Audio(str(tiny_policy_dir), train_language_model=False).load()
     for stage in (stage_of(policy, kd=Weight()), stage_of(policy, ce=Weight(), responses="teacher")):
-        assert "no text for the teacher to read" in stage.refusal(bare)
-    assert stage_of(policy, ce=Weight()).refusal(bare) is None
+        assert "no text for the teacher to read" in stage.validate(bare)
+    assert stage_of(policy, ce=Weight()).validate(bare) is None

@@ -24,7 +24,6 @@ def run(tiny_policy_dir, smoke_corpus, tmp_path_factory):
     return run
 
 
-@pytest.mark.slow
 def test_two_process_ddp_makes_one_rl_step(run):
     first, second = run()
     assert first["step"] == second["step"] == 2
@@ -33,7 +32,6 @@ def test_two_process_ddp_makes_one_rl_step(run):
     assert first["weights"] == second["weights"] != first["before"]
 
 
-@pytest.mark.slow
 def test_each_rank_logs_what_all_ranks_sampled_and_learnt_from(run):
     first, second = run()
     assert first["logged"] == second["logged"]

@@ -25,8 +25,8 @@ class WatchedEngine(HFEngine):
 class Forces(Controller):
     """One token after the first of every completion."""
 
-    def begin(self, policy, heard, group_size):
-        self.fresh = torch.ones(len(heard) * group_size, dtype=torch.bool)
+    def begin(self, policy, inputs, group_size):
+        self.fresh = torch.ones(len(inputs) * group_size, dtype=torch.bool)
 
     def after(self, tokens, logprobs, rows):
         first = rows[self.fresh[rows]].tolist()

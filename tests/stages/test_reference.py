@@ -38,7 +38,7 @@ class CoarseEngine(HFEngine):
 
 @pytest.fixture
 def moved_dir(policy, tmp_path):
-    """A policy with the same words and ears and other weights."""
+    """A policy with the same tokenizer and audio modules and other weights."""
     torch.manual_seed(7)
     with torch.no_grad():
         for parameter in policy.parameters():
@@ -257,12 +257,12 @@ def test_a_folder_of_another_model_is_refused_as_reference(policy, tiny_omni_dir
 
     small = {"mel_bins": 16, "tower_width": 16, "tower_layers": 1, "width": 32, "layers": 1}
     build_tiny_model(tmp_path / "words", smoke_texts, vocab_size=380, **small)
-    build_tiny_model(tmp_path / "ears", smoke_texts, vocab_size=400, **(small | {"mel_bins": 20}))
+    build_tiny_model(tmp_path / "other_bins", smoke_texts, vocab_size=400, **(small | {"mel_bins": 20}))
     for folder, error, message in (
         (tmp_path, FileNotFoundError, "holds no config.json"),
         (tiny_omni_dir, ValueError, "which is no Qwen2Audio as the policy is"),
         (tmp_path / "words", ValueError, "has another vocabulary than the policy"),
-        (tmp_path / "ears", ValueError, "has another feature extractor than the policy"),
+        (tmp_path / "other_bins", ValueError, "has another feature extractor than the policy"),
     ):
         with pytest.raises(error, match=message):
             Reference(str(folder), policy).load()

@@ -266,7 +266,7 @@ def test_drawing_again_ends_after_its_bound(policy, clips):
 
 def test_a_second_draw_uses_other_dice(policy):
     stage = stage_of(DrSapo, policy, Constant())
-    draws = [torch.rand(4, generator=stage.dice(attempt)).tolist() for attempt in (0, 1, 0)]
+    draws = [torch.rand(4, generator=stage.generator(attempt)).tolist() for attempt in (0, 1, 0)]
     assert draws[0] == draws[2] != draws[1]
 
 

@@ -13,7 +13,7 @@ from cogrl.stages.step_means import StepMeans
 from cogrl.types import Scores
 
 
-class Kept(DummyLogger):
+class RecordingLogger(DummyLogger):
     """What a tracker gets, by step."""
 
     def __init__(self) -> None:
@@ -63,7 +63,7 @@ def losses(stage) -> dict[int, list[float]]:
 
 
 def fit(stage, corpus, accumulate, steps, *callbacks, **data):
-    logger, shown = Kept(), Shown()
+    logger, shown = RecordingLogger(), Shown()
     trainer = pl.Trainer(
         max_steps=steps,
         max_epochs=-1,

@@ -11,14 +11,14 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 
-from tqdm import tqdm
-
 from cogrl.audio import audio_info
 from cogrl.data import build_folder
 from cogrl.data.corpora.layout import in_any_case, listing
 from cogrl.data.json_text import damage
 from cogrl.data.manifest import check_splits, raise_all, read_manifest, write_manifest
 from cogrl.data.text_file import LOST, decoded
+from cogrl.markdown import markdown_table
+from cogrl.progress import progress
 from cogrl.types import Example
 from cogrl.words import words
 
@@ -113,7 +113,7 @@ def with_audio(examples: Iterable[Example], source: Source, partial: bool, dropp
     ValueError for files that are missing, empty, cut or no audio, naming ids and files, unless `partial`.
     """
     kept, errors = [], []
-    for example in tqdm(list(examples), f"{source.name}: audio headers", unit="clip"):
+    for example in progress(list(examples), f"{source.name}: audio headers", unit="clip"):
         if _unreadable(example):
             dropped["characters that can not be read (U+FFFD, control characters)"] += 1
             continue
@@ -194,18 +194,22 @@ def _card(reading: Reading, splits: dict[str, list[Example]]) -> str:
         f"Source: {source.url}. Licence: {source.licence}. Audio is referenced where it lies.",
         f"No two splits share: {shared}. Train with `data.disjoint: [{', '.join(reading.disjoint)}]`.",
         "",
-        "| split | clips | hours | speakers | labels |",
-        "|---|---|---|---|---|",
+        markdown_table(("split", "clips", "hours", "speakers", "labels"), map(_counts, splits.items())),
+        _forms(splits),
+        "",
+        "Dropped:" if reading.dropped else "Nothing was dropped.",
     ]
-    for name, rows in splits.items():
-        labels = Counter(row.emotion or "none" for row in rows)
-        counts = ", ".join(f"{label} {count}" for label, count in sorted(labels.items()))
-        hours = sum(row.duration_s or 0 for row in rows) / 3600
-        lines.append(f"| {name} | {len(rows)} | {hours:.2f} | {len({row.speaker for row in rows} - {''})} | {counts} |")
-    lines += ["", _forms(splits), "", "Dropped:" if reading.dropped else "Nothing was dropped."]
     lines += [f"- {reason}: {count}" for reason, count in sorted(reading.dropped.items())]
     lines += [f"- note: {note}" for note in reading.notes]
     return "\n".join(lines) + "\n"
+
+
+def _counts(split: tuple[str, Sequence[Example]]) -> list[str]:
+    name, rows = split
+    labels = Counter(row.emotion or "none" for row in rows)
+    counts = ", ".join(f"{label} {count}" for label, count in sorted(labels.items()))
+    hours = sum(row.duration_s or 0 for row in rows) / 3600
+    return [name, str(len(rows)), f"{hours:.2f}", str(len({row.speaker for row in rows} - {""})), counts]
 
 
 def _forms(splits: dict[str, list[Example]]) -> str:
@@ -218,5 +222,5 @@ def _forms(splits: dict[str, list[Example]]) -> str:
         f"{count} at {rate} Hz with {channels} channel{'s' * (channels > 1)}"
         for (rate, channels), count in sorted(forms.items())
     )
-    need = "Train with `data.convert: true` (`cogrl evaluate --convert`): the published policies hear 16000 Hz, mono."
+    need = "Train with `data.convert: true` (`cogrl evaluate --convert`): the published policies take 16000 Hz, mono."
     return f"Audio files: {named}." + ("" if set(forms) <= {(16_000, 1)} else f" {need}")

@@ -1,6 +1,7 @@
-"""Dialogues as the HumDial challenge publishes them, read once for its own data and for the benchmark made from it.
+"""Dialogues as the HumDial challenge publishes them: its data, the benchmark made from it, and answers to be judged.
 
-    {"dialogue_id": …, "turns": [{"turn_id": 1, "text": …, "emotion": …, "split_audio_file": …, "response_text": …}]}
+    {"dialogue_id": …, "turns": [{"turn_id": 1, "text": …, "emotion": …, "split_audio_file": …, "response_text": …,
+     "response_audio": …}]}
 
 Some files say input_text and input_emotion. https://github.com/ASLP-lab/Hum-Dial (Emotional_Intelligence) and
 https://github.com/ASLP-lab/HumDial-EIBench show both forms.
@@ -8,6 +9,7 @@ https://github.com/ASLP-lab/HumDial-EIBench show both forms.
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -34,25 +36,70 @@ LABELS: dict[str, Emotion] = {
 _AUDIO = ("split_audio_file", "audio", "audio_path", "wav")
 
 
-def read_dialogues(
-    path: Path, folders: Sequence[Path], dropped: Counter[str], refuse: Callable[[str], None]
-) -> Iterator[tuple[str, dict[str, Any], list[Turn]]]:
-    """(`file:line`, dialogue, the user's turns in order) of a JSONL file or of a JSON list, each turn with its audio.
+@dataclass(frozen=True)
+class DialogueTurn:
+    """What the user said and the reply to it, as published: "" where there is none, files by the names they have."""
 
-    Audio is looked for in `folders`; labels without a counterpart are counted in `dropped`. A broken line, a dialogue
-    without turns and a turn without text go to `refuse`, with `file:line` and reason. Raises ValueError for a file that
-    is not UTF-8, and for a list that is broken as a whole.
+    id: str
+    text: str
+    emotion: str
+    reply: str
+    audio: str
+    reply_audio: str
+
+
+def read_dialogues(
+    path: Path, refuse: Callable[[str], None]
+) -> Iterator[tuple[str, dict[str, Any], list[DialogueTurn]]]:
+    """(`file:line`, dialogue, its turns in order) of a JSONL file or of a JSON list.
+
+    A broken line, a dialogue without turns and a turn without text go to `refuse`, with `file:line` and reason. Raises
+    ValueError for a file that is not UTF-8, and for a list that is broken as a whole.
     """
     for where, record in _records(path, refuse):
         if not isinstance(record, dict) or not isinstance(record.get("dialogue_id"), str | int):
             refuse(f"{where}: a dialogue is an object with dialogue_id, got {str(record)[:80]}")
             continue
         try:
-            turns = _turns(record, where, folders, dropped)
+            turns = _turns(record, f"{where} ({record['dialogue_id']})")
         except ValueError as error:
             refuse(str(error))
         else:
             yield where, record, turns
+
+
+def with_clips(name: str, turns: Sequence[DialogueTurn], folders: Sequence[Path], dropped: Counter[str]) -> list[Turn]:
+    """The turns of the dialogue `name` with their audio, looked for in `folders`; unknown labels go to `dropped`."""
+    found = []
+    for turn in turns:
+        label = turn.emotion.lower()
+        if label and label not in LABELS:
+            dropped[f"label {label} of a turn (the turn is kept without it)"] += 1
+        audio = located(turn.audio, f"{name}_{turn.id}.wav", folders)
+        found.append(Turn(text=turn.text, audio=audio, emotion=LABELS.get(label), reply=turn.reply or None))
+    return found
+
+
+def second_non_neutral(emotions: Sequence[str | None]) -> int | None:
+    """The turn an empathetic answer is due at, as the official `eval_task3.py` has it; None where there is none."""
+    felt = _non_neutral(emotions)
+    return felt[1] if len(felt) > 1 else None
+
+
+def last_non_neutral(emotions: Sequence[str | None]) -> int | None:
+    """The same, as the official README has it."""
+    felt = _non_neutral(emotions)
+    return felt[-1] if felt else None
+
+
+TARGETS: dict[str, Callable[[Sequence[str | None]], int | None]] = {
+    "second": second_non_neutral,
+    "last": last_non_neutral,
+}
+
+
+def _non_neutral(emotions: Sequence[str | None]) -> list[int]:
+    return [place for place, emotion in enumerate(emotions) if (emotion or "").lower() != "neutral"]
 
 
 def _records(path: Path, refuse: Callable[[str], None]) -> Iterator[tuple[str, Any]]:
@@ -69,36 +116,32 @@ def _records(path: Path, refuse: Callable[[str], None]) -> Iterator[tuple[str, A
             yield where, record
 
 
-def _turns(dialogue: Mapping[str, Any], where: str, folders: Sequence[Path], dropped: Counter[str]) -> list[Turn]:
+def _turns(dialogue: Mapping[str, Any], where: str) -> list[DialogueTurn]:
     records = dialogue.get("turns") or []
     if not isinstance(records, list) or not all(isinstance(record, dict) for record in records) or not records:
-        raise ValueError(f"{where} ({dialogue['dialogue_id']}): turns must be a list of objects, got {records!r}")
+        raise ValueError(f"{where}: turns must be a list of objects, got {records!r}")
     if all("turn_id" in record for record in records):
         for record in records:
             if not str(record["turn_id"]).strip().isdecimal():
-                raise ValueError(f"{where} ({dialogue['dialogue_id']}): turn_id {record['turn_id']!r} is no number")
+                raise ValueError(f"{where}: turn_id {record['turn_id']!r} is no number")
         records = sorted(records, key=lambda record: int(record["turn_id"]))
-    return [_turn(record, n, dialogue, where, folders, dropped) for n, record in enumerate(records, start=1)]
+    return [_turn(record, n, where) for n, record in enumerate(records, start=1)]
 
 
-def _turn(
-    record: Mapping[str, Any],
-    number: int,
-    dialogue: Mapping[str, Any],
-    where: str,
-    folders: Sequence[Path],
-    dropped: Counter[str],
-) -> Turn:
-    text = str(record.get("input_text") or record.get("text") or "").strip()
+def _turn(record: Mapping[str, Any], number: int, where: str) -> DialogueTurn:
+    given = lambda *keys: next((str(record[key]).strip() for key in keys if record.get(key)), "")
+    text = given("input_text", "text")
     if not text:
-        raise ValueError(f"{where} ({dialogue['dialogue_id']}), turn {number}: has no text; keys: {', '.join(record)}")
-    label = str(record.get("input_emotion") or record.get("emotion") or "").strip().lower()
-    if label and label not in LABELS:
-        dropped[f"label {label} of a turn (the turn is kept without it)"] += 1
-    reply = str(record.get("response_text") or record.get("response_txt") or "").rpartition("assistant\n")[2].strip()
-    named = next((str(record[key]) for key in _AUDIO if record.get(key)), "")
-    own = f"{dialogue['dialogue_id']}_{record.get('turn_id', number)}.wav"
-    return Turn(text=text, audio=located(named, own, folders), emotion=LABELS.get(label), reply=reply or None)
+        raise ValueError(f"{where}, turn {number}: has no text; keys: {', '.join(record)}")
+    return DialogueTurn(
+        id=str(record.get("turn_id", number)),
+        text=text,
+        emotion=given("input_emotion", "emotion"),
+        # some systems leave their chat template before the answer
+        reply=given("response_text", "response_txt").rpartition("assistant\n")[2].strip(),
+        audio=given(*_AUDIO),
+        reply_audio=given("response_audio"),
+    )
 
 
 def located(named: str, own: str, folders: Sequence[Path]) -> Path:

@@ -23,8 +23,7 @@ from typing import Any
 
 from cogrl.data.corpora.benchmark import LETTERED
 from cogrl.data.corpora.corpus import Reading, Source, leaving_out, require, with_audio, within
-from cogrl.data.corpora.dialogues import read_dialogues
-from cogrl.data.corpora.humdial import target
+from cogrl.data.corpora.dialogues import read_dialogues, second_non_neutral, with_clips
 from cogrl.data.corpora.layout import files, named
 from cogrl.types import Example
 
@@ -60,13 +59,14 @@ def _language(folder: Path, language: str, reading: Reading, refuse: Callable[[s
             continue
         task = TASKS[number[1]]
         folders = (folder / path.stem, folder, folder.parent)
-        for where, dialogue, turns in read_dialogues(path, folders, reading.dropped, refuse):
+        for where, dialogue, spoken in read_dialogues(path, refuse):
+            turns = with_clips(str(dialogue["dialogue_id"]), spoken, folders, reading.dropped)
             try:
                 asked = {} if task == "empathy" else multiple_choice(dialogue, f"{where} ({dialogue['dialogue_id']})")
             except ValueError as error:
                 refuse(str(error))
                 continue
-            place = target(turns, "second") if task == "empathy" else len(turns) - 1
+            place = second_non_neutral([turn.emotion for turn in turns]) if task == "empathy" else len(turns) - 1
             if place is None:
                 reading.dropped["empathy: no second turn that is not neutral"] += 1
                 continue

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Literal
 
 from cogrl.data.corpora.corpus import Reading, Source, leaving_out, require, with_audio, within
-from cogrl.data.corpora.dialogues import read_dialogues
+from cogrl.data.corpora.dialogues import TARGETS, read_dialogues, with_clips
 from cogrl.data.corpora.layout import VALIDATION, files, named
 from cogrl.types import Example, Turn
 
@@ -74,12 +74,13 @@ def _language(
             reading.dropped[f"unknown task list {path.name}"] += 1
             continue
         folders = (folder / path.stem, folder, folder.parent)
-        for _, dialogue, turns in read_dialogues(path, folders, reading.dropped, refuse):
+        for _, dialogue, spoken in read_dialogues(path, refuse):
             name = str(dialogue["dialogue_id"])
+            turns = with_clips(name, spoken, folders, reading.dropped)
             if split == "test" and WITHDRAWN.fullmatch(name):
                 reading.dropped["withdrawn by the organisers"] += 1
                 continue
-            place = target(turns, empathy_turn) if task == "empathy" else len(turns) - 1
+            place = TARGETS[empathy_turn]([turn.emotion for turn in turns]) if task == "empathy" else len(turns) - 1
             if place is None:
                 reading.dropped["empathy: no second turn that is not neutral"] += 1
                 continue
@@ -87,14 +88,6 @@ def _language(
                 reading.dropped["a single turn without a label"] += 1
                 continue
             yield _example(f"{split}-{language}-{path.stem}-{name}", name, turns[: place + 1], split, task, language)
-
-
-def target(turns: list[Turn], empathy_turn: str) -> int | None:
-    """The place of the turn an empathetic answer is judged on; None when there is none."""
-    felt = [place for place, turn in enumerate(turns) if turn.emotion != "neutral"]
-    if empathy_turn == "last":
-        return felt[-1] if felt else None
-    return felt[1] if len(felt) > 1 else None
 
 
 def _example(name: str, dialogue: str, turns: list[Turn], split: str, task: str, language: str) -> Example:

@@ -11,7 +11,7 @@ AUDIO_SUFFIXES = (".wav", ".flac", ".mp3", ".ogg", ".opus")
 
 
 def in_any_case(pattern: str) -> str:
-    """The glob pattern with every letter in both cases; file systems tell them apart, people do not."""
+    """The glob pattern with every letter in both cases; some file systems distinguish case."""
     both = lambda match: f"[{match[0].strip('[]').lower()}{match[0].strip('[]').upper()}]"
     return re.sub(r"\[[^\]]*\]|[A-Za-z]", both, pattern)
 

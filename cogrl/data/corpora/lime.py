@@ -29,7 +29,7 @@ from cogrl.data.corpora.layout import clip_at, files, named
 from cogrl.data.json_text import damage, parse_json
 from cogrl.data.text_file import utf8_text
 from cogrl.types import Emotion, Example, Intensity
-from cogrl.words import words
+from cogrl.words import CJK, words
 
 SOURCE = Source(
     "LIME-440K", "https://huggingface.co/datasets/zhaoxiaoxian/LIME-440K_CogAudio-LLM", "see the dataset's page"
@@ -121,9 +121,9 @@ def _part(root: Path, part: str, folder: Path, reading: Reading, partial: bool) 
 
 
 def plain(text: str) -> str:
-    """The words and a full stop: what is left when punctuation may not tell the emotion."""
+    """The words and a full stop: the text without punctuation that gives the emotion away."""
     kept = words(text)
-    return kept + ("。" if kept and kept[-1] > "\u2e80" else ".")
+    return kept + ("。" if kept and CJK.match(kept[-1]) else ".")
 
 
 def _records(path: Path, partial: bool, reading: Reading) -> Iterator[tuple[str, dict[str, Any]]]:

@@ -92,7 +92,7 @@ def _example(row: Mapping[str, str], audios: Path, transcripts: Path, reading: R
     arousal, valence, dominance = (rescaled(row[name], 1, 7) for name in ("EmoAct", "EmoVal", "EmoDom"))
     if None in (valence, arousal, dominance):
         reading.dropped["rating outside 1-7 (the clip is kept without it)"] += 1
-    # An unidentified speaker is nobody in particular: never the same as another one.
+    # Each clip of an unidentified speaker counts as a speaker of its own: two need not be the same person.
     speaker = row["SpkrID"] if row["SpkrID"] != "Unknown" else f"unknown-{name}"
     return Example(
         id=name,

@@ -1,4 +1,4 @@
-"""Targets for spoken utterances: whoever writes them sees the words and the label, never hears the audio.
+"""Targets for spoken utterances: an annotator gets the words and the label, never the audio.
 
 That is how LIME-440K was annotated (arXiv:2606.06940, section 2). `TemplateAnnotator` composes LIME-mini's clauses on
 this machine; `annotate_chat.ChatAnnotator` asks a language model.
@@ -18,7 +18,7 @@ from cogrl.types import Emotion, Intensity
 
 @dataclass(frozen=True)
 class Utterance:
-    """What an annotator knows. `id` decides what is random about its targets."""
+    """The input of an annotator. `id` decides what is random about its targets."""
 
     id: str
     text: str
@@ -78,8 +78,8 @@ def annotate_manifest(manifest: Path, out: Path, annotator: Annotator) -> Annota
     """Writes `manifest` to `out` with new targets; other fields stay, audio stays where it is.
 
     Rejected lines are left out and listed in `<out>.rejected.jsonl` with their reasons. Raises ConnectionError, and
-    writes nothing, when answers did not come: a corpus must not shrink because a server was down. Run again, then;
-    what was answered is not asked again. Lines without text or emotion are rejected. Raises ValueError when all were.
+    writes nothing, when answers did not come: a corpus must not shrink because a server was down. Run the command again
+    then: answers that came are cached. Lines without text or emotion are rejected. Raises ValueError when all were.
     """
     examples = read_manifest(manifest)
     lacking = {e.id: "has no text to answer" for e in examples if not e.text}

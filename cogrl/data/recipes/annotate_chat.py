@@ -1,10 +1,7 @@
 """The annotator that asks a language model, and the checks its targets have to pass."""
 
-import re
 from collections.abc import Sequence
 from functools import partial
-
-from tqdm import tqdm
 
 from cogrl.chat.client import ChatClient
 from cogrl.chat.json_answer import parse_object
@@ -12,6 +9,8 @@ from cogrl.chat.question import Answer, Question
 from cogrl.chat.quoting import quoted
 from cogrl.data.recipes.annotate import Annotations, Annotator, Utterance
 from cogrl.formats.eips import EIPS, perceived_emotion
+from cogrl.progress import progress
+from cogrl.words import units
 
 _FIELDS = EIPS.fields
 _SCHEMA = {
@@ -35,13 +34,12 @@ without brackets or markup:
 beneath it, so that it would be wrong for any other emotion. It does not repeat the speaker's words and does not talk
 about voices, labels or analysis.
 """
-_WORD = re.compile(r"[\u3040-\u30ff\u3400-\u9fff]|[^\W\u3040-\u30ff\u3400-\u9fff]+")  # a Han or Kana sign is a word
 
 
 class ChatAnnotator(Annotator):
     """Asks `client` for the four steps and the reply, one question an utterance, all at once.
 
-    An answer that fails a check (see `checked`) is asked for again as often as the client is patient, then rejected; a
+    An answer that fails a check (see `checked`) is asked for again as often as `client.retry` allows, then rejected; a
     temperature above 0 gives it a chance. Good answers are kept, so that a run that was stopped goes on where it was.
     Raises ValueError for a client without a cache.
     """
@@ -57,7 +55,7 @@ class ChatAnnotator(Annotator):
         """Targets by id; `report` has the counts, the tokens and the cost."""
         questions = [self.question(spoken) for spoken in utterances]
         different = len({question.user for question in questions})
-        with tqdm(total=different, desc="annotation", unit="question", disable=None) as bar:
+        with progress(total=different, desc="annotation", unit="question") as bar:
             replies = self.client.ask(questions, done=bar.update)
         targets, rejected, unanswered = {}, {}, {}
         for spoken, entry in zip(utterances, replies.entries, strict=True):
@@ -85,8 +83,8 @@ class ChatAnnotator(Annotator):
         fields = {name: " ".join(str(given.get(name) or "").split()) for name in _FIELDS}
         for name, content in fields.items():
             most = self.max_reply_words if name == "response" else self.max_step_words
-            if not 0 < len(_WORD.findall(content)) <= most:
-                raise ValueError(f"{name} has {len(_WORD.findall(content))} words, 1 to {most} are wanted: {content!r}")
+            if not 0 < len(units(content)) <= most:
+                raise ValueError(f"{name} has {len(units(content))} words, 1 to {most} are wanted: {content!r}")
         label = spoken.emotion if spoken.intensity is None else f"{spoken.emotion}, {spoken.intensity}"
         thought = fields | {"perception": f"{label}: {fields['perception']}"}
         try:
@@ -95,7 +93,7 @@ class ChatAnnotator(Annotator):
             raise ValueError(f"markup or a step's name inside a field: {fields}") from error
         if perceived_emotion(written) != spoken.emotion:
             raise ValueError(f"perception names another emotion than {spoken.emotion}: {fields['perception']!r}")
-        words = [word.lower() for word in _WORD.findall(spoken.text)]
-        if len(words) > 3 and f" {' '.join(words)} " in f" {' '.join(_WORD.findall(thought['response'].lower()))} ":
+        words = units(spoken.text)
+        if len(words) > 3 and f" {' '.join(words)} " in f" {' '.join(units(thought['response']))} ":
             raise ValueError(f"the response repeats what was said: {thought['response']!r}")
         return thought

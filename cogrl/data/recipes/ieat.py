@@ -2,9 +2,10 @@
 
 Two ways in. `build_ieat` renders IEAT-mini, three-turn dialogues of LIME-mini's sentences and voices; `think_manifest`
 writes thoughts into the dialogues of a manifest, such as HumDial's. In both the annotator sees words and gold emotions,
-the student only hears: no text it reads may name an emotion, and the cause has to quote an earlier turn. What fails is
-left out and listed with its reason in `rejected.jsonl`. Target `ieat` is thinking and reply, target `direct` the reply,
-which is all that a voice may say. The paper gives neither template nor generator nor size; these are cogrl's.
+the student gets the audio alone: no text it reads may name an emotion, and the cause has to quote an earlier turn. What
+fails is left out and listed with its reason in `rejected.jsonl`. Target `ieat` is thinking and reply, target `direct`
+the reply, which is all that a voice may say. The paper gives neither template nor generator nor size; these are
+cogrl's.
 
 IEAT-mini: licence as LIME-mini (generated audio, unencumbered). Splits share no speaker and no script; its test
 speakers are LIME-mini's, its sentences may have been heard in LIME-mini's training. One line of a manifest:
@@ -27,7 +28,6 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
-from tqdm import tqdm
 
 from cogrl import audio
 from cogrl.data import build_folder, line, manifest, markup
@@ -49,6 +49,7 @@ from cogrl.data.synthesis import emotions, espeak, filters, source_filter, voice
 from cogrl.formats import ieat as ieat_format
 from cogrl.formats import schema
 from cogrl.formats.ieat import IEAT
+from cogrl.progress import progress
 from cogrl.types import Example, Turn
 
 _SPLITS = ("train", "val", "test")
@@ -120,7 +121,7 @@ def think_manifest(source: Path, out: Path, thinker: Thinker) -> Summary:
 
 
 def think(examples: Sequence[Example], thinker: Thinker) -> tuple[list[Example], dict[str, str], str]:
-    """(examples with targets, reasons of the others by id, what it took); every thought passes `ieat_checks.refusal`.
+    """(examples with targets, reasons of the others by id, what it took); every thought passes `validate_thought`.
 
     Raises ConnectionError when answers did not come: a corpus must not shrink because a server was down.
     """
@@ -141,7 +142,7 @@ def think(examples: Sequence[Example], thinker: Thinker) -> tuple[list[Example],
     kept = []
     for example in examples:
         thought = made.thoughts.get(example.id)
-        reason = None if thought is None else ieat_checks.refusal(dialogues[example.id], thought)
+        reason = None if thought is None else ieat_checks.validate_thought(dialogues[example.id], thought)
         if reason is not None:
             rejected[example.id] = reason
         elif thought is not None:
@@ -196,7 +197,7 @@ def _render(work: Path, chosen: Sequence[Talk], tier: str, seed: int, workers: i
     render = functools.partial(_clip, work=work, tier=tier, seed=seed)
     with ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn")) as pool:
         try:
-            list(tqdm(pool.map(render, missing, chunksize=16), "IEAT-mini", len(missing), unit="clip"))
+            list(progress(pool.map(render, missing, chunksize=16), "IEAT-mini", len(missing), unit="clip"))
         except BaseException:
             pool.shutdown(cancel_futures=True)
             raise

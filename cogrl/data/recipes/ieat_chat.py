@@ -3,14 +3,13 @@
 from collections.abc import Sequence
 from functools import partial
 
-from tqdm import tqdm
-
 from cogrl.chat.client import ChatClient
 from cogrl.chat.json_answer import parse_object
 from cogrl.chat.question import Answer, Question
 from cogrl.chat.quoting import quoted
-from cogrl.data.recipes.ieat_checks import MOST_WORDS, refusal
+from cogrl.data.recipes.ieat_checks import MOST_WORDS, validate_thought
 from cogrl.data.recipes.ieat_dialogue import Dialogue, Thinker, Thought, Thoughts
+from cogrl.progress import progress
 
 _FIELDS = ("thinking", "cause", "reply")
 _SCHEMA = {
@@ -50,7 +49,7 @@ class ChatThinker(Thinker):
         self.version = f"{client.endpoint.model}\n{_ORDERS}"
 
     def think(self, dialogues: Sequence[Dialogue]) -> Thoughts:
-        with tqdm(total=len(dialogues), desc="thoughts", unit="dialogue", disable=None) as bar:
+        with progress(total=len(dialogues), desc="thoughts", unit="dialogue") as bar:
             replies = self.client.ask([self.question(dialogue) for dialogue in dialogues], done=bar.update)
         thoughts, rejected, unanswered = {}, {}, {}
         for dialogue, entry in zip(dialogues, replies.entries, strict=True):
@@ -76,7 +75,7 @@ def checked(dialogue: Dialogue, answer: str) -> Thought:
     """The thought in an answer. Raises ValueError with the reason for one that must not be trained on."""
     given = parse_object(answer)
     thought = Thought(**{name: " ".join(str(given.get(name) or "").split()) for name in _FIELDS})
-    reason = refusal(dialogue, thought)
+    reason = validate_thought(dialogue, thought)
     if reason is not None:
         raise ValueError(reason)
     return thought

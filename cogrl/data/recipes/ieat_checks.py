@@ -1,8 +1,8 @@
-"""What an IEAT item must not do: tell the student the emotion, or think of a cause that nobody named.
+"""Checks of IEAT items: nothing the student reads may name the emotion, and the cause must have been said.
 
 The emotion and its cause enter through the thinking, which the student has to produce; if a prompt or a reply in the
-history names them, the student reads what it should hear (arXiv:2601.04960). The lists are words, not models: a reply
-that gives the emotion away without naming it passes.
+history names them, the student reads what it should infer from the audio (arXiv:2601.04960). The lists are words, not
+models: a reply that gives the emotion away without naming it passes.
 """
 
 import itertools
@@ -11,6 +11,7 @@ from collections.abc import Iterable
 
 from cogrl.data.recipes.ieat_dialogue import Dialogue, Thought
 from cogrl.types import EMOTIONS, Emotion
+from cogrl.words import CJK, units
 
 MOST_WORDS = 80
 NAMES: dict[Emotion, tuple[str, str]] = {
@@ -27,7 +28,6 @@ _NAMED = {emotion: re.compile(rf"\b(?:{english})|{chinese}", re.I) for emotion, 
 _LABELS = re.compile(
     r"\b(?:labels?\b|labelled|annotat|metadata|ground truth|according to the (?:data|tag))|标签|标注", re.I
 )
-_WORD = re.compile(r"[\u3040-\u30ff\u3400-\u9fff]|[^\W\u3040-\u30ff\u3400-\u9fff]+")
 _COMMON = frozenset(
     re.findall(
         r"\w+",
@@ -54,11 +54,11 @@ def leaks(texts: Iterable[str]) -> str | None:
 
 
 def content(text: str) -> set[str]:
-    """The words that say something: no common words; pairs of signs for Chinese and Japanese."""
-    found = _WORD.findall(text.lower())
-    signs = [word for word in found if word > "\u3000"]
-    pairs = {first + second for first, second in itertools.pairwise(signs)}
-    return {word for word in found if word <= "\u3000" and len(word) > 1} - _COMMON | pairs
+    """The words that say something: no common words, nothing after an apostrophe; of Chinese and Japanese, pairs."""
+    found = units(text)
+    pairs = {first + second for first, second in itertools.pairwise(filter(CJK.match, found))}
+    spelled = {word.partition("'")[0] for word in found if not CJK.match(word)}
+    return {word for word in spelled if len(word) > 1} - _COMMON | pairs
 
 
 def ungrounded(dialogue: Dialogue, cause: str) -> str | None:
@@ -79,7 +79,7 @@ def ungrounded(dialogue: Dialogue, cause: str) -> str | None:
     return None
 
 
-def refusal(dialogue: Dialogue, thought: Thought) -> str | None:
+def validate_thought(dialogue: Dialogue, thought: Thought) -> str | None:
     """Why an item must not be trained on; None when it may."""
     for name, text in (("thinking", thought.thinking), ("reply", thought.reply)):
         if not text.strip():
@@ -89,7 +89,7 @@ def refusal(dialogue: Dialogue, thought: Thought) -> str | None:
     leak = leaks((*dialogue.replies, *dialogue.typed))
     if leak is not None:
         return leak
-    length = len(_WORD.findall(thought.thinking))
+    length = len(units(thought.thinking))
     if length > MOST_WORDS:
         return f"the thinking has {length} words, at most {MOST_WORDS} are wanted"
     if not thought.cause.strip():
@@ -99,7 +99,7 @@ def refusal(dialogue: Dialogue, thought: Thought) -> str | None:
     own = thought.thinking.replace(thought.cause, " ")
     talk = _LABELS.search(own)
     if talk:
-        return f"the thinking speaks of {talk[0]!r}: at test time there is only the voice"
+        return f"the thinking mentions {talk[0]!r}: at test time there is only the voice"
     named = named_emotions(own)
     if named != {dialogue.emotion}:
         return f"the thinking names {', '.join(sorted(named)) or 'no emotion'}, the voice carries {dialogue.emotion}"
@@ -108,7 +108,7 @@ def refusal(dialogue: Dialogue, thought: Thought) -> str | None:
 
 def _said_aloud(thought: Thought, run: int = 6) -> str | None:
     """Whether the reply repeats `run` words of the thinking in a row."""
-    thinking, reply = ([word.lower() for word in _WORD.findall(text)] for text in (thought.thinking, thought.reply))
+    thinking, reply = map(units, (thought.thinking, thought.reply))
     runs = {tuple(thinking[i : i + run]) for i in range(len(thinking) - run + 1)}
     for i in range(len(reply) - run + 1):
         if tuple(reply[i : i + run]) in runs:

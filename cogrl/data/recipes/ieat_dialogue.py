@@ -13,7 +13,7 @@ from cogrl.types import Emotion, Example, Intensity
 
 @dataclass(frozen=True)
 class Dialogue:
-    """What an annotator knows of a dialogue: the user's turns, oldest first, and the replies between them.
+    """The input of an annotator for a dialogue: the user's turns, oldest first, and the replies between them.
 
     The last turn is the one to answer. `cause` is the earlier turn that a plan made the cause (0 = the first); None
     leaves the choice to the annotator. `typed` are the texts of the turns without audio: the student reads them. `id`

@@ -1,9 +1,9 @@
 """Which dialogues an IEAT-mini corpus has: speakers x scripts x 7 emotions x 2 causes, split by split.
 
 A script is three sentences of one LIME-mini scenario. Its last turn is read with every emotion; one of the earlier
-turns, the cause, is read with the same one and the other with another, so which words moved the speaker can be heard
-and not read. Every (speaker, script) has all seven emotions with both causes: whoever only reads guesses the emotion
-one time in seven and the cause one time in two.
+turns, the cause, is read with the same one and the other with another, so the cause is in the voice and not in the
+words. Every (speaker, script) has all seven emotions with both causes: a guess from the text alone has the emotion
+right one time in seven and the cause one time in two.
 """
 
 import hashlib
@@ -20,7 +20,7 @@ REPLIES = (
     "Okay. Tell me more about it.",
     "I follow you. And then?",
 )
-"""What the assistant says between the turns: drawn by speaker and script, so that it knows nothing of the emotion."""
+"""What the assistant says between the turns: drawn by speaker and script, so that it does not depend on the emotion."""
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,7 @@
 import random
 from collections.abc import Sequence
 
-from cogrl.data.recipes.ieat_checks import refusal
+from cogrl.data.recipes.ieat_checks import validate_thought
 from cogrl.data.recipes.ieat_dialogue import Dialogue, Thinker, Thought, Thoughts
 from cogrl.data.recipes.lime_lexicon import DEGREE, VOICE
 from cogrl.data.recipes.lime_replies import ACTION, NEED, OPENING
@@ -30,7 +30,7 @@ class TemplateThinker(Thinker):
                 rejected[dialogue.id] = f"the templates are English, the dialogue is {dialogue.language}"
                 continue
             thought = self._thought(dialogue, random.Random(dialogue.id))
-            reason = refusal(dialogue, thought)
+            reason = validate_thought(dialogue, thought)
             if reason is None:
                 thoughts[dialogue.id] = thought
             else:

@@ -23,8 +23,6 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from tqdm import tqdm
-
 from cogrl.data import build_folder, manifest
 from cogrl.data.recipes import lime_clips, lime_outcome
 from cogrl.data.recipes.annotate import Annotations, Annotator, TemplateAnnotator, Utterance
@@ -33,11 +31,12 @@ from cogrl.data.recipes.lime_corpus_card import Row, write_card
 from cogrl.data.recipes.lime_gates import Gates
 from cogrl.data.recipes.lime_grammar import GrammarWriter
 from cogrl.data.recipes.lime_scenarios import SCENARIOS
-from cogrl.data.recipes.lime_takes import Made, Studio
+from cogrl.data.recipes.lime_takes import TakeRenderer, TakeResult
 from cogrl.data.recipes.lime_writer import Polarity, Selection, SentenceRules, Writer
 from cogrl.data.synthesis.command import Transcriber
 from cogrl.data.synthesis.embedded import EmbeddedSynthesiser
 from cogrl.data.synthesis.expressive import Synthesiser
+from cogrl.progress import progress
 
 _NAMES = ("audio", *(f"{split}.jsonl" for split in SPLITS), "rejected.jsonl", "CARD.md")
 _PORTION = 4096  # clips handed to the workers at a time
@@ -138,7 +137,9 @@ def build_lime(
     takes = out.with_name(f".{out.name}.takes")
     with build_folder.replacing(out, digest, _NAMES, resume=True) as work:
         takes.mkdir(exist_ok=True)
-        studio = Studio(takes, recipe.synthesiser, recipe.gates, recipe.language, recipe.seed, recipe.transcriber)
+        renderer = TakeRenderer(
+            takes, recipe.synthesiser, recipe.gates, recipe.language, recipe.seed, recipe.transcriber
+        )
         rules = SentenceRules(recipe.language, recipe.fewest_words, recipe.most_words, polarity)
         selection = Selection(lime_clips.wanted(recipe.splits, recipe.scenarios), rules)
         written = recipe.writer.write(selection, recipe.seed)
@@ -146,7 +147,7 @@ def build_lime(
         clips = lime_clips.clips(recipe.splits, recipe.scenarios, selection.kept, speakers, recipe.seed)
         annotated = annotate(clips, recipe.annotator)
         spoiled = {clip.reading for clip in clips if clip.id in annotated.rejected}
-        made = make([clip for clip in clips if clip.reading not in spoiled], studio, workers, recipe.give_up_after)
+        made = make([clip for clip in clips if clip.reading not in spoiled], renderer, workers, recipe.give_up_after)
         result = lime_outcome.outcome(selection.rejected, annotated.rejected, clips, made)
         shared = {"language": recipe.language, "text_sentiment": "neutral" if polarity else None}
         shared |= {"source": f"LIME, {recipe.synthesiser.origin}, seed {recipe.seed}"}
@@ -173,21 +174,21 @@ def annotate(clips: Sequence[Clip], annotator: Annotator) -> Annotations:
     return made
 
 
-def make(clips: Sequence[Clip], studio: Studio, workers: int | None, give_up_after: int) -> list[Made]:
+def make(clips: Sequence[Clip], renderer: TakeRenderer, workers: int | None, give_up_after: int) -> list[TakeResult]:
     """What became of each clip, in order.
 
     Raises ConnectionError when the synthesiser was away for some, and ValueError after `give_up_after` clips in a row
     without one that passed; what was made stays for the next build.
     """
-    notes, made, empty = studio.notes(), [], 0
+    notes, made, empty = renderer.notes(), [], 0
     if notes:
         print(f"LIME: going on, {len(notes)} takes are there")
-    pool = studio.synthesiser.pool(workers)
+    pool = renderer.synthesiser.pool(workers)
     try:
-        with tqdm(total=len(clips), desc="LIME", unit="clip", disable=None) as bar:
+        with progress(total=len(clips), desc="LIME", unit="clip") as bar:
             for first in range(0, len(clips), _PORTION):
-                part = [(clip, studio.known(clip, notes)) for clip in clips[first : first + _PORTION]]
-                for one in pool.map(studio.make, part, chunksize=8):
+                part = [(clip, renderer.known(clip, notes)) for clip in clips[first : first + _PORTION]]
+                for one in pool.map(renderer.make, part, chunksize=8):
                     bar.update()
                     made.append(one)
                     empty = 0 if one.audio is not None else empty + 1
@@ -204,7 +205,7 @@ def make(clips: Sequence[Clip], studio: Studio, workers: int | None, give_up_aft
     return made
 
 
-def _broken(last: Made, count: int) -> Exception:
+def _broken(last: TakeResult, count: int) -> Exception:
     reason = last.lost or ": ".join(last.refused[-1])
     kind = ConnectionError if last.away else ValueError
     return kind(
@@ -224,7 +225,7 @@ def _sources(recipe: Recipe, written: str, thoughts: str, clips: int) -> list[Ro
 
 
 def _notes(recipe: Recipe, polarity: Polarity | None) -> list[str]:
-    """What was not checked, said aloud."""
+    """Notes for the card about what was not checked."""
     notes = []
     if polarity is None:
         notes.append("The sentiment of the words was not checked: the lexicon is English, or none was given.")

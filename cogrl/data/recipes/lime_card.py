@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 from matplotlib.figure import Figure
 
+from cogrl.markdown import markdown_table
 from cogrl.types import EMOTIONS, INTENSITIES, Example
 
 MEASURES = {
@@ -48,20 +49,20 @@ def write_card(folder: Path, tier: str, seed: int, splits: Mapping[str, Sequence
         f"Licence: {everything[0].licence}.",
         "",
         "Synthetic speech in the shape of LIME-440K (arXiv:2606.06940): seven emotions, three intensities, neutral "
-        "words. Each sentence of a speaker is read with every emotion equally often, so neither words nor speaker tell "
+        "words. Each sentence of a speaker is read with every emotion equally often, so neither words nor speaker show "
         "the emotion. Splits share no speaker and no sentence. `conflict` is a second test: cheerful and bleak words "
         "(`text_sentiment`) in the same seven voices, read by the speakers of `test`, so that words and voice agree or "
         "contradict each other. It shows that training works; it is no evidence about human speech.",
         "",
-        *_table(("split", "clips", "hours", "speakers", "sentences", "low / mid / high"), map(_counts, splits.items())),
-        "",
+        markdown_table(
+            ("split", "clips", "hours", "speakers", "sentences", "low / mid / high"), map(_counts, splits.items())
+        ),
         "## What an emotion does to the voice",
         "",
         "Measured on the files, against the neutral reading of the same speaker and sentence: mean (standard deviation "
         "over clips).",
         "",
-        *_table(("emotion", *MEASURES), ((emotion, *_cells(changes, emotion)) for emotion in EMOTIONS)),
-        "",
+        markdown_table(("emotion", *MEASURES), ((emotion, *_cells(changes, emotion)) for emotion in EMOTIONS)),
         "![Acoustic deltas by emotion and intensity](CARD.png)",
         "",
         "## Fields of a manifest line",
@@ -98,10 +99,6 @@ def _counts(split: tuple[str, Sequence[Example]]) -> tuple[str, ...]:
         str(len({row.text_group for row in rows})),
         " / ".join(str(levels[level]) for level in INTENSITIES),
     )
-
-
-def _table(head: Sequence[str], rows) -> list[str]:
-    return [f"| {' | '.join(cells)} |" for cells in (head, ["---"] * len(head), *rows)]
 
 
 def _figure(changes: Mapping[tuple[str, str], np.ndarray]) -> Figure:

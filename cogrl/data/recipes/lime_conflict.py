@@ -1,9 +1,9 @@
 """The clips of LIME-mini whose words are cheerful or bleak, in voices that bear the words out or contradict them.
 
-Two sentences a scenario, alike but for the words that make one cheerful and the other bleak: topic and form tell no
+Two sentences a scenario, alike but for the words that make one cheerful and the other bleak: topic and form carry no
 sentiment. The speakers of the test split read each in all seven emotions, once, at an intensity that depends on speaker
-and scenario alone. So the words, polar as they are, still tell nothing about the emotion: a positive sentence conflicts
-with four voices and agrees with one, a negative one the other way round.
+and scenario alone. So the words, polar as they are, still carry no information about the emotion: a positive sentence
+conflicts with four voices and agrees with one, a negative one the other way round.
 """
 
 from cogrl.data.recipes.lime_plan import Cell, Plan, cells

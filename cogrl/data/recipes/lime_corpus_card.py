@@ -8,6 +8,7 @@ from cogrl.data.recipes.lime_clips import Clip
 from cogrl.data.recipes.lime_gates import CLIP_GATES
 from cogrl.data.recipes.lime_outcome import Outcome
 from cogrl.data.recipes.lime_scenarios import SCENARIOS
+from cogrl.markdown import markdown_table
 from cogrl.types import EMOTIONS, INTENSITIES, Example
 
 Row = tuple[str, str, str, str]
@@ -32,38 +33,34 @@ def write_card(
         "",
         f"{len(everything)} clips, {hours:.2f} hours of 16 kHz mono FLAC, built after the recipe of LIME-440K "
         "(arXiv:2606.06940): the same emotionally ambiguous text spoken with seven emotions at three intensities.",
-        "A reading (one text, one speaker) is kept whole or not at all, so neither words, speaker nor intensity tell "
-        "the emotion: whoever only reads is right one time in seven. Splits share no speaker and no text.",
+        "A reading (one text, one speaker) is kept whole or not at all, so neither words, speaker nor intensity show "
+        "the emotion: a guess from the text alone is right one time in seven. Splits share no speaker and no text.",
         "",
-        *_table(("split", "clips", "hours", "speakers", "texts", *EMOTIONS), map(_counts, splits.items())),
-        "",
+        markdown_table(("split", "clips", "hours", "speakers", "texts", *EMOTIONS), map(_counts, splits.items())),
         "## What was rejected",
         "",
-        *_table(("what", "gate or reason", "count"), _rejections(result)),
-        "",
+        markdown_table(("what", "gate or reason", "count"), _rejections(result)),
         f"{len(result.kept) // (len(EMOTIONS) * len(INTENSITIES))} of {readings} readings are kept. Every rejection is "
         "a line of `rejected.jsonl`.",
         *(f"- {note}" for note in notes),
         "",
         "## Sources",
         "",
-        *_table(("part", "source", "licence or terms", "what it took"), sources),
-        "",
+        markdown_table(("part", "source", "licence or terms", "what it took"), sources),
         "## Scenarios",
         "",
         "Those marked * are named in the paper's figure, the others are cogrl's.",
         "",
-        *_table(
+        markdown_table(
             ("scenario", "about", "clips"),
             (
                 (f"{name}{'*' if SCENARIOS[name].named else ''}", SCENARIOS[name].about, str(used[name]))
                 for name in used
             ),
         ),
-        "",
         "`valence`, `arousal`, `dominance` are the label's anchor times the intensity plus noise (sd 0.05), not "
-        "measured on the voice. `synthesis` holds what the synthesiser knows and, under `measured`, what the file "
-        "measures.",
+        "measured on the voice. `synthesis` holds the synthesiser's own parameters and, under `measured`, what is "
+        "measured on the file.",
     ]
     file.write_text("\n".join(lines) + "\n", encoding="utf-8")
 
@@ -83,7 +80,3 @@ def _rejections(result: Outcome) -> Iterable[tuple[str, str, str]]:
         found = result.count(kind)
         for reason in gates.get(kind, sorted(found)):
             yield kind, reason, str(found[reason])
-
-
-def _table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> list[str]:
-    return [f"| {' | '.join(cells)} |" for cells in (head, ["---"] * len(head), *rows)]

@@ -1,7 +1,7 @@
-"""Quality gates of LIME: what a clip must not be. Each is a function that says why it refuses, or None.
+"""Quality gates of LIME. Each is a function that returns why a clip is rejected, or None.
 
 The paper reports 93 % human acceptance and no protocol (arXiv:2606.06940); these gates are cogrl's. They look at single
-clips, at readings and at texts. None of them hears whether an emotion came across: that takes ears.
+clips, at readings and at texts. None of them measures whether the emotion can be heard: that needs human listeners.
 """
 
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -60,7 +60,7 @@ class Sound:
 
 @dataclass(frozen=True)
 class Take:
-    """What the gates of a single clip look at; `transcript` is None where nobody listened."""
+    """What the gates of a single clip look at; `transcript` is None without a transcriber."""
 
     text: str
     language: str
@@ -94,7 +94,7 @@ def duration(take: Take, gates: Gates) -> str | None:
 
 
 def loudness(take: Take, gates: Gates) -> str | None:
-    """Level outside the limits; whispering is quiet, and nothing at all is quieter."""
+    """The level is outside the limits."""
     least, most = gates.level_db
     level = take.sound.level_db
     return None if least <= level <= most else f"{level:.1f} dBFS, {least} to {most} are wanted"
@@ -113,12 +113,12 @@ def silence(take: Take, gates: Gates) -> str | None:
 
 
 def voicing(take: Take, gates: Gates) -> str | None:
-    """Noise, or a whisper: no pitch in any frame."""
+    """No frame has a pitch: noise, or a whisper."""
     return None if take.sound.f0_hz is not None else "nothing in it is voiced"
 
 
 def transcript(take: Take, gates: Gates) -> str | None:
-    """Other words than the text's; passes where nobody listened."""
+    """Other words than the text's; passes without a transcript."""
     if take.transcript is None:
         return None
     errors = word_errors(take.text, take.transcript, take.language)
@@ -136,7 +136,7 @@ CLIP_GATES: tuple[Callable[[Take, Gates], str | None], ...] = (
 """In order; the first that refuses is counted."""
 
 
-def refusal(take: Take, gates: Gates) -> tuple[str, str] | None:
+def validate_take(take: Take, gates: Gates) -> tuple[str, str] | None:
     """(name of the gate, why) for a clip that must not be kept."""
     for gate in CLIP_GATES:
         reason = gate(take, gates)
@@ -146,21 +146,23 @@ def refusal(take: Take, gates: Gates) -> tuple[str, str] | None:
 
 
 def complete(found: Collection[tuple[str, str]]) -> str | None:
-    """Whether a reading has every (emotion, intensity): without one, speaker or text would tell something."""
+    """Whether a reading has every (emotion, intensity): without one, speaker or text would carry information about the
+    emotion."""
     lost = [(emotion, level) for emotion in EMOTIONS for level in INTENSITIES if (emotion, level) not in found]
     names = ", ".join("/".join(pair) for pair in lost[:3])
     return None if not lost else f"{len(lost)} of 21 clips are missing: {names}"
 
 
 def same_punctuation(texts: Collection[str]) -> str | None:
-    """Whether the texts of a group are one and the same: LIME-440K's differ in punctuation, which tells the emotion."""
+    """Whether the texts of a group are one and the same: LIME-440K's differ in punctuation, which gives the emotion
+    away."""
     different = sorted(set(texts))
     return None if len(different) == 1 else f"{len(different)} spellings, such as {different[0]!r} and {different[1]!r}"
 
 
-def word_errors(text: str, heard: str, language: str) -> float:
+def word_errors(text: str, hypothesis: str, language: str) -> float:
     """Insertions, deletions and substitutions over the words of `text`; signs instead of words for Chinese."""
-    truth, guess = (_units(part, language) for part in (text, heard))
+    truth, guess = (_units(part, language) for part in (text, hypothesis))
     return edit_distance(truth, guess) / max(1, len(truth))
 
 

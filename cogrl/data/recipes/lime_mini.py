@@ -28,7 +28,6 @@ from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
-from tqdm import tqdm
 
 from cogrl import audio
 from cogrl.data import build_folder, line, manifest, markup
@@ -44,6 +43,7 @@ from cogrl.data.recipes import (
 from cogrl.data.recipes.lime_plan import Cell, Plan, cells
 from cogrl.data.synthesis import acoustics, emotions, espeak, filters, source_filter, voices
 from cogrl.data.synthesis.voices import Voice
+from cogrl.progress import progress
 from cogrl.types import Example
 
 SAMPLING_RATE = 16000
@@ -174,7 +174,7 @@ def _map(render: Callable[[Cell], Example], chosen: Sequence[Cell], workers: int
     """`render` over all cells in fresh processes: espeak-ng never enters the caller's process."""
     with ProcessPoolExecutor(workers, mp_context=multiprocessing.get_context("spawn")) as pool:
         try:
-            return list(tqdm(pool.map(render, chosen, chunksize=16), "LIME-mini", len(chosen), unit="clip"))
+            return list(progress(pool.map(render, chosen, chunksize=16), "LIME-mini", len(chosen), unit="clip"))
         except BaseException:
             pool.shutdown(cancel_futures=True)
             raise

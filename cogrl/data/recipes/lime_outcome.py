@@ -15,7 +15,7 @@ import numpy as np
 from cogrl.data import manifest
 from cogrl.data.recipes.lime_clips import Clip
 from cogrl.data.recipes.lime_gates import complete, same_punctuation
-from cogrl.data.recipes.lime_takes import Made
+from cogrl.data.recipes.lime_takes import TakeResult
 from cogrl.data.synthesis import emotions
 from cogrl.types import Example
 
@@ -26,7 +26,7 @@ Entry = dict[str, Any]
 class Outcome:
     """The clips that are kept, and the rejections of sentences, thoughts, takes, clips and readings, as listed."""
 
-    kept: list[Made] = field(default_factory=list)
+    kept: list[TakeResult] = field(default_factory=list)
     rejected: list[Entry] = field(default_factory=list)
 
     def count(self, kind: str) -> Counter[str]:
@@ -35,7 +35,10 @@ class Outcome:
 
 
 def outcome(
-    sentences: Iterable[Mapping[str, str]], thoughts: Mapping[str, str], clips: Sequence[Clip], made: Sequence[Made]
+    sentences: Iterable[Mapping[str, str]],
+    thoughts: Mapping[str, str],
+    clips: Sequence[Clip],
+    made: Sequence[TakeResult],
 ) -> Outcome:
     """Keeps whole readings only: with all emotions at all intensities, and the same text for each of them.
 
@@ -100,7 +103,9 @@ def write_corpus(
     return written
 
 
-def _example(work: Path, made: Made, targets: Mapping[str, Mapping[str, str]], shared: Mapping[str, Any]) -> Example:
+def _example(
+    work: Path, made: TakeResult, targets: Mapping[str, Mapping[str, str]], shared: Mapping[str, Any]
+) -> Example:
     clip, sound = made.clip, asdict(made.sound)
     path = work / "audio" / clip.id[:2] / f"{clip.id}.flac"
     path.parent.mkdir(parents=True, exist_ok=True)

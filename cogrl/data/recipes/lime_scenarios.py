@@ -4,8 +4,8 @@ Source: figure 2 of arXiv:2606.06940 names four (family life, workplace, medical
 the paper's other sixteen are not public, those here are cogrl's: everyday settings in which one remark can be meant in
 any mood. Data, no logic.
 
-`about` is told to a language model that writes sentences, `phrase` is how thoughts call the scenario, `things` are
-singular noun phrases without any feeling in them, for the offline grammar.
+`about` is part of the prompt of a language model that writes sentences, `phrase` is how thoughts call the scenario,
+`things` are singular noun phrases without any feeling in them, for the offline grammar.
 """
 
 from dataclasses import dataclass

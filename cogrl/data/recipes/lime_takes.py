@@ -19,7 +19,7 @@ import soxr
 
 from cogrl.audio import write_flac
 from cogrl.data.recipes.lime_clips import Clip
-from cogrl.data.recipes.lime_gates import Gates, Sound, Take, full_scale_share, measured, refusal
+from cogrl.data.recipes.lime_gates import Gates, Sound, Take, full_scale_share, measured, validate_take
 from cogrl.data.synthesis.command import Transcriber
 from cogrl.data.synthesis.expressive import Line, Speech, Synthesiser
 
@@ -30,10 +30,10 @@ Notes = dict[str, dict[str, Any]]
 
 
 @dataclass(frozen=True)
-class Made:
+class TakeResult:
     """What became of a clip: the file and the notes of the take that passed, or None; and each refusal before.
 
-    `lost` is why nothing could be made, `away` that nobody was there to make it.
+    `lost` is why nothing could be made; `away` says that the synthesiser or transcriber could not be reached.
     """
 
     clip: Clip
@@ -47,8 +47,8 @@ class Made:
 
 
 @dataclass(frozen=True)
-class Studio:
-    """Makes and judges takes in `folder`. Copied into the processes that work."""
+class TakeRenderer:
+    """Renders takes into `folder` and applies the gates to them. Copied into the worker processes."""
 
     folder: Path
     synthesiser: Synthesiser
@@ -85,7 +85,7 @@ class Studio:
         names = [self.name(clip, take) for take in range(1, self.gates.takes + 1)]
         return {name: notes[name] for name in names if name in notes}
 
-    def make(self, work: tuple[Clip, Notes]) -> Made:
+    def make(self, work: tuple[Clip, Notes]) -> TakeResult:
         """The first take that passes every gate; takes that `Notes` know are not made again."""
         clip, notes = work
         refused = []
@@ -93,18 +93,18 @@ class Studio:
             name = self.name(clip, take)
             try:
                 entry = notes.get(name) or self._record(clip, name)
-                heard = self._heard(entry, name)
+                transcript = self._transcript(entry, name)
             except (ValueError, OSError) as error:
                 if not isinstance(error, ValueError | ConnectionError | TimeoutError):
-                    raise  # a full disk is nobody's clip
+                    raise  # a full disk is no fault of this clip
                 lost = " ".join(str(error).split())
-                return Made(clip, refused=tuple(refused), lost=lost, away=not isinstance(error, ValueError))
+                return TakeResult(clip, refused=tuple(refused), lost=lost, away=not isinstance(error, ValueError))
             sound = Sound(**entry["sound"])
-            reason = refusal(Take(clip.text, self.language, sound, heard), self.gates)
+            reason = validate_take(Take(clip.text, self.language, sound, transcript), self.gates)
             if reason is None:
-                return Made(clip, self.path(name), take, sound, entry["facts"], tuple(refused))
+                return TakeResult(clip, self.path(name), take, sound, entry["facts"], tuple(refused))
             refused.append(reason)
-        return Made(clip, refused=tuple(refused))
+        return TakeResult(clip, refused=tuple(refused))
 
     def _record(self, clip: Clip, name: str) -> dict[str, Any]:
         line = Line(clip.text, clip.emotion, clip.intensity, clip.speaker, self.language, int(name[:8], 16))
@@ -118,7 +118,7 @@ class Studio:
         self._note(entry)
         return entry
 
-    def _heard(self, entry: Mapping[str, Any], name: str) -> str | None:
+    def _transcript(self, entry: Mapping[str, Any], name: str) -> str | None:
         if self.transcriber is None:
             return None
         version = self.transcriber.version

@@ -1,4 +1,4 @@
-"""Where LIME's sentences come from, and what one must not do: tell by its words how the speaker feels.
+"""Writers of LIME's sentences, and the checks that no sentence names or implies how the speaker feels.
 
 Semantic decoupling (arXiv:2606.06940, section 2): one emotionally ambiguous sentence, later spoken with every emotion.
 Writers make candidates: `lime_grammar` on this machine, `lime_writer_chat` with a language model. `Selection` checks
@@ -14,34 +14,32 @@ from typing import Protocol, runtime_checkable
 
 from cogrl.data.recipes.ieat_checks import named_emotions
 from cogrl.types import Sentiment
-from cogrl.words import words
+from cogrl.words import CJK, units, words
 
 Polarity = Callable[[str], Sentiment]
 """The sentiment of a text's words, such as `cogrl.evaluate.polarity.text_sentiment` (English)."""
 
-_HAN = re.compile(r"[\u3400-\u9fff]")
 _PLAIN = re.compile(r"\w[\w ,'’，、-]*[.。]")
-_SIGN = re.compile(r"[\u3400-\u9fff]|[^\W\u3400-\u9fff]+(?:['’]\w+)?")
 
 
 @dataclass(frozen=True)
 class SentenceRules:
-    """What a sentence may be. A word is a word or one Chinese sign. Without `polarity` sentiment is not checked."""
+    """What a sentence may be. Words are counted as `units` has them. Without `polarity` sentiment is not checked."""
 
     language: str = "en"
     fewest_words: int = 4
     most_words: int = 18
     polarity: Polarity | None = None
 
-    def refusal(self, text: str) -> tuple[str, str] | None:
+    def validate(self, text: str) -> tuple[str, str] | None:
         """(reason, detail) why the text can not be spoken with any emotion; None when it can."""
-        count = len(_SIGN.findall(text))
+        count = len(units(text))
         if not self.fewest_words <= count <= self.most_words:
             return "length", f"{count} words, {self.fewest_words} to {self.most_words} are wanted"
-        # one plain statement: marks such as ! ? … and a second sentence carry a mood of their own
+        # one plain statement: marks such as ! ? … and a second sentence suggest an emotion
         if not _PLAIN.fullmatch(text):
             return "punctuation", "letters, commas and one full stop at the end are wanted"
-        if bool(_HAN.search(text)) != (self.language == "zh"):
+        if bool(CJK.search(text)) != (self.language == "zh"):
             return "language", f"is not written in {self.language}"
         named = named_emotions(text)
         if named:
@@ -69,7 +67,7 @@ class Selection:
         if self.missing(scenario) <= 0:
             return
         text = " ".join(text.split())
-        refused = self.rules.refusal(text)
+        refused = self.rules.validate(text)
         if refused is None and words(text) in self._seen:
             refused = "duplicate", "these words are there already"
         if refused is None:

@@ -3,14 +3,13 @@
 import json
 from collections.abc import Sequence
 
-from tqdm import tqdm
-
 from cogrl.chat.client import ChatClient
 from cogrl.chat.json_answer import parse_object
 from cogrl.chat.question import Answer, Question
 from cogrl.chat.quoting import quoted
 from cogrl.data.recipes.lime_scenarios import SCENARIOS
 from cogrl.data.recipes.lime_writer import Selection, SentenceRules, Writer
+from cogrl.progress import progress
 
 _SCHEMA = {
     "type": "object",
@@ -62,7 +61,7 @@ class ChatWriter(Writer):
 
     def _round(self, selection: Selection, todo: Sequence[tuple[str, int]], seed: int) -> str:
         """Asks and offers the answers in the order of the questions, whichever came first."""
-        with tqdm(total=len(todo), desc="sentences", unit="question", disable=None) as bar:
+        with progress(total=len(todo), desc="sentences", unit="question") as bar:
             questions = [self.question(scenario, number, seed, selection.rules) for scenario, number in todo]
             replies = self.client.ask(questions, done=bar.update)
         lost = {}

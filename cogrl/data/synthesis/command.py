@@ -1,4 +1,4 @@
-"""Programs of somebody else: a text-to-speech command, and a speech-to-text command that checks it.
+"""External programs: a text-to-speech command, and a speech-to-text command that checks it.
 
 No shell: a command is a list of arguments with placeholders, and what a text holds can not become anything but text.
 """
@@ -65,7 +65,7 @@ class CommandSynthesiser(Synthesiser):
 
 @runtime_checkable
 class Transcriber(Protocol):
-    """Writes down what a clip says. `version` names all that decides what it hears."""
+    """Transcribes a clip. `version` names all that decides the transcript."""
 
     version: str
 
@@ -77,7 +77,7 @@ class Transcriber(Protocol):
 class CommandTranscriber(Transcriber):
     """Runs a program for each clip; its standard output is the transcript.
 
-    A program that loads a model for each clip is slow: let it ask a server that holds the model.
+    A program that loads a model for each clip is slow: better call a server that keeps the model loaded.
 
     Args:
         argv: the program and its arguments; `{audio}` is the clip (16 kHz mono FLAC), `{language}` its language.

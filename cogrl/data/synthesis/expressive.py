@@ -1,6 +1,6 @@
 """Expressive synthesis behind one interface: a line to say, in; samples, out.
 
-Three voices stand behind it: `embedded` (this package's own), `command` (any program) and `service` (any HTTP server).
+Three implementations exist: `embedded` (this package's own), `command` (any program) and `service` (any HTTP server).
 """
 
 import re
@@ -15,7 +15,7 @@ from cogrl.types import Emotion, Intensity, Waveform
 
 @dataclass(frozen=True)
 class Line:
-    """What is to be said, and how. `seed` differs from take to take; a voice without chance in it may ignore it."""
+    """What is to be said, and how. `seed` differs from take to take; a deterministic voice may ignore it."""
 
     text: str
     emotion: Emotion
@@ -27,7 +27,7 @@ class Line:
 
 @dataclass(frozen=True)
 class Speech:
-    """Mono samples as they were made, at their own rate, and what a synthesiser knows about them, for the manifest."""
+    """Mono samples as they were made, at their own rate, and the synthesiser's own parameters, for the manifest."""
 
     waveform: Waveform
     sampling_rate: int
@@ -55,7 +55,7 @@ class Synthesiser(Protocol):
         ...
 
     def say(self, line: Line) -> Speech:
-        """The line, spoken. Raises ValueError when this line can not be had, OSError when nobody is there to say it."""
+        """The line, spoken. Raises ValueError when it can not be rendered, OSError without a reachable synthesiser."""
         ...
 
 
@@ -65,7 +65,7 @@ _PLACE = re.compile(r"\{([a-z_]+)\}")
 
 
 def filled(template: Any, values: Mapping[str, Any]) -> Any:
-    """`template`, a string or lists and objects of them, with each `{name}` replaced; values are never looked into.
+    """`template`, a string or lists and objects of them, with each `{name}` replaced, but none inside the values.
 
     A string that is nothing but one placeholder becomes the value itself, numbers included.
     """

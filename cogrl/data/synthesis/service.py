@@ -10,12 +10,12 @@ from typing import Any
 
 import aiohttp
 
-from cogrl.chat.client import Patience
+from cogrl.chat.client import RetryPolicy
 from cogrl.chat.endpoint import retry_after_s
 from cogrl.data.synthesis.expressive import FIELDS, Line, Speech, Synthesiser, check_places, decoded, filled, values_of
 
 _BODY = {name: f"{{{name}}}" for name in FIELDS}
-_AGAIN = (408, 425, 429)
+_RETRYABLE = (408, 425, 429)
 
 
 class ServiceSynthesiser(Synthesiser):
@@ -29,7 +29,7 @@ class ServiceSynthesiser(Synthesiser):
             names. For a server in the OpenAI form: `{model: …, input: "{text}", voice: "{speaker}", instructions:
             "Speak with {intensity} {emotion}.", response_format: wav}`.
         api_key_env: name of the environment variable that holds the key, sent as a bearer token; None sends none.
-        patience: retries and times of a line; `question_s` is its deadline, pauses included.
+        retry: retries and times of a line; `question_s` is its deadline, pauses included.
         concurrency: how many lines are under way at once, those in a pause included.
         revision: changes when the service's model does: clips of an earlier revision are made again.
     """
@@ -41,7 +41,7 @@ class ServiceSynthesiser(Synthesiser):
         licence: str,
         body: Mapping[str, Any] = _BODY,
         api_key_env: str | None = None,
-        patience: Patience | None = None,
+        retry: RetryPolicy | None = None,
         concurrency: int = 8,
         revision: str = "",
     ) -> None:
@@ -51,12 +51,12 @@ class ServiceSynthesiser(Synthesiser):
         if concurrency < 1:
             raise ValueError(f"concurrency={concurrency}: at least one line at a time")
         self.url, self.speakers, self.licence, self.body = url, list(speakers), licence, dict(body)
-        self.api_key_env, self.patience, self.concurrency = api_key_env, patience or Patience(), concurrency
+        self.api_key_env, self.retry, self.concurrency = api_key_env, retry or RetryPolicy(), concurrency
         self.origin = "a speech service" + (f", revision {revision}" if revision else "")
         self.version = f"service {json.dumps(self.body, sort_keys=True)} {revision}"
 
     def check(self, language: str) -> None:
-        """Raises ValueError when the key is not set. Whether anybody answers is seen at the first line."""
+        """Raises ValueError when the key is not set. Whether the service answers is seen at the first line."""
         if self.api_key_env is not None and not os.environ.get(self.api_key_env):
             raise ValueError(f"no key for {self.url}: the environment variable {self.api_key_env} is not set")
 
@@ -66,20 +66,20 @@ class ServiceSynthesiser(Synthesiser):
     def say(self, line: Line) -> Speech:
         """Raises ConnectionError or TimeoutError when the service is away for the whole of its deadline.
 
-        Raises ValueError when it refuses this line (status 4xx) or sends what is no audio, `patience.attempts` times.
+        Raises ValueError when it refuses this line (status 4xx) or sends what is no audio, `retry.attempts` times.
         """
         return asyncio.run(self._say(filled(self.body, values_of(line))))
 
     async def _say(self, body: Mapping[str, Any]) -> Speech:
-        patience, ends = self.patience, time.monotonic() + self.patience.question_s
+        retry, ends = self.retry, time.monotonic() + self.retry.question_s
         async with aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=None)) as session:
-            for tries in range(1, patience.attempts + 1):
-                left_s = max(0.0, min(patience.attempt_s, ends - time.monotonic()))
-                outcome, again, wait_s = await self._attempt(session, body, left_s)
+            for tries in range(1, retry.attempts + 1):
+                left_s = max(0.0, min(retry.attempt_s, ends - time.monotonic()))
+                outcome, retryable, wait_s = await self._attempt(session, body, left_s)
                 if isinstance(outcome, Speech):
                     return outcome
-                pause = patience.pause(tries, wait_s)
-                if not again or tries == patience.attempts or time.monotonic() + pause >= ends:
+                pause = retry.pause(tries, wait_s)
+                if not retryable or tries == retry.attempts or time.monotonic() + pause >= ends:
                     break
                 await asyncio.sleep(pause)
         raise outcome
@@ -92,7 +92,7 @@ class ServiceSynthesiser(Synthesiser):
         headers = {"Authorization": f"Bearer {key}"} if key else {}
         try:
             async with asyncio.timeout(left_s):
-                # a redirect is refused: it would carry the key to somewhere unnamed
+                # a redirect is refused: it would send the key to an unknown address
                 sent = session.post(self.url, json=body, headers=headers, allow_redirects=False)
                 async with sent as response:
                     status, wait_s = response.status, retry_after_s(response.headers.get("Retry-After"))
@@ -108,5 +108,5 @@ class ServiceSynthesiser(Synthesiser):
                 return unusable, True, 0.0
         said = content[:200].decode("utf-8", errors="replace")
         message = f"{self.url}: status {status}: {said.replace(key, '***') if key else said}"
-        passing = status >= 500 or status in _AGAIN
-        return (ConnectionError if passing or status < 400 else ValueError)(message), passing, wait_s
+        retryable = status >= 500 or status in _RETRYABLE
+        return (ConnectionError if retryable or status < 400 else ValueError)(message), retryable, wait_s

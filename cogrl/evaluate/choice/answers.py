@@ -6,13 +6,14 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from cogrl.data.manifest import raise_all
-from cogrl.evaluate.controls import Hearing, sound, voice
+from cogrl.evaluate.controls import Condition, sound, voice
 from cogrl.evaluate.groups import cell
 from cogrl.evaluate.metrics import NOTHING, Figure, figure
 from cogrl.evaluate.stats import bootstrap_mean
 from cogrl.formats import format_named
 from cogrl.models.audio_lm import AudioLM
-from cogrl.models.prompt_length import without_room
+from cogrl.models.prompt_length import overflows
+from cogrl.progress import progress
 from cogrl.rollout.hf import HFEngine
 from cogrl.rollout.sampling import Sampling
 from cogrl.types import Clip, Example
@@ -61,7 +62,7 @@ def ask(
     policy: AudioLM,
     clips: Sequence[Clip],
     format: str = "choice",
-    controls: Mapping[str, Hearing] | None = None,
+    controls: Mapping[str, Condition] | None = None,
     max_new_tokens: int = 128,
     batch_size: int = 32,
 ) -> ChoiceAnswers:
@@ -72,30 +73,36 @@ def ask(
     policy.eval()
     examples = [clip.example for clip in clips]
     asked = [(example, [format_named(format).instruction(example)]) for example in examples]
-    raise_all(list(without_room(policy, asked, max_new_tokens)))
+    raise_all(list(overflows(policy, asked, max_new_tokens)))
     instructions = [words for _, (words,) in asked]
     sampling, engine = Sampling(max_new_tokens=max_new_tokens, greedy=True), HFEngine()
+    conditions = {"": voice} | dict(controls or {})
+    with progress(desc=f"{format} of {name}", total=len(conditions) * len(clips), unit="answer") as bar:
 
-    def texts(hearing: Hearing) -> list[str]:
-        given = hearing(clips, policy.sampling_rate)
-        keys = [(sound(heard), words) for heard, words in zip(given, instructions, strict=True)]
-        first = {key: i for i, key in reversed(list(enumerate(keys)))}
-        unique, said = sorted(first.values()), dict[int, str]()  # the same prompt is answered once
-        for start in range(0, len(unique), batch_size):
-            rows = unique[start : start + batch_size]
-            batch, heard = [clips[i] for i in rows], [given[i] for i in rows]
-            rollouts = engine.sample(policy, batch, [format] * len(rows), sampling, given=heard)
-            said |= dict(zip(rows, rollouts.texts, strict=True))
-        return [said[first[key]] for key in keys]
+        def texts(condition: Condition) -> list[str]:
+            inputs = condition(clips, policy.sampling_rate)
+            keys = [(sound(item), words) for item, words in zip(inputs, instructions, strict=True)]
+            first = {key: i for i, key in reversed(list(enumerate(keys)))}
+            unique, said = sorted(first.values()), dict[int, str]()  # the same prompt is answered once
+            for start in range(0, len(unique), batch_size):
+                rows = unique[start : start + batch_size]
+                batch, given = [clips[i] for i in rows], [inputs[i] for i in rows]
+                rollouts = engine.sample(policy, batch, [format] * len(rows), sampling, inputs=given)
+                said |= dict(zip(rows, rollouts.texts, strict=True))
+                bar.update(len(rows))
+            bar.update(len(clips) - len(unique))
+            return [said[first[key]] for key in keys]
 
-    def chosen(answers: Sequence[str]) -> list[str | None]:
-        read = format_named(format).answer
-        named = [read(text, example) for text, example in zip(answers, examples, strict=True)]
+        answers = {control: texts(condition) for control, condition in conditions.items()}
+
+    def chosen(texts: Sequence[str]) -> list[str | None]:
+        answer_of = format_named(format).answer
+        named = [answer_of(text, example) for text, example in zip(texts, examples, strict=True)]
         return [choice if choice in example.choices else None for choice, example in zip(named, examples, strict=True)]
 
-    answers = texts(voice)
-    in_control = {control: chosen(texts(hearing)) for control, hearing in (controls or {}).items()}
-    return ChoiceAnswers(name, examples, answers, chosen(answers), format, in_control)
+    said = answers.pop("")
+    in_control = {control: chosen(texts) for control, texts in answers.items()}
+    return ChoiceAnswers(name, examples, said, chosen(said), format, in_control)
 
 
 def choice_figures(answers: ChoiceAnswers) -> dict[str, Figure]:

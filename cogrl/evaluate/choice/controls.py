@@ -5,7 +5,7 @@ The question and its choices stay as they are in each.
 
 from collections.abc import Mapping, Sequence
 
-from cogrl.evaluate.controls import Hearing, derangement, silence
+from cogrl.evaluate.controls import Condition, derangement, silence
 from cogrl.model_input import audio_input
 from cogrl.types import Clip, ModelInput
 
@@ -20,18 +20,18 @@ def other_clip(clips: Sequence[Clip], sampling_rate: int) -> list[ModelInput]:
 
     A task with a single question keeps its clip.
     """
-    given: list[ModelInput] = [audio_input(clip) for clip in clips]
+    own: list[ModelInput] = [audio_input(clip) for clip in clips]
     by_task: dict[str | None, list[int]] = {}
     for i, clip in enumerate(clips):
         by_task.setdefault(clip.example.task, []).append(i)
-    found = list(given)
+    found = list(own)
     for rows in by_task.values():
         if len(rows) > 1:
             others = derangement([str(clips[i].example.answer) for i in rows])
             for i, other in zip(rows, others, strict=True):
-                found[i] = given[rows[other]]
+                found[i] = own[rows[other]]
     return found
 
 
-CHOICE_CONTROLS: Mapping[str, Hearing] = {"question": question_alone, "silence": silence, "shuffled": other_clip}
+CHOICE_CONTROLS: Mapping[str, Condition] = {"question": question_alone, "silence": silence, "shuffled": other_clip}
 CONTROL_TITLES = {"question": "question alone, %", "silence": "silence, %", "shuffled": "another clip, %"}

@@ -1,7 +1,7 @@
 """The scoring rule of MMSU: a letter at the first place of the response, or at the last but one.
 
-Written from reading `mmsu_evaluation.py` of https://github.com/dingdongwang/MMSU_Bench (arXiv:2506.04779), with what is
-odd about it: some responses leave the total, and an empty one is given the letter of an earlier row.
+Written from reading `mmsu_evaluation.py` of https://github.com/dingdongwang/MMSU_Bench (arXiv:2506.04779), with its
+peculiarities: some responses leave the total, and an empty one is given the letter of an earlier row.
 """
 
 from collections.abc import Sequence

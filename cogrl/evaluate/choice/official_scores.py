@@ -12,7 +12,8 @@ from cogrl.evaluate.choice.official import OfficialList
 from cogrl.evaluate.choice.submitted import prediction_path, predictions
 from cogrl.evaluate.groups import cell
 from cogrl.evaluate.metrics import Figure
-from cogrl.evaluate.tables import grid, percent
+from cogrl.evaluate.tables import percent
+from cogrl.markdown import markdown_table
 
 _ODD = re.compile(r"[^\w.\- ]")
 
@@ -81,7 +82,7 @@ def official_section(
     text = f"{benchmark.name} by the rule of its own script, and by the strict parser.\n\n"
     if table:
         head = ["policy", "rows", "questions", "counted by the script", "official rule, %", "strict parser, %"]
-        text += grid(head, table) + "\n"
+        text += markdown_table(head, table) + "\n"
     what = "letter" if benchmark.by_letter else "text"
     files = ", ".join(prediction_path(official, out, answers.name).name for answers in asked)
     text += (

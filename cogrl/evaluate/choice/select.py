@@ -1,4 +1,4 @@
-"""Which questions are worth training on: those a policy answers right sometimes, and not without hearing.
+"""Which questions are worth training on: those a policy answers right sometimes, and not right on silence.
 
 Questions whose sampled answers are all right, or all wrong, have no advantage in a group (the pass@k window of SARI,
 arXiv:2504.15900); what is answered right on silence needs no audio (AudioMCQ, arXiv:2509.21060).
@@ -15,7 +15,8 @@ from cogrl.data.manifest import raise_all
 from cogrl.evaluate.controls import silence
 from cogrl.formats.choice import CHOICE
 from cogrl.models.audio_lm import AudioLM
-from cogrl.models.prompt_length import Room
+from cogrl.models.prompt_length import PromptBudget
+from cogrl.progress import progress
 from cogrl.rollout.hf import HFEngine
 from cogrl.rollout.sampling import Sampling
 from cogrl.types import Clip, Example
@@ -117,7 +118,7 @@ def _right(
 ) -> list[int]:
     """How many of `k` answers to each question are right."""
     engine, size, counts = HFEngine(), max(1, _ROWS // k), []
-    for start in range(0, len(clips), size):
+    for start in progress(range(0, len(clips), size), "silence" if silent else "questions", unit="batch"):
         batch = clips[start : start + size]
         said = engine.sample(
             policy,
@@ -125,7 +126,7 @@ def _right(
             [CHOICE.name] * len(batch),
             sampling,
             group_size=k,
-            given=silence(batch, policy.sampling_rate) if silent else None,
+            inputs=silence(batch, policy.sampling_rate) if silent else None,
             generator=generator,
         )
         for place, clip in enumerate(batch):
@@ -135,13 +136,13 @@ def _right(
 
 
 def _check(policy: AudioLM, examples: Sequence[Example], max_new_tokens: int) -> None:
-    room, wrong = Room(policy), []
+    budget, wrong = PromptBudget(policy), []
     for example in examples:
         missing = [name for name in ("question", "choices", "answer") if not getattr(example, name)]
         if missing:
             reason = f"no {missing[0]}, by which answers are filtered; add it to this line or leave the line out"
         else:
-            reason = room.lack(example, [CHOICE.instruction(example)], max_new_tokens)
+            reason = budget.overflow(example, [CHOICE.instruction(example)], max_new_tokens)
         if reason:
             wrong.append(f"{example.where} ({example.id}): {reason}")
     raise_all(wrong)

@@ -8,7 +8,8 @@ import numpy as np
 from cogrl.evaluate.choice.answers import ChoiceAnswers, difference
 from cogrl.evaluate.choice.controls import CONTROL_TITLES
 from cogrl.evaluate.metrics import Figure
-from cogrl.evaluate.tables import grid, percent
+from cogrl.evaluate.tables import percent
+from cogrl.markdown import markdown_table
 
 Pairs = Iterator[tuple[ChoiceAnswers, ChoiceAnswers]]
 
@@ -49,7 +50,7 @@ def choice_table(asked: Sequence[ChoiceAnswers], figures: Mapping[str, Mapping[s
     last = asked[-1]
     text = "What is chosen: the answers to the lines with choices.\n\n"
     if rows:
-        text += grid(head, rows) + "\n"
+        text += markdown_table(head, rows) + "\n"
     text += "An answer counts when it names one choice, by letter or text, and says nothing else; others are wrong.\n"
     hidden = len(last.examples) - len(last.scored)
     if hidden:

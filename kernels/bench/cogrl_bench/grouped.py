@@ -21,6 +21,7 @@ from cogrl_kernels.linear_policy_loss import linear_policy_loss
 from cogrl_kernels.policy_loss import PolicyLossConfig, policy_loss
 from torch import Tensor
 
+from cogrl.markdown import markdown_table
 from cogrl.models.qwen2_audio import Qwen2Audio
 from cogrl.types import Completions, Prompts
 from cogrl_bench import memory, timing
@@ -239,17 +240,28 @@ def peak_mb(setting: Setting, name: str) -> float:
     return float(done.stdout.splitlines()[-1])
 
 
+_COLUMNS = (
+    "C",
+    "pass",
+    "forward, s",
+    "backward, s",
+    "full, s",
+    "processor, s",
+    "ideal: tokens, with tower",
+    "peak, MB",
+)
+_COLUMNS += ("largest difference: log-probs, gradients",)
+
+
 def markdown(results: list[dict]) -> str:
     """One table for all completion lengths; brackets say how many times ours it is."""
     first, size = results[0]["setting"], results[0]["parameters"]
-    lines = [
+    about = (
         f"Tower {size['tower'] / 1e6:.1f} M parameters ({FRAMES} frames), decoder {size['decoder'] / 1e6:.1f} M, "
         f"vocabulary {first['vocab']}; G = {first['group']}, P = {first['prompt']}; fp32, {first['threads']} CPU "
-        f"thread(s), torch {torch.__version__}; medians of {first['rounds']} interleaved rounds.\n",
-        "| C | pass | forward, s | backward, s | full, s | processor, s | ideal: tokens, with tower | peak, MB "
-        "| largest difference: log-probs, gradients |",
-        "|---" * 9 + "|",
-    ]
+        f"thread(s), torch {torch.__version__}; medians of {first['rounds']} interleaved rounds.\n"
+    )
+    rows = []
     for result in results:
         for name, row in result["passes"].items():
             cells = [str(result["setting"]["completion"]), name, f"{row['forward_s']:.2f}", f"{row['backward_s']:.2f}"]
@@ -258,8 +270,8 @@ def markdown(results: list[dict]) -> str:
             cells.append(f"{row['peak_mb']:.0f} ({row['times_peak']:.2f}x)" if "peak_mb" in row else "")
             apart = (row["logprobs_apart"], row["gradients_apart"]) if name != "plain" else None
             cells.append(f"{apart[0]:.0e}, {apart[1]:.0e}" if apart else "the measure")
-            lines.append("| " + " | ".join(cells) + " |")
-    return "\n".join(lines) + "\n"
+            rows.append(cells)
+    return f"{about}\n{markdown_table(_COLUMNS, rows)}"
 
 
 def main(arguments: list[str] | None = None) -> None:

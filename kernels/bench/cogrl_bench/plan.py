@@ -1,4 +1,4 @@
-"""What to measure: the sizes, and which of them suit this machine when nobody says otherwise."""
+"""What to measure: the sizes, and the defaults that suit this machine."""
 
 from dataclasses import dataclass
 

@@ -16,7 +16,7 @@ OFF_POLICY = 0.5
 
 
 def problem(setting: Setting) -> Problem:
-    """Log-probabilities are float32 or wider: nobody keeps them in less."""
+    """Log-probabilities are float32 or wider, as they are stored in practice."""
     random = data.Random(setting)
     dtype = torch.promote_types(setting.dtype, torch.float32)
     logprobs = (-3 * random.uniform(setting.tokens)).to(dtype)

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import torch
 
+from cogrl.markdown import markdown_table
 from cogrl_bench import device, timing
 from cogrl_bench.run import Report, Result
 
@@ -152,11 +153,9 @@ def markdown(report: Report) -> str:
     for (operation, label), results in grouped(report.results).items():
         lines += [
             f"\n**{operation}**, {label}, {rounds_of(results)} rounds\n",
-            "| " + " | ".join(header) + " |",
-            "|---" * len(header) + "|",
+            markdown_table(header, (cells(result, plan.modes) for result in results if result.timed)),
+            *(f"- {result.provider}: {text}" for result in results for text in remarks(result)),
         ]
-        lines += ["| " + " | ".join(cells(result, plan.modes)) + " |" for result in results if result.timed]
-        lines += ["", *(f"- {result.provider}: {text}" for result in results for text in remarks(result))]
     return "\n".join(lines).rstrip() + "\n"
 
 

@@ -6,7 +6,7 @@ from test_iemocap import corpus as iemocap_corpus
 from test_lime import part as lime_part
 from test_msp_podcast import corpus as msp_corpus
 
-from cogrl.cli.build_corpora import CORPORA, OPTIONS
+from cogrl.cli.build.corpora import CORPORA, OPTIONS
 from cogrl.cli.main import main
 from cogrl.data.manifest import read_manifest
 from cogrl.data.module import AudioData

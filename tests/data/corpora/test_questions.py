@@ -69,8 +69,8 @@ def test_the_held_out_slice_is_drawn_by_seed_and_shares_no_file(corpus):
     reading = reader.read(raw, held_out=0.3)
     train, val = ({e.audio for e in reading.splits[name]} for name in ("train", "val"))
     assert not train & val and 15 <= len(val) <= 45 and len(train) + len(val) == 100
-    again, other = (reader.read(raw, held_out=0.3, seed=seed) for seed in (0, 1))
-    assert again.splits == reading.splits
+    repeated, other = (reader.read(raw, held_out=0.3, seed=seed) for seed in (0, 1))
+    assert repeated.splits == reading.splits
     assert {e.audio for e in other.splits["val"]} != val
     assert not reader.read(raw, held_out=0.0).splits["val"]
     for share in (1.0, -0.1):

@@ -48,9 +48,9 @@ def says_b(tiny_policy_dir, smoke_corpus, tmp_path_factory) -> str:
     policy = Qwen2Audio(str(tiny_policy_dir)).load()
     examples = read_manifest(manifest(folder / "m.jsonl", questions(smoke_corpus)))
     clips = list(Clips(examples, policy.sampling_rate, policy.max_audio_s, False))
-    heard, names = [clip.waveform for clip in clips], [clip.example.id for clip in clips]
+    waveforms, names = [clip.waveform for clip in clips], [clip.example.id for clip in clips]
     optimizer = torch.optim.Adam(policy.parameters(), 3e-2)
-    prompts = policy.encode_prompts([CHOICE.instruction(example) for example in examples], heard, names)
+    prompts = policy.encode_prompts([CHOICE.instruction(example) for example in examples], waveforms, names)
     targets = policy.encode_targets(["B"] * len(clips))
     for _ in range(60):
         loss = -(policy.token_logprobs(prompts, targets).logprobs * targets.mask).sum() / targets.mask.sum()
@@ -64,14 +64,15 @@ def says_b(tiny_policy_dir, smoke_corpus, tmp_path_factory) -> str:
 
 @pytest.fixture
 def evaluate(workdir, capsys):
-    """`evaluate(policy, records, *flags)`: status, what was printed, and the folder of the report."""
+    """`evaluate(policy, records, *flags)`: status, what was printed and reported, and the folder of the report."""
 
     def run(policy, records, *flags):
         data = manifest(workdir / "questions.jsonl", records)
         args = ["--data", str(data), "--out", "report", "--max-new-tokens", "4", "--draws", "0", *flags]
         status = main(["evaluate", "--policy", f"one={policy}", *args])
-        printed = capsys.readouterr()
-        return status, printed.out + printed.err, workdir / "report"
+        printed, report = capsys.readouterr(), workdir / "report" / "report.md"
+        message = printed.out + printed.err + (report.read_text() if report.exists() else "")
+        return status, message, workdir / "report"
 
     return run
 
@@ -113,9 +114,14 @@ def test_accuracy_by_task_with_its_interval_and_no_figure_of_an_emotion(says_b, 
         and "| one | choice | reasoning | 4 | 50.0 [" in printed
         and "| 33.3 |" in printed
     )
-    assert "What is heard" not in printed and "WA" not in printed and "table of emotions" not in printed
+    assert "Perception" not in printed and "WA" not in printed and "table of emotions" not in printed
     assert [a["chosen"] for a in answers(folder)] == ["tense"] * 8 and answers(folder)[3]["right"] is False
-    assert {path.name for path in folder.iterdir()} == {"report.md", "report.json", "answers_choice.jsonl"}
+    assert {path.name for path in folder.iterdir()} == {
+        "report.md",
+        "report.json",
+        "summary.txt",
+        "answers_choice.jsonl",
+    }
 
 
 def test_an_answer_that_names_no_choice_is_wrong_and_counted(tiny_policy_dir, smoke_corpus, evaluate):
@@ -191,7 +197,7 @@ def test_the_interval_resamples_dialogues_and_not_questions(smoke_corpus, tmp_pa
     assert one["mean"] == 0.75 and one["low"] is None
 
 
-def test_eibench_goes_from_its_folder_to_a_table_by_task(tiny_policy_dir, workdir, capsys):
+def test_eibench_goes_from_its_folder_to_a_table_by_task(tiny_policy_dir, workdir):
     turns = [{"emotion": emotion, "text": f"Now {emotion}.", "response_text": "I see."} for emotion in ("sad", "happy")]
     asked = {"question": "How did it change?", "options": ["sad to happy", "not at all"], "answer": "A"}
     for task in (1, 2):
@@ -205,8 +211,8 @@ def test_eibench_goes_from_its_folder_to_a_table_by_task(tiny_policy_dir, workdi
     assert main(["build", "eibench", "--raw", "raw", "--out", "bench", "--partial"]) == 0
     args = ["--policy", str(tiny_policy_dir), "--data", "bench/test.jsonl", "--out", "report", "--max-new-tokens", "4"]
     assert main(["evaluate", *args, "--history", "heard", "--draws", "0"]) == 0
-    printed = capsys.readouterr().out
-    assert "| trajectory | 1 | 0.0 | 50.0 |" in printed and "| reasoning | 1 | 0.0 | 50.0 |" in printed
+    report = (workdir / "report" / "report.md").read_text()
+    assert "| trajectory | 1 | 0.0 | 50.0 |" in report and "| reasoning | 1 | 0.0 | 50.0 |" in report
     records = answers(workdir / "report")
     assert [record["task"] for record in records] == ["trajectory", "reasoning"]
     assert {record["answer"] for record in records} == {"sad to happy"}

@@ -80,7 +80,6 @@ def test_a_policy_is_scored_by_both_rules_and_its_file_keeps_every_official_fiel
     says_b,  # noqa: F811
     layout,
     workdir,
-    capsys,
     benchmark,
     file,
     keys,
@@ -89,9 +88,9 @@ def test_a_policy_is_scored_by_both_rules_and_its_file_keeps_every_official_fiel
     path, manifest = layout(benchmark)
     args = ["--policy", f"one={says_b}", "--data", str(manifest), "--out", "report", "--max-new-tokens", "4"]
     assert main(["evaluate", *args, "--draws", "0", "--benchmark", f"{benchmark}={path}"]) == 0
-    printed, m = capsys.readouterr().out, figures(workdir / "report")
+    report, m = (workdir / "report" / "report.md").read_text(), figures(workdir / "report")
     assert m["official_accuracy"]["mean"] == m["strict_accuracy"]["mean"] == m["choice_accuracy"]["mean"] == 1
-    assert "| one | all | 4 | 4 | 100.0 [100.0, 100.0] | 100.0 [100.0, 100.0] |" in printed
+    assert "| one | all | 4 | 4 | 100.0 [100.0, 100.0] | 100.0 [100.0, 100.0] |" in report
     found = submitted(workdir / "report" / file)
     assert [{key: r[key] for key in o} for r, o in zip(found, submitted(path), strict=True)] == submitted(path)
     assert {r[key] for r in found for key in keys} == {prediction}
@@ -182,7 +181,7 @@ def test_what_can_not_be_joined_is_refused_before_anything_is_answered(layout, t
     same = [f"a/b={tiny_policy_dir}", f"a-b={tiny_policy_dir}"]
     assert "two policies would write report/predictions_a-b.json" in complaint(f"mmau={path}", *same)
     path.write_text(json.dumps([*rows[:2], rows[2] | {"choices": CHOICES[::-1]}, rows[3] | {"id": "other"}]))
-    told = complaint(f"mmau={path}")
-    assert "test-mini.jsonl:3 (q2): is another question in" in told and "cogrl build mmau" in told
-    assert "test-mini.jsonl:4 (q3): no row of" in told and "(q0)" not in told
+    message = complaint(f"mmau={path}")
+    assert "test-mini.jsonl:3 (q2): is another question in" in message and "cogrl build mmau" in message
+    assert "test-mini.jsonl:4 (q3): no row of" in message and "(q0)" not in message
     assert not (workdir / "report" / "report.md").exists()

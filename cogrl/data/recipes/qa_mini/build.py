@@ -11,7 +11,8 @@ for the others. Source: words and sentences of this package, spoken by espeak-ng
 
 In every task and split each letter is right equally often, and so is each option whenever it is offered. So the best
 answer without hearing is at chance for all five tasks: 1 in 4, or 1 in 2.
-The words do not tell the emotion: one speaker says one sentence with all four. Splits share no speaker, no sentence and
+
+The words do not show the emotion: one speaker says one sentence with all four. Splits share no speaker, no sentence and
 no list of words; the kinds of sound are the same everywhere. File names and ids are hashes.
 
 It shows that the machinery learns. It is no evidence about human speech or real sounds.
@@ -26,7 +27,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-from tqdm import tqdm
 
 from cogrl import audio
 from cogrl.data import build_folder, manifest
@@ -36,6 +36,7 @@ from cogrl.data.recipes.qa_mini.plan import FULL, SMOKE, SPLITS, Cell, Plan
 from cogrl.data.synthesis import acoustics
 from cogrl.data.synthesis.embedded import EmbeddedSynthesiser
 from cogrl.data.synthesis.expressive import Line
+from cogrl.progress import progress
 from cogrl.types import Example, Waveform
 
 SAMPLING_RATE = 16000
@@ -85,7 +86,7 @@ def build_qa_mini(
             (work / "audio" / prefix).mkdir(parents=True)
         render = functools.partial(_render, work=work, synthesiser=synthesiser, source=f"QA-mini {tier}, seed {seed}")
         with synthesiser.pool(workers) as pool:
-            made = list(tqdm(pool.map(render, chosen, chunksize=16), "QA-mini", len(chosen), unit="clip"))
+            made = list(progress(pool.map(render, chosen, chunksize=16), "QA-mini", len(chosen), unit="clip"))
         made.sort(key=lambda example: example.id)
         splits = {name: [example for example in made if example.split == name] for name in plan}
         manifest.check_splits(splits)

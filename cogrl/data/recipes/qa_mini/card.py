@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
+from cogrl.markdown import markdown_table
 from cogrl.types import Example
 
 
@@ -23,18 +24,18 @@ def card(splits: Mapping[str, Sequence[Example]], tier: str, seed: int) -> str:
         "each letter, and each option whenever it is offered, is right equally often: without hearing, the best answer "
         "is at chance. Splits share no speaker, no sentence and no list of words.",
         "",
-        f"| task | chance | {' | '.join(splits)} | right answers by letter |",
-        f"|---|---|{'---|' * len(splits)}---|",
-    ]
-    for task in tasks:
-        rows = [example for example in everything if example.task == task]
-        letters = Counter("ABCD"[row.choices.index(str(row.answer))] for row in rows)
-        counts = " | ".join(str(sum(row.task == task for row in part)) for part in splits.values())
-        by_letter = ", ".join(f"{letter} {count}" for letter, count in sorted(letters.items()))
-        lines.append(f"| {task} | {100 / len(rows[0].choices):.0f} % | {counts} | {by_letter} |")
-    lines += [
-        "",
+        markdown_table(
+            ("task", "chance", *splits, "right answers by letter"), (_counts(task, splits) for task in tasks)
+        ),
         "`targets.choice` is the text of the right option, `targets.think_choice` the same after a thought that states "
         "what is heard. `synthesis` holds the emotion that was rendered, or the measured F0 of the two voices.",
     ]
     return "\n".join(lines) + "\n"
+
+
+def _counts(task: str, splits: Mapping[str, Sequence[Example]]) -> list[str]:
+    found = {name: [row for row in rows if row.task == task] for name, rows in splits.items()}
+    rows = [row for part in found.values() for row in part]
+    letters = Counter("ABCD"[row.choices.index(str(row.answer))] for row in rows)
+    by_letter = ", ".join(f"{letter} {count}" for letter, count in sorted(letters.items()))
+    return [task, f"{100 / len(rows[0].choices):.0f} %", *(str(len(part)) for part in found.values()), by_letter]

@@ -1,4 +1,4 @@
-"""How many questions each split has, and who speaks in it."""
+"""How many questions each split has, and its speakers."""
 
 import hashlib
 import random

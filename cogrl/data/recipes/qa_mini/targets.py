@@ -1,4 +1,4 @@
-"""What a policy is shown to answer: the right option, and the same after a thought about what is heard."""
+"""Training targets: the right option alone, and the right option after a thought about what is heard."""
 
 from collections.abc import Callable, Mapping, Sequence
 

@@ -37,7 +37,7 @@ class Question:
 
 
 def emotion(supply: Supply) -> Iterator[Question]:
-    """Which emotion has the voice: one speaker says one sentence with all four, so the words do not tell."""
+    """Which emotion has the voice: one speaker says one sentence with all four, so the words do not show it."""
     speaker, (text,) = next(supply.readers).name, supply.sentences.take(1)
     for place, letter in _combinations(4):
         label = EMOTIONS[place]

@@ -1,0 +1,1 @@
+"""`cogrl build`: one file for each thing it makes."""

@@ -1,0 +1,22 @@
+"""`cogrl build lime-mini`: the spoken corpus that is embedded in the library."""
+
+import argparse
+from pathlib import Path
+
+
+def add_lime_mini(targets: argparse._SubParsersAction) -> None:
+    parser = targets.add_parser("lime-mini", help="the spoken corpus: manifests, audio and a card")
+    parser.add_argument("--out", type=Path, default=Path("data/lime-mini"))
+    parser.add_argument("--tier", default="mini", help="mini (espeak-ng voices) or smoke (a numpy voice, for tests)")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--workers", type=int, help="processes; default: all cores")
+    parser.set_defaults(build=lime_mini)
+
+
+def lime_mini(options: argparse.Namespace) -> None:
+    """Prints how many clips were made."""
+    from cogrl.data.recipes.lime_mini import build_lime_mini
+
+    summary = build_lime_mini(options.out, options.tier, options.seed, options.workers)
+    clips = ", ".join(f"{count} {split}" for split, count in summary.clips.items())
+    print(f"{summary.out}: {clips} clips, {summary.audio_s / 60:.1f} min of speech ({summary.seconds:.1f} s)")

@@ -1,0 +1,70 @@
+"""`cogrl build tiny-model`: a small random policy with its own tokenizer."""
+
+import argparse
+from importlib import import_module
+from pathlib import Path
+
+from cogrl.cli.digest import digest
+
+_FILES = (
+    "chat_template.jinja",
+    "config.json",
+    "generation_config.json",
+    "model.safetensors",
+    "processor_config.json",
+    "tokenizer.json",
+    "tokenizer_config.json",
+)
+_SIZES = {
+    "window_s": "encoder window in whole seconds; no longer clip is heard",
+    "mel_bins": "mel bands",
+    "tower_width": "width of the audio encoder",
+    "tower_layers": "layers of the audio encoder",
+    "width": "width of the language model",
+    "layers": "layers of the language model",
+    "vocab_size": "most entries of the tokenizer",
+}
+
+_FAMILIES = {"qwen2_audio": ("tiny",), "qwen25_omni": ("tiny", "tiny_omni")}
+"""Modules of `cogrl.models` whose source makes the tiny model of a family; the last one builds it."""
+
+
+def add_tiny_model(targets: argparse._SubParsersAction) -> None:
+    parser = targets.add_parser("tiny-model", help="a small random policy with its own tokenizer")
+    parser.add_argument("--family", choices=_FAMILIES, default="qwen2_audio", help="default: %(default)s")
+    parser.add_argument("--out", type=Path, help="default: models/tiny, or models/tiny-omni for that family")
+    parser.add_argument(
+        "--manifest", type=Path, default=Path("data/lime-mini/sft.jsonl"), help="texts for the tokenizer"
+    )
+    parser.add_argument("--seed", type=int, default=0)
+    for name, text in _SIZES.items():
+        parser.add_argument(f"--{name.replace('_', '-')}", type=int, default=argparse.SUPPRESS, help=text)
+    parser.set_defaults(build=tiny_model)
+
+
+def tiny_model(options: argparse.Namespace) -> None:
+    """Complete or absent; a folder that holds exactly this build is left as it is.
+
+    Raises FileExistsError when `out` holds anything but an earlier build.
+    """
+    from transformers.utils.logging import disable_progress_bar
+
+    from cogrl.data.build_folder import holds, replacing
+    from cogrl.data.manifest import read_manifest
+    from cogrl.formats import instructions
+
+    disable_progress_bar()
+    examples = read_manifest(options.manifest)
+    asked = dict.fromkeys(text for e in examples for text in instructions(e.targets, e))
+    corpus = [*asked, *(text for e in examples for text in (e.text, *e.targets.values()))]
+    sizes = {name: value for name, value in vars(options).items() if name in _SIZES}
+    modules = [import_module(f"cogrl.models.{name}") for name in _FAMILIES[options.family]]
+    source = "".join(Path(module.__file__).read_text(encoding="utf-8") for module in modules)
+    recipe = digest([options.seed, sizes, corpus, source])
+    out = options.out or Path("models", _FAMILIES[options.family][-1].replace("_", "-"))
+    if holds(out, recipe, _FILES):
+        print(f"{out} holds this model already: nothing to do")
+        return
+    with replacing(out, recipe, _FILES) as folder:
+        parameters = modules[-1].build_tiny_model(folder, corpus, options.seed, **sizes)
+    print(f"{out}: {parameters:,} parameters")

@@ -1,0 +1,73 @@
+"""Every file under configs/ takes part in a run that makes a step."""
+
+import math
+from pathlib import Path
+
+import pytest
+from command_output import printed
+from mlflow import MlflowClient
+
+from cogrl.cli.main import main
+from cogrl.cli.pipeline.pipeline import read_pipeline
+
+CONFIGS = Path(__file__).parents[3] / "configs"
+STAGES = sorted(file.stem for file in (CONFIGS / "stage").glob("*.yaml"))
+PARTS = sorted(
+    (file.parent.name, file.stem)
+    for kind in ("stage", "policy", "data", "trainer", "kernels")
+    for file in (CONFIGS / kind).glob("*.yaml")
+    if file.stem != "zero2"  # needs several GPUs
+)
+
+
+NEEDS = {"align": {"policy": "tiny_audio"}}
+CLASSES = {"grpo_qa": "grpo"}
+"""Stage files that are not called like their class."""
+"""What a stage can not do without."""
+ADAPTERS = ("qwen2_audio", "qwen25_omni")
+"""Policies with adapters."""
+
+
+@pytest.mark.parametrize("stage", STAGES)
+def test_print_config_shows_the_stage_and_every_default(command, stage):
+    shown = printed(command("fit", stage=stage, **NEEDS.get(stage, {})))
+    assert shown["model"]["class_path"].lower().endswith(CLASSES.get(stage, stage).replace("_", ""))
+    assert shown["model"]["init_args"]["sampling"]["greedy"] is False
+    assert shown["run_dir"] == "run"
+
+
+@pytest.mark.sample(8)
+@pytest.mark.parametrize(("kind", "choice"), PARTS, ids=lambda part: part)
+def test_every_file_starts_a_run_that_makes_a_step(command, workdir, kind, choice):
+    if choice in ADAPTERS:
+        pytest.importorskip("peft", reason="adapters need the extra cogrl[lora]")
+    parts = {kind: choice} | NEEDS.get(choice, {})
+    assert main(command("fit", "--model.policy.dtype=float32", **parts)) == 0
+    assert (workdir / "run" / "export" / "config.json").is_file()
+    assert (workdir / "run" / "checkpoints" / "last.ckpt").is_file()
+    (run,) = MlflowClient(f"sqlite:///{workdir}/mlflow.db").search_runs(["1"])
+    assert run.info.status == "FINISHED"
+    assert math.isfinite(run.data.metrics["train/loss"])
+
+
+@pytest.mark.sample(2)
+@pytest.mark.parametrize("stage", STAGES)
+def test_a_policy_file_of_billions_starts_every_stage_in_the_precision_it_names(command, workdir, stage):
+    pytest.importorskip("peft", reason="adapters need the extra cogrl[lora]")
+    assert main(command("fit", "--trainer.logger=false", stage=stage, policy="qwen25_omni")) == 0
+    assert '"dtype": "bfloat16"' in (workdir / "run" / "export" / "config.json").read_text()
+
+
+def test_sharding_is_configured_as_lightning_takes_it(command):
+    strategy = printed(command("fit", "--model.policy.dtype=float32", trainer="zero2"))["trainer"]["strategy"]
+    assert strategy["class_path"].endswith("DeepSpeedStrategy")
+    assert strategy["init_args"]["stage"] == 2 and strategy["init_args"]["logging_batch_size_per_gpu"] == 1
+
+
+@pytest.mark.parametrize("file", sorted((CONFIGS / "pipelines").glob("*.yaml")), ids=lambda file: file.stem)
+def test_every_fit_of_a_pipeline_has_a_valid_configuration(file, monkeypatch):
+    monkeypatch.chdir(CONFIGS.parent)
+    fits = [step for step in read_pipeline(file).steps if step.is_fit]
+    assert fits
+    for step in fits:
+        assert printed(list(step.args))["run_dir"] == str(step.folder)
