@@ -32,7 +32,7 @@ def flac_contents(file: File, start: int) -> Contents:
     )
     end = size_of(file)
     tail = read_at(file, max(start + 42, end - max(_TAIL, 2 * info.longest_frame)))
-    held = next(_sample_counts(tail, info), None)
+    held = _samples_held(tail, info)
     if held is not None and info.rate and held < info.samples:
         return cut(held / info.rate, info.samples / info.rate, "s")
     if start == 0 and held in (None, info.samples):
@@ -42,17 +42,34 @@ def flac_contents(file: File, start: int) -> Contents:
     return Contents(restored=bytes(whole))
 
 
-def _sample_counts(tail: bytes, info: StreamInfo) -> Iterator[int]:
-    """Samples up to the end of each frame that begins in `tail`, the last one first."""
+def _samples_held(tail: bytes, info: StreamInfo) -> int | None:
+    """Samples up to the end of the last frame that begins in `tail`; None where that can not be told.
+
+    Sound can look like the head of a frame. So one counts only where another frame ends where it begins, or as the only
+    one of a file.
+    """
+    ends: dict[int, int] = {}
+    for first, end in _frames(tail, info):
+        if end in ends:
+            return ends[end]
+        ends.setdefault(first, end)
+    return ends.get(0)
+
+
+def _frames(tail: bytes, info: StreamInfo) -> Iterator[tuple[int, int]]:
+    """First sample and end of each frame that may begin in `tail`, the last one first."""
     place = len(tail)
     while (place := tail.rfind(b"\xff", 0, place)) >= 0:
-        count = _samples_at_the_end_of(tail[place : place + 16], info)
-        if count is not None:
-            yield count
+        found = _frame(tail[place : place + 16], info)
+        if found is not None:
+            yield found
 
 
-def _samples_at_the_end_of(head: bytes, info: StreamInfo) -> int | None:
-    """By a frame's head; None for bytes that are none. Its checksum is of 8 bits, so fields that can not be are too."""
+def _frame(head: bytes, info: StreamInfo) -> tuple[int, int] | None:
+    """First sample and end of a frame by its head; None for bytes that are none.
+
+    Its checksum has 8 bits, so fields that can not be are looked at, too.
+    """
     if len(head) < 6 or head[1] & 0xFE != 0xF8 or head[2] >> 4 == 0 or head[2] & 15 == 15 or head[3] & 1:
         return None
     length = _utf8_length(head[4])
@@ -70,7 +87,8 @@ def _samples_at_the_end_of(head: bytes, info: StreamInfo) -> int | None:
     place += {12: 1, 13: 2, 14: 2}.get(head[2] & 15, 0)
     if place >= len(head) or _crc8(head[:place]) != head[place]:
         return None
-    return (number if head[1] & 1 else number * info.block) + block
+    first = number if head[1] & 1 else number * info.block
+    return first, first + block
 
 
 def _utf8_length(byte: int) -> int:

@@ -129,6 +129,8 @@ HARMLESS = {
     "an MP3 with a tag at its end": WHOLE["mp3"] + b"TAG" + bytes(125),
     "a FLAC behind an ID3 tag": surgery.id3(2000) + WHOLE["flac"],
     "a FLAC with a tag at its end": WHOLE["flac"] + b"TAG" + bytes(125),
+    "a FLAC with bytes that look like the head of frame 111": WHOLE["flac"] + b"\xff\xf8\xc0\x08o\xa5" + bytes(32),
+    "a FLAC with bytes that look like the head of frame 0": WHOLE["flac"] + b"\xff\xf8\xc0\x08\x00\xaf" + bytes(32),
     "Ogg with bytes after the end": WHOLE["ogg"] + bytes(99),
 }
 
