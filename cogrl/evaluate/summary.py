@@ -57,9 +57,7 @@ def summary(report: Mapping[str, Any], places: Mapping[str, str]) -> str:
         title = f"Emotion accuracy, % (chance {chance}), and rewards on {n['clips']} clips, with 95 % intervals;"
         tables.append((f"{title}\ntext only and silence: the accuracy without the voice", _EMOTION))
     if n.get("questions_scored"):
-        title = (
-            f"Accuracy, %, of the answers to {n['questions_scored']} questions by how they are asked, 95 % intervals"
-        )
+        title = f"Accuracy, %, on {n['questions_scored']} questions by how they are asked, with 95 % intervals"
         tables.append((title, choice_columns(report["policies"])))
     room = (LINES - len(places)) // max(1, len(tables)) - 5  # two lines of title, head, how many are left out, gap
     lines: list[str] = []

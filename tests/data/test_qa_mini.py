@@ -170,7 +170,7 @@ def test_the_same_seed_asks_the_same_and_another_asks_something_else():
     ("plan", "reason"),
     [
         ({"sft": Split(1, 26)}, "the plan needs 26 speakers, there are 24"),
-        ({"sft": Split(40, 2)}, "the plan needs more than all lists of 2 words; ask for fewer blocks"),
+        ({"sft": Split(60, 2)}, "the plan needs more than all lists of 2 words; ask for fewer blocks"),
     ],
 )
 def test_a_plan_beyond_what_there_is_is_refused(plan, reason):

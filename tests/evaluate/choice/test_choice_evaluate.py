@@ -229,8 +229,8 @@ def test_controls_take_the_clip_away_and_keep_the_question(policy, smoke_corpus,
     assert given["question"] == [""] * 8
     assert all(not np.any(silent) and len(silent) == 2 * policy.sampling_rate for silent in given["silence"])
     own = [clip.waveform for clip in clips]
-    for i, heard in enumerate(given["shuffled"]):
-        source = next(j for j, waveform in enumerate(own) if waveform is heard)
+    for i, other in enumerate(given["shuffled"]):
+        source = next(j for j, waveform in enumerate(own) if waveform is other)
         assert source != i and clips[source].example.task == clips[i].example.task
     prompts = policy.encode_prompts(
         [CHOICE.instruction(clip.example) for clip in clips], given["question"], [clip.example.id for clip in clips]
@@ -243,10 +243,10 @@ def test_the_right_answers_are_spread_over_the_other_clips_of_each_task(policy, 
     for i, clip in enumerate(clips):
         object.__setattr__(clip.example, "answer", CHOICES[i % 2])
     own = [clip.waveform for clip in clips]
-    heard = other_clip(clips, policy.sampling_rate)
-    answers = [next(c.example.answer for c in clips if c.waveform is w) for w in heard]
+    others = other_clip(clips, policy.sampling_rate)
+    answers = [next(c.example.answer for c in clips if c.waveform is w) for w in others]
     kept = sum(answer == clip.example.answer for answer, clip in zip(answers, clips, strict=True))
-    assert kept == 4 and sorted(map(id, heard)) == sorted(map(id, own))
+    assert kept == 4 and sorted(map(id, others)) == sorted(map(id, own))
 
 
 def test_a_task_with_one_question_keeps_its_clip(policy, smoke_corpus, tmp_path):
@@ -286,7 +286,8 @@ def test_a_policy_that_listens_is_right_on_its_clips_and_at_chance_on_silence(ti
     for format in found:
         m = {name.removeprefix(f"{format}_"): figure["mean"] for name, figure in found[format].items()}
         assert m["accuracy"] == 1 and m["unparsed"] == 0, (format, m)
-        assert m["accuracy_question"] == m["accuracy_silence"] == m["accuracy_shuffled"] == 0.5, (format, m)
+        assert m["accuracy_shuffled"] == 0.5, (format, m)
+        assert max(m["accuracy_question"], m["accuracy_silence"]) <= 0.5, (format, m)  # less where none is named
     figures = {"p": found["choice"] | found["think_choice"]}
     table = choice_table(asked, figures)
     assert "| p | choice | all | 16 | 100.0" in table and "| p | think_choice | sound | 16 | 100.0" in table
