@@ -49,6 +49,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--epitome", type=Path, help="folder of `cogrl epitome train`; adds ER, IP, EX levels")
     parser.add_argument(
+        "--formats",
+        nargs="+",
+        default=["choice"],
+        help="how questions are asked: choice, think_choice, both, or the import path of one of your own (default: "
+        "choice)",
+    )
+    parser.add_argument(
+        "--no-controls",
+        action="store_true",
+        help="ask questions with their clips only; else also alone, on silence and on another clip",
+    )
+    parser.add_argument(
         "--benchmark",
         metavar="NAME=FILE",
         help="mmau, mmar or mmsu and its official list, of which the manifest was built: scores by the official rule "
@@ -95,6 +107,7 @@ def main(args: argparse.Namespace) -> None:
     from cogrl.data.manifest import raise_all, read_manifest, with_history
     from cogrl.data.module import Clips
     from cogrl.evaluate.choice.answers import ask
+    from cogrl.evaluate.choice.controls import CHOICE_CONTROLS
     from cogrl.evaluate.choice.official import read_official
     from cogrl.evaluate.choice.submitted import refuse_same_files
     from cogrl.evaluate.emotion import EVALUATED_FORMATS, evaluate_policy
@@ -116,10 +129,13 @@ def main(args: argparse.Namespace) -> None:
     make_out_folder(args.out)  # refused now, not after all the answers
     for item in args.policy:
         refuse_no_policy(item.rpartition("=")[2])
+    controls = {} if args.no_controls else CHOICE_CONTROLS
+    if args.benchmark and len(args.formats) > 1:
+        raise ValueError(f"--formats {' '.join(args.formats)}: a prediction file is of one format; name one")
     official = read_official(args.benchmark) if args.benchmark else None
     examples = with_history(read_manifest(args.data)[: args.limit], args.history)
     polar = with_history(polar_examples(args.conflict)[: args.limit], args.history) if args.conflict else []
-    questions, spoken, notes = sorted_lines(examples, reward)
+    questions, spoken, notes = sorted_lines(examples, args.formats, reward)
     check_gradable(polar, reward)
     if official:
         if not questions:
@@ -144,7 +160,7 @@ def main(args: argparse.Namespace) -> None:
         print(f"answering {len(asked) + len(clips) + len(polar_clips)} clips with {path}", flush=True)
         of_policy = (policy_name(item), policy)
         if asked:
-            choices.append(ask(*of_policy, asked, args.max_new_tokens))
+            choices += [ask(*of_policy, asked, format, controls, args.max_new_tokens) for format in args.formats]
         if clips:
             found = evaluate_policy(*of_policy, clips, reward, args.max_new_tokens, draws=args.draws, raters=raters)
             if polar_clips:

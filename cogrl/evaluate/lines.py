@@ -3,26 +3,29 @@
 from collections.abc import Sequence
 
 from cogrl.data.manifest import raise_all
-from cogrl.formats.choice import CHOICE
+from cogrl.formats import instructions
 from cogrl.rewards.composite import Reward
 from cogrl.rewards.term import Validates
 from cogrl.types import Example
 
 
-def sorted_lines(examples: Sequence[Example], reward: Reward) -> tuple[list[Example], list[Example], list[str]]:
+def sorted_lines(
+    examples: Sequence[Example], formats: Sequence[str], reward: Reward
+) -> tuple[list[Example], list[Example], list[str]]:
     """(lines with choices, lines with an emotion that the reward can grade, notes for the report).
 
-    A line with both is in both. One with choices whose replies can not be graded is asked its question only, which the
-    notes say. Raises ValueError, `file:line (id)`, for lines that would be neither, and for a question without choices.
+    `formats` are how questions are asked. A line with both is in both. One with choices and an emotion whose replies
+    can not be graded is asked its question only, which the notes say. Raises ValueError, `file:line (id)`, for lines
+    that would be neither, and for a question without choices.
     """
     unscored = "has a question without choices, whose answer is not scored; give it choices or leave the line out"
     raise_all([f"{e.where} ({e.id}): {unscored}" for e in examples if e.question and not e.choices])
     questions = [example for example in examples if example.choices]
     for example in questions:
-        CHOICE.instruction(example)  # raises for one that can not be put
+        instructions(formats, example)  # raises for one that can not be put
     check_gradable([example for example in examples if not example.choices], reward)
     reasons = {example.id: grading_error(example, reward) for example in questions}
-    left_out = [example for example in questions if reasons[example.id]]
+    left_out = [example for example in questions if reasons[example.id] and example.emotion]
     notes = []
     if left_out:
         first = left_out[0]

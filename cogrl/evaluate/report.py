@@ -7,16 +7,11 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
 
-from cogrl.evaluate.choice.answers import (
-    ChoiceAnswers,
-    choice_differences,
-    choice_figures,
-    choice_records,
-    choice_table,
-)
+from cogrl.evaluate.choice.answers import ChoiceAnswers, choice_figures, choice_records
 from cogrl.evaluate.choice.official import OfficialList
 from cogrl.evaluate.choice.official_scores import official_figures, official_section
 from cogrl.evaluate.choice.submitted import write_predictions
+from cogrl.evaluate.choice.tables import choice_differences, choice_table, format_differences
 from cogrl.evaluate.emotion import Answers, Evaluation
 from cogrl.evaluate.figures import draw_confusion
 from cogrl.evaluate.metrics import Figure, differences, metrics
@@ -63,8 +58,10 @@ def write(
         n |= {"questions": len(choices[-1].examples), "questions_scored": len(choices[-1].scored)}
         for answers in choices:
             figures.setdefault(answers.name, {}).update(choice_figures(answers))
-        for a, b in pairwise(choices):
-            gains.setdefault(f"{b.name} - {a.name}", {}).update(choice_differences(a, b))
+        for pair, found in choice_differences(choices).items():
+            gains.setdefault(pair, {}).update(found)
+        for name, found in format_differences(choices).items():
+            figures[name].update(found)
         sections.append(choice_table(choices, figures))
         if official:
             for answers in choices:

@@ -33,7 +33,16 @@ _EMOTION: Columns = {
     "text only": ("emotion_accuracy_transcript", share),
     "silence": ("emotion_accuracy_silence", share),
 }
-_CHOICE: Columns = {"accuracy": ("choice_accuracy", percent), "names no choice": ("choice_unparsed", share)}
+
+
+def choice_columns(policies: Mapping[str, Mapping[str, Figure]]) -> Columns:
+    """The accuracy in each format that questions were asked in, and without the clip in the first of them."""
+    names = dict.fromkeys(name for figures in policies.values() for name in figures)
+    formats = [name.removesuffix("_unparsed") for name in names if name.endswith("_unparsed")]
+    found: dict[str, tuple[str, Shown]] = {format: (f"{format}_accuracy", percent) for format in formats}
+    controls = {"question alone": "question", "silence": "silence"}
+    found |= {title: (f"{formats[0]}_accuracy_{control}", share) for title, control in controls.items()}
+    return {title: (name, show) for title, (name, show) in found.items() if name in names}
 
 
 def summary(report: Mapping[str, Any], places: Mapping[str, str]) -> str:
@@ -48,8 +57,8 @@ def summary(report: Mapping[str, Any], places: Mapping[str, str]) -> str:
         title = f"Emotion accuracy, % (chance {chance}), and rewards on {n['clips']} clips, with 95 % intervals;"
         tables.append((f"{title}\ntext only and silence: the accuracy without the voice", _EMOTION))
     if n.get("questions_scored"):
-        title = f"Accuracy, %, of the answers to {n['questions_scored']} questions, with 95 % intervals"
-        tables.append((title, _CHOICE))
+        title = f"Accuracy, %, on {n['questions_scored']} questions by how they are asked, with 95 % intervals"
+        tables.append((title, choice_columns(report["policies"])))
     room = (LINES - len(places)) // max(1, len(tables)) - 5  # two lines of title, head, how many are left out, gap
     lines: list[str] = []
     for title, columns in tables:

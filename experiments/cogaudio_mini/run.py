@@ -8,6 +8,7 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+from cogrl.cli.pipeline.durations import step_seconds, time_table
 from cogrl.cli.pipeline.side_by_side import side_by_side
 from cogrl.evaluate.seed_tables import COLUMNS, Column, by_condition, stage_rows, titles
 from cogrl.evaluate.seeds import Answered, SeedFigure, over_seeds, ratio_over_seeds, read_seeds
@@ -64,12 +65,6 @@ def claims(stages: Mapping[str, Answered]) -> list[dict]:
     ]
 
 
-def seconds(folder: Path) -> dict[str, float]:
-    """What each step took when it ran, in the order in which they ended."""
-    notes = sorted((folder / "steps").glob("*/step.json"), key=lambda note: note.stat().st_mtime)
-    return {note.parent.name: json.loads(note.read_text())["seconds"] for note in notes}
-
-
 def summary(run_dirs: Mapping[int, Path]) -> dict:
     """Everything in seeds.json, from the reports in the run folders of the seeds."""
     reports = [folder / "report" for folder in run_dirs.values()]
@@ -80,7 +75,7 @@ def summary(run_dirs: Mapping[int, Path]) -> dict:
         "clips": {"all": len(stages[STAGES[0]].cells), "conflict": len(polar[STAGES[0]].part("conflict").cells)},
         "stages": {stage: by_condition(stages[stage], polar[stage]) for stage in STAGES},
         "claims": claims(stages),
-        "seconds": {str(seed): seconds(folder) for seed, folder in run_dirs.items()},
+        "seconds": {str(seed): step_seconds(folder) for seed, folder in run_dirs.items()},
     }
 
 
@@ -96,17 +91,6 @@ def claim_table(found: Sequence[dict]) -> str:
 def seed_table(stages: Mapping[str, Mapping[str, Mapping[str, SeedFigure]]]) -> str:
     rows = [[c.title, *(c.each(found["voice"][name]) for found in stages.values())] for name, c in COLUMNS.items()]
     return markdown_table(["seed by seed", *stages], rows)
-
-
-def time_table(by_seed: Mapping[str, Mapping[str, float]]) -> str:
-    """Seconds by step and seed, and their sum in minutes."""
-    steps = list(dict.fromkeys(step for found in by_seed.values() for step in found))
-    rows = []
-    for seed, found in by_seed.items():
-        rows.append(
-            [f"seed {seed}", *(f"{found.get(step, 0):.0f}" for step in steps), f"{sum(found.values()) / 60:.1f}"]
-        )
-    return markdown_table(["seconds", *steps, "all, minutes"], rows)
 
 
 def markdown(result: dict) -> str:

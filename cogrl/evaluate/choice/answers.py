@@ -1,19 +1,16 @@
-"""Multiple-choice questions asked of a policy, and the accuracy of its answers by task."""
+"""Multiple-choice questions asked of a policy in one format, with controls, and the accuracy of its answers by task."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
-from itertools import pairwise
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from cogrl.data.manifest import raise_all
+from cogrl.evaluate.controls import Condition, sound, voice
 from cogrl.evaluate.groups import cell
 from cogrl.evaluate.metrics import NOTHING, Figure, figure
 from cogrl.evaluate.stats import bootstrap_mean
-from cogrl.evaluate.tables import percent
-from cogrl.formats.choice import CHOICE
-from cogrl.formats.chosen import chosen
-from cogrl.markdown import markdown_table
+from cogrl.formats import format_named
 from cogrl.models.audio_lm import AudioLM
 from cogrl.models.prompt_length import overflows
 from cogrl.progress import progress
@@ -24,12 +21,17 @@ from cogrl.types import Clip, Example
 
 @dataclass(frozen=True)
 class ChoiceAnswers:
-    """What a policy answered to `n` questions: its words, and the choice they name (None: none, which is wrong)."""
+    """What a policy answered to `n` questions: its words, and the choice they name (None: none, which is wrong).
+
+    `format` is how they were asked; `in_control[name]` are the choices that it named in each control.
+    """
 
     name: str
     examples: Sequence[Example]
     texts: Sequence[str]
     chosen: Sequence[str | None]
+    format: str = "choice"
+    in_control: Mapping[str, Sequence[str | None]] = field(default_factory=dict)
 
     @property
     def scored(self) -> list[int]:
@@ -39,86 +41,103 @@ class ChoiceAnswers:
     @property
     def hits(self) -> np.ndarray:
         """1.0 where the right choice is named; of the scored ones."""
-        return np.array([float(self.chosen[i] == self.examples[i].answer) for i in self.scored])
+        return self._hits(self.chosen)
+
+    @property
+    def hits_in_control(self) -> dict[str, np.ndarray]:
+        """The same of each control."""
+        return {control: self._hits(chosen) for control, chosen in self.in_control.items()}
 
     @property
     def tasks(self) -> list[str]:
         """The tasks that the lines name, sorted."""
         return sorted({example.task for example in self.examples if example.task})
 
+    def _hits(self, chosen: Sequence[str | None]) -> np.ndarray:
+        return np.array([float(chosen[i] == self.examples[i].answer) for i in self.scored])
+
 
 def ask(
-    name: str, policy: AudioLM, clips: Sequence[Clip], max_new_tokens: int = 128, batch_size: int = 32
+    name: str,
+    policy: AudioLM,
+    clips: Sequence[Clip],
+    format: str = "choice",
+    controls: Mapping[str, Condition] | None = None,
+    max_new_tokens: int = 128,
+    batch_size: int = 32,
 ) -> ChoiceAnswers:
-    """One greedy answer to the question of each clip. Raises ValueError, `file:line`, for prompts that do not fit."""
+    """One greedy answer to the question of each clip, and one in each control.
+
+    Raises ValueError, `file:line`, for prompts that do not fit.
+    """
     policy.eval()
-    sampling, engine = Sampling(max_new_tokens=max_new_tokens, greedy=True), HFEngine()
     examples = [clip.example for clip in clips]
-    asked = [(example, [CHOICE.instruction(example)]) for example in examples]
+    asked = [(example, [format_named(format).instruction(example)]) for example in examples]
     raise_all(list(overflows(policy, asked, max_new_tokens)))
-    texts: list[str] = []
-    for start in progress(range(0, len(clips), batch_size), f"answers of {name}", unit="batch"):
-        batch = clips[start : start + batch_size]
-        texts += engine.sample(policy, batch, [CHOICE.name] * len(batch), sampling).texts
-    return ChoiceAnswers(name, examples, texts, [chosen(t, e.choices) for t, e in zip(texts, examples, strict=True)])
+    instructions = [words for _, (words,) in asked]
+    sampling, engine = Sampling(max_new_tokens=max_new_tokens, greedy=True), HFEngine()
+    conditions = {"": voice} | dict(controls or {})
+    with progress(desc=f"{format} of {name}", total=len(conditions) * len(clips), unit="answer") as bar:
+
+        def texts(condition: Condition) -> list[str]:
+            inputs = condition(clips, policy.sampling_rate)
+            keys = [(sound(item), words) for item, words in zip(inputs, instructions, strict=True)]
+            first = {key: i for i, key in reversed(list(enumerate(keys)))}
+            unique, said = sorted(first.values()), dict[int, str]()  # the same prompt is answered once
+            for start in range(0, len(unique), batch_size):
+                rows = unique[start : start + batch_size]
+                batch, given = [clips[i] for i in rows], [inputs[i] for i in rows]
+                rollouts = engine.sample(policy, batch, [format] * len(rows), sampling, inputs=given)
+                said |= dict(zip(rows, rollouts.texts, strict=True))
+                bar.update(len(rows))
+            bar.update(len(clips) - len(unique))
+            return [said[first[key]] for key in keys]
+
+        answers = {control: texts(condition) for control, condition in conditions.items()}
+
+    def chosen(texts: Sequence[str]) -> list[str | None]:
+        answer_of = format_named(format).answer
+        named = [answer_of(text, example) for text, example in zip(texts, examples, strict=True)]
+        return [choice if choice in example.choices else None for choice, example in zip(named, examples, strict=True)]
+
+    said = answers.pop("")
+    in_control = {control: chosen(texts) for control, texts in answers.items()}
+    return ChoiceAnswers(name, examples, said, chosen(said), format, in_control)
 
 
 def choice_figures(answers: ChoiceAnswers) -> dict[str, Figure]:
-    """`choice_accuracy`, over all and as `choice_accuracy_<task>`; `choice_unparsed` is the share that names no choice.
+    """By name, of questions asked in the format `choice`, and likewise of another.
 
-    Each with a 95 % bootstrap interval over the cells of `groups.cell`; only questions with a published answer count.
+    `choice_accuracy`, over all and as `choice_accuracy_<task>`, and both with `_<control>` for the controls;
+    `choice_unparsed` is the share that names no choice. Each with a 95 % bootstrap interval over the cells of
+    `groups.cell`; only questions with a published answer count.
     """
-    scored = answers.scored
+    scored, accuracy = answers.scored, f"{answers.format}_accuracy"
     cells = [cell(answers.examples[i]) for i in scored]
     unparsed = np.array([float(answers.chosen[i] is None) for i in scored])
-    found = {"choice_accuracy": mean_figure(answers.hits, cells), "choice_unparsed": mean_figure(unparsed, cells)}
-    for task in answers.tasks:
-        rows = [place for place, i in enumerate(scored) if answers.examples[i].task == task]
-        found[f"choice_accuracy_{task}"] = mean_figure(answers.hits[rows], [cells[place] for place in rows])
+    found = {f"{answers.format}_unparsed": mean_figure(unparsed, cells)}
+    conditions = {"": answers.hits} | {f"_{name}": hits for name, hits in answers.hits_in_control.items()}
+    for end, hits in conditions.items():
+        found[accuracy + end] = mean_figure(hits, cells)
+        for task in answers.tasks:
+            rows = [place for place, i in enumerate(scored) if answers.examples[i].task == task]
+            found[f"{accuracy}_{task}{end}"] = mean_figure(hits[rows], [cells[place] for place in rows])
     return found
 
 
-def choice_differences(before: ChoiceAnswers, after: ChoiceAnswers) -> dict[str, Figure]:
-    """After minus before on the same questions, with a paired interval."""
-    cells = [cell(before.examples[i]) for i in before.scored]
-    return {"choice_accuracy": mean_figure(after.hits - before.hits, cells)}
-
-
-def choice_table(asked: Sequence[ChoiceAnswers], figures: Mapping[str, Mapping[str, Figure]]) -> str:
-    """One row a policy and task, what they mean, and what is not scored."""
-    rows = []
-    for answers in asked:
-        m = figures[answers.name]
-        for task in [None, *answers.tasks]:
-            of_task = [answers.examples[i] for i in answers.scored if task in (None, answers.examples[i].task)]
-            if of_task:
-                accuracy = percent(m["choice_accuracy" if task is None else f"choice_accuracy_{task}"])
-                chance = f"{100 * np.mean([1 / len(example.choices) for example in of_task]):.1f}"
-                none = percent(m["choice_unparsed"]) if task is None else ""
-                rows.append([answers.name, task or "all", str(len(of_task)), accuracy, chance, none])
-    last = asked[-1]
-    text = "What is chosen: the answers to the lines with choices.\n\n"
-    if rows:
-        text += (
-            markdown_table(["policy", "task", "questions", "accuracy, %", "chance, %", "names no choice, %"], rows)
-            + "\n"
-        )
-    text += "An answer counts when it names one choice, by letter or text, and says nothing else; others are wrong.\n"
-    hidden = len(last.examples) - len(last.scored)
-    if hidden:
-        text += f"{hidden} questions have no published answer: they are asked and written, and not scored.\n"
-    for before, after in pairwise(asked):
-        gain = percent(choice_differences(before, after)["choice_accuracy"])
-        text += f"- {after.name} minus {before.name}: {gain} points of accuracy\n"
-    return text
+def difference(before: ChoiceAnswers, after: ChoiceAnswers) -> Figure:
+    """The accuracy of `after` minus that of `before` on the same questions, with a paired interval."""
+    return mean_figure(after.hits - before.hits, [cell(before.examples[i]) for i in before.scored])
 
 
 def choice_records(answers: ChoiceAnswers) -> Iterator[dict]:
     """One record a question: what was asked, said, chosen, and whether it is right (None where that is not known)."""
-    for example, text, choice in zip(answers.examples, answers.texts, answers.chosen, strict=True):
+    for i, (example, text, choice) in enumerate(zip(answers.examples, answers.texts, answers.chosen, strict=True)):
         yield {
             "policy": answers.name,
+            "format": answers.format,
             "id": example.id,
+            "cell": cell(example),
             "task": example.task,
             "question": example.question,
             "choices": list(example.choices),
@@ -126,6 +145,7 @@ def choice_records(answers: ChoiceAnswers) -> Iterator[dict]:
             "text": text,
             "chosen": choice,
             "right": None if example.answer is None else choice == example.answer,
+            "chosen_in_control": {control: chosen[i] for control, chosen in answers.in_control.items()},
         }
 
 

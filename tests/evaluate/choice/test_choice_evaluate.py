@@ -11,7 +11,10 @@ from cogrl.audio import write_flac
 from cogrl.cli.main import main
 from cogrl.data.manifest import read_manifest
 from cogrl.data.module import Clips
-from cogrl.evaluate.choice.answers import ChoiceAnswers, choice_differences, choice_figures, choice_table
+from cogrl.evaluate.choice.answers import ChoiceAnswers, ask, choice_figures
+from cogrl.evaluate.choice.controls import CHOICE_CONTROLS, other_clip
+from cogrl.evaluate.choice.tables import choice_differences, choice_table
+from cogrl.formats import format_named
 from cogrl.formats.choice import CHOICE
 from cogrl.models.qwen2_audio import Qwen2Audio
 from cogrl.rollout.hf import HFEngine
@@ -99,15 +102,19 @@ def test_accuracy_by_task_with_its_interval_and_no_figure_of_an_emotion(says_b, 
     status, printed, folder = evaluate(says_b, questions(smoke_corpus))
     assert status == 0, printed
     m = figures(folder)
-    assert set(m) == {"choice_accuracy", "choice_unparsed", *(f"choice_accuracy_{task}" for task in TASKS)}
+    names = {"choice_accuracy", *(f"choice_accuracy_{task}" for task in TASKS)}
+    controlled = {f"{name}_{control}" for name in names for control in ("question", "silence", "shuffled")}
+    assert set(m) == {"choice_unparsed", *names, *controlled}
     assert m["choice_accuracy"]["mean"] == 0.75 and m["choice_accuracy"]["n"] == 8
     assert m["choice_accuracy"]["low"] < 0.75 < m["choice_accuracy"]["high"]
     assert m["choice_accuracy_trajectory"]["mean"] == 1 and m["choice_accuracy_reasoning"]["mean"] == 0.5
     assert m["choice_unparsed"]["mean"] == 0
     assert (
-        "| one | all | 8 | 75.0 [" in printed and "| one | reasoning | 4 | 50.0 [" in printed and "| 33.3 |" in printed
+        "| one | choice | all | 8 | 75.0 [" in printed
+        and "| one | choice | reasoning | 4 | 50.0 [" in printed
+        and "| 33.3 |" in printed
     )
-    assert "Perception" not in printed and "WA" not in printed and "stand in no table of emotions" in printed
+    assert "Perception" not in printed and "WA" not in printed and "table of emotions" not in printed
     assert [a["chosen"] for a in answers(folder)] == ["tense"] * 8 and answers(folder)[3]["right"] is False
     assert {path.name for path in folder.iterdir()} == {
         "report.md",
@@ -144,7 +151,7 @@ def test_lines_with_an_emotion_keep_their_tables_beside_the_questions(says_b, sm
     assert status == 0, printed
     m = figures(folder)
     assert m["emotion_accuracy"]["n"] == 6 and m["choice_accuracy"]["n"] == 6
-    assert "4 of 6 lines with choices are asked their question and stand in no table of emotions" in printed
+    assert "table of emotions" not in printed  # the others have no emotion that could stand there
     assert len((folder / "answers.jsonl").read_text().splitlines()) == 6
     status, _, folder = evaluate(says_b, questions(smoke_corpus))
     assert not (folder / "answers.jsonl").exists() and not (folder / "confusion.png").exists()
@@ -178,10 +185,10 @@ def test_policies_are_compared_on_the_same_questions(smoke_corpus, tmp_path):
     examples = read_manifest(manifest(tmp_path / "m.jsonl", questions(smoke_corpus)))
     good = ChoiceAnswers("good", examples, ["B"] * 8, ["tense"] * 8)
     bad = ChoiceAnswers("bad", examples, ["C", *["?"] * 7], ["merry", *[None] * 7])
-    assert choice_differences(bad, good)["choice_accuracy"]["mean"] == 0.75
+    assert choice_differences([bad, good])["good - bad"]["choice_accuracy"]["mean"] == 0.75
     assert choice_figures(bad)["choice_unparsed"]["mean"] == 7 / 8
     table = choice_table([bad, good], {answers.name: choice_figures(answers) for answers in (bad, good)})
-    assert "- good minus bad: 75.0 [" in table
+    assert "- good minus bad, asked in choice: 75.0 [" in table
 
 
 def test_the_interval_resamples_dialogues_and_not_questions(smoke_corpus, tmp_path):
@@ -209,3 +216,92 @@ def test_eibench_goes_from_its_folder_to_a_table_by_task(tiny_policy_dir, workdi
     records = answers(workdir / "report")
     assert [record["task"] for record in records] == ["trajectory", "reasoning"]
     assert {record["answer"] for record in records} == {"sad to happy"}
+
+
+def clips_of(policy, corpus, folder, n: int = 8, **changes):
+    examples = read_manifest(manifest(folder / "m.jsonl", questions(corpus, n, **changes)))
+    return list(Clips(examples, policy.sampling_rate, policy.max_audio_s, False))
+
+
+def test_controls_take_the_clip_away_and_keep_the_question(policy, smoke_corpus, tmp_path):
+    clips = clips_of(policy, smoke_corpus, tmp_path)
+    given = {name: control(clips, policy.sampling_rate) for name, control in CHOICE_CONTROLS.items()}
+    assert given["question"] == [""] * 8
+    assert all(not np.any(silent) and len(silent) == 2 * policy.sampling_rate for silent in given["silence"])
+    own = [clip.waveform for clip in clips]
+    for i, other in enumerate(given["shuffled"]):
+        source = next(j for j, waveform in enumerate(own) if waveform is other)
+        assert source != i and clips[source].example.task == clips[i].example.task
+    prompts = policy.encode_prompts(
+        [CHOICE.instruction(clip.example) for clip in clips], given["question"], [clip.example.id for clip in clips]
+    )
+    assert not prompts.audio and "How does the voice sound?" in policy.tokenizer.decode(prompts.input_ids[0])
+
+
+def test_the_right_answers_are_spread_over_the_other_clips_of_each_task(policy, smoke_corpus, tmp_path):
+    clips = clips_of(policy, smoke_corpus, tmp_path, 8, task="one")
+    for i, clip in enumerate(clips):
+        object.__setattr__(clip.example, "answer", CHOICES[i % 2])
+    own = [clip.waveform for clip in clips]
+    others = other_clip(clips, policy.sampling_rate)
+    answers = [next(c.example.answer for c in clips if c.waveform is w) for w in others]
+    kept = sum(answer == clip.example.answer for answer, clip in zip(answers, clips, strict=True))
+    assert kept == 4 and sorted(map(id, others)) == sorted(map(id, own))
+
+
+def test_a_task_with_one_question_keeps_its_clip(policy, smoke_corpus, tmp_path):
+    (clip,) = clips_of(policy, smoke_corpus, tmp_path, 1)
+    assert other_clip([clip], policy.sampling_rate)[0] is clip.waveform
+
+
+def test_a_policy_that_listens_is_right_on_its_clips_and_at_chance_on_silence(tiny_policy_dir, smoke_corpus, tmp_path):
+    """Which of two sounds is heard: trained to know, so that only the clip can tell."""
+    policy = Qwen2Audio(str(tiny_policy_dir)).load()
+    rate, rng = policy.sampling_rate, np.random.default_rng(0)
+    time = np.arange(rate) / rate
+    lines = []
+    for i in range(16):
+        wave = np.sin(2 * np.pi * 300 * time) if i % 2 else rng.standard_normal(rate)
+        write_flac(tmp_path / f"{i}.flac", (wave / 8).astype(np.float32), rate)
+        choices = ["tone", "noise"] if i % 4 < 2 else ["noise", "tone"]
+        answer = ("noise", "tone")[i % 2]
+        asked = {"question": "What is heard?", "choices": choices, "answer": answer, "task": "sound"}
+        targets = {"choice": answer, "think_choice": f"<think>{answer}</think><answer>{answer}</answer>"}
+        lines.append({"id": f"q{i}", "audio": f"{i}.flac", "targets": targets} | asked)
+    examples = read_manifest(manifest(tmp_path / "m.jsonl", lines))
+    clips = list(Clips(examples, rate, policy.max_audio_s, False))
+    optimizer = torch.optim.Adam(policy.parameters(), 3e-3)
+    for _ in range(40):
+        for format in ("choice", "think_choice"):
+            asked = [format_named(format).instruction(example) for example in examples]
+            prompts = policy.encode_prompts(asked, [c.waveform for c in clips], [e.id for e in examples])
+
+            targets = policy.encode_targets([e.target(format) for e in examples])
+            loss = -(policy.token_logprobs(prompts, targets).logprobs * targets.mask).sum() / targets.mask.sum()
+            optimizer.zero_grad()
+            loss.backward()
+            optimizer.step()
+    asked = [ask("p", policy, clips, format, CHOICE_CONTROLS, 40) for format in ("choice", "think_choice")]
+    found = {answers.format: choice_figures(answers) for answers in asked}
+    for format in found:
+        m = {name.removeprefix(f"{format}_"): figure["mean"] for name, figure in found[format].items()}
+        assert m["accuracy"] == 1 and m["unparsed"] == 0, (format, m)
+        assert m["accuracy_shuffled"] == 0.5, (format, m)
+        assert max(m["accuracy_question"], m["accuracy_silence"]) <= 0.5, (format, m)  # less where none is named
+    figures = {"p": found["choice"] | found["think_choice"]}
+    table = choice_table(asked, figures)
+    assert "| p | choice | all | 16 | 100.0" in table and "| p | think_choice | sound | 16 | 100.0" in table
+    assert "- p, asked in think_choice minus in choice: 0.0 " in table and "another clip, %" in table
+
+
+def test_an_answer_in_a_format_without_choices_names_none(says_b, smoke_corpus, evaluate):
+    status, _, folder = evaluate(says_b, questions(smoke_corpus, 4), "--formats", "direct", "--no-controls")
+    assert status == 0 and figures(folder)["direct_unparsed"]["mean"] == 1
+    assert {a["chosen"] for a in answers(folder)} == {None} and answers(folder)[0]["chosen_in_control"] == {}
+
+
+def test_a_prediction_file_is_of_one_format(says_b, smoke_corpus, evaluate):
+    status, printed, _ = evaluate(
+        says_b, questions(smoke_corpus, 4), "--formats", "choice", "think_choice", "--benchmark", "mmau=x.json"
+    )
+    assert status == 2 and "--formats choice think_choice: a prediction file is of one format; name one" in printed

@@ -1,16 +1,17 @@
 """QA-mini: spoken and sound clips with questions whose answers are known by construction, made on this machine.
 
 Five tasks in equal number: which emotion the voice has, which of two speakers has the lower voice, how many words are
-said, which of two sounds comes first, what is said. Two options for `lower_voice` and `first_sound`, four for the
-others. Source: sentences of this package, spoken by espeak-ng (tier `mini`) or a numpy voice (tier `smoke`), and sounds
-made with numpy. Licence: generated audio, unencumbered. One line of a manifest:
+said, which of two sounds comes first, which word is said first. Two options for `lower_voice` and `first_sound`, four
+for the others. Source: words and sentences of this package, spoken by espeak-ng (tier `mini`) or a numpy voice (tier
+`smoke`), and sounds made with numpy. Licence: generated audio, unencumbered. One line of a manifest:
 
     {"id": "3f…", "audio": "audio/3f/3f….flac", "split": "sft", "question": "Which emotion does the voice have?",
      "choices": ["sad", "anger", "happy", "neutral"], "answer": "anger", "task": "emotion",
      "targets": {"choice": "anger", "think_choice": "<think>…</think><answer>anger</answer>"}, …}
 
-In every task and split each letter is right equally often, and so is each option whenever it is offered; both hold
-together, for each pair of them. So the best answer without hearing is at chance for all five tasks: 1 in 4, or 1 in 2.
+In every task and split each letter is right equally often, and so is each option whenever it is offered. So the best
+answer without hearing is at chance for all five tasks: 1 in 4, or 1 in 2.
+
 The words do not show the emotion: one speaker says one sentence with all four. Splits share no speaker, no sentence and
 no list of words; the kinds of sound are the same everywhere. File names and ids are hashes.
 

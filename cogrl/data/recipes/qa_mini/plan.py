@@ -25,8 +25,8 @@ class Split:
 
 
 Plan = Mapping[str, Split]
-FULL: Plan = {"sft": Split(8, 10), "rl": Split(4, 6), "val": Split(2, 2), "test": Split(4, 6)}
-"""640, 320, 160 and 320 questions."""
+FULL: Plan = {"sft": Split(24, 10), "rl": Split(8, 6), "val": Split(3, 2), "test": Split(6, 6)}
+"""1,920, 640, 240 and 480 questions."""
 SMOKE: Plan = {name: Split(1, 2) for name in SPLITS}
 
 

@@ -2,20 +2,21 @@
 
 import itertools
 import random
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from cogrl.data.synthesis.voices import Speaker
 
 _NAMES = ("Anna", "David", "Helen", "Martin", "Oscar", "Peter", "Robert", "Susan")
 _VERBS = ("broke", "found", "hid", "kept", "lost", "moved", "sold", "wanted")
-NOUNS = ("basket", "boat", "bottle", "bucket", "candle", "chair", "clock", "ladder")
-NOUNS += ("lamp", "pencil", "pillow", "rabbit", "sofa", "table", "wagon", "window")
+NOUNS = ("apple", "boat", "book", "bottle", "box", "bread", "bucket", "cake", "candle", "chair")
+NOUNS += ("clock", "coat", "cup", "desk", "door", "fork", "hat", "key", "lamp", "lemon")
+NOUNS += ("map", "pillow", "plate", "rabbit", "soap", "table", "wagon", "window")
 Sentence = tuple[str, str, str]
 """A name, a verb and a noun."""
 
 
 class Sentences:
-    """1,024 sentences, "Anna sold the boat.", in an order drawn by `rng`; each is given out once."""
+    """1,792 sentences, "Anna sold the boat.", in an order drawn by `rng`; each is given out once."""
 
     def __init__(self, rng: random.Random) -> None:
         self.left: list[Sentence] = list(itertools.product(_NAMES, _VERBS, NOUNS))
@@ -28,7 +29,7 @@ class Sentences:
             if len(found) < count and not any(set(sentence) & set(other) for other in found):
                 found.append(sentence)
         if len(found) < count:
-            raise ValueError("the plan needs more than the 1,024 sentences there are; ask for fewer blocks")
+            raise ValueError("the plan needs more than the 1,792 sentences there are; ask for fewer blocks")
         self.left = [sentence for sentence in self.left if sentence not in found]
         return [f"{name} {verb} the {noun}." for name, verb, noun in found]
 
@@ -39,15 +40,23 @@ class WordLists:
     def __init__(self, rng: random.Random) -> None:
         self.rng, self.given = rng, set[frozenset[str]]()
 
-    def take(self, count: int) -> list[str]:
-        """`count` nouns. Raises ValueError when every list of that length was given out."""
-        left = [words for words in itertools.combinations(NOUNS, count) if frozenset(words) not in self.given]
+    def take(self, count: int, first: Sequence[str] = (), without: Collection[str] = ()) -> list[str]:
+        """`count` nouns: those of `first`, then others that are not in `without`, in any order.
+
+        Raises ValueError when every such list was given out.
+        """
+        others = [noun for noun in NOUNS if noun not in {*first, *without}]
+        left = [
+            rest
+            for rest in itertools.combinations(others, count - len(first))
+            if frozenset((*first, *rest)) not in self.given
+        ]
         if not left:
             raise ValueError(f"the plan needs more than all lists of {count} words; ask for fewer blocks")
-        words = list(self.rng.choice(left))
-        self.given.add(frozenset(words))
-        self.rng.shuffle(words)
-        return words
+        rest = list(self.rng.choice(left))
+        self.given.add(frozenset((*first, *rest)))
+        self.rng.shuffle(rest)
+        return [*first, *rest]
 
 
 class Supply:

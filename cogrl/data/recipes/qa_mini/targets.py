@@ -36,5 +36,5 @@ _THOUGHTS: Mapping[str, Callable[[Question, Sequence[float]], str]] = {
     "lower_voice": _lower_voice,
     "word_count": lambda question, f0_hz: f"I hear {', '.join(question.text.split())}: {question.answer} words.",
     "first_sound": lambda question, f0_hz: f"First there is a {question.pieces[0]}, then a {question.pieces[1]}.",
-    "said": lambda question, f0_hz: f"I hear the words {' '.join(question.text.lower().rstrip('.').split())}.",
+    "said": lambda question, f0_hz: f"I hear {', '.join(question.text.split())}: first is {question.answer}.",
 }

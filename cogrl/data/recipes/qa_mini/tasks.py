@@ -1,6 +1,7 @@
 """Five kinds of question whose answers are known because the clip was made for them.
 
-Each function makes a block of 16 questions in which every (right answer, letter) comes equally often.
+Each function makes a block of 16 questions in which every right answer and every letter comes equally often, and where
+the answers of a task are few every pair of them.
 """
 
 import itertools
@@ -9,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from cogrl.data.recipes.qa_mini.sounds import KINDS
-from cogrl.data.recipes.qa_mini.supply import Supply
+from cogrl.data.recipes.qa_mini.supply import NOUNS, Supply
 from cogrl.data.synthesis.expressive import Line
 from cogrl.types import Emotion
 
@@ -56,9 +57,10 @@ def emotion(supply: Supply) -> Iterator[Question]:
 
 
 def lower_voice(supply: Supply) -> Iterator[Question]:
-    """Which of two speakers, a woman and a man, has the lower voice; both say the same words."""
-    for text in supply.sentences.take(4):
-        woman, man = next(supply.pairs)
+    """Which of two speakers, a woman and a man, has the lower voice; both say the same two words."""
+    for _ in range(4):
+        words, (woman, man) = supply.word_lists.take(2), next(supply.pairs)
+        text = " ".join(words)
         for place, letter in _combinations(2):
             order = (man, woman) if place == 0 else (woman, man)
             yield Question(
@@ -69,7 +71,7 @@ def lower_voice(supply: Supply) -> Iterator[Question]:
                 tuple(Line(text, "neutral", "low", speaker.name) for speaker in order),
                 0.3,
                 f"{text} {text}",
-                text,
+                " ".join(sorted(words)),
                 "+".join(sorted((woman.name, man.name))),
             )
 
@@ -109,21 +111,28 @@ def first_sound(supply: Supply) -> Iterator[Question]:
 
 
 def said(supply: Supply) -> Iterator[Question]:
-    """What was said, of four sentences without a word in common. Each of them is right as often as the others."""
-    sentences = supply.sentences.take(4)
-    for place, letter in _combinations(4):
-        text, speaker = sentences[place], next(supply.readers).name
-        yield Question(
-            "said",
-            "What does the voice say?",
-            _placed(tuple(sentences), text, letter, supply),
-            text,
-            (Line(text, "neutral", "low", speaker),),
-            0.0,
-            text,
-            text,
-            speaker,
-        )
+    """Which word is said first, of three; the other options are not said.
+
+    Of each four options, every one is right once, every letter is right once, and every option stands once at every
+    letter: an order is the exclusive or of the place and a number, and the right letters are a transversal of that
+    Latin square.
+    """
+    for _ in range(4):
+        options = supply.rng.sample(NOUNS, 4)
+        for shift, letter in enumerate((0, 2, 3, 1)):
+            choices, speaker = tuple(options[place ^ shift] for place in range(4)), next(supply.readers).name
+            words = supply.word_lists.take(3, (choices[letter],), choices)
+            yield Question(
+                "said",
+                "Which word does the voice say first?",
+                choices,
+                choices[letter],
+                tuple(Line(word, "neutral", "low", speaker) for word in words),
+                0.05,
+                " ".join(words),
+                " ".join(sorted(words)),
+                speaker,
+            )
 
 
 TASKS: Mapping[str, Callable[[Supply], Iterator[Question]]] = {
