@@ -21,7 +21,7 @@ DOC = (Path(__file__).parents[1] / "docs" / "questions.md").read_text()
 @pytest.mark.slow
 def test_the_commands_of_the_page_run_one_after_the_other(tiny_policy_dir, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setitem(qa_mini._TIERS, "mini", ("numpy", {"sft": SMOKE["sft"], "rl": SMOKE["rl"]}))
+    monkeypatch.setitem(qa_mini._TIERS, "mini", ("numpy", {split: SMOKE[split] for split in ("sft", "rl", "test")}))
     shutil.copytree(tiny_policy_dir, "models/tiny")
     for folder, name, row in (
         ("AVQA", "train.jsonl", {"question_text": "What?", "multi_choice": ["a", "b"], "answer": 1}),
@@ -33,14 +33,17 @@ def test_the_commands_of_the_page_run_one_after_the_other(tiny_policy_dir, tmp_p
     for name in ("clip.wav", "other.wav"):
         shutil.copy("AVQA/x.wav", name)
     commands = [line for block in re.findall(r"```bash\n(.*?)```", DOC, re.S) for line in block.splitlines()]
-    assert [shlex.split(line)[1] for line in commands] == [*["build"] * 3, "filter", *["generate"] * 2]
-    *builds, filtered, chosen, thought = (shlex.split(line)[1:] for line in commands)
+    names = [*["build"] * 3, "filter", "evaluate", "run", *["generate"] * 2]
+    assert [shlex.split(line)[1] for line in commands] == names
+    *builds, filtered, evaluated, _, chosen, thought = (shlex.split(line)[1:] for line in commands)
     assert [main(command) for command in builds] == [0, 0, 0]
     assert len(read_manifest(Path("data/qa-mini/rl.jsonl"))) == 80
     assert {example.answer for name in ("avqa", "audiomcq") for example in all_of(Path("data", name))} == {"b"}
     filtered[filtered.index("1")] = "0"  # a random policy answers none
     assert main([*filtered, "--max-new-tokens", "2"]) == 0
     assert json.loads(Path("data/kept.jsonl.report.json").read_text())["asked"] == 80
+    assert main([*evaluated, "--max-new-tokens", "2", "--limit", "6"]) == 0
+    assert "- rl, asked in think_choice minus in choice: 0.0 " in Path("report/report.md").read_text()
     capsys.readouterr()
     assert main([*chosen, "--max-new-tokens", "2"]) == 0
     assert "choice: none of bell, horn, whistle" in capsys.readouterr().out
