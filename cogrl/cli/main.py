@@ -13,10 +13,10 @@ STAGE_COMMANDS = {
     "fit": "train a stage described by YAML files",
     "validate": "compute the validation metrics of a policy",
     "test": "grade greedy answers on the test manifest with the training reward",
-    "predict": "write greedy answers in both formats to run_dir/predictions.jsonl",
+    "predict": "write greedy answers in each format to run_dir/predictions.jsonl",
 }
 COMMANDS = {
-    "build": ("cogrl.cli.build.build", "make the embedded corpus or the embedded model"),
+    "build": ("cogrl.cli.build.build", "make a corpus or a small model, read a public corpus or benchmark"),
     "run": ("cogrl.cli.pipeline.run", "run a pipeline of steps; finished steps are skipped"),
     "evaluate": ("cogrl.cli.evaluate", "compare policies on a test manifest"),
     "filter": ("cogrl.cli.filter", "keep the questions of a manifest that a policy can learn from"),
