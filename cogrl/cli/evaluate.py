@@ -5,6 +5,7 @@ import json
 import os
 import shutil
 import sys
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -76,6 +77,13 @@ def policy_name(item: str) -> str:
     return name or Path(path).name
 
 
+def refuse_repeated(option: str, names: Sequence[str], advice: str) -> None:
+    """Raises ValueError where an option names one thing twice: figures are kept by name."""
+    for name in names:
+        if names.count(name) > 1:
+            raise ValueError(f"{option} names {name!r} {names.count(name)} times; {advice}")
+
+
 def places(args: argparse.Namespace) -> dict[str, str]:
     """Where the rest of a report is."""
     from cogrl.callbacks.mlflow_store import DEFAULT_STORE, absolute_uri
@@ -129,6 +137,8 @@ def main(args: argparse.Namespace) -> None:
     make_out_folder(args.out)  # refused now, not after all the answers
     for item in args.policy:
         refuse_no_policy(item.rpartition("=")[2])
+    refuse_repeated("--policy", [policy_name(item) for item in args.policy], "tell them apart with --policy NAME=DIR")
+    refuse_repeated("--formats", args.formats, "ask in each format once")
     controls = {} if args.no_controls else CHOICE_CONTROLS
     if args.benchmark and len(args.formats) > 1:
         raise ValueError(f"--formats {' '.join(args.formats)}: a prediction file is of one format; name one")

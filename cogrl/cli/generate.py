@@ -107,7 +107,7 @@ def as_json(options: argparse.Namespace, file: str, answers: dict[str, Any]) -> 
 
 def as_text(options: argparse.Namespace, file: str, answers: dict[str, Any]) -> str:
     """The completions as they are, each under its format, with the choice that it names."""
-    lines = [f"{file}"] if len(options.audio) > 1 else []
+    lines = [file] if len(options.audio) > 1 else []
     for format, answer in answers.items():
         title = f"{format} ({_TITLES[format]})" if format in _TITLES else format
         lines += [f"{title}:", answer["text"]]

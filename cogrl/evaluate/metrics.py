@@ -37,7 +37,7 @@ def metrics(evaluation: Evaluation) -> dict[str, Figure]:
         for format, answers in formats.items():
             found |= _reply_figures(e, answers, f"{format}{suffix}")
     for mechanism, levels in e.levels.items():
-        found |= {f"{mechanism}_{format}": _mean(levels[format], e.cells) for format in EVALUATED_FORMATS}
+        found |= {f"{mechanism}_{format}": mean_figure(levels[format], e.cells) for format in EVALUATED_FORMATS}
     return found | _formats(e) | _responses(e)
 
 
@@ -52,7 +52,7 @@ def differences(before: Evaluation, after: Evaluation) -> dict[str, Figure]:
         pairs[f"tokens_{format}"] = (np.array(old.tokens), np.array(new.tokens))
         for mechanism in before.levels.keys() & after.levels.keys():
             pairs[f"{mechanism}_{format}"] = (before.levels[mechanism][format], after.levels[mechanism][format])
-    found = {name: _mean(new - old, before.cells) for name, (old, new) in pairs.items()}
+    found = {name: mean_figure(new - old, before.cells) for name, (old, new) in pairs.items()}
     for name, (old, new) in pairs.items():
         if name.rpartition("_")[0] in before.levels:
             found[name]["p_signed_rank"] = signed_rank(new, old, before.cells)
@@ -60,7 +60,7 @@ def differences(before: Evaluation, after: Evaluation) -> dict[str, Figure]:
     for e in (before, after):
         follow, stay = follow_and_stay(e.examples, e.formats["eips"].perceived, before.contrasts)
         gaps.append(stay - follow)
-    found["semantic_dominance_gap"] = _mean(gaps[1] - gaps[0], [before.cells[i] for i, _ in before.contrasts])
+    found["semantic_dominance_gap"] = mean_figure(gaps[1] - gaps[0], [before.cells[i] for i, _ in before.contrasts])
     return found
 
 
@@ -72,7 +72,7 @@ def figure(interval: Interval, n: int) -> Figure:
 NOTHING: Figure = {"mean": None, "low": None, "high": None, "n": 0}
 
 
-def _mean(values: np.ndarray, cells: Sequence[str]) -> Figure:
+def mean_figure(values: np.ndarray, cells: Sequence[str]) -> Figure:
     """Of the values that are numbers: a reward that failed is left out, and `n` says so."""
     kept = [i for i, value in enumerate(values) if np.isfinite(value)]
     if not kept:
@@ -88,18 +88,18 @@ def _by_condition(e: Evaluation) -> dict[str, dict[str, Answers]]:
 def _perception_figures(e: Evaluation, perceived: Sequence[Emotion | None], suffix: str) -> dict[str, Figure]:
     hits = np.array([float(guess == label) for guess, label in zip(perceived, e.labels, strict=True)])
     ua = bootstrap_unweighted_accuracy(e.labels, perceived, e.cells)
-    found = {"emotion_accuracy": _mean(hits, e.cells), "ua": figure(ua, len(hits))} | _gap(e, perceived)
+    found = {"emotion_accuracy": mean_figure(hits, e.cells), "ua": figure(ua, len(hits))} | _gap(e, perceived)
     return {name + suffix: value for name, value in found.items()}
 
 
 def _reply_figures(e: Evaluation, answers: Answers, name: str) -> dict[str, Figure]:
     return {
-        f"reply_accuracy_{name}": _mean(e.answered(answers), e.cells),
+        f"reply_accuracy_{name}": mean_figure(e.answered(answers), e.cells),
         f"gap_reply_{name}": _gap(e, answers.replied)["semantic_dominance_gap"],
-        f"reward_{name}": _mean(answers.reward, e.cells),
-        f"empathy_{name}": _mean(answers.terms["empathy"], e.cells),
-        f"format_{name}": _mean(answers.terms["format"], e.cells),
-        f"tokens_{name}": _mean(np.array(answers.tokens, dtype=float), e.cells),
+        f"reward_{name}": mean_figure(answers.reward, e.cells),
+        f"empathy_{name}": mean_figure(answers.terms["empathy"], e.cells),
+        f"format_{name}": mean_figure(answers.terms["format"], e.cells),
+        f"tokens_{name}": mean_figure(np.array(answers.tokens, dtype=float), e.cells),
     }
 
 
@@ -112,7 +112,9 @@ def _parts(e: Evaluation) -> dict[str, Figure]:
     found, parts = {}, [part(example) for example in e.examples]
     for name in PARTS:
         rows = [i for i, value in enumerate(parts) if value == name]
-        found |= {key.format(name): _mean(values[rows], [e.cells[i] for i in rows]) for key, values in hits.items()}
+        found |= {
+            key.format(name): mean_figure(values[rows], [e.cells[i] for i in rows]) for key, values in hits.items()
+        }
     return found
 
 
@@ -121,7 +123,7 @@ def _gap(e: Evaluation, perceived: Sequence[Emotion | None]) -> dict[str, Figure
     follow, stay = follow_and_stay(e.examples, perceived, pairs)
     cells = [e.cells[i] for i, _ in pairs]
     values = {"follow": follow, "stay": stay, "semantic_dominance_gap": stay - follow}
-    return {name: _mean(value, cells) for name, value in values.items()}
+    return {name: mean_figure(value, cells) for name, value in values.items()}
 
 
 def _formats(e: Evaluation) -> dict[str, Figure]:
@@ -142,4 +144,4 @@ def _responses(e: Evaluation) -> dict[str, Figure]:
     between, within = response_difference(e.examples, e.samples, e.contrasts)
     across, inside = (np.array([values[name] for name in between]) for values in (between, within))
     values = {"response_between": across, "response_within": inside, "response_difference": across - inside}
-    return {name: _mean(value, list(between)) for name, value in values.items()}
+    return {name: mean_figure(value, list(between)) for name, value in values.items()}

@@ -97,23 +97,6 @@ def bootstrap_unweighted_accuracy(
     return bootstrap(np.concatenate([hits, support], 1), _mean_recall, clusters, seed=seed)
 
 
-def paired_bootstrap(
-    a: Numbers,
-    b: Numbers,
-    clusters: Sequence[Hashable] | None = None,
-    n: int = 2000,
-    seed: int = 0,
-    level: float = 0.95,
-) -> Interval:
-    """Mean of `a - b` where `a[i]` and `b[i]` are two systems on the same item, with a cluster bootstrap interval.
-
-    An interval without 0 is a difference at this level. Raises ValueError as `bootstrap_mean` does.
-    """
-    if len(a) != len(b):
-        raise ValueError(f"pairs need equal lengths, got {len(a)} and {len(b)}")
-    return bootstrap_mean(np.asarray(a, dtype=float) - np.asarray(b, dtype=float), clusters, n, seed, level)
-
-
 def confusion(
     true: Sequence[str], predicted: Sequence[str | None], labels: Sequence[str] = EMOTIONS
 ) -> Int[np.ndarray, "k k1"]:

@@ -1,6 +1,7 @@
 """A report in a few lines: what each policy scores, how that changes from one to the next, and where the rest is."""
 
 from collections.abc import Callable, Mapping, Sequence
+from itertools import accumulate
 from typing import Any
 
 from cogrl.evaluate.metrics import Figure
@@ -10,6 +11,8 @@ SUMMARY = "summary.txt"
 """The name of the file."""
 LINES, COLUMNS = 25, 100
 """The most that a summary has; paths alone may be longer, as a path that is cut is of no use."""
+_NAME, _TITLE = 12, 20
+"""The least room for a policy's name, and the longest title of a format."""
 
 Shown = Callable[[Figure], str]
 Columns = Mapping[str, tuple[str, Shown]]
@@ -36,10 +39,14 @@ _EMOTION: Columns = {
 
 
 def choice_columns(policies: Mapping[str, Mapping[str, Figure]]) -> Columns:
-    """The accuracy in each format that questions were asked in, and without the clip in the first of them."""
+    """The accuracy in each format that questions were asked in, and in the first of them without the clip.
+
+    Of a benchmark also that by its official rule.
+    """
     names = dict.fromkeys(name for figures in policies.values() for name in figures)
     formats = [name.removesuffix("_unparsed") for name in names if name.endswith("_unparsed")]
-    found: dict[str, tuple[str, Shown]] = {format: (f"{format}_accuracy", percent) for format in formats}
+    found = {shortened(format, _TITLE): (f"{format}_accuracy", percent) for format in formats}
+    found["official rule"] = ("official_accuracy", percent)
     controls = {"question alone": "question", "silence": "silence"}
     found |= {title: (f"{formats[0]}_accuracy_{control}", share) for title, control in controls.items()}
     return {title: (name, show) for title, (name, show) in found.items() if name in names}
@@ -87,8 +94,14 @@ def cells(figures: Mapping[str, Figure], columns: Columns) -> list[str]:
 
 
 def aligned(rows: Sequence[Sequence[str]]) -> list[str]:
-    """Rows in columns as wide as their cells; a name that leaves no room for the others is cut in its middle."""
+    """Rows in columns as wide as their cells; a name that leaves no room for the others is cut in its middle.
+
+    The last columns are left out where even so there is none.
+    """
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    ends = accumulate((2 + width for width in widths[1:]), initial=min(widths[0], _NAME))
+    fitting = sum(end <= COLUMNS for end in ends)
+    widths, rows = widths[:fitting], [row[:fitting] for row in rows]
     widths[0] = min(widths[0], COLUMNS - sum(2 + width for width in widths[1:]))
     cut = [[shortened(name, widths[0]), *rest] for name, *rest in rows]
     return ["  ".join(f"{cell:<{w}}" for cell, w in zip(row, widths, strict=True)).rstrip() for row in cut]

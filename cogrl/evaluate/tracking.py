@@ -1,9 +1,13 @@
 """An evaluation report as an MLflow run: metrics, table, answers, confusion figure."""
 
 import json
+import re
 from pathlib import Path
 
 import mlflow
+
+ODD = re.compile(r"[^\w./\- ]")
+"""A sign that MLflow takes in no name of a metric; a task of a manifest may have it."""
 
 
 def log_report(store: str, folder: Path, parent_run: str | None = None, experiment: str = "cogrl") -> str:
@@ -20,7 +24,7 @@ def log_report(store: str, folder: Path, parent_run: str | None = None, experime
     for policy, values in report["policies"].items():
         for name, figure in values.items():
             if figure["mean"] is not None:
-                client.log_metric(run.info.run_id, f"{policy}/{name}", figure["mean"])
+                client.log_metric(run.info.run_id, ODD.sub("-", f"{policy}/{name}"), figure["mean"])
     for file in sorted(folder.iterdir()):
         if file.is_file():
             client.log_artifact(run.info.run_id, str(file))

@@ -67,8 +67,9 @@ def test_questions_alone_have_a_table_of_their_own(report):
     found["n"] = {"questions": 41, "questions_scored": 40}
     lines = summary(found, {}).splitlines()
     assert lines[0] == "Accuracy, %, on 40 questions by how they are asked, with 95 % intervals"
-    assert lines[1].split() == ["policy", "accuracy", "names", "no", "choice"]
-    assert lines[3:5] == ["after     50.0 [25.0, 100.0]  10.0", "  change  10.0 [5.0, 20.0]"]
+    assert lines[1].split() == ["policy", "choice", "think_choice", "silence"]
+    assert lines[3] == "after     50.0 [25.0, 100.0]  50.0 [25.0, 100.0]  10.0"
+    assert lines[4] == "  change  10.0 [5.0, 20.0]    50.0 [25.0, 100.0]"
 
 
 def test_a_long_name_keeps_its_beginning_and_its_end():
@@ -82,3 +83,25 @@ def test_questions_have_a_column_for_each_way_of_asking_and_for_silence(report):
     assert lines[start + 1].split() == ["policy", "choice", "think_choice", "silence"]
     assert lines[start + 2].split("  ")[-1] == "10.0" and "50.0 [25.0, 100.0]" in lines[start + 2]
     assert lines[start + 4].startswith("  change") and "10.0 [5.0, 20.0]" in lines[start + 4]
+
+
+@pytest.mark.parametrize("formats", [3, 5, 12])
+def test_however_questions_are_asked_it_fits_a_terminal(report, formats):
+    found = with_questions(report("untrained", "sft"))
+    names = [f"my_module_of_formats.Format{n}" for n in range(formats)]
+    for figures in found["policies"].values():
+        for name in names:
+            figures |= {f"{name}_accuracy": figures["choice_accuracy"], f"{name}_unparsed": figures["choice_unparsed"]}
+    lines = summary(found, PLACES).splitlines()
+    assert max(map(len, lines)) <= COLUMNS
+    start = next(i for i, line in enumerate(lines) if "40 questions" in line)
+    assert lines[start + 1].startswith("policy     choice") and "….Format0" in lines[start + 1]
+    assert lines[start + 2].startswith("untrained  50.0 [") and lines[start + 4].startswith("  change   10.0 [")
+
+
+def test_a_benchmark_has_a_column_by_its_official_rule(report):
+    found = with_questions(report("one"))
+    found["policies"]["one"]["official_accuracy"] = {"mean": 0.625, "low": 0.5, "high": 0.75, "n": 40}
+    lines = summary(found, {}).splitlines()
+    start = next(i for i, line in enumerate(lines) if "40 questions" in line)
+    assert lines[start + 1].split("  ")[-2:] == ["official rule", "silence"] and "62.5 [50.0, 75.0]" in lines[start + 2]

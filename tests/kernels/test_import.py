@@ -28,10 +28,6 @@ def __getattr__(name):
 """Has every name, as a class or a decorator: what is tested is who answers to `kernels`."""
 
 
-def test_the_folder_is_not_a_package():
-    assert not (ROOT / "kernels" / "__init__.py").exists()
-
-
 @pytest.mark.parametrize("hugging_face", [False, True])
 def test_kernels_and_a_transformers_model_import_together(tmp_path, hugging_face):
     if hugging_face:

@@ -8,8 +8,7 @@ import numpy as np
 from cogrl.data.manifest import raise_all
 from cogrl.evaluate.controls import Condition, sound, voice
 from cogrl.evaluate.groups import cell
-from cogrl.evaluate.metrics import NOTHING, Figure, figure
-from cogrl.evaluate.stats import bootstrap_mean
+from cogrl.evaluate.metrics import Figure, mean_figure
 from cogrl.formats import format_named
 from cogrl.models.audio_lm import AudioLM
 from cogrl.models.prompt_length import overflows
@@ -68,15 +67,19 @@ def ask(
 ) -> ChoiceAnswers:
     """One greedy answer to the question of each clip, and one in each control.
 
-    Raises ValueError, `file:line`, for prompts that do not fit.
+    Raises ValueError, `file:line`, for prompts that do not fit, and for a task that is called like a control: the two
+    would have one name in the report.
     """
     policy.eval()
     examples = [clip.example for clip in clips]
+    controls = dict(controls or {})
+    clash = "is the name of a control, too; call the task something else or leave the controls out (--no-controls)"
+    raise_all([f"{e.where} ({e.id}): task {e.task!r} {clash}" for e in examples if e.task in controls])
     asked = [(example, [format_named(format).instruction(example)]) for example in examples]
     raise_all(list(overflows(policy, asked, max_new_tokens)))
     instructions = [words for _, (words,) in asked]
     sampling, engine = Sampling(max_new_tokens=max_new_tokens, greedy=True), HFEngine()
-    conditions = {"": voice} | dict(controls or {})
+    conditions = {"": voice} | controls
     with progress(desc=f"{format} of {name}", total=len(conditions) * len(clips), unit="answer") as bar:
 
         def texts(condition: Condition) -> list[str]:
@@ -147,8 +150,3 @@ def choice_records(answers: ChoiceAnswers) -> Iterator[dict]:
             "right": None if example.answer is None else choice == example.answer,
             "chosen_in_control": {control: chosen[i] for control, chosen in answers.in_control.items()},
         }
-
-
-def mean_figure(values: np.ndarray, cells: Sequence[str]) -> Figure:
-    """The mean with its interval over cells; `NOTHING` of no values."""
-    return figure(bootstrap_mean(values, cells), len(values)) if len(values) else NOTHING

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 
 from cogrl.evaluate.controls import Condition, derangement, silence
 from cogrl.model_input import audio_input
-from cogrl.types import Clip, ModelInput
+from cogrl.types import Clip, Example, ModelInput
 
 
 def question_alone(clips: Sequence[Clip], sampling_rate: int) -> list[ModelInput]:
@@ -18,7 +18,8 @@ def question_alone(clips: Sequence[Clip], sampling_rate: int) -> list[ModelInput
 def other_clip(clips: Sequence[Clip], sampling_rate: int) -> list[ModelInput]:
     """The audio of another question of the same task; within a task the right answers are spread over all of them.
 
-    A task with a single question keeps its clip.
+    Another question about the same file is none, as long as the task has other files to swap with. A task with a single
+    question keeps its clip.
     """
     own: list[ModelInput] = [audio_input(clip) for clip in clips]
     by_task: dict[str | None, list[int]] = {}
@@ -27,10 +28,24 @@ def other_clip(clips: Sequence[Clip], sampling_rate: int) -> list[ModelInput]:
     found = list(own)
     for rows in by_task.values():
         if len(rows) > 1:
-            others = derangement([str(clips[i].example.answer) for i in rows])
-            for i, other in zip(rows, others, strict=True):
+            for i, other in zip(rows, _others([clips[i].example for i in rows]), strict=True):
                 found[i] = own[rows[other]]
     return found
+
+
+def _others(examples: Sequence[Example]) -> list[int]:
+    """A `derangement` by answer; who got its own file swaps with the first that leaves both another one.
+
+    Those of the same answer come first: such a swap leaves the spread of the answers as it is.
+    """
+    answers, files = [str(example.answer) for example in examples], [example.audio for example in examples]
+    others = derangement(answers)
+    for i, file in enumerate(files):
+        if files[others[i]] == file:
+            places = sorted(range(len(files)), key=lambda j: answers[j] != answers[i])
+            j = next((j for j in places if files[others[j]] != file and files[others[i]] != files[j]), i)
+            others[i], others[j] = others[j], others[i]
+    return others
 
 
 CHOICE_CONTROLS: Mapping[str, Condition] = {"question": question_alone, "silence": silence, "shuffled": other_clip}

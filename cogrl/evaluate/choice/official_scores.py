@@ -1,21 +1,18 @@
 """The official score of a benchmark beside the strict parser's, over all and by the fields of its rows."""
 
-import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
-from cogrl.evaluate.choice.answers import ChoiceAnswers, mean_figure
+from cogrl.evaluate.choice.answers import ChoiceAnswers
 from cogrl.evaluate.choice.letter_match import EMPTY, plain
 from cogrl.evaluate.choice.official import OfficialList
 from cogrl.evaluate.choice.submitted import prediction_path, predictions
 from cogrl.evaluate.groups import cell
-from cogrl.evaluate.metrics import Figure
+from cogrl.evaluate.metrics import Figure, mean_figure
 from cogrl.evaluate.tables import percent
 from cogrl.markdown import markdown_table
-
-_ODD = re.compile(r"[^\w.\- ]")
 
 
 def official_figures(official: OfficialList, answers: ChoiceAnswers) -> dict[str, Figure]:
@@ -56,8 +53,8 @@ def out_of_reach(official: OfficialList, answers: ChoiceAnswers) -> list[str]:
 
 
 def _suffix(title: str) -> str:
-    """The end of a figure's name: `_task_sound` of `task: sound`, in signs that every tracker takes."""
-    return f"_{_ODD.sub('-', title.replace(': ', '_'))}" if title else ""
+    """The end of a figure's name: `_task_sound` of `task: sound`."""
+    return f"_{title.replace(': ', '_')}" if title else ""
 
 
 def _official_hits(official: OfficialList, answers: ChoiceAnswers) -> list[bool | None]:

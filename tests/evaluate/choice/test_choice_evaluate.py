@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from mlflow import MlflowClient
 
 from cogrl.audio import write_flac
 from cogrl.cli.main import main
@@ -14,6 +15,8 @@ from cogrl.data.module import Clips
 from cogrl.evaluate.choice.answers import ChoiceAnswers, ask, choice_figures
 from cogrl.evaluate.choice.controls import CHOICE_CONTROLS, other_clip
 from cogrl.evaluate.choice.tables import choice_differences, choice_table
+from cogrl.evaluate.report import write
+from cogrl.evaluate.tracking import log_report
 from cogrl.formats import format_named
 from cogrl.formats.choice import CHOICE
 from cogrl.models.qwen2_audio import Qwen2Audio
@@ -305,3 +308,43 @@ def test_a_prediction_file_is_of_one_format(says_b, smoke_corpus, evaluate):
         says_b, questions(smoke_corpus, 4), "--formats", "choice", "think_choice", "--benchmark", "mmau=x.json"
     )
     assert status == 2 and "--formats choice think_choice: a prediction file is of one format; name one" in printed
+
+
+def test_another_clip_is_another_file_where_questions_share_one(policy, smoke_corpus, tmp_path):
+    clips = clips_of(policy, smoke_corpus, tmp_path, 8, task="one")
+    for i, clip in enumerate(clips):
+        object.__setattr__(clip.example, "audio", Path(f"{i // 4}.wav"))  # four questions about each of two files
+        object.__setattr__(clip.example, "answer", CHOICES[i % 2])
+    waveforms = {id(clip.waveform): clip.example for clip in clips}
+    others = [waveforms[id(given)] for given in other_clip(clips, policy.sampling_rate)]
+    assert all(other.audio != clip.example.audio for other, clip in zip(others, clips, strict=True))
+    assert sum(other.answer == clip.example.answer for other, clip in zip(others, clips, strict=True)) == 4
+    for clip in clips:
+        object.__setattr__(clip.example, "audio", Path("one.wav"))
+    assert len(other_clip(clips, policy.sampling_rate)) == 8  # there is no other file
+
+
+def test_a_task_that_is_called_like_a_control_is_refused_by_line(policy, smoke_corpus, tmp_path):
+    clips = clips_of(policy, smoke_corpus, tmp_path, 2, task="silence")
+    with pytest.raises(ValueError, match=r"m.jsonl:1 \(.*\): task 'silence' is the name of a control"):
+        ask("p", policy, clips, "choice", CHOICE_CONTROLS, 2)
+    assert ask("p", policy, clips, "choice", max_new_tokens=2).tasks == ["silence"]
+
+
+def test_policies_and_formats_have_a_name_each(tiny_policy_dir, smoke_corpus, evaluate, workdir):
+    for folder in ("sft", "rl"):
+        (workdir / folder).mkdir()
+        (workdir / folder / "export").symlink_to(tiny_policy_dir)
+    records = questions(smoke_corpus, 2)
+    status, printed, folder = evaluate("sft/export", records, "--policy", "sft/export", "--policy", "rl/export")
+    assert status == 2 and "--policy names 'export' 2 times; tell them apart with --policy NAME=DIR" in printed
+    status, printed, folder = evaluate(tiny_policy_dir, records, "--formats", "choice", "choice")
+    assert status == 2 and "--formats names 'choice' 2 times" in printed and not (folder / "report.md").exists()
+
+
+def test_a_task_with_signs_that_mlflow_does_not_take_is_logged(smoke_corpus, workdir):
+    examples = read_manifest(manifest(workdir / "m.jsonl", questions(smoke_corpus, task="who & (why)?")))
+    write([], workdir / "report", [ChoiceAnswers("one", examples, ["B"] * 8, ["tense"] * 8)])
+    store = f"sqlite:///{workdir / 'mlflow.db'}"
+    run = MlflowClient(store).get_run(log_report(store, workdir / "report"))
+    assert run.data.metrics["one/choice_accuracy_who - -why--"] == run.data.metrics["one/choice_accuracy"] == 0.75
