@@ -74,7 +74,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def policy_name(item: str) -> str:
     """What a policy is called in the report: NAME of `NAME=DIR`, else the name of the folder."""
     name, _, path = item.rpartition("=")
-    return name or Path(path).name
+    return name or Path(path).absolute().name
 
 
 def refuse_repeated(option: str, names: Sequence[str], advice: str) -> None:

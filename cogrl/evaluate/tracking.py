@@ -6,8 +6,10 @@ from pathlib import Path
 
 import mlflow
 
-ODD = re.compile(r"[^\w./\- ]")
-"""A sign that MLflow takes in no name of a metric; a task of a manifest may have it."""
+
+def plain(name: str) -> str:
+    """A policy's or a figure's name with `-` for the signs that MLflow refuses; a task of a manifest may have them."""
+    return re.sub(r"[^\w.\- ]", "-", name)
 
 
 def log_report(store: str, folder: Path, parent_run: str | None = None, experiment: str = "cogrl") -> str:
@@ -24,7 +26,7 @@ def log_report(store: str, folder: Path, parent_run: str | None = None, experime
     for policy, values in report["policies"].items():
         for name, figure in values.items():
             if figure["mean"] is not None:
-                client.log_metric(run.info.run_id, ODD.sub("-", f"{policy}/{name}"), figure["mean"])
+                client.log_metric(run.info.run_id, f"{plain(policy)}/{plain(name)}", figure["mean"])
     for file in sorted(folder.iterdir()):
         if file.is_file():
             client.log_artifact(run.info.run_id, str(file))
