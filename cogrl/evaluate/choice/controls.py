@@ -36,13 +36,14 @@ def other_clip(clips: Sequence[Clip], sampling_rate: int) -> list[ModelInput]:
 def _others(examples: Sequence[Example]) -> list[int]:
     """A `derangement` by answer; who got its own file swaps with the first that leaves both another one.
 
-    Those of the same answer come first: such a swap leaves the spread of the answers as it is.
+    Those with the same answer, or with a clip of the same answer, come first: that leaves the spread as it is.
     """
     answers, files = [str(example.answer) for example in examples], [example.audio for example in examples]
     others = derangement(answers)
     for i, file in enumerate(files):
         if files[others[i]] == file:
-            places = sorted(range(len(files)), key=lambda j: answers[j] != answers[i])
+            alike = [answers[j] == answers[i] or answers[others[j]] == answers[others[i]] for j in range(len(files))]
+            places = sorted(range(len(files)), key=lambda j: not alike[j])
             j = next((j for j in places if files[others[j]] != file and files[others[i]] != files[j]), i)
             others[i], others[j] = others[j], others[i]
     return others

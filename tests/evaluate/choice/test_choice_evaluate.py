@@ -311,17 +311,17 @@ def test_a_prediction_file_is_of_one_format(says_b, smoke_corpus, evaluate):
 
 
 def test_another_clip_is_another_file_where_questions_share_one(policy, smoke_corpus, tmp_path):
-    clips = clips_of(policy, smoke_corpus, tmp_path, 8, task="one")
+    clips = clips_of(policy, smoke_corpus, tmp_path, 16, task="one")
     for i, clip in enumerate(clips):
-        object.__setattr__(clip.example, "audio", Path(f"{i // 4}.wav"))  # four questions about each of two files
+        object.__setattr__(clip.example, "audio", Path(f"{i // 4}.wav"))  # four questions about each file
         object.__setattr__(clip.example, "answer", CHOICES[i % 2])
     waveforms = {id(clip.waveform): clip.example for clip in clips}
     others = [waveforms[id(given)] for given in other_clip(clips, policy.sampling_rate)]
     assert all(other.audio != clip.example.audio for other, clip in zip(others, clips, strict=True))
-    assert sum(other.answer == clip.example.answer for other, clip in zip(others, clips, strict=True)) == 4
+    assert abs(sum(other.answer == clip.example.answer for other, clip in zip(others, clips, strict=True)) - 8) <= 1
     for clip in clips:
         object.__setattr__(clip.example, "audio", Path("one.wav"))
-    assert len(other_clip(clips, policy.sampling_rate)) == 8  # there is no other file
+    assert len(other_clip(clips, policy.sampling_rate)) == 16  # there is no other file
 
 
 def test_a_task_that_is_called_like_a_control_is_refused_by_line(policy, smoke_corpus, tmp_path):
