@@ -3,6 +3,7 @@
 import json
 import re
 import shlex
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -38,7 +39,9 @@ def walk(tmp_path, monkeypatch):
     lines = [json.dumps(ask(tmp_path, number)) for number in range(40)]
     (tmp_path / "questions.jsonl").write_text("\n".join(lines) + "\n")
     for block in (*blocks("python"), *blocks("yaml")):
-        (tmp_path / re.match(r"# (\S+)", block)[1]).write_text(block)
+        name = re.match(r"# (\S+)", block)[1]
+        (tmp_path / name).write_text(block)
+        monkeypatch.delitem(sys.modules, name.removesuffix(".py"), raising=False)  # of another page
     return tmp_path
 
 

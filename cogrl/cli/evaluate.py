@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from cogrl.cli.open_answers import accuracy_of, add_open_rule
 from cogrl.cli.out_folder import make_out_folder
 
 
@@ -56,6 +57,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="how questions are asked: choice, think_choice, both, or the import path of one of your own (default: "
         "choice)",
     )
+    add_open_rule(parser)
     parser.add_argument(
         "--no-controls",
         action="store_true",
@@ -139,17 +141,17 @@ def main(args: argparse.Namespace) -> None:
         refuse_no_policy(item.rpartition("=")[2])
     refuse_repeated("--policy", [policy_name(item) for item in args.policy], "tell them apart with --policy NAME=DIR")
     refuse_repeated("--formats", args.formats, "ask in each format once")
-    controls = {} if args.no_controls else CHOICE_CONTROLS
+    controls, accuracy = {} if args.no_controls else CHOICE_CONTROLS, accuracy_of(args)
     if args.benchmark and len(args.formats) > 1:
         raise ValueError(f"--formats {' '.join(args.formats)}: a prediction file is of one format; name one")
     official = read_official(args.benchmark) if args.benchmark else None
     examples = with_history(read_manifest(args.data)[: args.limit], args.history)
     polar = with_history(polar_examples(args.conflict)[: args.limit], args.history) if args.conflict else []
-    questions, spoken, notes = sorted_lines(examples, args.formats, reward)
+    questions, spoken, notes = sorted_lines(examples, args.formats, reward, accuracy)
     check_gradable(polar, reward)
     if official:
         if not questions:
-            raise ValueError(f"--benchmark {args.benchmark}: {args.data} has no line with choices to be scored")
+            raise ValueError(f"--benchmark {args.benchmark}: {args.data} has no question to be scored")
         official.check(questions)
         refuse_same_files(official, args.out, [policy_name(item) for item in args.policy])
     if polar and not spoken:
@@ -170,7 +172,8 @@ def main(args: argparse.Namespace) -> None:
         print(f"answering {len(asked) + len(clips) + len(polar_clips)} clips with {path}", flush=True)
         of_policy = (policy_name(item), policy)
         if asked:
-            choices += [ask(*of_policy, asked, format, controls, args.max_new_tokens) for format in args.formats]
+            how = controls, args.max_new_tokens, accuracy
+            choices += [ask(*of_policy, asked, format, *how) for format in args.formats]
         if clips:
             found = evaluate_policy(*of_policy, clips, reward, args.max_new_tokens, draws=args.draws, raters=raters)
             if polar_clips:

@@ -4,11 +4,13 @@ import argparse
 import json
 from pathlib import Path
 
+from cogrl.cli.open_answers import accuracy_of, add_open_rule
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.description = "Keep questions that a policy answers right sometimes, and those it gets wrong on silence."
     parser.add_argument("--policy", required=True, metavar="DIR", help="Hugging Face folder")
-    parser.add_argument("--data", type=Path, required=True, help="JSONL manifest of questions with choices and answers")
+    parser.add_argument("--data", type=Path, required=True, help="JSONL manifest of questions with answers")
     parser.add_argument("--out", type=Path, required=True, help="manifest to write; the report is <out>.report.json")
     parser.add_argument("--pass-at-k", type=int, metavar="K", help="sample K answers a question; keep by --min, --max")
     parser.add_argument("--min", type=int, default=1, help="fewest right ones of K (default: %(default)s)")
@@ -16,6 +18,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--wrong-on-silence", action="store_true", help="leave out what a greedy answer to silence gets right"
     )
+    add_open_rule(parser)
     parser.add_argument("--temperature", type=float, default=1.0, help="of sampled answers (default: %(default)s)")
     parser.add_argument("--max-new-tokens", type=int, default=128, help="longest answer (default: %(default)s)")
     parser.add_argument("--seed", type=int, default=0, help="draws the answers (default: %(default)s)")
@@ -48,7 +51,7 @@ def main(args: argparse.Namespace) -> None:
     policy.to("cuda" if torch.cuda.is_available() else "cpu")
     limits = policy.sampling_rate, policy.max_audio_s
     clips = list(Clips(examples, *limits, False, args.convert, "refuse", stamps))
-    found = select(policy, clips, window, args.wrong_on_silence, sampling, args.seed)
+    found = select(policy, clips, window, args.wrong_on_silence, sampling, args.seed, accuracy_of(args))
     asked = {name: str(value) if isinstance(value, Path) else value for name, value in vars(args).items()}
     args.out.parent.mkdir(parents=True, exist_ok=True)
     report = args.out.with_name(f"{args.out.name}.report.json")

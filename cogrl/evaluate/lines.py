@@ -4,36 +4,37 @@ from collections.abc import Sequence
 
 from cogrl.data.manifest import raise_all
 from cogrl.formats import instructions
+from cogrl.rewards.accuracy import Accuracy
 from cogrl.rewards.composite import Reward
 from cogrl.rewards.term import Validates
 from cogrl.types import Example
 
 
 def sorted_lines(
-    examples: Sequence[Example], formats: Sequence[str], reward: Reward
+    examples: Sequence[Example], formats: Sequence[str], reward: Reward, accuracy: Accuracy
 ) -> tuple[list[Example], list[Example], list[str]]:
-    """(lines with choices, lines with an emotion that the reward can grade, notes for the report).
+    """(lines with a question, lines with an emotion that the reward can grade, notes for the report).
 
-    `formats` are how questions are asked. A line with both is in both. One with choices and an emotion whose replies
+    `formats` are how questions are asked. A line with both is in both. One with a question and an emotion whose replies
     can not be graded is asked its question only, which the notes say. Raises ValueError, `file:line (id)`, for lines
-    that would be neither, and for a question without choices.
+    that would be neither, and for an answer that `accuracy` can not compare anything with.
     """
-    unscored = "has a question without choices, whose answer is not scored; give it choices or leave the line out"
-    raise_all([f"{e.where} ({e.id}): {unscored}" for e in examples if e.question and not e.choices])
-    questions = [example for example in examples if example.choices]
+    questions = [example for example in examples if example.question]
     for example in questions:
         instructions(formats, example)  # raises for one that can not be put
-    check_gradable([example for example in examples if not example.choices], reward)
-    reasons = {example.id: grading_error(example, reward) for example in questions}
-    left_out = [example for example in questions if reasons[example.id] and example.emotion]
+    reasons = [(example, accuracy.validate(example)) for example in questions if example.answer is not None]
+    raise_all([f"{example.where} ({example.id}): {reason}" for example, reason in reasons if reason])
+    check_gradable([example for example in examples if not example.question], reward)
+    errors = {example.id: grading_error(example, reward) for example in questions}
+    left_out = [example for example in questions if errors[example.id] and example.emotion]
     notes = []
     if left_out:
         first = left_out[0]
         notes.append(
-            f"{len(left_out)} of {len(questions)} lines with choices are asked their question and stand in no table of "
-            f"emotions, such as {first.id}: {reasons[first.id]}.\n"
+            f"{len(left_out)} of {len(questions)} questions are asked and stand in no table of "
+            f"emotions, such as {first.id}: {errors[first.id]}.\n"
         )
-    return questions, [example for example in examples if not reasons.get(example.id)], notes
+    return questions, [example for example in examples if not errors.get(example.id)], notes
 
 
 def check_gradable(examples: Sequence[Example], reward: Reward) -> None:

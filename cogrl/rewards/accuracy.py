@@ -58,11 +58,10 @@ class Accuracy(Term):
             return None
         if answer.fields is None or not said:
             return 0.0
-        if answer.example.choices:
-            return float(said == gold)
-        return self._right(gold, said)
+        return float(said == gold) if answer.example.choices else self.open_value(gold, said)
 
-    def _right(self, gold: str, said: str) -> float:
+    def open_value(self, gold: str, said: str) -> float:
+        """How right an open answer is by the rule, in [0, 1]."""
         rules: dict[Rule, Callable[[], float]] = {
             "exact": lambda: float(gold.strip() == said.strip()),
             "normalised": lambda: float(words(gold) == words(said)),

@@ -33,14 +33,14 @@ def data(tmp_path):
 class Scripted:
     """An engine whose n-th of k answers to question i is right where n < i, and on silence where i is even."""
 
-    def sample(self, policy, clips, formats, sampling, group_size, given, generator):
+    def sample(self, policy, clips, formats, sampling, group_size, inputs, generator):
         assert formats == ["choice"] * len(clips)
         texts = []
         for clip in clips:
             i = int(clip.example.id[1:])
-            if given is not None:
-                assert sampling.greedy and group_size == 1 and all(not np.any(wave) for wave in given)
-            right = [i % 2 == 0] if given is not None else [n < i for n in range(group_size)]
+            if inputs is not None:
+                assert sampling.greedy and group_size == 1 and all(not np.any(wave) for wave in inputs)
+            right = [i % 2 == 0] if inputs is not None else [n < i for n in range(group_size)]
             texts += ["B" if hit else "I can not tell." for hit in right]
         return SimpleNamespace(texts=texts)
 
@@ -67,6 +67,13 @@ def test_what_is_right_on_silence_is_left_out(policy, data, monkeypatch):
     both = chosen(policy, data, Window(4, 1, 3), True, monkeypatch)
     assert [example.id for example in both.kept] == ["q1", "q3"]
     assert both.report()["left_out"]["right on silence"] == 3
+
+
+def test_open_answers_are_right_by_the_rule_of_the_reward(policy, data, monkeypatch):
+    lines = [json.loads(line) | {"answer": "b!"} for line in data.read_text().splitlines()]
+    lines = [{key: value for key, value in line.items() if key != "choices"} for line in lines]
+    data.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    assert list(chosen(policy, data, Window(4, 1, 3), False, monkeypatch).right) == [0, 1, 2, 3, 4, 4]
 
 
 @pytest.mark.parametrize("window", [(0, 0, 0), (4, 3, 2), (4, 1, 5), (4, -1, 2)])
@@ -101,5 +108,5 @@ def test_a_filter_needs_something_to_filter_by_and_lines_with_answers(tiny_polic
     del lines[1]["answer"]
     data.write_text("".join(json.dumps(line) + "\n" for line in lines))
     assert main([*flags, "--wrong-on-silence"]) == 2
-    assert f"{data}:2 (q1): no answer, by which answers are filtered" in capsys.readouterr().err
+    assert f"{data}:2 (q1): no answer, which accuracy compares with" in capsys.readouterr().err
     assert not (tmp_path / "kept.jsonl").exists()

@@ -1,4 +1,4 @@
-"""Multiple-choice questions asked of a policy in one format, with controls, and the accuracy of its answers by task."""
+"""Questions asked of a policy in one format, with controls, and the accuracy of its answers by task."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -13,6 +13,7 @@ from cogrl.formats import format_named
 from cogrl.models.audio_lm import AudioLM
 from cogrl.models.prompt_length import overflows
 from cogrl.progress import progress
+from cogrl.rewards.accuracy import Accuracy
 from cogrl.rollout.hf import HFEngine
 from cogrl.rollout.sampling import Sampling
 from cogrl.types import Clip, Example
@@ -22,7 +23,8 @@ from cogrl.types import Clip, Example
 class ChoiceAnswers:
     """What a policy answered to `n` questions: its words, and the choice they name (None: none, which is wrong).
 
-    `format` is how they were asked; `in_control[name]` are the choices that it named in each control.
+    `format` is how they were asked; `in_control[name]` are the choices that it named in each control. Of an open
+    question the answer itself stands for the choice (None: an empty one), and `accuracy` says how right it is.
     """
 
     name: str
@@ -31,6 +33,7 @@ class ChoiceAnswers:
     chosen: Sequence[str | None]
     format: str = "choice"
     in_control: Mapping[str, Sequence[str | None]] = field(default_factory=dict)
+    accuracy: Accuracy = field(default_factory=Accuracy)
 
     @property
     def scored(self) -> list[int]:
@@ -39,7 +42,7 @@ class ChoiceAnswers:
 
     @property
     def hits(self) -> np.ndarray:
-        """1.0 where the right choice is named; of the scored ones."""
+        """1.0 where the right choice is named, or what `accuracy` gives an open answer; of the scored ones."""
         return self._hits(self.chosen)
 
     @property
@@ -53,7 +56,13 @@ class ChoiceAnswers:
         return sorted({example.task for example in self.examples if example.task})
 
     def _hits(self, chosen: Sequence[str | None]) -> np.ndarray:
-        return np.array([float(chosen[i] == self.examples[i].answer) for i in self.scored])
+        return np.array([self.value(self.examples[i], chosen[i]) for i in self.scored])
+
+    def value(self, example: Example, chosen: str | None) -> float:
+        """How right a choice, or an open answer, is to a question whose answer is published."""
+        if chosen is None or example.choices:
+            return float(chosen == example.answer)
+        return self.accuracy.open_value(str(example.answer), chosen)
 
 
 def ask(
@@ -63,9 +72,10 @@ def ask(
     format: str = "choice",
     controls: Mapping[str, Condition] | None = None,
     max_new_tokens: int = 128,
+    accuracy: Accuracy | None = None,
     batch_size: int = 32,
 ) -> ChoiceAnswers:
-    """One greedy answer to the question of each clip, and one in each control.
+    """One greedy answer to the question of each clip, and one in each control; `accuracy` is of open answers.
 
     Raises ValueError, `file:line`, for prompts that do not fit, and for a task that is called like a control: the two
     would have one name in the report.
@@ -101,11 +111,12 @@ def ask(
     def chosen(texts: Sequence[str]) -> list[str | None]:
         answer_of = format_named(format).answer
         named = [answer_of(text, example) for text, example in zip(texts, examples, strict=True)]
-        return [choice if choice in example.choices else None for choice, example in zip(named, examples, strict=True)]
+        none = [not said or (e.choices and said not in e.choices) for said, e in zip(named, examples, strict=True)]
+        return [None if nothing else said for said, nothing in zip(named, none, strict=True)]
 
     said = answers.pop("")
     in_control = {control: chosen(texts) for control, texts in answers.items()}
-    return ChoiceAnswers(name, examples, said, chosen(said), format, in_control)
+    return ChoiceAnswers(name, examples, said, chosen(said), format, in_control, accuracy or Accuracy())
 
 
 def choice_figures(answers: ChoiceAnswers) -> dict[str, Figure]:
@@ -147,6 +158,6 @@ def choice_records(answers: ChoiceAnswers) -> Iterator[dict]:
             "answer": example.answer,
             "text": text,
             "chosen": choice,
-            "right": None if example.answer is None else choice == example.answer,
+            "right": None if example.answer is None else answers.value(example, choice),
             "chosen_in_control": {control: chosen[i] for control, chosen in answers.in_control.items()},
         }

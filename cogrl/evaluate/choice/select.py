@@ -13,10 +13,12 @@ import torch
 
 from cogrl.data.manifest import raise_all
 from cogrl.evaluate.controls import silence
+from cogrl.formats.answer import read_answer
 from cogrl.formats.choice import CHOICE
 from cogrl.models.audio_lm import AudioLM
 from cogrl.models.prompt_length import PromptBudget
 from cogrl.progress import progress
+from cogrl.rewards.accuracy import Accuracy
 from cogrl.rollout.hf import HFEngine
 from cogrl.rollout.sampling import Sampling
 from cogrl.types import Clip, Example
@@ -88,23 +90,24 @@ def select(
     wrong_on_silence: bool,
     sampling: Sampling,
     seed: int = 0,
+    accuracy: Accuracy | None = None,
 ) -> Selection:
     """Asks every question: `window.k` sampled answers and, on two seconds of silence, a greedy one.
 
-    Drawn by `seed`. Raises ValueError, `file:line (id)`, for lines without a question, choices and an answer, and for
-    prompts that do not fit.
+    Drawn by `seed`. An open answer is right where `accuracy` gives it 1. Raises ValueError, `file:line (id)`, for lines
+    without a question and an answer that can be compared, and for prompts that do not fit.
     """
-    examples = [clip.example for clip in clips]
-    _check(policy, examples, sampling.max_new_tokens)
+    examples, accuracy = [clip.example for clip in clips], accuracy or Accuracy()
+    _check(policy, examples, sampling.max_new_tokens, accuracy)
     generator = torch.Generator(device=policy.lm_head_weight.device).manual_seed(seed)
     policy.eval()
     right: list[int | None] = [None] * len(clips)
     hushed: list[bool | None] = [None] * len(clips)
     if window is not None:
-        right = _right(policy, clips, sampling, window.k, generator)
+        right = _right(policy, clips, sampling, window.k, generator, accuracy)
     if wrong_on_silence:
         greedy = Sampling(sampling.temperature, sampling.max_new_tokens, greedy=True)
-        hushed = [bool(count) for count in _right(policy, clips, greedy, 1, generator, silent=True)]
+        hushed = [bool(count) for count in _right(policy, clips, greedy, 1, generator, accuracy, silent=True)]
     return Selection(examples, window, right, hushed)
 
 
@@ -114,6 +117,7 @@ def _right(
     sampling: Sampling,
     k: int,
     generator: torch.Generator,
+    accuracy: Accuracy,
     silent: bool = False,
 ) -> list[int]:
     """How many of `k` answers to each question are right."""
@@ -130,19 +134,17 @@ def _right(
             generator=generator,
         )
         for place, clip in enumerate(batch):
-            answers = said.texts[place * k : (place + 1) * k]
-            counts.append(sum(CHOICE.answer(text, clip.example) == clip.example.answer for text in answers))
+            texts = said.texts[place * k : (place + 1) * k]
+            values = accuracy.values([read_answer(text, CHOICE.name, clip.example) for text in texts])
+            counts.append(values.count(1.0))
     return counts
 
 
-def _check(policy: AudioLM, examples: Sequence[Example], max_new_tokens: int) -> None:
+def _check(policy: AudioLM, examples: Sequence[Example], max_new_tokens: int, accuracy: Accuracy) -> None:
     budget, wrong = PromptBudget(policy), []
     for example in examples:
-        missing = [name for name in ("question", "choices", "answer") if not getattr(example, name)]
-        if missing:
-            reason = f"no {missing[0]}, by which answers are filtered; add it to this line or leave the line out"
-        else:
-            reason = budget.overflow(example, [CHOICE.instruction(example)], max_new_tokens)
+        reason = CHOICE.validate(example) or accuracy.validate(example)
+        reason = reason or budget.overflow(example, [CHOICE.instruction(example)], max_new_tokens)
         if reason:
             wrong.append(f"{example.where} ({example.id}): {reason}")
     raise_all(wrong)

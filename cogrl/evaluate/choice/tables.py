@@ -42,16 +42,19 @@ def choice_table(asked: Sequence[ChoiceAnswers], figures: Mapping[str, Mapping[s
             of_task = [answers.examples[i] for i in answers.scored if task in (None, answers.examples[i].task)]
             if of_task:
                 name = accuracy if task is None else f"{accuracy}_{task}"
-                chance = f"{100 * np.mean([1 / len(example.choices) for example in of_task]):.1f}"
+                chosen = all(example.choices for example in of_task)
+                chance = f"{100 * np.mean([1 / len(e.choices) for e in of_task]):.1f}" if chosen else "-"
                 none = percent(m[f"{answers.format}_unparsed"]) if task is None else ""
                 guessed = [percent(m[f"{name}_{control}"]) for control in controls]
                 row = [answers.name, answers.format, task or "all", str(len(of_task)), percent(m[name]), chance]
                 rows.append([*row, *guessed, none])
     last = asked[-1]
-    text = "What is chosen: the answers to the lines with choices.\n\n"
+    text = "What is answered to the questions.\n\n"
     if rows:
         text += markdown_table(head, rows) + "\n"
     text += "An answer counts when it names one choice, by letter or text, and says nothing else; others are wrong.\n"
+    if not all(example.choices for example in last.examples):
+        text += f"Open answers are compared with the line's answer by rule {last.accuracy.rule}.\n"
     hidden = len(last.examples) - len(last.scored)
     if hidden:
         text += f"{hidden} questions have no published answer: they are asked and written, and not scored.\n"

@@ -118,7 +118,7 @@ def test_accuracy_by_task_with_its_interval_and_no_figure_of_an_emotion(says_b, 
         and "| 33.3 |" in printed
     )
     assert "Perception" not in printed and "WA" not in printed and "table of emotions" not in printed
-    assert [a["chosen"] for a in answers(folder)] == ["tense"] * 8 and answers(folder)[3]["right"] is False
+    assert [a["chosen"] for a in answers(folder)] == ["tense"] * 8 and answers(folder)[3]["right"] == 0
     assert {path.name for path in folder.iterdir()} == {
         "report.md",
         "report.json",
@@ -164,14 +164,14 @@ def test_chinese_questions_are_asked_whatever_grades_replies(says_b, smoke_corpu
     records = questions(smoke_corpus, 4, language="zh", question="语气怎样？", emotion="sad")
     status, printed, folder = evaluate(says_b, records)
     assert status == 0 and figures(folder)["choice_accuracy"]["n"] == 4
-    assert "4 of 4 lines with choices" in printed and "language is 'zh': the offline rubric reads English" in printed
+    assert "4 of 4 questions are asked" in printed and "language is 'zh': the offline rubric reads English" in printed
     assert "emotion_accuracy" not in figures(folder)
 
 
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
-        ({"choices": None, "answer": None}, "has a question without choices, whose answer is not scored"),
+        ({"choices": None, "answer": "..."}, "answer '...' holds no word; choose rule exact"),
         ({"choices": [f"c{n}" for n in range(27)], "answer": "c1"}, "27 choices, but only 26 letters"),
         ({"question": "Why? " * 10_000}, "this model has"),
     ],
@@ -348,3 +348,23 @@ def test_a_task_with_signs_that_mlflow_does_not_take_is_logged(smoke_corpus, wor
     store = f"sqlite:///{workdir / 'mlflow.db'}"
     run = MlflowClient(store).get_run(log_report(store, workdir / "report"))
     assert run.data.metrics["one/choice_accuracy_who-why--"] == run.data.metrics["one/choice_accuracy"] == 0.75
+
+
+def test_open_answers_are_compared_by_the_rule_of_the_reward(says_b, smoke_corpus, evaluate):
+    """The policy says B whatever it is asked."""
+    records = [record | {"choices": None, "answer": "b."} for record in questions(smoke_corpus, 4)]
+    records[3]["answer"] = "A dog."
+    del records[2]["answer"]
+    records = [{key: value for key, value in record.items() if value is not None} for record in records]
+    status, printed, folder = evaluate(says_b, records, "--no-controls")
+    assert status == 0, printed
+    m, found = figures(folder), answers(folder)
+    assert m["choice_accuracy"]["mean"] == pytest.approx(2 / 3) and m["choice_accuracy"]["n"] == 3
+    assert [answer["right"] for answer in found] == [1, 1, None, 0] and found[2]["chosen"] == "B"
+    text = (folder / "report.md").read_text()
+    assert "| one | choice | all | 3 | 66.7 [" in text and "| - |" in text
+    assert "Open answers are compared with the line's answer by rule normalised." in text
+    status, _, folder = evaluate(says_b, records, "--no-controls", "--open-rule", "exact")
+    assert status == 0 and figures(folder)["choice_accuracy"]["mean"] == 0
+    status, printed, _ = evaluate(says_b, records, "--open-rule", "numeric")
+    assert status == 2 and "holds no single number in digits" in printed

@@ -38,23 +38,23 @@ class WordLists:
     """Lists of different nouns, drawn by `rng`; no two of one corpus hold the same words."""
 
     def __init__(self, rng: random.Random) -> None:
-        self.rng, self.given = rng, set[frozenset[str]]()
+        self.rng, self.left = rng, dict[int, list[tuple[str, ...]]]()
 
     def take(self, count: int, first: Sequence[str] = (), without: Collection[str] = ()) -> list[str]:
         """`count` nouns: those of `first`, then others that are not in `without`, in any order.
 
         Raises ValueError when every such list was given out.
         """
-        others = [noun for noun in NOUNS if noun not in {*first, *without}]
-        left = [
-            rest
-            for rest in itertools.combinations(others, count - len(first))
-            if frozenset((*first, *rest)) not in self.given
-        ]
-        if not left:
+        if count not in self.left:
+            self.left[count] = list(itertools.combinations(NOUNS, count))
+        left, others = self.left[count], set(without) - set(first)
+        fits = lambda words: others.isdisjoint(words) and set(first).issubset(words)
+        fitting = list(filter(fits, left)) if first or others else left
+        if not fitting:
             raise ValueError(f"the plan needs more than all lists of {count} words; ask for fewer blocks")
-        rest = list(self.rng.choice(left))
-        self.given.add(frozenset((*first, *rest)))
+        words = self.rng.choice(fitting)
+        left.remove(words)
+        rest = [noun for noun in words if noun not in first]
         self.rng.shuffle(rest)
         return [*first, *rest]
 
