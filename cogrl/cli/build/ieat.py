@@ -3,15 +3,14 @@
 import argparse
 from pathlib import Path
 
+from cogrl.cli.build.rendered import add_rendering
 from cogrl.cli.described import described
 
 
 def add_ieat(targets: argparse._SubParsersAction) -> None:
     parser = targets.add_parser("ieat", help="dialogues whose answers think of the emotion and its cause first")
     parser.add_argument("--out", type=Path, default=Path("data/ieat-mini"), help="folder; with --manifest the new file")
-    parser.add_argument("--tier", default="mini", help="mini (espeak-ng voices) or smoke (a numpy voice, for tests)")
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--workers", type=int, help="processes; default: all cores")
+    add_rendering(parser)
     parser.add_argument("--manifest", type=Path, help="write thoughts into these dialogues; nothing is rendered")
     parser.add_argument(
         "--thinker", type=Path, help="YAML such as configs/annotator/ieat_chat.yaml; default: English templates"

@@ -3,13 +3,13 @@
 import argparse
 from pathlib import Path
 
+from cogrl.cli.build.rendered import add_rendering
+
 
 def add_qa_mini(targets: argparse._SubParsersAction) -> None:
     parser = targets.add_parser("qa-mini", help="audio questions with known answers: manifests, audio and a card")
     parser.add_argument("--out", type=Path, default=Path("data/qa-mini"))
-    parser.add_argument("--tier", default="mini", help="mini (espeak-ng voices) or smoke (a numpy voice, for tests)")
-    parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--workers", type=int, help="processes; default: all cores")
+    add_rendering(parser)
     parser.set_defaults(build=qa_mini)
 
 

