@@ -11,10 +11,10 @@ from cogrl.data.json_text import damage, parse_json
 from cogrl.data.line_schema import checked_line
 from cogrl.data.markup import escape_markup, unescape_markup
 from cogrl.data.text_file import printable
-from cogrl.types import Example, Turn
+from cogrl.types import Example, SpokenTurn, Turn
 
-_NUMBERS = ("valence", "arousal", "dominance", "duration_s")
-_TEXTS = ("text", "reply", "question", "answer", "cause")
+_NUMBERS = ("valence", "arousal", "dominance", "duration_s", "snr_db")
+_TEXTS = ("text", "reply", "question", "answer", "cause", "environment")
 """Fields a student or a teacher may read: markup in them, in targets and in choices is escaped."""
 
 
@@ -49,9 +49,15 @@ def _example(record: dict[str, Any], where: str, root: Path) -> Example:
         raise ValueError(f"{reason}; mend this line")
     given = checked_line(record)
     turns = tuple(Turn(**_typed(turn, root)) for turn in given.get("turns", []))
+    speech = tuple(_spoken(turn) for turn in given.get("speech", []))
     targets = {name: escape_markup(text) for name, text in given.get("targets", {}).items()}
     choices = tuple(escape_markup(text) for text in given.get("choices", []))
-    return Example(**{**_typed(given, root), "turns": turns, "targets": targets, "choices": choices, "where": where})
+    parts = {"turns": turns, "speech": speech, "targets": targets, "choices": choices}
+    return Example(**{**_typed(given, root), **parts, "where": where})
+
+
+def _spoken(turn: Mapping[str, Any]) -> SpokenTurn:
+    return SpokenTurn(turn["speaker"], float(turn["start_s"]), float(turn["end_s"]), escape_markup(turn["text"]))
 
 
 def line_of(example: Example, folder: Path) -> str:
@@ -68,6 +74,8 @@ def _plain(record: Mapping[str, Any], folder: Path) -> dict[str, Any]:
     audio = record["audio"]
     kept["audio"] = None if audio is None else Path(os.path.relpath(audio, folder)).as_posix()
     kept |= {key: unescape_markup(kept[key]) for key in _TEXTS if key in kept}
+    if "speech" in kept:
+        kept["speech"] = [turn | {"text": unescape_markup(turn["text"])} for turn in kept["speech"]]
     if "targets" in kept:
         kept["targets"] = {format: unescape_markup(text) for format, text in kept["targets"].items()}
     if "choices" in kept:

@@ -2,6 +2,8 @@
 
 import difflib
 from collections.abc import Callable, Mapping
+from itertools import pairwise
+from math import isfinite
 from typing import Annotated, Any
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
@@ -10,6 +12,8 @@ from cogrl.formats import FORMATS, format_named
 from cogrl.types import EMOTIONS, INTENSITIES, SENTIMENTS, Emotion, Intensity, Sentiment
 
 _ALLOWED = {"emotion": EMOTIONS, "intensity": INTENSITIES, "text_sentiment": SENTIMENTS}
+_SLACK_S = 0.01
+"""By how much a turn may end after the clip: times are often rounded."""
 _ROUTES = {"A": "eips (or ieat, where it opens with <think>)", "B": "direct"}
 """What targets were keyed by before they were keyed by format, and what to name them now."""
 
@@ -29,6 +33,18 @@ def _unit(value: float) -> float:
 def _positive(value: float) -> float:
     if not 0 < value < float("inf"):
         raise ValueError(f"must be positive, got {value!r}")
+    return value
+
+
+def _time(value: float) -> float:
+    if not 0 <= value < float("inf"):
+        raise ValueError(f"must not be negative, got {value!r}")
+    return value
+
+
+def _finite(value: float) -> float:
+    if not isfinite(value):
+        raise ValueError(f"must be finite, got {value!r}")
     return value
 
 
@@ -68,6 +84,27 @@ class TurnLine(BaseModel):
     duration_s: Positive = Field(default=None)
 
 
+class SpokenTurnLine(BaseModel):
+    """A turn within the clip; its times are in seconds from the beginning."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    speaker: Filled
+    start_s: Annotated[float, AfterValidator(_time)]
+    end_s: Positive
+    text: Filled
+
+    @model_validator(mode="after")
+    def _lasts(self) -> "SpokenTurnLine":
+        if self.end_s <= self.start_s:
+            raise ValueError(f"ends at {self.end_s:g} s, but starts at {self.start_s:g} s")
+        return self
+
+
+_PARTS: dict[str, type[BaseModel]] = {"turns": TurnLine, "speech": SpokenTurnLine}
+"""The keys that hold a list of objects, and what these hold."""
+
+
 class Line(BaseModel):
     """A line: the fields of `Example` but `where`. What is left out stays unset, and null is no value of a field."""
 
@@ -89,6 +126,9 @@ class Line(BaseModel):
     text_sentiment: Sentiment = Field(default=None)
     cause: str = Field(default=None)
     turns: list[TurnLine] = Field(default=None)
+    speech: list[SpokenTurnLine] = Field(default=None)
+    environment: Filled = Field(default=None)
+    snr_db: Annotated[float, AfterValidator(_finite)] = Field(default=None)
     question: str = Field(default=None)
     choices: Annotated[list[Any], AfterValidator(_distinct)] = Field(default=None)
     answer: str = Field(default=None)
@@ -108,6 +148,21 @@ class Line(BaseModel):
             raise ValueError(f"answer {self.answer!r} is none of the choices: {listed}")
         return self
 
+    @model_validator(mode="after")
+    def _spoken_in_turn(self) -> "Line":
+        speech = self.speech or []
+        for number, (turn, following) in enumerate(pairwise(speech), start=1):
+            if following.start_s < turn.end_s:
+                raise ValueError(
+                    f"speech: turn {number + 1} starts at {following.start_s:g} s, before turn {number} ends at "
+                    f"{turn.end_s:g} s; turns come in their order and do not overlap: cut them or leave the line out"
+                )
+        if speech and self.duration_s and speech[-1].end_s > self.duration_s + _SLACK_S:
+            raise ValueError(
+                f"speech: turn {len(speech)} ends at {speech[-1].end_s:g} s, the clip lasts {self.duration_s:g} s"
+            )
+        return self
+
 
 def checked_line(record: Mapping[str, Any]) -> dict[str, Any]:
     """The values that a line gives. Raises ValueError with what is wrong first: unknown keys, missing keys, values."""
@@ -123,8 +178,9 @@ def _message(error: ValidationError) -> str:
     first = found[0]
     where, fields = first["loc"], Line
     prefix = ""
-    if len(where) > 1 and where[0] == "turns":
-        prefix, fields, where = f"turn {where[1] + 1}: ", TurnLine, where[2:]
+    if len(where) > 1 and where[0] in _PARTS:
+        of = "" if where[0] == "turns" else f"{where[0]}, "
+        prefix, fields, where = f"{of}turn {where[1] + 1}: ", _PARTS[where[0]], where[2:]
     key = str(where[0]) if where else ""
     if first["type"] == "missing":
         missing = [

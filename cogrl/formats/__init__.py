@@ -10,12 +10,13 @@ from cogrl.formats.direct import DIRECT
 from cogrl.formats.eips import EIPS
 from cogrl.formats.format import Format
 from cogrl.formats.ieat import IEAT
+from cogrl.formats.paqa import PAQA
 from cogrl.formats.think_choice import THINK_CHOICE
 from cogrl.types import Example
 
 __all__ = ["FORMATS", "Format", "format_named", "instructions"]
 
-FORMATS: dict[str, Format] = {known.name: known for known in (EIPS, DIRECT, IEAT, CHOICE, THINK_CHOICE)}
+FORMATS: dict[str, Format] = {known.name: known for known in (EIPS, DIRECT, IEAT, CHOICE, THINK_CHOICE, PAQA)}
 
 
 @cache

@@ -101,14 +101,16 @@ class Steps(Part):
 class Tag(Part):
     """`<name>` parts `</name>`; `opened`, `closing` and `closed` are written after and before its tags when rendered.
 
-    White space around tags is free when a text is read.
+    White space around tags is free when a text is read, and `alias` is another name that is read, and never written.
     """
 
-    def __init__(self, name: str, *parts: Part, opened: str = "", closing: str = "", closed: str = "") -> None:
-        self.name, self.parts = name, parts
+    def __init__(
+        self, name: str, *parts: Part, opened: str = "", closing: str = "", closed: str = "", alias: str | None = None
+    ) -> None:
+        self.name, self.parts, self.names = name, parts, (name, alias) if alias else (name,)
         self.opened, self.closing, self.closed = opened, closing, closed
         self.fields = tuple(field for part in parts for field in part.fields)
-        self.tags = (name, *(tag for part in parts for tag in part.tags))
+        self.tags = (*self.names, *(tag for part in parts for tag in part.tags))
 
     def render(self, fields: Mapping[str, Any]) -> str:
         inside = "".join(part.render(fields) for part in self.parts)
@@ -116,10 +118,11 @@ class Tag(Part):
 
     def read(self, tokens: Tokens) -> dict[str, Any]:
         found: dict[str, Any] = {}
-        tokens.mark(f"<{self.name}>")
+        name = next((name for name in self.names if tokens.peek() == f"<{name}>"), self.name)
+        tokens.mark(f"<{name}>")
         for part in self.parts:
             found |= part.read(tokens)
-        tokens.mark(f"</{self.name}>")
+        tokens.mark(f"</{name}>")
         return found
 
 

@@ -18,9 +18,11 @@ from transformers import (
 )
 
 from cogrl.formats.eips import STEPS
+from cogrl.formats.paqa import PAQA
 
 _SPECIAL = ("<|endoftext|>", "<|im_start|>", "<|im_end|>", "<|audio_bos|>", "<|AUDIO|>", "<|audio_eos|>")
 _MARKUP = ("<thought>", "</thought>", "<response>", "</response>", *(f"[{step}]" for step in STEPS))
+_TRACE_MARKUP = tuple(f"<{slash}{tag}>" for tag in PAQA.tags for slash in ("", "/"))
 _CHAT = (
     "{% for message in messages %}<|im_start|>{{ message['role'] }}\n"
     "{% if message['content'] is string %}{{ message['content'] }}"
@@ -32,18 +34,23 @@ _CHAT = (
 
 
 def train_tokenizer(corpus: Iterable[str], vocab_size: int = 2048) -> PreTrainedTokenizerFast:
-    """A byte-level BPE of at most `vocab_size` entries with Qwen's chat and audio tokens; it can write any text."""
+    """A byte-level BPE of at most `vocab_size` entries with Qwen's chat and audio tokens; it can write any text.
+
+    The tags of formats are entries of their own: those of `eips`, and those of `paqa` that the corpus holds.
+    """
+    corpus = list(corpus)
+    markup = [*_MARKUP, *(tag for tag in _TRACE_MARKUP if any(tag in text for text in corpus))]
     bpe = Tokenizer(models.BPE())
     bpe.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
     bpe.decoder = decoders.ByteLevel()
     trainer = trainers.BpeTrainer(
-        vocab_size=vocab_size - len(_MARKUP),
+        vocab_size=vocab_size - len(markup),
         special_tokens=list(_SPECIAL),
         initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
         show_progress=False,
     )
     bpe.train_from_iterator(corpus, trainer)
-    bpe.add_tokens(list(_MARKUP))
+    bpe.add_tokens(markup)
     return PreTrainedTokenizerFast(
         tokenizer_object=bpe,
         eos_token="<|im_end|>",

@@ -16,6 +16,7 @@ from cogrl.types.inputs import (
     ModelInput,
     Prompts,
     Sentiment,
+    SpokenTurn,
     Turn,
     Waveform,
 )
@@ -43,6 +44,7 @@ __all__ = [
     "Scores",
     "Sentiment",
     "Span",
+    "SpokenTurn",
     "Turn",
     "Waveform",
     "clips_of_rows",

@@ -41,6 +41,16 @@ class Turn:
 
 
 @dataclass(frozen=True)
+class SpokenTurn:
+    """Who says what within the clip, and when, in seconds from its beginning."""
+
+    speaker: str
+    start_s: float
+    end_s: float
+    text: str
+
+
+@dataclass(frozen=True)
 class Example:
     """One line of a manifest. `valence`, `arousal`, `dominance` lie in [-1, 1]; `where` is `file:line`.
 
@@ -48,6 +58,8 @@ class Example:
     dialogue the example is the turn to answer: `audio`, `text`, `emotion` are its own, `turns` the user's earlier ones,
     oldest first. A question has `choices`, or none where it is open, and, unless it is hidden, `answer`, the text of
     the right choice. `cause` quotes the words that moved the speaker, for a teacher to read; no student ever does.
+    `speech` holds the turns within the clip, in their order; `environment` is what is heard around them and `snr_db` by
+    how much the speech is louder, in dB. They are gold: rewards and reports read them, no policy does.
     """
 
     id: str
@@ -66,6 +78,9 @@ class Example:
     text_sentiment: Sentiment | None = None
     cause: str | None = None
     turns: tuple[Turn, ...] = ()
+    speech: tuple[SpokenTurn, ...] = ()
+    environment: str | None = None
+    snr_db: float | None = None
     question: str | None = None
     choices: tuple[str, ...] = ()
     answer: str | None = None

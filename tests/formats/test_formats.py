@@ -8,6 +8,7 @@ import pytest
 
 from cogrl.formats import FORMATS, format_named
 from cogrl.formats.eips import EIPS, STEPS
+from cogrl.formats.paqa import SECTIONS
 from cogrl.types import Example
 
 OLD_EIPS = re.compile(
@@ -31,12 +32,14 @@ SPOKEN = example()
 OPEN = example(question="What is heard?")
 QUESTION = example(question="Which animal?", choices=("a cat", "a dog"), answer="a dog")
 EXAMPLES = {"eips": SPOKEN, "direct": SPOKEN, "ieat": SPOKEN, "choice": QUESTION, "think_choice": QUESTION}
+EXAMPLES["paqa"] = QUESTION
 FIELDS = {
     "eips": THOUGHT,
     "direct": {"response": "I am here."},
     "ieat": {"thinking": "They moved it.", "reply": "Oh no."},
     "choice": {"answer": "B"},
     "think_choice": {"thinking": "It barks.", "answer": "B"},
+    "paqa": {field: "it barks" for field in SECTIONS} | {"response": "A", "final_answer": "B. a dog"},
 }
 
 
