@@ -115,7 +115,7 @@ def policy_loss(
     targets: Int[Tensor, "b t"],
     mask: Bool[Tensor, "b t"],
     old_logprobs: Float[Tensor, "b t"],
-    advantages: Float[Tensor, " b"],
+    advantages: Float[Tensor, " b"] | Float[Tensor, "b t"],
     objective: PolicyLossConfig,
     routes: Int[Tensor, " b"] | None = None,
     temperature: int | float | Float[Tensor, ""] = 1.0,
@@ -129,19 +129,23 @@ def policy_loss(
     """The objective of `b` rollouts straight from the hidden states, without log-probabilities in the graph.
 
     Arguments as in `token_logprobs`; `old_logprobs` are those of the policy before its first update on these rollouts,
-    `advantages` one a rollout, `routes` the row of each rollout in the telemetry. An objective with `kl_coef` needs
-    `ref_logprobs`, one with `is_cap` needs `rollout_logprobs`, those of the engine that sampled. The denominator counts
-    these `b` rollouts: Lightning averages over micro-batches and ranks, which have to be of one size. Tokens differ
-    from one to the next, so an objective that averages over them takes `num_tokens`, the mean of a micro-batch. Tokens
-    come out packed, (m,). With `mask` and `advantages` on the CPU nothing waits for the device.
+    `advantages` one a rollout or one a token, `routes` the row of each rollout in the telemetry. An objective with
+    `kl_coef` needs `ref_logprobs`, one with `is_cap` needs `rollout_logprobs`, those of the engine that sampled. The
+    denominator counts these `b` rollouts: Lightning averages over micro-batches and ranks, which have to be of one
+    size. Tokens differ from one to the next, so an objective that averages over them takes `num_tokens`, the mean of a
+    micro-batch. Tokens come out packed, (m,). With `mask` and `advantages` on the CPU nothing waits for the device.
     """
     device = targets.device
     where = mask.flatten().nonzero().squeeze(1).to(device, non_blocking=True)
+    each_token = advantages.ndim == 2
+    if each_token:
+        advantages = advantages[mask.to(advantages.device)]
     trains = None
     if objective.trains_without_advantage:
         trains = torch.ones(len(where), dtype=torch.bool)
     elif mask.device == advantages.device == torch.device("cpu"):
-        trains = (advantages != 0).repeat_interleave(mask.sum(1))
+        trains = advantages != 0
+        trains = trains if each_token else trains.repeat_interleave(mask.sum(1))
     old, ref, rollout = (
         None if x is None else x.flatten()[where] for x in (old_logprobs, ref_logprobs, rollout_logprobs)
     )

@@ -73,8 +73,14 @@ class RolloutTable(pl.Callback):
 
 
 def rows(rollouts: Rollouts, scores: Scores) -> list[dict[str, Any]]:
-    """One flat record a completion; a reward that does not apply (NaN) is None."""
-    examples, formats = rollouts.row_examples, rollouts.row_formats
+    """One flat record a completion; a reward that does not apply (NaN) is None.
+
+    Of advantages that differ from token to token it holds the mean over the tokens that train.
+    """
+    examples, formats, advantages = rollouts.row_examples, rollouts.row_formats, rollouts.advantages
+    if advantages.ndim == 2:
+        mask = rollouts.completions.mask_on_host
+        advantages = (advantages * mask).sum(1) / mask.sum(1)
     return [
         {
             "step": rollouts.policy_version,
@@ -88,7 +94,7 @@ def rows(rollouts: Rollouts, scores: Scores) -> list[dict[str, Any]]:
             "finished": bool(rollouts.finished[i]),
             **{f"reward/{name}": number(values[i]) for name, values in scores.terms.items()},
             "reward": number(scores.total[i]),
-            "advantage": number(rollouts.advantages[i]),
+            "advantage": number(advantages[i]),
         }
         for i in range(len(rollouts))
     ]

@@ -14,6 +14,8 @@ class Format(ABC):
     """
 
     name: str
+    section_names: tuple[str, ...] = ()
+    """The fields that `sections` finds in a completion: a reward may credit them apart."""
 
     @abstractmethod
     def instruction(self, example: Example) -> str:
@@ -33,6 +35,10 @@ class Format(ABC):
 
         More lenient than `parse`: other parts of the completion may be malformed.
         """
+
+    def sections(self, text: str) -> dict[str, tuple[int, int]]:
+        """Where each of `section_names` begins and ends in a completion, if it is there; none by default."""
+        return {}
 
     def validate(self, example: Example) -> str | None:
         """Why an example can not be asked in this format and what to do about it; None when it can."""

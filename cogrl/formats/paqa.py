@@ -61,6 +61,7 @@ class Paqa(Choice):
 
     name = "paqa"
     tags = tuple(_SCHEMA.tags)
+    section_names = tuple(SECTIONS)
 
     def instruction(self, example: Example) -> str:
         return "\n".join([*self.question(example), _ORDER])
@@ -83,6 +84,12 @@ class Paqa(Choice):
                 said = _LETTER_AND_TEXT.sub(r"\1. \2", found[0]) if len(found) == 1 else ""
                 return "" if f"<{tag}>" in said else CHOICE.answer(said, example)
         return ""
+
+    def sections(self, text: str) -> dict[str, tuple[int, int]]:
+        """Each field with its tags, where it stands; of a repeated one the first."""
+        names = {field: _TAGS.get(field, field.upper()) for field in SECTIONS} | {"environment": "(?:ENV|BGM)"}
+        found = ((field, re.search(rf"<{tag}>.*?</{tag}>", text, re.S)) for field, tag in names.items())
+        return {field: place.span() for field, place in found if place}
 
     def json_schema(self) -> dict[str, Any]:
         """The fields as a JSON schema, for an annotator that answers in JSON."""

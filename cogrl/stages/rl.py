@@ -15,10 +15,12 @@ from cogrl.models.audio_lm import AudioLM
 from cogrl.models.dropout import without_dropout
 from cogrl.models.reference import Reference, logprobs_of
 from cogrl.objectives.advantages import Advantages, grouped
+from cogrl.rewards.composite import WeightedSum
 from cogrl.stages.drift import DriftMonitor
 from cogrl.stages.means import Means
 from cogrl.stages.objective import Objective
 from cogrl.stages.ranks import gathered
+from cogrl.stages.section_credit import SectionCredit
 from cogrl.stages.stage import Stage
 from cogrl.types import Clip, ClipBatch, Example, Rollouts, Scores
 
@@ -40,6 +42,7 @@ class RLStage(Stage):
         advantages: "group_normalised"; "group_centred", which does not divide by the group's deviation (Dr. GRPO);
             "leave_one_out", the distance from the mean of the others (RLOO); or the import path of a function of your
             own, my_module.my_advantages, see `cogrl.objectives.advantages`.
+        section_credit: which term of the reward moves the tokens of which section; None: the total moves all of them.
         variance_tolerance: a group whose rewards vary no more than this has nothing to compare: advantage 0.
         resamples: how often groups without variance are sampled again before they are kept as they are. All ranks go
             the same number of rounds. Each round is scored as a batch of its own, so that a step waits for a judge at
@@ -57,6 +60,7 @@ class RLStage(Stage):
         passes: int = 1,
         format_weights: dict[str, float] | None = None,
         advantages: Literal["group_normalised", "group_centred", "leave_one_out"] | str = "group_normalised",
+        section_credit: SectionCredit | None = None,
         variance_tolerance: float = 1e-8,
         resamples: int = 0,
         **shared: Any,
@@ -86,6 +90,11 @@ class RLStage(Stage):
                 f"formats={self.formats}, format_weights={format_weights}: weights are of the formats in use"
             )
         objective.check_formats(self.formats)
+        self.section_credit = section_credit
+        if section_credit:
+            section_credit.check_sections(self.formats)
+            if isinstance(self.reward, WeightedSum):
+                section_credit.check_terms(self.reward.terms)
         self.objective, self.reference = objective, Reference(reference, policy) if reference else None
         self.format_weights = {format: 1.0 for format in self.formats} | (format_weights or {})
         self.advantages, self.variance_tolerance, self.resamples = Advantages(advantages), variance_tolerance, resamples
@@ -167,8 +176,15 @@ class RLStage(Stage):
 
     def credit(self, rollouts: Rollouts, scores: Scores) -> Rollouts:
         """Advantages within each group, times the weight of their format; 0 for a failed reward."""
-        advantages = self.advantages(scores.total, self.group_size, self.variance_tolerance)
+
+        def estimate(values: Float[Tensor, " b"]) -> Float[Tensor, " b"]:
+            return self.advantages(values, self.group_size, self.variance_tolerance)
+
+        advantages = estimate(scores.total)
         weights = torch.tensor([self.format_weights[format] for format in rollouts.row_formats])
+        if self.section_credit:
+            decode = self.policy.tokenizer.decode
+            advantages, weights = self.section_credit.advantages(rollouts, scores, estimate, decode), weights[:, None]
         return replace(rollouts, rewards=scores.total, advantages=advantages * weights)
 
     def compare(self, rollouts: Rollouts) -> Rollouts:
@@ -227,7 +243,7 @@ class RLStage(Stage):
         if self.controllers:
             means.add_applicable("rollout/aborted", aborted.float())
             means.add_applicable("rollout/relistens", torch.tensor(rollouts.completions.clip_counts).float())
-        flat = (rollouts.advantages.view(-1, self.group_size) == 0).all(1)
+        flat = (rollouts.advantages.unflatten(0, (-1, self.group_size)).flatten(1) == 0).all(1)
         means.add_applicable("rollout/groups_without_signal", flat.float())
         for name, value in scores.metrics.items():
             means.add_applicable(name, torch.tensor([value]))

@@ -30,9 +30,9 @@ class Rollouts:
     `sampling_logprobs` are under the distribution each token was drawn from (its temperature included, and what
     controllers did to it), and 0 on tokens that the policy did not draw. `texts` are made of drawn tokens only. `spans`
     are the parts of the clip that were inserted into a row again (None: into no row). The stage fills in `advantages`
-    and `rewards`, on the CPU, once the completions are scored and, where its objective asks for them and at the same
-    temperature, `old_logprobs` of the policy before its first update (None: the sampling ones are taken for them) and
-    `ref_logprobs` of the frozen reference.
+    (one a completion, or one a token where sections are credited apart) and `rewards`, on the CPU, once the completions
+    are scored and, where its objective asks for them and at the same temperature, `old_logprobs` of the policy before
+    its first update (None: the sampling ones are taken for them) and `ref_logprobs` of the frozen reference.
     """
 
     clips: Sequence[Clip]
@@ -46,7 +46,7 @@ class Rollouts:
     policy_version: int = 0
     spans: Sequence[tuple[Span, ...]] | None = None
     rewards: Float[Tensor, " b"] | None = None
-    advantages: Float[Tensor, " b"] | None = None
+    advantages: Float[Tensor, " b"] | Float[Tensor, "b t"] | None = None
     old_logprobs: Float[Tensor, "b t"] | None = None
     ref_logprobs: Float[Tensor, "b t"] | None = None
 
