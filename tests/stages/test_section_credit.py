@@ -57,8 +57,8 @@ def test_a_sections_tokens_have_the_advantage_of_its_term_and_the_rest_that_of_t
     assert found.shape == traces.completions.ids.shape
     assert (found[0, inside] == 5).all() and (found[0, outside] == 8).all()
     failed = replace(scores, total=torch.tensor([torch.nan, 2.0]))
-    again = credit.advantages(traces, failed, estimate, policy.tokenizer.decode)
-    assert (again[0] == 0).all() and torch.equal(again[1], found[1])
+    repeated = credit.advantages(traces, failed, estimate, policy.tokenizer.decode)
+    assert (repeated[0] == 0).all() and torch.equal(repeated[1], found[1])
 
 
 def test_unknown_terms_and_sections_are_refused(policy):
