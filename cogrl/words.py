@@ -1,8 +1,12 @@
 """Words of a text as they are compared: without case and punctuation, and how many of them differ."""
 
+import operator
 import re
 import unicodedata
-from collections.abc import Hashable, Sequence
+from collections.abc import Callable, Hashable, Sequence
+from typing import TypeVar
+
+T = TypeVar("T")
 
 _RANGES = "\u3005-\u3007\u3041-\u309f\u30a1-\u30fa\u30fc-\u30ff\u3400-\u9fff\uf900-\ufaff\U00020000-\U000323af"
 CJK = re.compile(f"[{_RANGES}]")
@@ -36,3 +40,24 @@ def edit_distance(truth: Sequence[Hashable], guess: Sequence[Hashable]) -> int:
         for j, given in enumerate(guess, start=1):
             row.append(min(previous[j] + 1, row[-1] + 1, previous[j - 1] + (wanted != given)))
     return row[-1]
+
+
+def common_subsequence(truth: Sequence[T], guess: Sequence[T], same: Callable[[T, T], bool] = operator.eq) -> list[int]:
+    """The places in `guess` of a longest common subsequence of both; `same(wanted, given)` says what is equal."""
+    rows = [[0] * (len(guess) + 1)]
+    for wanted in reversed(truth):
+        below, row = rows[-1], [0]
+        for j in range(len(guess) - 1, -1, -1):
+            longer = 1 + below[j + 1] if same(wanted, guess[j]) else 0
+            row.append(max(longer, below[j], row[-1]))
+        rows.append(row[::-1])
+    places, j = [], 0
+    for i, wanted in enumerate(truth):
+        here, below = rows[len(truth) - i], rows[len(truth) - i - 1]
+        if here[j] == below[j]:
+            continue
+        while not (same(wanted, guess[j]) and here[j] == 1 + below[j + 1]):
+            j += 1
+        places.append(j)
+        j += 1
+    return places
