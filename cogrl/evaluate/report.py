@@ -15,6 +15,9 @@ from cogrl.evaluate.choice.tables import choice_differences, choice_table, forma
 from cogrl.evaluate.emotion import Answers, Evaluation
 from cogrl.evaluate.figures import draw_confusion
 from cogrl.evaluate.metrics import Figure, differences, metrics
+from cogrl.evaluate.perception.figures import part_figures, perception_figures
+from cogrl.evaluate.perception.perceived import perceived
+from cogrl.evaluate.perception.table import claims_table, part_table, perception_record
 from cogrl.evaluate.polarity import PARTS, best_by_words, part, unread
 from cogrl.evaluate.summary import SUMMARY
 from cogrl.evaluate.tables import examples, number, percent, perception_table, reply_table
@@ -56,19 +59,27 @@ def write(
         _write_answers(out / POLAR_ANSWERS, polar)
     if choices:
         n |= {"questions": len(choices[-1].examples), "questions_scored": len(choices[-1].scored)}
-        for answers in choices:
-            figures.setdefault(answers.name, {}).update(choice_figures(answers))
+        heard = [perceived(answers) for answers in choices]
+        for answers, found in zip(choices, heard, strict=True):
+            figures.setdefault(answers.name, {}).update(choice_figures(answers) | part_figures(answers))
+            figures[answers.name].update(perception_figures(answers, found) if found else {})
         for pair, found in choice_differences(choices).items():
             gains.setdefault(pair, {}).update(found)
         for name, found in format_differences(choices).items():
             figures[name].update(found)
-        sections.append(choice_table(choices, figures))
+        in_sections = [answers for answers, found in zip(choices, heard, strict=True) if found]
+        sections += [choice_table(choices, figures), part_table(choices, figures)]
+        sections += [claims_table(in_sections, figures)] if in_sections else []
         if official:
             for answers in choices:
                 figures[answers.name].update(official_figures(official, answers))
                 write_predictions(official, answers, out)
             sections.append(official_section(official, choices, figures, out))
-        records = (record for answers in choices for record in choice_records(answers))
+        records = (
+            record | ({"perception": perception_record(found[i])} if found else {})
+            for answers, found in zip(choices, heard, strict=True)
+            for i, record in enumerate(choice_records(answers))
+        )
         (out / CHOICE_ANSWERS).write_text("".join(json.dumps(record) + "\n" for record in records), encoding="utf-8")
     text = "\n".join(section for section in (*sections, *notes) if section)
     (out / "report.md").write_text(text, encoding="utf-8")
