@@ -1,7 +1,6 @@
 """Manifests -> batches of clips, checked before training starts."""
 
-import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Literal
@@ -11,9 +10,11 @@ from torch.utils.data import DataLoader, Dataset, DistributedSampler
 
 from cogrl.audio import SilentClips, file_stamp, load_audio
 from cogrl.data.choice_order import choices_of_epoch, refuse_lettered_targets
+from cogrl.data.curriculum import Curriculum, CurriculumBatches
 from cogrl.data.dealt_batches import DealtBatches
 from cogrl.data.manifest import FileStamps, check_audio_files, check_splits, read_manifest, with_history
 from cogrl.data.repeating_loader import RepeatingLoader
+from cogrl.data.shuffled_batches import EpochPlaces, ShuffledBatches
 from cogrl.types import Clip, ClipBatch, Example, Turn, Waveform
 
 
@@ -37,6 +38,7 @@ class AudioData(pl.LightningDataModule):
         keep_in_memory: decode each file once and keep it (small corpora).
         shuffle_choices: training questions come with their choices in another order each epoch, fixed by seed, epoch
             and id. Lines whose targets answer with a letter are refused: it would name another choice.
+        curriculum: which clips the first batches are drawn from; None: all of them from the start.
     """
 
     def __init__(
@@ -55,6 +57,7 @@ class AudioData(pl.LightningDataModule):
         keep_in_memory: bool = False,
         silent_clips: SilentClips = "refuse",
         shuffle_choices: bool = False,
+        curriculum: Curriculum | None = None,
     ) -> None:
         super().__init__()
         if batch_size < 1:
@@ -63,6 +66,7 @@ class AudioData(pl.LightningDataModule):
         if unknown:
             raise ValueError(f"data.disjoint names {unknown[0]!r}; allowed: text_group, speaker")
         self.convert, self.silent_clips, self.shuffle_choices = convert, silent_clips, shuffle_choices
+        self.curriculum = curriculum
         self.disjoint, self.history = tuple(disjoint), history
         self.manifests = {"train": train, "val": val, "test": test}
         self.batch_size, self.workers, self.seed = batch_size, workers, seed
@@ -85,6 +89,8 @@ class AudioData(pl.LightningDataModule):
         if "train" in self.examples:
             if self.shuffle_choices:
                 refuse_lettered_targets(self.examples["train"])
+            if self.curriculum:
+                self.curriculum.easiest_first(self.examples["train"])  # refuses lines without its key
             given = {name: Path(path) for name, path in self.manifests.items() if path is not None}
             splits = {name: self.examples.get(name) or read_manifest(path) for name, path in given.items()}
             check_splits(splits, self.disjoint)
@@ -99,6 +105,8 @@ class AudioData(pl.LightningDataModule):
         repeats = getattr(self.trainer.lightning_module, "steps_per_batch", 1)
         ranks = (self.trainer.global_rank, self.trainer.world_size)
         batches = ShuffledBatches(len(clips), self.batch_size, self.seed, *ranks)
+        if self.curriculum:
+            batches = CurriculumBatches(batches, self.curriculum, self.curriculum.easiest_first(clips.examples))
         return self._loader(Batches(clips, self.seed if self.shuffle_choices else None), batches, repeats)
 
     def val_dataloader(self) -> DataLoader | list:
@@ -199,35 +207,3 @@ class Batches(Dataset):
                 replace(clip, example=choices_of_epoch(clip.example, self.choice_seed, places.epoch)) for clip in found
             ]
         return ClipBatch(found, padding=not places)
-
-
-class EpochPlaces(list):
-    """The places of a batch, and the epoch they are drawn in: what a loader's worker has to know of it."""
-
-    def __init__(self, places: Sequence[int], epoch: int) -> None:
-        super().__init__(places)
-        self.epoch = epoch
-
-    def __reduce__(self) -> tuple:
-        return EpochPlaces, (list(self), self.epoch)
-
-
-class ShuffledBatches(DistributedSampler):
-    """Full batches in an order fixed by (seed, epoch), dealt out to the ranks in turn.
-
-    A `DistributedSampler` so that Lightning leaves it in place under every strategy.
-    """
-
-    def __init__(self, size: int, batch_size: int, seed: int, rank: int, world_size: int) -> None:
-        self.size, self.batch_size, self.seed = size, batch_size, seed
-        self.rank, self.world_size, self.epoch = rank, world_size, 0
-
-    def __len__(self) -> int:
-        return self.size // (self.batch_size * self.world_size)
-
-    def __iter__(self) -> Iterator[list[int]]:
-        order = list(range(self.size))
-        random.Random(f"{self.seed}/{self.epoch}").shuffle(order)
-        for i in range(len(self)):
-            start = (i * self.world_size + self.rank) * self.batch_size
-            yield EpochPlaces(order[start : start + self.batch_size], self.epoch)

@@ -7,8 +7,9 @@ import pytest
 import torch
 
 from cogrl.audio import write_flac
-from cogrl.data.module import AudioData, Batches, ShuffledBatches
+from cogrl.data.module import AudioData, Batches
 from cogrl.data.repeating_loader import RepeatingLoader
+from cogrl.data.shuffled_batches import ShuffledBatches
 
 
 class Named(torch.utils.data.Dataset):
