@@ -5,6 +5,7 @@ from collections.abc import Iterable
 from functools import cache
 from importlib import import_module
 
+from cogrl.formats.caption import CAPTION
 from cogrl.formats.choice import CHOICE
 from cogrl.formats.direct import DIRECT
 from cogrl.formats.eips import EIPS
@@ -16,7 +17,7 @@ from cogrl.types import Example
 
 __all__ = ["FORMATS", "Format", "format_named", "instructions"]
 
-FORMATS: dict[str, Format] = {known.name: known for known in (EIPS, DIRECT, IEAT, CHOICE, THINK_CHOICE, PAQA)}
+FORMATS: dict[str, Format] = {known.name: known for known in (EIPS, DIRECT, IEAT, CHOICE, THINK_CHOICE, PAQA, CAPTION)}
 
 
 @cache

@@ -32,13 +32,14 @@ SPOKEN = example()
 OPEN = example(question="What is heard?")
 QUESTION = example(question="Which animal?", choices=("a cat", "a dog"), answer="a dog")
 EXAMPLES = {"eips": SPOKEN, "direct": SPOKEN, "ieat": SPOKEN, "choice": QUESTION, "think_choice": QUESTION}
-EXAMPLES["paqa"] = QUESTION
+EXAMPLES |= {"paqa": QUESTION, "caption": QUESTION}
 FIELDS = {
     "eips": THOUGHT,
     "direct": {"response": "I am here."},
     "ieat": {"thinking": "They moved it.", "reply": "Oh no."},
     "choice": {"answer": "B"},
     "think_choice": {"thinking": "It barks.", "answer": "B"},
+    "caption": {"caption": "A dog barks."},
     "paqa": {field: "it barks" for field in SECTIONS} | {"response": "A", "final_answer": "B. a dog"},
 }
 
@@ -50,9 +51,8 @@ def test_every_format_reads_what_it_renders_and_asks_what_it_validates(name):
     text = chosen.render(FIELDS[name])
     assert chosen.parse(text) == FIELDS[name]
     assert chosen.validate(EXAMPLES[name]) is None and chosen.instruction(EXAMPLES[name])
-    assert chosen.answer(text, EXAMPLES[name]) == {"eips": "I am here.", "direct": "I am here.", "ieat": "Oh no."}.get(
-        name, "a dog"
-    )
+    said = {"eips": "I am here.", "direct": "I am here.", "ieat": "Oh no.", "caption": "A dog barks."}
+    assert chosen.answer(text, EXAMPLES[name]) == said.get(name, "a dog")
     assert chosen.parse("") is None and chosen.answer("", EXAMPLES[name]) == ""
 
 
