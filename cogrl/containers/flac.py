@@ -1,5 +1,6 @@
 """FLAC: the number of samples in the stream information against the number of the last frame. (RFC 9639)"""
 
+from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -45,24 +46,25 @@ def flac_contents(file: File, start: int) -> Contents:
 def _samples_held(tail: bytes, info: StreamInfo) -> int | None:
     """Samples up to the end of the last frame that begins in `tail`; None where that can not be told.
 
-    Sound can look like the head of a frame. So one counts only where another frame ends where it begins, or as the only
-    one of a file.
+    Sound can look like the head of a frame. So one counts only where another frame, whole by its checksum of 16 bits,
+    ends where it begins, or as the only one of a file.
     """
-    ends: dict[int, int] = {}
-    for first, end in _frames(tail, info):
-        if end in ends:
-            return ends[end]
-        ends.setdefault(first, end)
-    return ends.get(0)
+    later: defaultdict[int, list[tuple[int, int]]] = defaultdict(list)
+    for place, first, end in _frames(tail, info):
+        for behind, held in later[end]:
+            if _crc16(tail[place : behind - 2]) == int.from_bytes(tail[behind - 2 : behind], "big"):
+                return held
+        later[first].append((place, end))
+    return later[0][-1][1] if later[0] else None
 
 
-def _frames(tail: bytes, info: StreamInfo) -> Iterator[tuple[int, int]]:
-    """First sample and end of each frame that may begin in `tail`, the last one first."""
+def _frames(tail: bytes, info: StreamInfo) -> Iterator[tuple[int, int, int]]:
+    """Place, first sample and end of each frame that may begin in `tail`, the last one first."""
     place = len(tail)
     while (place := tail.rfind(b"\xff", 0, place)) >= 0:
         found = _frame(tail[place : place + 16], info)
         if found is not None:
-            yield found
+            yield place, *found
 
 
 def _frame(head: bytes, info: StreamInfo) -> tuple[int, int] | None:
@@ -97,10 +99,29 @@ def _utf8_length(byte: int) -> int:
     return 1 if ones == 0 else ones if 2 <= ones <= 7 else 0
 
 
+def _remainders(bits: int, polynomial: int) -> tuple[int, ...]:
+    """What each byte adds to a checksum of so many bits."""
+    found = []
+    for value in range(256):
+        value <<= bits - 8
+        for _ in range(8):
+            value = value << 1 ^ (polynomial if value >> bits - 1 else 0)
+        found.append(value)
+    return tuple(found)
+
+
+_CRC8, _CRC16 = _remainders(8, 0x107), _remainders(16, 0x18005)
+
+
 def _crc8(data: bytes) -> int:
     value = 0
     for byte in data:
-        value ^= byte
-        for _ in range(8):
-            value = value << 1 ^ (0x107 if value & 0x80 else 0)
+        value = _CRC8[value ^ byte]
+    return value
+
+
+def _crc16(data: bytes) -> int:
+    value = 0
+    for byte in data:
+        value = value << 8 & 0xFFFF ^ _CRC16[value >> 8 ^ byte]
     return value

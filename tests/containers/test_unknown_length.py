@@ -1,6 +1,7 @@
 """Files whose header does not say, or says wrongly, how long they are: all of their sound counts."""
 
 import io
+import re
 from dataclasses import replace
 
 import numpy as np
@@ -10,6 +11,7 @@ import surgery
 from surgery import RATE, encoded, sound
 
 from cogrl.audio import audio_info, load_audio
+from cogrl.containers.flac import _crc8
 from cogrl.data.corpora.corpus import Reading, Source, with_audio, write_corpus
 from cogrl.data.manifest import check_audio_files, read_manifest
 from cogrl.types import Example
@@ -82,6 +84,21 @@ def test_the_length_of_any_flac_is_found_in_its_last_frame(tmp_path, rate, chann
     path = tmp_path / "clip.flac"
     path.write_bytes(surgery.with_flac_samples(encoded(samples, "flac", rate, subtype), 0))
     assert audio_info(path).frames == rate - 77
+
+
+@pytest.mark.parametrize("promised", [0, 9000])
+def test_sound_that_looks_like_the_head_of_another_last_frame_is_no_frame(tmp_path, promised):
+    """White noise is stored as it is, and so is a false head in it: of a frame as long as those before."""
+    samples = np.random.default_rng(0).uniform(-1, 1, 9000).astype(np.float32)
+    plain = encoded(samples, "flac")
+    frames = [match.start() for match in re.finditer(b"\xff\xf8", plain)]
+    head = bytes([*plain[frames[0] : frames[0] + 4], 2])
+    samples[8500:8503] = np.frombuffer(head + bytes([_crc8(head)]), ">i2") / 2**15
+    content = surgery.with_flac_samples(encoded(samples, "flac"), promised)
+    assert content.rfind(head) > frames[-1] + 500
+    path = tmp_path / "clip.flac"
+    path.write_bytes(content)
+    assert audio_info(path).frames == len(load_audio(path)) == 9000
 
 
 @pytest.mark.parametrize("rate", [8000, 12_000, 22_050, 24_000, 32_000, 44_100, 48_000])
