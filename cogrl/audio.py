@@ -7,6 +7,7 @@ here, by its content; its name and header are not trusted (see `cogrl.containers
 """
 
 import functools
+import io
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -185,6 +186,13 @@ def _check_audible(samples: np.ndarray, waveform: Waveform, label: str) -> None:
     if reason is not None:
         keep = "data.silent_clips: keep (cogrl evaluate and generate: --silent-clips keep)"
         raise ValueError(f"{label}: {reason}, or have it heard as it is with {keep}")
+
+
+def wav_bytes(waveform: Waveform, sampling_rate: int) -> bytes:
+    """The clip as a 16-bit WAV file; what lies beyond [-1, 1] is clipped."""
+    file = io.BytesIO()
+    soundfile.write(file, waveform, sampling_rate, format="WAV", subtype="PCM_16")
+    return file.getvalue()
 
 
 def write_flac(path: Path, waveform: Waveform, sampling_rate: int) -> None:

@@ -6,7 +6,7 @@ import os
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import aiohttp
 
@@ -60,6 +60,7 @@ class Endpoint:
     answer_format: Literal["json_schema", "json_object", "text"] = "json_schema"
     extra: dict[str, Any] = field(default_factory=dict)
     proxy: str | None = None
+    path: ClassVar[str] = "/chat/completions"
 
     def __post_init__(self) -> None:
         if not self.base_url.startswith(("http://", "https://")):
@@ -78,7 +79,7 @@ class Endpoint:
         """One attempt; Refused for an unreachable server, a reset, a reply that is cut off, or an error status."""
         key = os.environ.get(self.api_key_env, "") if self.api_key_env else ""
         headers = {"Authorization": f"Bearer {key}"} if key else {}
-        url = self.base_url.rstrip("/") + "/chat/completions"
+        url = self.base_url.rstrip("/") + self.path
         try:
             # a redirect is refused: it would send the question, and on the same host the key, to an unknown address
             sent = session.post(url, json=body, headers=headers, proxy=self.proxy, allow_redirects=False)
@@ -88,9 +89,30 @@ class Endpoint:
         except (aiohttp.ClientError, OSError) as error:
             return Refused(ConnectionError(f"{url}: {error or type(error).__name__}"))
         if status == 200:
-            return _reply(content)
+            return self.reply(content)
         said = content[:200].replace(key, "***") if key else content[:200]
         return Refused(ConnectionError(f"{url}: status {status}: {said}"), status in _RETRYABLE, wait_s)
+
+    def reply(self, content: str) -> Reply | Refused:
+        """The text of a chat completion. One that is cut off, filtered, empty or no completion at all is Refused."""
+        try:
+            found = json.loads(content)
+            choice, counts = found["choices"][0], found.get("usage") or {}
+            text, finish = choice["message"]["content"], choice.get("finish_reason")
+            tokens = [counts.get(name) for name in ("prompt_tokens", "completion_tokens")]
+        except (ValueError, LookupError, TypeError, AttributeError) as error:
+            return Refused(ValueError(f"no chat completion ({error!r}): {content[:200]!r}"))
+        if all(isinstance(count, int) for count in tokens):
+            usage = Usage(requests=1, tokens_in=tokens[0], tokens_out=tokens[1])
+        else:
+            usage = Usage(requests=1, unmetered=1)
+        if finish == "length":
+            return Refused(ValueError(f"the answer was cut off at max_tokens: {str(text)[-80:]!r}"), usage=usage)
+        if not isinstance(text, str) or not text.strip():
+            return Refused(
+                ValueError(f"the answer is empty (finish_reason {finish!r}): {content[:200]!r}"), usage=usage
+            )
+        return Reply(text.encode("utf-8", "replace").decode("utf-8"), usage)
 
     def _response_format(self, name: str, schema: Mapping[str, Any]) -> dict[str, Any]:
         held = {"name": name, "schema": dict(schema), "strict": True}
@@ -112,23 +134,3 @@ def retry_after_s(header: str | None) -> float:
 
 def _until(date: str) -> float:
     return max(0.0, email.utils.parsedate_to_datetime(date).timestamp() - time.time())
-
-
-def _reply(content: str) -> Reply | Refused:
-    """The text of a chat completion. One that is cut off, filtered, empty or no completion at all is Refused."""
-    try:
-        found = json.loads(content)
-        choice, counts = found["choices"][0], found.get("usage") or {}
-        text, finish = choice["message"]["content"], choice.get("finish_reason")
-        tokens = [counts.get(name) for name in ("prompt_tokens", "completion_tokens")]
-    except (ValueError, LookupError, TypeError, AttributeError) as error:
-        return Refused(ValueError(f"no chat completion ({error!r}): {content[:200]!r}"))
-    if all(isinstance(count, int) for count in tokens):
-        usage = Usage(requests=1, tokens_in=tokens[0], tokens_out=tokens[1])
-    else:
-        usage = Usage(requests=1, unmetered=1)
-    if finish == "length":
-        return Refused(ValueError(f"the answer was cut off at max_tokens: {str(text)[-80:]!r}"), usage=usage)
-    if not isinstance(text, str) or not text.strip():
-        return Refused(ValueError(f"the answer is empty (finish_reason {finish!r}): {content[:200]!r}"), usage=usage)
-    return Reply(text.encode("utf-8", "replace").decode("utf-8"), usage)

@@ -3,6 +3,7 @@
 from cogrl.rewards.perception.consistency import ClaimCount, PerceptualConsistency
 from cogrl.rewards.perception.evidence import Evidence, FirstKnown, checked_claims
 from cogrl.rewards.perception.facts import CheckedClaims
+from cogrl.rewards.perception.measured import Measured
 from cogrl.rewards.perception.reference import Reference
 
 __all__ = [
@@ -10,6 +11,7 @@ __all__ = [
     "ClaimCount",
     "Evidence",
     "FirstKnown",
+    "Measured",
     "PerceptualConsistency",
     "Reference",
     "checked_claims",
