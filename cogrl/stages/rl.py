@@ -15,6 +15,8 @@ from cogrl.models.audio_lm import AudioLM
 from cogrl.models.dropout import without_dropout
 from cogrl.models.reference import Reference, logprobs_of
 from cogrl.objectives.advantages import Advantages, grouped
+from cogrl.objectives.confidence import ConfidenceWeights
+from cogrl.rollout.controller import in_training
 from cogrl.stages.drift import DriftMonitor
 from cogrl.stages.means import Means
 from cogrl.stages.objective import Objective
@@ -40,6 +42,8 @@ class RLStage(Stage):
         advantages: "group_normalised"; "group_centred", which does not divide by the group's deviation (Dr. GRPO);
             "leave_one_out", the distance from the mean of the others (RLOO); or the import path of a function of your
             own, my_module.my_advantages, see `cogrl.objectives.advantages`.
+        confidence_weights: multiplies the advantages by how sure the policy was of each completion, and those of
+            completions that a controller ended by 0; None: all count the same.
         variance_tolerance: a group whose rewards vary no more than this has nothing to compare: advantage 0.
         resamples: how often groups without variance are sampled again before they are kept as they are. All ranks go
             the same number of rounds. Each round is scored as a batch of its own, so that a step waits for a judge at
@@ -57,6 +61,7 @@ class RLStage(Stage):
         passes: int = 1,
         format_weights: dict[str, float] | None = None,
         advantages: Literal["group_normalised", "group_centred", "leave_one_out"] | str = "group_normalised",
+        confidence_weights: ConfidenceWeights | None = None,
         variance_tolerance: float = 1e-8,
         resamples: int = 0,
         **shared: Any,
@@ -89,6 +94,7 @@ class RLStage(Stage):
         self.objective, self.reference = objective, Reference(reference, policy) if reference else None
         self.format_weights = {format: 1.0 for format in self.formats} | (format_weights or {})
         self.advantages, self.variance_tolerance, self.resamples = Advantages(advantages), variance_tolerance, resamples
+        self.confidence_weights = confidence_weights
         self.buffer: list[Rollouts] = []
         self.rollouts: Rollouts | None = None
         self.scores: Scores | None = None
@@ -125,6 +131,9 @@ class RLStage(Stage):
             tokens = self.trainer.strategy.reduce(self.rollouts.completions.mask.sum().float(), reduce_op="mean")
             self.tokens_a_part = tokens.item() / self.parts_per_batch
             self.log_rollouts(self.rollouts, self.scores)
+            progress = self.global_step / self.trainer.estimated_stepping_batches
+            for controller in self.controllers:
+                controller.learn(self.rollouts, progress, gathered)
         part = self.buffer.pop(0)
         loss = self.update(part)
         self.log("train/loss", loss, batch_size=len(part), prog_bar=True)
@@ -139,7 +148,8 @@ class RLStage(Stage):
         """`group_size` completions for each clip in its format."""
         generator = self.generator(attempt)
         settings = {"group_size": self.group_size, "policy_version": self.global_step, "generator": generator}
-        return self.run_engine(clips, formats, self.sampling, **settings)
+        with in_training(self.controllers):
+            return self.run_engine(clips, formats, self.sampling, **settings)
 
     def generator(self, attempt: int = 0) -> torch.Generator:
         """A generator seeded by (run seed, optimiser step, attempt, rank): a repeated step draws the same."""
@@ -166,8 +176,11 @@ class RLStage(Stage):
         return (variance <= self.variance_tolerance).nonzero().flatten().tolist()
 
     def credit(self, rollouts: Rollouts, scores: Scores) -> Rollouts:
-        """Advantages within each group, times the weight of their format; 0 for a failed reward."""
+        """Advantages within each group, times the weights of format and confidence; 0 for a failed reward."""
         advantages = self.advantages(scores.total, self.group_size, self.variance_tolerance)
+        if self.confidence_weights:
+            mask, aborted = rollouts.completions.mask, torch.tensor([r == "abort" for r in rollouts.finish])
+            advantages = advantages * self.confidence_weights(rollouts.sampling_logprobs.cpu(), mask.cpu(), aborted)
         weights = torch.tensor([self.format_weights[format] for format in rollouts.row_formats])
         return replace(rollouts, rewards=scores.total, advantages=advantages * weights)
 
@@ -227,6 +240,11 @@ class RLStage(Stage):
         if self.controllers:
             means.add_applicable("rollout/aborted", aborted.float())
             means.add_applicable("rollout/relistens", torch.tensor(rollouts.completions.clip_counts).float())
+            for name, values in scores.terms.items():
+                means.add_applicable(f"aborted/{name}", values[aborted])
+        for controller in self.controllers:
+            for name, values in controller.metrics(rollouts).items():
+                means.add_applicable(f"rollout/{name}", values)
         flat = (rollouts.advantages.view(-1, self.group_size) == 0).all(1)
         means.add_applicable("rollout/groups_without_signal", flat.float())
         for name, value in scores.metrics.items():
