@@ -27,7 +27,7 @@ ALLOWED = {
     "models": {"types", "audio", "finite", "progress", "formats", "lm_head"},
     "data": {"atomic", "types", "audio", "parent_process", "pitch", "progress", "words", "markdown", "formats", "chat"},
     "rewards": {"types", "audio", "pitch", "words", "formats", "chat"},
-    "rollout": {"types", "audio", "formats", "model_input", "lm_head", "models"},
+    "rollout": {"types", "audio", "formats", "model_input", "objectives", "lm_head", "models"},
     "stages": {"types", "finite", "formats", "model_input", "objectives", "lm_head", "models", "rewards", "rollout"},
     "callbacks": {"atomic", "types", "finite"},
     "evaluate": {"words", "types", "audio", "progress", "markdown", "formats", "model_input", "objectives", "lm_head"}

@@ -1,4 +1,4 @@
-"""What a stage hands to the next one: a Hugging Face folder."""
+"""What a stage hands to the next one: a Hugging Face folder, with what its controllers have learned."""
 
 from pathlib import Path
 
@@ -31,6 +31,8 @@ class Export(pl.Callback):
         try:
             with atomic_write(folder, exclusive=True) as unfinished:
                 pl_module.policy.save(unfinished)
+                for controller in pl_module.controllers:
+                    controller.save(unfinished)
         except Exception as error:  # safetensors has an error of its own for a full disk
             raise OSError(
                 f"the policy can not be written to {folder} ({error}; {free_space(folder.parent)}); make room there, "

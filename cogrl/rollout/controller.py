@@ -1,14 +1,16 @@
 """Controllers: what may bend, force, interrupt or end a completion while it is sampled. (docs/controllers.md)"""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Literal
+from pathlib import Path
+from typing import Any, Literal
 
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from cogrl.models.audio_lm import AudioLM
-from cogrl.types import ModelInput, Role, Span, Waveform
+from cogrl.types import ModelInput, Role, Rollouts, Span, Waveform
 
 
 @dataclass(frozen=True)
@@ -46,7 +48,11 @@ class Controller:
 
     State lives in tensors with one entry for each of the `b` completions of the call. Completions that have ended leave
     the batch, so every method gets `rows`: which of the `b` completions its `r` rows are.
+
+    `training` is True in the rollouts that RL stages train on, and False in `test`, `predict` and evaluation.
     """
+
+    training: bool = False
 
     def begin(self, policy: AudioLM, inputs: Sequence[ModelInput], group_size: int) -> None:
         """Called once before the first token: `b = len(inputs) * group_size`, groups adjacent.
@@ -66,6 +72,14 @@ class Controller:
         """
         return logits, None
 
+    def hidden(self, rows: Int[Tensor, " r"]) -> Bool[Tensor, " r"] | None:
+        """Which rows draw a hidden token now (None: none), asked before each draw, after `adjust`.
+
+        A hidden token has the role `LATENT`: the policy draws and reads it, and it is neither text nor trains. Forbid
+        the end tokens there (`adjust`): a hidden one ends its row like any other.
+        """
+        return None
+
     def after(
         self, tokens: Int[Tensor, " r"], logprobs: Float[Tensor, " r"], rows: Int[Tensor, " r"]
     ) -> Mapping[int, Sequence[Insertion]]:
@@ -74,3 +88,36 @@ class Controller:
         Only running completions are in `rows`: none that drew an end token or reached its last token.
         """
         return {}
+
+    def metrics(self, rollouts: Rollouts) -> Mapping[str, Float[Tensor, " b"]]:
+        """What to report of rollouts that this controller took part in: one number a completion, NaN for none."""
+        return {}
+
+    def learn(self, rollouts: Rollouts, progress: float, over_ranks: Callable[[Tensor], Sequence[Tensor]]) -> None:
+        """Called by RL stages once they have sampled what they train on, and by nothing else.
+
+        `progress` is the share of the optimiser steps that are done. `over_ranks` gives a tensor's values on every
+        rank; it is collective.
+        """
+
+    def state_dict(self) -> dict[str, Any]:
+        """What it has learned, for the checkpoint of the run."""
+        return {}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Takes over what `state_dict` gave."""
+
+    def save(self, folder: Path) -> None:
+        """Writes into the folder of the exported policy what it needs to be used with that policy."""
+
+
+@contextmanager
+def in_training(controllers: Sequence[Controller]) -> Iterator[None]:
+    """Within it, `training` of the controllers is True."""
+    for controller in controllers:
+        controller.training = True
+    try:
+        yield
+    finally:
+        for controller in controllers:
+            controller.training = False

@@ -91,18 +91,20 @@ class HFEngine:
         transcript = Transcript(len(rows), policy.tokenizer.pad_token_id, rows.device)
         alive, ends = torch.ones_like(rows, dtype=torch.bool), torch.tensor(policy.end_ids, device=rows.device)
         for left in reversed(range(sampling.max_new_tokens)):
-            logits, bent = adjusted(controllers, next_token_logits(running.hidden, head, bias), rows)
+            logits, roles = adjusted(controllers, next_token_logits(running.hidden, head, bias), rows)
             token, logprob = sampling.draw(logits, generator)
-            transcript.draw(rows[alive], token[alive], logprob[alive], None if bent is None else bent[alive])
+            transcript.draw(rows[alive], token[alive], logprob[alive], roles[alive])
             ended = alive & torch.isin(token, ends)
             transcript.ended[rows] |= ended
             alive, inserted = alive & ~ended, None
             if controllers and left:
-                drawn = (token[alive], logprob[alive], rows[alive], running.lengths[alive] + 1)
-                change = interruption(policy, controllers, *drawn)
-                transcript.aborted.update(change.aborted)
-                stopped = torch.tensor(change.aborted + change.full, dtype=torch.long, device=rows.device)
-                alive, inserted = alive & ~torch.isin(rows, stopped), change.inserted
+                lengths = running.lengths + 1
+                alive &= lengths < policy.max_positions  # after an insertion, there may be no position left to draw at
+                change = interruption(policy, controllers, token[alive], logprob[alive], rows[alive], lengths[alive])
+                if change is not None:
+                    transcript.aborted.update(change.aborted)
+                    stopped = torch.tensor(change.aborted + change.full, dtype=torch.long, device=rows.device)
+                    alive, inserted = alive & ~torch.isin(rows, stopped), change.inserted
             count = int(alive.sum())
             if not count or not left:
                 break
@@ -121,14 +123,18 @@ class HFEngine:
 
 def adjusted(
     controllers: Sequence[Controller], logits: Float[Tensor, "r v"], rows: Int[Tensor, " r"]
-) -> tuple[Float[Tensor, "r v"], Bool[Tensor, " r"] | None]:
-    """The logits after every controller, in their order, and which rows any of them bent (None: none)."""
-    bent = None
+) -> tuple[Float[Tensor, "r v"], Int[Tensor, " r"]]:
+    """The logits after every controller, in their order, and the role of what each row draws from them."""
+    roles = torch.full_like(rows, Role.SAMPLED)
     for controller in controllers:
-        logits, by_this_one = controller.adjust(logits, rows)
-        if by_this_one is not None:
-            bent = by_this_one if bent is None else bent | by_this_one
-    return logits, bent
+        logits, bent = controller.adjust(logits, rows)
+        if bent is not None:
+            roles.masked_fill_(bent, Role.BENT)
+    for controller in controllers:
+        hidden = controller.hidden(rows)
+        if hidden is not None:
+            roles.masked_fill_(hidden, Role.LATENT)
+    return logits, roles
 
 
 def behind(

@@ -33,7 +33,7 @@ class Inserted:
 
 @dataclass(frozen=True)
 class Interruption:
-    """What happens between two draws: insertions (None: none), and completions that end without an end token.
+    """What controllers do between two draws: insertions (None: none), and completions that end without an end token.
 
     `aborted` were ended by a controller; `full` have no position left for what would follow.
     """
@@ -50,16 +50,20 @@ def interruption(
     logprobs: Float[Tensor, " r"],
     rows: Int[Tensor, " r"],
     lengths: Int[Tensor, " r"],
-) -> Interruption:
+) -> Interruption | None:
     """What the controllers do after each of the completions `rows` has drawn a token and has `lengths` in all.
 
-    Several controllers' insertions into one row stand in the order of the controllers. Raises ValueError when one
-    inserts into another row, or a clip that does not fit into the policy's audio window.
+    None where they do nothing, for which the device is not waited for. Several controllers' insertions into one row
+    stand in the order of the controllers. Raises ValueError when one inserts into another row, or a clip that does not
+    fit into the policy's audio window.
     """
+    asked = [(controller, controller.after(tokens, logprobs, rows)) for controller in controllers]
+    if not any(by_row for _, by_row in asked):
+        return None
     free = dict(zip(rows.tolist(), (policy.max_positions - 1 - lengths).tolist(), strict=True))  # one is drawn after it
     found: dict[int, list[Insertion]] = {}
-    for controller in controllers:
-        for row, insertions in controller.after(tokens, logprobs, rows).items():
+    for controller, by_row in asked:
+        for row, insertions in by_row.items():
             if row not in free:
                 raise ValueError(
                     f"{type(controller).__name__}.after inserts into completion {row}, which has ended or does not "
@@ -68,7 +72,7 @@ def interruption(
             found.setdefault(row, []).extend(insertions)
     aborted = [row for row, items in found.items() if any(isinstance(item, Abort) for item in items)]
     spelled = {row: spelled_out(policy, items) for row, items in found.items() if items and row not in aborted}
-    full = [row for row, room in free.items() if row not in aborted and len(spelled.get(row, ())) > room]
+    full = [row for row, tokens_of_row in spelled.items() if len(tokens_of_row) > free[row]]
     kept = [row for row, tokens_of_row in spelled.items() if tokens_of_row and row not in full]
     inserted = side_by_side(policy, {row: found[row] for row in kept}, spelled) if kept else None
     return Interruption(inserted, aborted, full)

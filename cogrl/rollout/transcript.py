@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float, Int
 from torch import Tensor
 
 from cogrl.rollout.insertions import Inserted
@@ -36,10 +36,9 @@ class Transcript:
         rows: Int[Tensor, " r"],
         ids: Int[Tensor, " r"],
         logprobs: Float[Tensor, " r"],
-        bent: Bool[Tensor, " r"] | None,
+        roles: Int[Tensor, " r"],
     ) -> None:
         """One drawn token for each of the completions `rows`."""
-        roles = torch.full_like(ids, Role.SAMPLED) if bent is None else torch.where(bent, Role.BENT, Role.SAMPLED)
         self._write(rows, ids[:, None], roles[:, None], logprobs[:, None])
 
     def insert(self, inserted: Inserted) -> None:

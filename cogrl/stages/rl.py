@@ -15,7 +15,10 @@ from cogrl.models.audio_lm import AudioLM
 from cogrl.models.dropout import without_dropout
 from cogrl.models.reference import Reference, logprobs_of
 from cogrl.objectives.advantages import Advantages, grouped
+from cogrl.objectives.confidence import ConfidenceWeights
 from cogrl.rewards.composite import WeightedSum
+from cogrl.rollout.controller import in_training
+from cogrl.stages.credit import Credit
 from cogrl.stages.drift import DriftMonitor
 from cogrl.stages.means import Means
 from cogrl.stages.objective import Objective
@@ -43,6 +46,8 @@ class RLStage(Stage):
             "leave_one_out", the distance from the mean of the others (RLOO); or the import path of a function of your
             own, my_module.my_advantages, see `cogrl.objectives.advantages`.
         section_credit: which term of the reward moves the tokens of which section; None: the total moves all of them.
+        confidence_weights: multiplies the advantages by how sure the policy was of each completion, and those of
+            completions that a controller ended by 0; None: all count the same.
         variance_tolerance: a group whose rewards vary no more than this has nothing to compare: advantage 0.
         resamples: how often groups without variance are sampled again before they are kept as they are. All ranks go
             the same number of rounds. Each round is scored as a batch of its own, so that a step waits for a judge at
@@ -61,6 +66,7 @@ class RLStage(Stage):
         format_weights: dict[str, float] | None = None,
         advantages: Literal["group_normalised", "group_centred", "leave_one_out"] | str = "group_normalised",
         section_credit: SectionCredit | None = None,
+        confidence_weights: ConfidenceWeights | None = None,
         variance_tolerance: float = 1e-8,
         resamples: int = 0,
         **shared: Any,
@@ -90,14 +96,15 @@ class RLStage(Stage):
                 f"formats={self.formats}, format_weights={format_weights}: weights are of the formats in use"
             )
         objective.check_formats(self.formats)
-        self.section_credit = section_credit
         if section_credit:
             section_credit.check_sections(self.formats)
             if isinstance(self.reward, WeightedSum):
                 section_credit.check_terms(self.reward.terms)
         self.objective, self.reference = objective, Reference(reference, policy) if reference else None
         self.format_weights = {format: 1.0 for format in self.formats} | (format_weights or {})
-        self.advantages, self.variance_tolerance, self.resamples = Advantages(advantages), variance_tolerance, resamples
+        self.variance_tolerance, self.resamples = variance_tolerance, resamples
+        estimate = Advantages(advantages), group_size, variance_tolerance
+        self.credit = Credit(*estimate, self.format_weights, section_credit, confidence_weights)
         self.buffer: list[Rollouts] = []
         self.rollouts: Rollouts | None = None
         self.scores: Scores | None = None
@@ -129,11 +136,14 @@ class RLStage(Stage):
         if batch_idx % self.steps_per_batch == 0 or not self.buffer:
             rollouts = self.sample(batch.clips, self.formats_of(batch))
             rollouts, self.scores = self.resample_flat_groups(rollouts, self.score(rollouts))
-            self.rollouts = self.compare(self.credit(rollouts, self.scores))
+            self.rollouts = self.compare(self.credit(rollouts, self.scores, self.policy.tokenizer.decode))
             self.buffer = self.split(self.rollouts)
             tokens = self.trainer.strategy.reduce(self.rollouts.completions.mask.sum().float(), reduce_op="mean")
             self.tokens_a_part = tokens.item() / self.parts_per_batch
             self.log_rollouts(self.rollouts, self.scores)
+            progress = self.global_step / self.trainer.estimated_stepping_batches
+            for controller in self.controllers:
+                controller.learn(self.rollouts, progress, gathered)
         part = self.buffer.pop(0)
         loss = self.update(part)
         self.log("train/loss", loss, batch_size=len(part), prog_bar=True)
@@ -148,7 +158,8 @@ class RLStage(Stage):
         """`group_size` completions for each clip in its format."""
         generator = self.generator(attempt)
         settings = {"group_size": self.group_size, "policy_version": self.global_step, "generator": generator}
-        return self.run_engine(clips, formats, self.sampling, **settings)
+        with in_training(self.controllers):
+            return self.run_engine(clips, formats, self.sampling, **settings)
 
     def generator(self, attempt: int = 0) -> torch.Generator:
         """A generator seeded by (run seed, optimiser step, attempt, rank): a repeated step draws the same."""
@@ -173,19 +184,6 @@ class RLStage(Stage):
         """Groups whose rewards do not vary."""
         variance = grouped(scores.total, self.group_size).var(1, unbiased=False)
         return (variance <= self.variance_tolerance).nonzero().flatten().tolist()
-
-    def credit(self, rollouts: Rollouts, scores: Scores) -> Rollouts:
-        """Advantages within each group, times the weight of their format; 0 for a failed reward."""
-
-        def estimate(values: Float[Tensor, " b"]) -> Float[Tensor, " b"]:
-            return self.advantages(values, self.group_size, self.variance_tolerance)
-
-        advantages = estimate(scores.total)
-        weights = torch.tensor([self.format_weights[format] for format in rollouts.row_formats])
-        if self.section_credit:
-            decode = self.policy.tokenizer.decode
-            advantages, weights = self.section_credit.advantages(rollouts, scores, estimate, decode), weights[:, None]
-        return replace(rollouts, rewards=scores.total, advantages=advantages * weights)
 
     def compare(self, rollouts: Rollouts) -> Rollouts:
         """With the log-probabilities the objective compares the policy to: one pass each, a micro-batch at a time."""
@@ -243,6 +241,11 @@ class RLStage(Stage):
         if self.controllers:
             means.add_applicable("rollout/aborted", aborted.float())
             means.add_applicable("rollout/relistens", torch.tensor(rollouts.completions.clip_counts).float())
+            for name, values in scores.terms.items():
+                means.add_applicable(f"aborted/{name}", values[aborted])
+        for controller in self.controllers:
+            for name, values in controller.metrics(rollouts).items():
+                means.add_applicable(f"rollout/{name}", values)
         flat = (rollouts.advantages.unflatten(0, (-1, self.group_size)).flatten(1) == 0).all(1)
         means.add_applicable("rollout/groups_without_signal", flat.float())
         for name, value in scores.metrics.items():

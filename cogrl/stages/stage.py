@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import pytorch_lightning as pl
@@ -120,6 +120,21 @@ class Stage(pl.LightningModule):
                 "is as it was, go on from it with --ckpt_path last; when this comes again, lower optim.lr, set "
                 "trainer.gradient_clip_val, or look for what is wrong with the clips of this step"
             )
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        checkpoint["controllers"] = [(type(each).__name__, each.state_dict()) for each in self.controllers]
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """What controllers have learned. Raises ValueError when the checkpoint is of a run with others."""
+        states = checkpoint.get("controllers", [])
+        theirs, ours = [name for name, _ in states], [type(each).__name__ for each in self.controllers]
+        if theirs != ours and any(state for _, state in states):
+            raise ValueError(
+                f"the checkpoint is of a run with the controllers {theirs} and this one has {ours}; what they learned "
+                "belongs to them: name the same ones in model.init_args.controllers, in the same order"
+            )
+        for controller, (_, state) in zip(self.controllers, states, strict=False):
+            controller.load_state_dict(state)
 
     def on_fit_start(self) -> None:
         self.check_agreement()
@@ -248,7 +263,7 @@ class Stage(pl.LightningModule):
 
     def answer(self, batch: ClipBatch, format: str) -> Rollouts:
         """One greedy completion a clip on `format`."""
-        greedy = Sampling(max_new_tokens=self.sampling.max_new_tokens, greedy=True)
+        greedy = replace(self.sampling, greedy=True)  # whose temperature is that of the log-probabilities
         return self.run_engine(batch.clips, [format] * len(batch), greedy)
 
     def run_engine(

@@ -23,7 +23,7 @@ class Role(IntEnum):
     FORCED = 2
     """Put there by a controller."""
     LATENT = 3
-    """Put there by a controller to give the policy time to compute; it is not part of the text."""
+    """Time to compute: put there by a controller, or drawn and hidden by one; it is not part of the text."""
     AUDIO = 4
     """A placeholder: its embedding is one frame of a clip that a controller inserted."""
     BENT = 5

@@ -7,6 +7,7 @@ import torch
 from torch import nn
 
 from cogrl.rollout import Controller, Excerpt, Tokens
+from cogrl.rollout.controllers import Filler, HiddenSpan, Pause
 from cogrl.types import Role, Span
 
 WORDS = range(300, 312)
@@ -62,6 +63,36 @@ class Scripted(Controller):
         self.drawn[rows] += 1
         asked = [(row, self.drawn[row].item()) for row in rows.tolist()]
         return {row: self.script[row, drawn] for row, drawn in asked if (row, drawn) in self.script}
+
+
+class RandomBends(Controller):
+    """Makes one word likelier, now and then and in some rows."""
+
+    def __init__(self, seed: int, often: float = 0.2) -> None:
+        self.often, self.generator = often, torch.Generator().manual_seed(seed)
+
+    def adjust(self, logits, rows):
+        bent = torch.rand(len(rows), generator=self.generator) < self.often
+        logits = logits.clone()
+        logits[bent, WORDS[3]] += 2.0
+        return logits, bent
+
+
+FILLER = "<thought>"
+"""An entry of the tiny tokenizer."""
+LATENTS = {
+    "filler": lambda: Filler(FILLER, 3),
+    "hidden_span": lambda: HiddenSpan(("[Perception]", "[Response]"), 2),
+}
+
+
+def pausing(latent="filler", pause=0.1, abort=None, **settings):
+    """A `Pause` that has learned these thresholds, of short windows."""
+    settings = {"window": 2, "gap": 2, "max_pauses": 2, "abort_quantile": None if abort is None else 0.25} | settings
+    controller = Pause(LATENTS[latent](), **settings)
+    below = pause if abort is None else abort
+    controller.lowest.add(torch.tensor([below] * 24 + [pause] * 40))
+    return controller
 
 
 class Forbid(Controller):

@@ -1,10 +1,10 @@
-"""Completions that controllers interrupt at random: what was sampled is what is scored, and nothing else trains."""
+"""Completions that controllers interrupt and bend: what was sampled is what is scored, and nothing else trains."""
 
 from dataclasses import replace
 
 import pytest
 import torch
-from interruptions import Forbid, RandomInsertions, Scripted, sharpened
+from interruptions import LATENTS, Forbid, RandomBends, RandomInsertions, Scripted, pausing, sharpened
 
 from cogrl.lm_head import TokenStates, token_logprobs
 from cogrl.rollout import Excerpt, HFEngine, Sampling
@@ -19,12 +19,17 @@ def policy(make, monkeypatch):
     return sharpened(make(), monkeypatch)
 
 
-def traced(policy, clips, seed=0, group_size=GROUP, **settings):
-    """Rollouts interrupted at random. Of the defaults some rows end and others are cut."""
+def traced(policy, clips, seed=0, group_size=GROUP, pauses=None, **settings):
+    """Rollouts interrupted at random. Of the defaults some rows end and others are cut.
+
+    With `pauses` (of `LATENTS`) they also pause or are given up where the policy is unsure, and some tokens are bent.
+    """
     sampling = Sampling(**({"max_new_tokens": 14} | settings))
     generator = torch.Generator().manual_seed(seed)
     formats = FORMATS[: len(clips)]
     controllers = [RandomInsertions(seed)]
+    if pauses:
+        controllers += [RandomBends(seed), pausing(pauses, pause=0.11, abort=0.035)]
     return HFEngine().sample(policy, clips, formats, sampling, group_size, generator=generator, controllers=controllers)
 
 
@@ -50,14 +55,17 @@ def by_hugging_face(policy, rollouts):
 
 
 @torch.no_grad()
+@pytest.mark.parametrize("pauses", [None, *LATENTS])
 @pytest.mark.parametrize("seed", range(3))
-def test_interrupted_completions_are_scored_as_they_were_sampled(policy, clips, seed):
-    rollouts = traced(policy, clips, seed)
+def test_interrupted_completions_are_scored_as_they_were_sampled(policy, clips, seed, pauses):
+    rollouts = traced(policy, clips, seed, pauses=pauses)
     roles = rollouts.completions.roles
-    assert {int(role) for role in roles.unique()} == {Role.PAD, Role.SAMPLED, Role.FORCED, Role.LATENT, Role.AUDIO}
-    assert set(rollouts.finish) == {"end", "length"} and len(set(rollouts.completions.clip_counts)) > 2
+    bent, ended = ({Role.BENT}, {"abort"}) if pauses else (set(), set())
+    assert set(map(int, roles.unique())) == bent | {Role.PAD, Role.SAMPLED, Role.FORCED, Role.LATENT, Role.AUDIO}
+    assert set(rollouts.finish) - ended == {"end", "length"} and len(set(rollouts.completions.clip_counts)) > 2
     expected = by_hugging_face(policy, rollouts)
-    torch.testing.assert_close(rollouts.sampling_logprobs, expected, rtol=0, atol=1e-4)
+    drawn = rollouts.sampling_logprobs * rollouts.completions.mask
+    torch.testing.assert_close(drawn, expected, rtol=0, atol=1e-4)
     for share in (True, False):
         torch.testing.assert_close(scored(policy, rollouts, share), expected, rtol=0, atol=1e-4)
 
@@ -81,9 +89,10 @@ def predictors(rollouts, share):
     return places
 
 
+@pytest.mark.parametrize("pauses", list(LATENTS))
 @pytest.mark.parametrize("share", [True, False])
-def test_no_gradient_reaches_what_predicts_a_token_that_the_policy_did_not_draw(policy, clips, share):
-    rollouts = traced(policy, clips)
+def test_no_gradient_reaches_what_predicts_a_token_that_does_not_train(policy, clips, share, pauses):
+    rollouts = traced(policy, clips, pauses=pauses)
     completions, policy.share_prompt = rollouts.completions, share
     states = policy.token_states(rollouts.prompts, completions, GROUP)
     hidden = states.hidden.detach().requires_grad_()
@@ -93,14 +102,12 @@ def test_no_gradient_reaches_what_predicts_a_token_that_the_policy_did_not_draw(
     (out.logprobs.sum() + out.entropy.sum()).backward()
     size = hidden.grad.abs().sum(1)
     places, roles = predictors(rollouts, share), completions.roles
-    for role in (Role.FORCED, Role.LATENT, Role.AUDIO, Role.PAD):
-        of_role = places[roles == role]
+    for role in set(Role) - {Role.SAMPLED}:
+        of_role = places[:, 1:][roles[:, 1:] == role]  # a group's first tokens have one predictor, the prompt's end
         assert len(of_role) and (size[of_role[of_role >= 0]] == 0).all(), role
     assert (size[places[roles == Role.SAMPLED]] > 0).all()
-    ended = rollouts.finished.nonzero().flatten()
-    last = (completions.mask * torch.arange(completions.ids.shape[1])).argmax(1)
-    assert len(ended) and (completions.ids[ended, last[ended]] == policy.tokenizer.eos_token_id).all()
-    assert (size[places[ended, last[ended]]] > 0).all()
+    ends = (completions.ids == policy.tokenizer.eos_token_id) & (roles == Role.SAMPLED)  # and not bent
+    assert ends.any(1)[rollouts.finished].sum() > 1 and (size[places[ends]] > 0).all()
     # nothing else was touched: all the gradient there is belongs to sampled tokens
     touched = size.nonzero().flatten().tolist()
     assert set(touched) == set(places[roles == Role.SAMPLED].tolist())
