@@ -8,6 +8,7 @@ from cogrl.cli.build.emotion import add_emotion
 from cogrl.cli.build.ieat import add_ieat
 from cogrl.cli.build.lime import add_lime
 from cogrl.cli.build.lime_mini import add_lime_mini
+from cogrl.cli.build.paqa import add_paqa
 from cogrl.cli.build.qa_mini import add_qa_mini
 from cogrl.cli.build.tiny_model import add_tiny_model
 from cogrl.cli.build.whisper_smollm import add_whisper_smollm
@@ -22,6 +23,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_ieat(targets)
     add_lime(targets)
     add_qa_mini(targets)
+    add_paqa(targets)
     add_emotion(targets)
     add_whisper_smollm(targets)
 

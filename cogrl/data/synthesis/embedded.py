@@ -15,8 +15,10 @@ from typing import Literal
 import numpy as np
 
 from cogrl.data.synthesis import emotions, espeak, filters, source_filter, voices
+from cogrl.data.synthesis.emotions import Prosody
 from cogrl.data.synthesis.expressive import Line, Speech, Synthesiser
 from cogrl.data.synthesis.voices import Voice
+from cogrl.types import Waveform
 
 _RATE = 16000
 _CODE = (emotions, espeak, filters, source_filter, voices)
@@ -61,10 +63,13 @@ class EmbeddedSynthesiser(Synthesiser):
 
     def say(self, line: Line) -> Speech:
         rng = np.random.default_rng(line.seed)
-        speaker = next(person for person in voices.speakers() if person.name == line.speaker)
         prosody = emotions.reading(line.emotion, line.intensity, rng)
-        waveform = voices.read(_ENGINES[self.voice][0](), line.text, speaker, prosody, rng, _RATE)
-        return Speech(waveform, _RATE, asdict(prosody))
+        return Speech(self.read(line.text, line.speaker, prosody, rng), _RATE, asdict(prosody))
+
+    def read(self, text: str, speaker: str, prosody: Prosody, rng: np.random.Generator) -> Waveform:
+        """A text with a prosody of the caller's own, at 16 kHz."""
+        person = next(person for person in voices.speakers() if person.name == speaker)
+        return voices.read(_ENGINES[self.voice][0](), text, person, prosody, rng, _RATE)
 
 
 def _leave_with_the_parent() -> None:

@@ -19,20 +19,20 @@ It shows that the machinery learns. It is no evidence about human speech or real
 """
 
 import functools
-import hashlib
 import math
-import time
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from cogrl import audio
-from cogrl.data import build_folder, manifest
+from cogrl.data import manifest
+from cogrl.data.recipes import balanced, question_folder
 from cogrl.data.recipes.qa_mini import card, sounds, supply, targets, tasks
 from cogrl.data.recipes.qa_mini import plan as plans
 from cogrl.data.recipes.qa_mini.plan import FULL, SMOKE, SPLITS, Cell, Plan
+from cogrl.data.recipes.question_folder import Contents, Summary, build_once, recipe_of
 from cogrl.data.synthesis import acoustics
 from cogrl.data.synthesis.embedded import EmbeddedSynthesiser
 from cogrl.data.synthesis.expressive import Line
@@ -43,20 +43,8 @@ SAMPLING_RATE = 16000
 MAX_S = 4.0
 LEAST_SEPARATION_ST = 2.0
 """How far apart two voices are at least, in semitones, when the lower one is asked for."""
-_NAMES = ("audio", *(f"{split}.jsonl" for split in SPLITS), "CARD.md")
-_CODE = (acoustics, card, plans, sounds, supply, targets, tasks)
+_CODE = (acoustics, balanced, question_folder, card, plans, sounds, supply, targets, tasks)
 _TIERS = {"mini": ("espeak", FULL), "smoke": ("numpy", SMOKE)}
-
-
-@dataclass(frozen=True)
-class Summary:
-    """What a build left in `out`; `cached` when it was there already. `audio_s` is the total duration of the clips."""
-
-    out: Path
-    questions: dict[str, int]
-    audio_s: float
-    cached: bool
-    seconds: float
 
 
 def build_qa_mini(
@@ -69,7 +57,6 @@ def build_qa_mini(
     end. Raises ValueError for an unknown tier or a plan beyond what there is, ImportError without espeak-ng,
     FileExistsError if `out` holds other files, OSError if it cannot be written.
     """
-    out, start = Path(out).absolute(), time.monotonic()
     if tier not in _TIERS:
         raise ValueError(f"unknown tier {tier!r}; available: {', '.join(_TIERS)}")
     voice, default = _TIERS[tier]
@@ -77,23 +64,21 @@ def build_qa_mini(
     synthesiser = EmbeddedSynthesiser(voice)
     synthesiser.check("en")  # fails here, before any work, if the voice is not installed
     chosen = plans.cells(plan, seed)
-    recipe = _recipe(synthesiser, seed, chosen)
-    if build_folder.holds(out, recipe, _NAMES):
-        print(f"QA-mini (tier {tier}, seed {seed}) is already in {out}: nothing to do")
-        return _summary(out, plan, True, start)
-    with build_folder.replacing(out, recipe, _NAMES) as work:
+    recipe = recipe_of((synthesiser.version, seed, chosen), [__file__, *(module.__file__ for module in _CODE)])
+
+    def make(folder: Path) -> Contents:
         for prefix in {cell.id[:2] for cell in chosen}:
-            (work / "audio" / prefix).mkdir(parents=True)
-        render = functools.partial(_render, work=work, synthesiser=synthesiser, source=f"QA-mini {tier}, seed {seed}")
+            (folder / "audio" / prefix).mkdir(parents=True)
+        source = f"QA-mini {tier}, seed {seed}"
+        render = functools.partial(_render, work=folder, synthesiser=synthesiser, source=source)
         with synthesiser.pool(workers) as pool:
             made = list(progress(pool.map(render, chosen, chunksize=16), "QA-mini", len(chosen), unit="clip"))
         made.sort(key=lambda example: example.id)
         splits = {name: [example for example in made if example.split == name] for name in plan}
         manifest.check_splits(splits)
-        for name, rows in splits.items():
-            manifest.write_manifest(work / f"{name}.jsonl", rows)
-        (work / "CARD.md").write_text(card.card(splits, tier, seed), encoding="utf-8")
-    return _summary(out, plan, False, start)
+        return splits, card.card(splits, tier, seed)
+
+    return build_once(f"QA-mini (tier {tier}, seed {seed})", out, recipe, SPLITS, make)
 
 
 def _render(cell: Cell, work: Path, synthesiser: EmbeddedSynthesiser, source: str) -> Example:
@@ -153,22 +138,3 @@ def _check_order(cell: Cell, f0_hz: Sequence[float]) -> None:
         raise ValueError(
             f"{cell.name}: the voices measure {f0_hz} Hz; the lower one must be {LEAST_SEPARATION_ST} st lower"
         )
-
-
-def _recipe(synthesiser: EmbeddedSynthesiser, seed: int, chosen: Sequence[Cell]) -> str:
-    """Hash of all that decides the content: the questions, the seed, the voice and the code."""
-    recipe = hashlib.sha256(repr((synthesiser.version, seed, chosen)).encode())
-    for file in (__file__, *(str(module.__file__) for module in _CODE)):
-        recipe.update(Path(file).read_bytes())
-    return recipe.hexdigest()
-
-
-def _summary(out: Path, plan: Plan, cached: bool, start: float) -> Summary:
-    splits = {name: manifest.read_manifest(out / f"{name}.jsonl") for name in plan}
-    return Summary(
-        out=out,
-        questions={name: len(rows) for name, rows in splits.items()},
-        audio_s=sum(example.duration_s or 0.0 for rows in splits.values() for example in rows),
-        cached=cached,
-        seconds=time.monotonic() - start,
-    )

@@ -1,12 +1,12 @@
 """How many questions each split has, and its speakers."""
 
-import hashlib
 import random
 from collections.abc import Mapping
 from dataclasses import dataclass
 
 from cogrl.data.recipes.qa_mini.supply import Sentences, Supply, WordLists
 from cogrl.data.recipes.qa_mini.tasks import TASKS, Question
+from cogrl.data.recipes.question_folder import hashed_id
 from cogrl.data.synthesis import voices
 
 SPLITS = ("sft", "rl", "val", "test")
@@ -64,9 +64,5 @@ def cells(plan: Plan, seed: int) -> list[Cell]:
         supply = Supply(own, sentences, word_lists, rng)
         for task, make in TASKS.items():
             made = [question for _ in range(split.blocks) for question in make(supply)]
-            found += [Cell(_id(seed, name, task, number), name, question) for number, question in enumerate(made)]
+            found += [Cell(hashed_id(seed, name, task, number), name, question) for number, question in enumerate(made)]
     return found
-
-
-def _id(*names: object) -> str:
-    return hashlib.sha256("/".join(map(str, names)).encode()).hexdigest()[:16]

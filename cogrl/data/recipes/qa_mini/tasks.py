@@ -5,10 +5,11 @@ the answers of a task are few every pair of them.
 """
 
 import itertools
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from cogrl.data.recipes.balanced import combinations, latin_square, placed
 from cogrl.data.recipes.qa_mini.sounds import KINDS
 from cogrl.data.recipes.qa_mini.supply import NOUNS, Supply
 from cogrl.data.synthesis.expressive import Line
@@ -39,13 +40,13 @@ class Question:
 def emotion(supply: Supply) -> Iterator[Question]:
     """Which emotion has the voice: one speaker says one sentence with all four, so the words do not show it."""
     speaker, (text,) = next(supply.readers).name, supply.sentences.take(1)
-    for place, letter in _combinations(4):
+    for place, letter in combinations(4):
         label = EMOTIONS[place]
         line = Line(text, label, ("mid", "high")[letter % 2], speaker)
         yield Question(
             "emotion",
             "Which emotion does the voice have?",
-            _placed(EMOTIONS, label, letter, supply),
+            placed(EMOTIONS, label, letter, supply.rng),
             label,
             (line,),
             0.0,
@@ -61,12 +62,12 @@ def lower_voice(supply: Supply) -> Iterator[Question]:
     for _ in range(4):
         words, (woman, man) = supply.word_lists.take(2), next(supply.pairs)
         text = " ".join(words)
-        for place, letter in _combinations(2):
+        for place, letter in combinations(2):
             order = (man, woman) if place == 0 else (woman, man)
             yield Question(
                 "lower_voice",
                 "Two people speak. Which of them has the lower voice?",
-                _placed(PLACES, PLACES[place], letter, supply),
+                placed(PLACES, PLACES[place], letter, supply.rng),
                 PLACES[place],
                 tuple(Line(text, "neutral", "low", speaker.name) for speaker in order),
                 0.3,
@@ -78,13 +79,13 @@ def lower_voice(supply: Supply) -> Iterator[Question]:
 
 def word_count(supply: Supply) -> Iterator[Question]:
     """How many words one speaker says, with a pause after each."""
-    for place, letter in _combinations(4):
+    for place, letter in combinations(4):
         answer, speaker = list(COUNTS)[place], next(supply.readers).name
         words = supply.word_lists.take(COUNTS[answer])
         yield Question(
             "word_count",
             "How many words does the voice say?",
-            _placed(tuple(COUNTS), answer, letter, supply),
+            placed(tuple(COUNTS), answer, letter, supply.rng),
             answer,
             tuple(Line(word, "neutral", "low", speaker) for word in words),
             0.05,
@@ -98,12 +99,12 @@ def first_sound(supply: Supply) -> Iterator[Question]:
     """Which of two sounds comes first. Each pair comes in both orders."""
     pairs = list(itertools.combinations(KINDS, 2))
     for pair in supply.rng.sample(pairs, 4):
-        for place, letter in _combinations(2):
+        for place, letter in combinations(2):
             order = (pair[place], pair[1 - place])
             yield Question(
                 "first_sound",
                 "There are two sounds. Which of them comes first?",
-                _placed(pair, order[0], letter, supply),
+                placed(pair, order[0], letter, supply.rng),
                 order[0],
                 order,
                 0.25,
@@ -111,22 +112,16 @@ def first_sound(supply: Supply) -> Iterator[Question]:
 
 
 def said(supply: Supply) -> Iterator[Question]:
-    """Which word is said first, of three; the other options are not said.
-
-    Of each four options, every one is right once, every letter is right once, and every option stands once at every
-    letter: an order is the exclusive or of the place and a number, and the right letters are a transversal of that
-    Latin square.
-    """
+    """Which word is said first, of three; the other options are not said. Options as in `latin_square`."""
     for _ in range(4):
         options = supply.rng.sample(NOUNS, 4)
-        for shift, letter in enumerate((0, 2, 3, 1)):
-            choices, speaker = tuple(options[place ^ shift] for place in range(4)), next(supply.readers).name
-            words = supply.word_lists.take(3, (choices[letter],), choices)
+        for choices, answer in latin_square(options):
+            speaker, words = next(supply.readers).name, supply.word_lists.take(3, (answer,), choices)
             yield Question(
                 "said",
                 "Which word does the voice say first?",
                 choices,
-                choices[letter],
+                answer,
                 tuple(Line(word, "neutral", "low", speaker) for word in words),
                 0.05,
                 " ".join(words),
@@ -142,15 +137,3 @@ TASKS: Mapping[str, Callable[[Supply], Iterator[Question]]] = {
     "first_sound": first_sound,
     "said": said,
 }
-
-
-def _combinations(count: int) -> list[tuple[int, int]]:
-    """Every (place of the right option, its letter)."""
-    return list(itertools.product(range(count), repeat=2))
-
-
-def _placed(options: Sequence[str], answer: str, letter: int, supply: Supply) -> tuple[str, ...]:
-    """The options in an order drawn by the supply, the answer at the place of its letter."""
-    others = [option for option in options if option != answer]
-    supply.rng.shuffle(others)
-    return (*others[:letter], answer, *others[letter:])
