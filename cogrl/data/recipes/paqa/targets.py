@@ -1,8 +1,9 @@
-"""Training targets: the right option alone, and the trace of what is heard that leads to it."""
+"""Training targets: what is heard, the right option alone, and the trace of what is heard that leads to it."""
 
 from collections.abc import Callable, Mapping
 
 from cogrl.data.recipes.paqa.questions import Question
+from cogrl.formats.caption import CAPTION
 from cogrl.formats.choice import CHOICE
 from cogrl.formats.paqa import PAQA
 
@@ -21,8 +22,16 @@ _REASONING: Mapping[str, Callable[[Question], str]] = {
 
 
 def targets(question: Question) -> dict[str, str]:
-    """By format: `choice` is the text of the right option, `paqa` ends with it; both hold in any order of options."""
-    return {"choice": CHOICE.render({"answer": question.answer}), "paqa": PAQA.render(trace(question))}
+    """By format: `caption` is what is heard, `choice` the text of the right option, `paqa` the trace that ends with it.
+
+    They hold in any order of the options.
+    """
+    fields = trace(question)
+    return {
+        "caption": CAPTION.render({"caption": f"{fields['environment']}. {fields['asr']}"}),
+        "choice": CHOICE.render({"answer": question.answer}),
+        "paqa": PAQA.render(fields),
+    }
 
 
 def trace(question: Question) -> dict[str, str]:
