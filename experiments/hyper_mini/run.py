@@ -1,0 +1,211 @@
+"""HyPeR on the embedded model, three seeds and ablations, two at a time: python experiments/hyper_mini/run.py
+
+Writes results.json and results.md from every report that is there. Finished steps are not run again.
+"""
+
+import argparse
+import json
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from cogrl.cli.pipeline.durations import step_seconds, time_table
+from cogrl.cli.pipeline.side_by_side import side_by_side
+from cogrl.data.text_file import utf8_lines
+from cogrl.evaluate.choice.controls import CONTROL_TITLES
+from cogrl.evaluate.seeds import Record, SeedFigure, over_seeds
+from cogrl.evaluate.tables import number, percent
+from cogrl.markdown import markdown_table
+from cogrl.rewards.perception.claims import HEARD
+
+HERE, ROOT = Path(__file__).parent, Path(__file__).parents[2]
+PIPELINE = "configs/pipelines/hyper_mini.yaml"
+FULL = "hyper"
+VARIANTS = tuple(sorted(file.stem for file in HERE.glob("*.yaml")))
+TESTS = ("report", "msqa_hard", "envqa_hard")
+"""Folders of a run with the answers to the test questions and to the two hard subsets."""
+BANDS_DB = ((0, 5), (5, 10), (10, 15), (15, 20.001))
+Asked = Sequence[Sequence[Record]]
+"""The answers of each seed to the same questions."""
+
+
+def run_dir(variant: str, seed: int) -> Path:
+    folder = "hyper_mini" if variant == FULL else f"hyper_mini_ablations/{variant}"
+    return ROOT / "runs" / folder / f"seed{seed}"
+
+
+def right_claims(record: Record) -> float:
+    return float(np.mean([record["perception"]["claims"][section]["right"] for section in HEARD]))
+
+
+def section(name: str) -> Callable[[Record], float]:
+    return lambda record: record["perception"]["claims"][name]["right"]
+
+
+def claims(status: str) -> Callable[[Record], float]:
+    return lambda record: float(sum(found[status] for found in record["perception"]["claims"].values()))
+
+
+VALUES: Mapping[str, tuple[str, Callable[[Record], float]]] = {
+    "accuracy": ("accuracy, %", lambda record: float(record["right"])),
+    "implied": ("rule on own trace, %", lambda record: float(record["perception"]["implied"] == record["answer"])),
+    "right_claims": ("right claims, %", right_claims),
+    **{name: (f"{name}, %", section(name)) for name in HEARD},
+    "contradicted": ("contradicted claims", claims("contradicted")),
+    "unverifiable": ("unverifiable claims", claims("unverifiable")),
+    "well_formed": ("well-formed, %", lambda record: float(record["perception"]["well_formed"])),
+}
+COUNTS = ("contradicted", "unverifiable")
+
+
+def read(variant: str, seeds: Sequence[int], test: str) -> dict[tuple[str, str], Asked]:
+    """By policy and format: the answers of each seed. Raises ValueError where they are to different questions."""
+    found: dict[tuple[str, str], list[list[Record]]] = {}
+    for place, seed in enumerate(seeds):
+        for _, line in utf8_lines(run_dir(variant, seed) / test / "answers_choice.jsonl"):
+            record = json.loads(line)
+            found.setdefault((record["policy"], record["format"]), [[] for _ in seeds])[place].append(record)
+    for key, asked in found.items():
+        ids = [[record["id"] for record in records] for records in asked]
+        if any(other != ids[0] for other in ids):
+            raise ValueError(f"the {test} of {variant} is not about the same questions in every seed ({key}); run anew")
+    return found
+
+
+def figure(asked: Asked, value: Callable[[Record], float], minus: Asked | None = None) -> SeedFigure:
+    """The mean over seeds of what the answers are worth, or of its difference from other answers to the same."""
+    table = np.array([[value(record) for record in records] for records in asked])
+    if minus is not None:
+        table = table - np.array([[value(record) for record in records] for records in minus])
+    return over_seeds(table, [record["cell"] for record in asked[0]])
+
+
+def figures(asked: Asked, minus: Asked | None = None) -> dict[str, SeedFigure]:
+    """Every value of answers in sections; of others the accuracy alone."""
+    names = VALUES if "perception" in asked[0][0] else ("accuracy",)
+    return {name: figure(asked, VALUES[name][1], minus) for name in names}
+
+
+def part(asked: Asked, inside: Callable[[Record], bool]) -> Asked:
+    return [[record for record in records if inside(record)] for records in asked]
+
+
+def accuracies(asked: Asked, hard: Mapping[str, Asked]) -> dict[str, SeedFigure]:
+    """Accuracy by task, by band of SNR where it is known, in each control, and on the hard subsets."""
+    right = VALUES["accuracy"][1]
+    found = {
+        task: figure(part(asked, lambda record, task=task: record["task"] == task), right)
+        for task in sorted({record["task"] for record in asked[0]})
+    }
+    if "perception" in asked[0][0]:
+        for low, high in BANDS_DB:
+            inside = part(asked, lambda record, low=low, high=high: low <= record["perception"]["snr_db"] < high)
+            found[f"{low}-{high:.0f} dB"] = figure(inside, right)
+    for control, title in CONTROL_TITLES.items():
+        if control in asked[0][0]["chosen_in_control"]:
+            found[title.removesuffix(", %")] = figure(
+                asked, lambda record, control=control: float(record["chosen_in_control"][control] == record["answer"])
+            )
+    return found | {test: figure(records, right) for test, records in hard.items()}
+
+
+def summary(seeds: Sequence[int]) -> dict:
+    """Everything in results.json: the policies of the full run, what each gained, and each variant beside it."""
+    tests = {test: read(FULL, seeds, test) for test in TESTS}
+    full = tests["report"]
+    direct = read(FULL, seeds, "report_direct")
+    hard = {key: {test: tests[test][key] for test in TESTS[1:] if key in tests[test]} for key in full}
+    policies = {f"{a} {b}": figures(asked) | accuracies(asked, hard[a, b]) for (a, b), asked in full.items()}
+    policies |= {f"{a} {b}": figures(asked) | accuracies(asked, {}) for (a, b), asked in direct.items()}
+    grpo, sft = full["grpo", "paqa"], full["sft", "paqa"]
+    differences = {"grpo minus sft": figures(grpo, sft)}
+    right = {"accuracy": VALUES["accuracy"][1]}
+    answers = {"grpo": direct["grpo_direct", "choice"], "sft": direct["sft_direct", "choice"]}
+    pairs = {
+        "grpo_direct minus sft_direct": (answers["grpo"], answers["sft"]),
+        "sft minus sft_direct": (sft, answers["sft"]),
+        "grpo minus grpo_direct": (grpo, answers["grpo"]),
+    }
+    for name, (after, before) in pairs.items():
+        differences[name] = {key: figure(after, value, before) for key, value in right.items()}
+    variants = {}
+    for variant in VARIANTS:
+        there = [seed for seed in seeds if (run_dir(variant, seed) / "report" / "answers_choice.jsonl").exists()]
+        if there:
+            mine = read(variant, there, "report")["grpo", "paqa"]
+            same = [grpo[seeds.index(seed)] for seed in there]
+            start = [sft[seeds.index(seed)] for seed in there]
+            variants[variant] = {
+                "seeds": there,
+                "figures": figures(mine),
+                "full minus variant": figures(same, mine),
+                "variant minus sft": figures(mine, start),
+            }
+    return {"seeds": list(seeds), "policies": policies, "differences": differences, "variants": variants}
+
+
+def shown(name: str, found: Mapping[str, SeedFigure]) -> str:
+    if name not in found:
+        return ""
+    text = number(found[name], 2) if name in COUNTS else percent(found[name])
+    return text
+
+
+def starred(name: str, found: Mapping[str, SeedFigure]) -> str:
+    outside = name in found and (found[name]["low"] > 0 or found[name]["high"] < 0)
+    return shown(name, found) + (" *" if outside else "")
+
+
+def markdown(result: Mapping) -> str:
+    titles = [title for title, _ in VALUES.values()]
+    policies = [[name, *(shown(key, found) for key in VALUES)] for name, found in result["policies"].items()]
+    parts = list(dict.fromkeys(key for found in result["policies"].values() for key in found if key not in VALUES))
+    rows = [[name, *(shown(key, found) for key in parts)] for name, found in result["policies"].items()]
+    gains = [[name, *(starred(key, found) for key in VALUES)] for name, found in result["differences"].items()]
+    variants, against = [], []
+    for name, found in result["variants"].items():
+        seeds = ", ".join(map(str, found["seeds"]))
+        variants.append([name, seeds, *(shown(key, found["figures"]) for key in VALUES)])
+        for which in ("full minus variant", "variant minus sft"):
+            label = f"hyper minus {name}" if which.startswith("full") else f"{name} minus sft"
+            against.append([label, seeds, *(starred(key, found[which]) for key in VALUES)])
+    text = (
+        f"Means over {len(result['seeds'])} seeds on the same test questions. Intervals: 95 %, bootstrap over (speaker, "
+        "text) cells of the seeds' means; they say nothing about other speakers, texts or seeds. A * marks a difference "
+        "whose interval leaves 0 out. Right claims are supported / max(expected, claimed), the mean of the four "
+        "sections.\n\n"
+    )
+    text += markdown_table(["policy", *titles], policies)
+    text += "\nAccuracy, %, by task, SNR, control and on the hard subsets:\n\n" + markdown_table(["policy", *parts], rows)
+    text += "\nGains, in points (claims an answer):\n\n" + markdown_table(["", *titles], gains)
+    if variants:
+        text += "\nVariants of GRPO:\n\n" + markdown_table(["variant", "seeds", *titles], variants)
+        text += "\n" + markdown_table(["", "seeds", *titles], against)
+    return text + "\n" + time_table(result["seconds"])
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--only", nargs="*", choices=VARIANTS, default=VARIANTS, help="run only these variants")
+    parser.add_argument("--no-run", action="store_true", help="only read the reports that are there")
+    options = parser.parse_args()
+    if not options.no_run:
+        side_by_side({"the corpus they share": ["build", "paqa", "--out", "data/paqa-mini"]}, ROOT)
+        side_by_side({f"seed {seed}": ["run", PIPELINE, "--set", f"seed={seed}"] for seed in options.seeds}, ROOT)
+        commands = {
+            f"{variant}, seed {seed}": ["run", PIPELINE, f"experiments/hyper_mini/{variant}.yaml", "--set", f"seed={seed}"]
+            for seed in options.seeds
+            for variant in options.only
+        }
+        side_by_side(commands, ROOT)
+    result = summary(options.seeds)
+    result["seconds"] = {str(seed): step_seconds(run_dir(FULL, seed)) for seed in options.seeds}
+    (HERE / "results.json").write_text(json.dumps(result, indent=1) + "\n")
+    (HERE / "results.md").write_text(markdown(result))
+    print(markdown(result))
+
+
+if __name__ == "__main__":
+    main()
