@@ -17,6 +17,7 @@ h2 { font-size: 1em; margin: 0 0 .3em; } p { margin: .2em 0 .6em; color: #555; }
 table { border-collapse: collapse; width: 100%; } td, th { text-align: left; padding: .3em .6em; vertical-align: top; }
 th { color: #555; font-weight: 600; } tr:nth-child(even) td { background: #f5f6f8; }
 .number { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; }
+.note { font-size: .9em; color: #555; }
 .said { white-space: pre-wrap; } .good { color: #16702c; } .bad { color: #a32020; } audio { height: 2.2em; }
 """
 _LABELS = ("step", "group", "id", "format", "audio", "text_group", "emotion", "completion", "finished")
@@ -40,18 +41,27 @@ def rollout_page(step: int, records: Sequence[Mapping[str, Any]], clips: Sequenc
 
 
 def table(records: Sequence[Mapping[str, Any]]) -> str:
-    """The completions of one group: what was said, each reward, the advantage."""
-    numbers = [name for name in records[0] if name not in _LABELS]
+    """The completions of one group: what was said, the notes on it, each reward, the advantage."""
+    numbers = [name for name in records[0] if name not in _LABELS and not name.startswith("note/")]
     header = "<th>completion</th>" + "".join(
         f'<th class="number">{escape(name.removeprefix("reward/"))}</th>' for name in numbers
     )
     body = "".join(
-        f'<tr><td class="said">{escape(record["completion"])}{"" if record["finished"] else " <em>(cut)</em>"}</td>'
+        f'<tr><td class="said">{escape(record["completion"])}{"" if record["finished"] else " <em>(cut)</em>"}'
+        + "".join(note(name, text) for name, text in record.items() if name.startswith("note/") and text)
+        + "</td>"
         + "".join(cell(name, record[name]) for name in numbers)
         + "</tr>"
         for record in records
     )
     return f"<table><tr>{header}</tr>{body}</table>"
+
+
+def note(name: str, text: str) -> str:
+    """A line of the pieces of a note, coloured by their signs: green for +, red for -."""
+    colours = {"+": "good", "-": "bad"}
+    pieces = [f'<span class="{colours.get(piece[:1], "")}">{escape(piece)}</span>' for piece in text.split("; ")]
+    return f'<div class="note">{escape(name.removeprefix("note/"))}: {"; ".join(pieces)}</div>'
 
 
 def cell(name: str, value: float | None) -> str:

@@ -93,6 +93,7 @@ def rows(rollouts: Rollouts, scores: Scores) -> list[dict[str, Any]]:
             "completion": rollouts.texts[i],
             "finished": bool(rollouts.finished[i]),
             **{f"reward/{name}": number(values[i]) for name, values in scores.terms.items()},
+            **{f"note/{name}": texts[i] for name, texts in scores.notes.items()},
             "reward": number(scores.total[i]),
             "advantage": number(advantages[i]),
         }

@@ -104,7 +104,10 @@ class WeightedSum(Composite):
             name: torch.tensor([math.nan if isinstance(value, Exception) else value for value in column])
             for name, column in table.items()
         }
-        return Scores(torch.tensor(totals), columns)
+        notes = {name: term.notes(answers) for name, term in self.terms.items()}
+        return Scores(
+            torch.tensor(totals), columns, notes={name: texts for name, texts in notes.items() if texts is not None}
+        )
 
     def validate(self, example: Example) -> str | None:
         """The first reason that a term has; those of weight 0 are computed, too."""
@@ -146,6 +149,7 @@ class ByFormat(Composite):
         total = torch.full((len(answers),), math.nan)
         terms: dict[str, torch.Tensor] = {}
         metrics: dict[str, float] = {}
+        notes: dict[str, list[str]] = {}
         for reward, rows in self._parts(answers):
             mine = [answers[i] for i in rows]
             part = reward.graded(mine, results) if isinstance(reward, Composite) else reward.score(mine)
@@ -153,7 +157,10 @@ class ByFormat(Composite):
             for name, values in part.terms.items():
                 terms.setdefault(name, torch.full((len(answers),), math.nan))[rows] = values
             metrics |= part.metrics
-        return Scores(total, terms, metrics)
+            for name, texts in part.notes.items():
+                for row, text in zip(rows, texts, strict=True):
+                    notes.setdefault(name, [""] * len(answers))[row] = text
+        return Scores(total, terms, metrics, notes)
 
     def validate(self, example: Example) -> str | None:
         """The first reason that any reward has; which format an example is asked for is not known before training."""

@@ -30,6 +30,13 @@ class Term(ABC):
     def values(self, answers: Sequence[Answer]) -> Sequence[Value]:
         """One value for each answer, in order."""
 
+    def notes(self, answers: Sequence[Answer]) -> Sequence[str] | None:
+        """What the rollout table says about each answer beside its value, see `Scores.notes`; None for nothing.
+
+        It is asked after `values`, about the same answers.
+        """
+        return None
+
     def validate(self, example: Example) -> str | None:
         """Why answers to `example` can not be graded, and what to do; None when they can."""
         return None

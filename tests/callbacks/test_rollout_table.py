@@ -3,6 +3,7 @@ import csv
 import io
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -96,6 +97,19 @@ def test_a_cut_completion_a_missing_reward_and_the_sign_of_an_advantage_are_seen
     assert page.count("–</td>") == 2
     assert 'class="number good">0.75' in page
     assert 'class="number bad">-1' in page
+
+
+def test_notes_stand_in_the_record_and_are_shown_by_their_sign_under_the_completion():
+    sampled, scores = rollouts()
+    scores = replace(scores, notes={"asr": ["+low: kettle; -high: <b>", "", "?calm", ""]})
+    records = rows(sampled, scores)
+    assert [record["note/asr"] for record in records] == ["+low: kettle; -high: <b>", "", "?calm", ""]
+    page = rollout_page(8, records, sampled.clips, 16000)
+    shown = (
+        '<div class="note">asr: <span class="good">+low: kettle</span>; <span class="bad">-high: &lt;b&gt;</span></div>'
+    )
+    assert shown in page and '<span class="">?calm</span>' in page
+    assert page.count('class="note"') == 2 and ">note/asr<" not in page
 
 
 def test_a_silent_clip_still_gets_a_player():

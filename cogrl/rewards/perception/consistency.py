@@ -45,6 +45,12 @@ class PerceptualConsistency(Term):
         found = checked_claims(answers, self.evidence)
         return [self._value(answer, checked) for answer, checked in zip(answers, found, strict=True)]
 
+    def notes(self, answers: Sequence[Answer]) -> list[str]:
+        """The claims of each answer and what became of them."""
+        section = self.sections[0] if len(self.sections) == 1 else None
+        found = checked_claims(answers, self.evidence)
+        return ["" if isinstance(checked, Exception) else checked.note(section) for checked in found]
+
     def validate(self, example: Example) -> str | None:
         if not self.required:
             return None

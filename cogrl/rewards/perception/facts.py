@@ -9,6 +9,7 @@ from cogrl.rewards.perception.claims import SECTIONS, Claim, Kind, Section
 from cogrl.words import common_subsequence
 
 Status = Literal["supported", "contradicted", "unverifiable"]
+_SIGNS: Mapping[Status, str] = {"supported": "+", "contradicted": "-", "unverifiable": "?"}
 _ORDERED: tuple[Kind, ...] = ("name", "word")
 
 
@@ -55,6 +56,19 @@ class CheckedClaims:
             for claim, mine in zip(self.claims, self.statuses, strict=True)
             if section in (None, claim.section) and status in (None, mine)
         ]
+
+    def note(self, section: Section | None = None) -> str:
+        """The claims of a section, or of all, to be read: + supported, - contradicted, ? unverifiable.
+
+        Neighbouring words of one speaker that fare alike are one piece: "+low: kettle river; -high: apple".
+        """
+        pieces: list[tuple[tuple[Status, Kind, str], str]] = []
+        for claim, status in self.of(section):
+            fate, text = (status, claim.kind, claim.subject), str(claim)
+            if claim.kind == "word" and pieces and pieces[-1][0] == fate:
+                text = f"{pieces.pop()[1]} {claim.value}"
+            pieces.append((fate, text))
+        return "; ".join(_SIGNS[status] + text.replace(";", ",") for (status, *_), text in pieces)
 
     def value(self, section: Section, unverifiable_cost: float = 0.5) -> float | None:
         """supported / max(expected, claimed), in [0, 1]; None where nothing is known about the section.

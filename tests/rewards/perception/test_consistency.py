@@ -4,17 +4,18 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import torch
 import yaml
 from jsonargparse import ArgumentParser
 from traces import EXAMPLE, answered
 
 from cogrl.formats.answer import read_answer
-from cogrl.rewards.composite import WeightedSum
+from cogrl.rewards.composite import ByFormat, WeightedSum
 from cogrl.rewards.perception import ClaimCount, FirstKnown, PerceptualConsistency, Reference, checked_claims
 from cogrl.rewards.perception.claims import HEARD, SECTIONS, Claim
 from cogrl.rewards.perception.evidence import Evidence
 from cogrl.rewards.perception.facts import Facts, check
-from cogrl.types import Example, SpokenTurn
+from cogrl.types import Example, Scores, SpokenTurn
 
 LONGER = replace(
     EXAMPLE,
@@ -212,3 +213,31 @@ def test_terms_are_made_from_yaml():
     parser.add_argument("--reward", type=WeightedSum)
     made = parser.instantiate_classes(parser.parse_object(yaml.safe_load(text))).reward
     assert made.score([answered(asr="low: kettle")]).total.tolist() == [0.5 * 0.25 + 0.25]
+
+
+def test_notes_say_what_became_of_each_claim():
+    answer = answered(environment="rain, hum", asr="low: kettle apple; high: window apple", description="all is calm")
+    terms = {section: PerceptualConsistency(section) for section in HEARD} | {"right": lambda answer: 1.0}
+    scores = WeightedSum(terms, dict.fromkeys(terms, 1.0)).score([answer, answered("nothing")])
+    assert scores.notes == {
+        "environment": ["+rain; -hum", ""],
+        "speaker": ["+2; +low; +high", ""],
+        "asr": ["+low: kettle; -low: apple; +high: window apple", ""],
+        "description": ["?all is calm", ""],
+    }
+    (whole,) = PerceptualConsistency().notes([answer])
+    assert (
+        whole
+        == "+rain; -hum; +2; +low; +high; +low: kettle; -low: apple; +high: window apple; ?all is calm; +kettle river"
+    )
+    by_format = ByFormat({"choice": accuracy, "paqa": WeightedSum({"asr": terms["asr"]}, {"asr": 1.0})})
+    mixed = by_format.score([read_answer("kettle river", "choice", EXAMPLE), answered(asr="low: kettle")])
+    assert mixed.notes == {"asr": ["", "+low: kettle"]}
+    one_row = {name: values[:1] for name, values in scores.terms.items()}
+    fresh = Scores(scores.total[:1], one_row, notes={"asr": ["+low: river"]})
+    redrawn = scores.with_rows(torch.tensor([1]), fresh)
+    assert redrawn.notes["asr"] == [scores.notes["asr"][0], "+low: river"] and redrawn.notes["environment"][1] == ""
+
+
+def accuracy(answer):
+    return float(answer.said == answer.example.answer)
