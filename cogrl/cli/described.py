@@ -2,10 +2,11 @@
 
 from argparse import ArgumentError
 from pathlib import Path
+from types import GenericAlias
 from typing import Any
 
 
-def described(file: Path, key: str, kind: type, example: str) -> Any:
+def described(file: Path, key: str, kind: type | GenericAlias, example: str) -> Any:
     """The `kind` under `key` of a YAML file, its `${…}` filled in; `example` is a file to start from.
 
     Raises FileNotFoundError, and ValueError that says what in it is wrong.

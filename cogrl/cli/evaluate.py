@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from cogrl.cli.controllers import add_controllers, controllers_by_policy
 from cogrl.cli.open_answers import accuracy_of, add_open_rule
 from cogrl.cli.out_folder import make_out_folder
 
@@ -43,6 +44,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="YAML that names the reward as for a stage, such as configs/reward/http_judge.yaml (default: the offline "
         "rubric, which reads English); a judge is asked eight questions a distinct answer",
     )
+    add_controllers(parser, "[NAME=]", "repeat for policies of different names, or leave the name out for all of them")
     parser.add_argument("--max-new-tokens", type=int, default=128, help="longest answer (default: %(default)s)")
     parser.add_argument("--dtype", default="float32", help="of the weights (default: %(default)s)")
     parser.add_argument("--limit", type=int, help="only the first so many clips")
@@ -139,7 +141,9 @@ def main(args: argparse.Namespace) -> None:
     make_out_folder(args.out)  # refused now, not after all the answers
     for item in args.policy:
         refuse_no_policy(item.rpartition("=")[2])
-    refuse_repeated("--policy", [policy_name(item) for item in args.policy], "tell them apart with --policy NAME=DIR")
+    names = [policy_name(item) for item in args.policy]
+    refuse_repeated("--policy", names, "tell them apart with --policy NAME=DIR")
+    controllers = controllers_by_policy(args.controllers, names)
     refuse_repeated("--formats", args.formats, "ask in each format once")
     controls, accuracy = {} if args.no_controls else CHOICE_CONTROLS, accuracy_of(args)
     if args.benchmark and len(args.formats) > 1:
@@ -153,7 +157,7 @@ def main(args: argparse.Namespace) -> None:
         if not questions:
             raise ValueError(f"--benchmark {args.benchmark}: {args.data} has no question to be scored")
         official.check(questions)
-        refuse_same_files(official, args.out, [policy_name(item) for item in args.policy])
+        refuse_same_files(official, args.out, names)
     if polar and not spoken:
         raise ValueError(f"--conflict {args.conflict}: {args.data} has no line with an emotion to compare it with")
     raters = {name: found.levels for name, found in load_all(args.epitome).items()} if args.epitome else {}
@@ -170,14 +174,15 @@ def main(args: argparse.Namespace) -> None:
         lists = (questions, spoken, polar)
         asked, clips, polar_clips = (list(Clips(rows, *limits, False, *form, stamps)) for rows in lists)
         print(f"answering {len(asked) + len(clips) + len(polar_clips)} clips with {path}", flush=True)
-        of_policy = (policy_name(item), policy)
+        of_policy, under = (policy_name(item), policy), {"controllers": controllers[policy_name(item)]}
         if asked:
             how = controls, args.max_new_tokens, accuracy
-            choices += [ask(*of_policy, asked, format, *how) for format in args.formats]
+            choices += [ask(*of_policy, asked, format, *how, **under) for format in args.formats]
         if clips:
-            found = evaluate_policy(*of_policy, clips, reward, args.max_new_tokens, draws=args.draws, raters=raters)
+            graded = reward, args.max_new_tokens
+            found = evaluate_policy(*of_policy, clips, *graded, draws=args.draws, raters=raters, **under)
             if polar_clips:
-                words = evaluate_policy(*of_policy, polar_clips, reward, args.max_new_tokens, draws=0)
+                words = evaluate_policy(*of_policy, polar_clips, *graded, draws=0, **under)
                 found = replace(found, polar=words)
             evaluations.append(found)
     write(evaluations, args.out, choices, notes, official)

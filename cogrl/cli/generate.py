@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from cogrl.cli.controllers import add_controllers, read_controllers
+
 _TITLES = {"eips": "thinking aloud", "direct": "answering at once"}
 """The formats in which a clip without a question is answered."""
 
@@ -31,6 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default="refuse",
         help="keep: silence is asked about too",
     )
+    add_controllers(parser)
     parser.add_argument("--json", action="store_true", help="one JSON object a file, each on a line, instead of text")
 
 
@@ -50,6 +53,7 @@ def main(options: argparse.Namespace) -> int:
     disable_progress_bar()
     formats = options.format or (["choice"] if options.question else list(_TITLES))
     examples = asked(options, formats)
+    controllers = [one for file in options.controllers for one in read_controllers(Path(file))]
     headers, window = [audio_info(file) for file in options.audio], saved_window(options.policy)
     reasons = [window.length_error(header.duration_s) for header in headers]  # before the weights are read
     raise_all([f"{file}: {reason}" for file, reason in zip(options.audio, reasons, strict=True) if reason])
@@ -61,7 +65,7 @@ def main(options: argparse.Namespace) -> int:
     raise_all(list(overflows(policy, rows, options.max_new_tokens)))
     sampling = Sampling(max_new_tokens=options.max_new_tokens, greedy=True)
     for clip in clips:
-        said = HFEngine().sample(policy, [clip] * len(formats), formats, sampling)
+        said = HFEngine().sample(policy, [clip] * len(formats), formats, sampling, controllers=controllers)
         answers = {
             format: read(format, text, clip.example) | {"finished": bool(finished)}
             for format, text, finished in zip(formats, said.texts, said.finished, strict=True)

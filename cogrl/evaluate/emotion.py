@@ -17,6 +17,7 @@ from cogrl.formats.eips import perceived_emotion
 from cogrl.models.audio_lm import AudioLM
 from cogrl.progress import progress
 from cogrl.rewards.composite import Reward
+from cogrl.rollout.controller import Controller
 from cogrl.rollout.hf import HFEngine
 from cogrl.rollout.sampling import Sampling
 from cogrl.types import Clip, Emotion, Example, Finish
@@ -57,6 +58,7 @@ def answer(
     max_new_tokens: int = 128,
     batch_size: int = 84,
     done: Done = lambda clips: None,
+    controllers: Sequence[Controller] = (),
 ) -> Answers:
     """One greedy completion a clip. Clips that sound the same to the model (a control) are answered once."""
     inputs = condition(clips, policy.sampling_rate)
@@ -67,9 +69,8 @@ def answer(
     said: dict[int, tuple[str, int, Finish]] = {}
     for start in range(0, len(unique), batch_size):
         rows = unique[start : start + batch_size]
-        rollouts = engine.sample(
-            policy, [clips[i] for i in rows], [format] * len(rows), sampling, inputs=[inputs[i] for i in rows]
-        )
+        batch, given = [clips[i] for i in rows], [inputs[i] for i in rows]
+        rollouts = engine.sample(policy, batch, [format] * len(rows), sampling, inputs=given, controllers=controllers)
         lengths = rollouts.completions.mask.sum(1).tolist()
         said |= dict(zip(rows, zip(rollouts.texts, lengths, rollouts.finish, strict=True), strict=True))
         done(len(rows))
@@ -111,6 +112,7 @@ def sampled_replies(
     batch_size: int = 42,
     seed: int = 0,
     done: Done = lambda clips: None,
+    controllers: Sequence[Controller] = (),
 ) -> list[list[str]]:
     """`draws` replies to each clip, sampled at temperature 1; one machine repeats them for a seed and batch size."""
     engine, sampling = HFEngine(), Sampling(max_new_tokens=max_new_tokens)
@@ -118,7 +120,9 @@ def sampled_replies(
     found: list[list[str]] = []
     for start in range(0, len(clips), batch_size):
         batch = clips[start : start + batch_size]
-        rollouts = engine.sample(policy, batch, [format] * len(batch), sampling, group_size=draws, generator=generator)
+        rollouts = engine.sample(
+            policy, batch, [format] * len(batch), sampling, draws, generator=generator, controllers=controllers
+        )
         answer_of, examples = format_named(format).answer, rollouts.row_examples
         replies = [answer_of(text, example) for text, example in zip(rollouts.texts, examples, strict=True)]
         found += [replies[i : i + draws] for i in range(0, len(replies), draws)]
@@ -182,19 +186,21 @@ def evaluate_policy(
     max_new_tokens: int = 128,
     draws: int = 2,
     raters: Mapping[str, Rater] | None = None,
+    controllers: Sequence[Controller] = (),
 ) -> Evaluation:
     """Answer every clip in both formats: the voice, and the text-only, the silence and the shuffled-audio control.
 
     `draws` sampled direct replies a clip measure the response difference (0: not measured). `raters` are the EPITOME
-    classifiers by mechanism.
+    classifiers by mechanism. `controllers` take part in all of it.
     """
     policy.eval()
     asked = len(EVALUATED_FORMATS) * (1 + len(CONTROLS)) + bool(draws)
     with progress(desc=f"answers of {name}", total=asked * len(clips), unit="answer") as bar:
+        how = {"done": bar.update, "controllers": controllers}
 
         def both_formats(condition: Condition) -> dict[str, Answers]:
             return {
-                format: answer(policy, clips, format, reward, condition, max_new_tokens, done=bar.update)
+                format: answer(policy, clips, format, reward, condition, max_new_tokens, **how)
                 for format in EVALUATED_FORMATS
             }
 
@@ -202,7 +208,7 @@ def evaluate_policy(
         controls = {control: both_formats(condition) for control, condition in CONTROLS.items()}
         samples = None
         if draws:
-            samples = sampled_replies(policy, clips, "direct", draws, max_new_tokens, done=bar.update)
+            samples = sampled_replies(policy, clips, "direct", draws, max_new_tokens, **how)
     words = [clip.example.text for clip in clips]
     levels = {
         mechanism: {format: rate(words, answers.replies) for format, answers in formats.items()}

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
@@ -109,6 +110,20 @@ class Controller:
 
     def save(self, folder: Path) -> None:
         """Writes into the folder of the exported policy what it needs to be used with that policy."""
+
+
+def reported(controllers: Sequence[Controller], rollouts: Rollouts) -> dict[str, Float[Tensor, " b"]]:
+    """What is reported of rollouts under controllers, on the CPU: one number a completion.
+
+    `aborted`, `relistens` (clips that were inserted) and the controllers' own figures; nothing without controllers.
+    """
+    if not controllers:
+        return {}
+    aborted = torch.tensor([float(reason == "abort") for reason in rollouts.finish])
+    found = {"aborted": aborted, "relistens": torch.tensor(rollouts.completions.clip_counts).float()}
+    for controller in controllers:
+        found |= {name: values.cpu() for name, values in controller.metrics(rollouts).items()}
+    return found
 
 
 @contextmanager

@@ -17,7 +17,7 @@ from cogrl.models.reference import Reference, logprobs_of
 from cogrl.objectives.advantages import Advantages, grouped
 from cogrl.objectives.confidence import ConfidenceWeights
 from cogrl.rewards.composite import WeightedSum
-from cogrl.rollout.controller import in_training
+from cogrl.rollout.controller import in_training, reported
 from cogrl.stages.credit import Credit
 from cogrl.stages.drift import DriftMonitor
 from cogrl.stages.means import Means
@@ -238,14 +238,10 @@ class RLStage(Stage):
             means.add_applicable(f"rollout/{format}/length", rollouts.completions.mask.sum(1).cpu()[mine].float())
         cut, aborted = (torch.tensor([r == reason for r in rollouts.finish]) for reason in ("length", "abort"))
         means.add_applicable("rollout/truncated", cut.float())
-        if self.controllers:
-            means.add_applicable("rollout/aborted", aborted.float())
-            means.add_applicable("rollout/relistens", torch.tensor(rollouts.completions.clip_counts).float())
-            for name, values in scores.terms.items():
-                means.add_applicable(f"aborted/{name}", values[aborted])
-        for controller in self.controllers:
-            for name, values in controller.metrics(rollouts).items():
-                means.add_applicable(f"rollout/{name}", values)
+        for name, values in reported(self.controllers, rollouts).items():
+            means.add_applicable(f"rollout/{name}", values)
+        for name, values in scores.terms.items() if aborted.any() else ():
+            means.add_applicable(f"aborted/{name}", values[aborted])
         flat = (rollouts.advantages.unflatten(0, (-1, self.group_size)).flatten(1) == 0).all(1)
         means.add_applicable("rollout/groups_without_signal", flat.float())
         for name, value in scores.metrics.items():

@@ -14,9 +14,13 @@ from cogrl.models.audio_lm import AudioLM
 from cogrl.models.prompt_length import overflows
 from cogrl.progress import progress
 from cogrl.rewards.accuracy import Accuracy
+from cogrl.rollout.controller import Controller, reported
 from cogrl.rollout.hf import HFEngine
 from cogrl.rollout.sampling import Sampling
 from cogrl.types import Clip, Example
+
+Said = tuple[str, dict[str, float]]
+"""A completion and what controllers report of it."""
 
 
 @dataclass(frozen=True)
@@ -25,6 +29,7 @@ class ChoiceAnswers:
 
     `format` is how they were asked; `in_control[name]` are the choices that it named in each control. Of an open
     question the answer itself stands for the choice (None: an empty one), and `accuracy` says how right it is.
+    `rollout[name]` is what controllers report of each answer, such as its pauses (NaN: nothing).
     """
 
     name: str
@@ -34,6 +39,7 @@ class ChoiceAnswers:
     format: str = "choice"
     in_control: Mapping[str, Sequence[str | None]] = field(default_factory=dict)
     accuracy: Accuracy = field(default_factory=Accuracy)
+    rollout: Mapping[str, np.ndarray] = field(default_factory=dict)
 
     @property
     def scored(self) -> list[int]:
@@ -74,8 +80,11 @@ def ask(
     max_new_tokens: int = 128,
     accuracy: Accuracy | None = None,
     batch_size: int = 32,
+    controllers: Sequence[Controller] = (),
 ) -> ChoiceAnswers:
     """One greedy answer to the question of each clip, and one in each control; `accuracy` is of open answers.
+
+    `controllers` take part in all of it.
 
     Raises ValueError, `file:line`, for prompts that do not fit, and for a task that is called like a control: the two
     would have one name in the report.
@@ -92,39 +101,46 @@ def ask(
     conditions = {"": voice} | controls
     with progress(desc=f"{format} of {name}", total=len(conditions) * len(clips), unit="answer") as bar:
 
-        def texts(condition: Condition) -> list[str]:
+        def said(condition: Condition) -> list[Said]:
             inputs = condition(clips, policy.sampling_rate)
             keys = [(sound(item), words) for item, words in zip(inputs, instructions, strict=True)]
             first = {key: i for i, key in reversed(list(enumerate(keys)))}
-            unique, said = sorted(first.values()), dict[int, str]()  # the same prompt is answered once
+            unique, found = sorted(first.values()), dict[int, Said]()  # the same prompt is answered once
             for start in range(0, len(unique), batch_size):
                 rows = unique[start : start + batch_size]
                 batch, given = [clips[i] for i in rows], [inputs[i] for i in rows]
-                rollouts = engine.sample(policy, batch, [format] * len(rows), sampling, inputs=given)
-                said |= dict(zip(rows, rollouts.texts, strict=True))
+                how = {"inputs": given, "controllers": controllers}
+                rollouts = engine.sample(policy, batch, [format] * len(rows), sampling, **how)
+                figures = reported(controllers, rollouts)
+                for place, i in enumerate(rows):
+                    values = {key: column[place].item() for key, column in figures.items()}
+                    found[i] = rollouts.texts[place], values
                 bar.update(len(rows))
             bar.update(len(clips) - len(unique))
-            return [said[first[key]] for key in keys]
+            return [found[first[key]] for key in keys]
 
-        answers = {control: texts(condition) for control, condition in conditions.items()}
+        answers = {control: said(condition) for control, condition in conditions.items()}
 
-    def chosen(texts: Sequence[str]) -> list[str | None]:
+    def chosen(said: Sequence[Said]) -> list[str | None]:
         answer_of = format_named(format).answer
-        named = [answer_of(text, example) for text, example in zip(texts, examples, strict=True)]
-        none = [not said or (e.choices and said not in e.choices) for said, e in zip(named, examples, strict=True)]
-        return [None if nothing else said for said, nothing in zip(named, none, strict=True)]
+        named = [answer_of(text, example) for (text, _), example in zip(said, examples, strict=True)]
+        none = [not one or (e.choices and one not in e.choices) for one, e in zip(named, examples, strict=True)]
+        return [None if nothing else one for one, nothing in zip(named, none, strict=True)]
 
-    said = answers.pop("")
-    in_control = {control: chosen(texts) for control, texts in answers.items()}
-    return ChoiceAnswers(name, examples, said, chosen(said), format, in_control, accuracy or Accuracy())
+    own = answers.pop("")
+    texts, values = [text for text, _ in own], [values for _, values in own]
+    rollout = {key: np.array([one[key] for one in values]) for key in values[0]} if values else {}
+    in_control = {control: chosen(said) for control, said in answers.items()}
+    return ChoiceAnswers(name, examples, texts, chosen(own), format, in_control, accuracy or Accuracy(), rollout)
 
 
 def choice_figures(answers: ChoiceAnswers) -> dict[str, Figure]:
     """By name, of questions asked in the format `choice`, and likewise of another.
 
     `choice_accuracy`, over all and as `choice_accuracy_<task>`, and both with `_<control>` for the controls;
-    `choice_unparsed` is the share that names no choice. Each with a 95 % bootstrap interval over the cells of
-    `groups.cell`; only questions with a published answer count.
+    `choice_unparsed` is the share that names no choice. Under controllers also `choice_rollout_<name>` for what they
+    report, and `choice_accuracy_aborted` of the answers that one of them ended. Each with a 95 % bootstrap interval
+    over the cells of `groups.cell`; only questions with a published answer count.
     """
     scored, accuracy = answers.scored, f"{answers.format}_accuracy"
     cells = [cell(answers.examples[i]) for i in scored]
@@ -136,6 +152,11 @@ def choice_figures(answers: ChoiceAnswers) -> dict[str, Figure]:
         for task in answers.tasks:
             rows = [place for place, i in enumerate(scored) if answers.examples[i].task == task]
             found[f"{accuracy}_{task}{end}"] = mean_figure(hits[rows], [cells[place] for place in rows])
+    columns = {name: values[scored] for name, values in answers.rollout.items()}
+    found |= {f"{answers.format}_rollout_{name}": mean_figure(values, cells) for name, values in columns.items()}
+    if "aborted" in columns:
+        rows = columns["aborted"].nonzero()[0]
+        found[f"{accuracy}_aborted"] = mean_figure(answers.hits[rows], [cells[place] for place in rows])
     return found
 
 
@@ -160,4 +181,5 @@ def choice_records(answers: ChoiceAnswers) -> Iterator[dict]:
             "chosen": choice,
             "right": None if example.answer is None else answers.value(example, choice),
             "chosen_in_control": {control: chosen[i] for control, chosen in answers.in_control.items()},
+            "rollout": {name: float(v[i]) if np.isfinite(v[i]) else None for name, v in answers.rollout.items()},
         }

@@ -8,7 +8,7 @@ import numpy as np
 from cogrl.evaluate.choice.answers import ChoiceAnswers, difference
 from cogrl.evaluate.choice.controls import CONTROL_TITLES
 from cogrl.evaluate.metrics import Figure
-from cogrl.evaluate.tables import percent
+from cogrl.evaluate.tables import number, percent
 from cogrl.markdown import markdown_table
 
 Pairs = Iterator[tuple[ChoiceAnswers, ChoiceAnswers]]
@@ -58,6 +58,11 @@ def choice_table(asked: Sequence[ChoiceAnswers], figures: Mapping[str, Mapping[s
     hidden = len(last.examples) - len(last.scored)
     if hidden:
         text += f"{hidden} questions have no published answer: they are asked and written, and not scored.\n"
+    for answers in asked:
+        if answers.rollout:
+            figures_of = {name: figures[answers.name][f"{answers.format}_rollout_{name}"] for name in answers.rollout}
+            known = [f"{name} {number(figure, 3)}" for name, figure in figures_of.items() if figure["n"]]
+            text += f"- {answers.name}, asked in {answers.format}, under controllers: {', '.join(known)}\n"
     for before, after in _policies(asked):
         gain = percent(difference(before, after))
         text += f"- {after.name} minus {before.name}, asked in {after.format}: {gain} points of accuracy\n"

@@ -163,10 +163,12 @@ class Pause(Controller):
         return Thresholds(pause, abort, self.window, self.min_position)
 
     def given(self, policy: AudioLM) -> Thresholds | None:
-        """The thresholds of the file that `thresholds` names."""
+        """The thresholds of the file that `thresholds` names; training may begin from a policy that has none."""
         if self.source is None:
             return None
         file = Path(policy.path) / FILE if self.source == "policy" else Path(self.source)
+        if self.training and self.source == "policy" and not file.is_file():
+            return None
         return read_thresholds(file, self.window, self.min_position)
 
     def lowest_confidences(self, rollouts: Rollouts) -> Float[Tensor, " b"]:
