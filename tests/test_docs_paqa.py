@@ -6,16 +6,16 @@ from pathlib import Path
 
 from cogrl.cli.main import main
 from cogrl.data.manifest import read_manifest
-from cogrl.data.recipes.paqa import build as paqa
+from cogrl.data.recipes.paqa import mini
 from cogrl.data.recipes.paqa.environments import KINDS
-from cogrl.data.recipes.paqa.plan import FULL, Plan, cells
+from cogrl.data.recipes.paqa.mini_plan import FULL, Plan, cells
 
 DOC = (Path(__file__).parents[1] / "docs" / "paqa.md").read_text()
 
 
 def test_the_commands_of_the_page_run_one_after_the_other(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setitem(paqa._TIERS, "mini", ("numpy", Plan({"val": 4}, speakers=1, takes=1)))
+    monkeypatch.setitem(mini._TIERS, "mini", ("numpy", Plan({"val": 4}, speakers=1, takes=1)))
     commands = [line for block in re.findall(r"```bash\n(.*?)```", DOC, re.S) for line in block.splitlines()]
     assert [shlex.split(line)[1:3] for line in commands] == [["build", "paqa"]]
     for line in commands:

@@ -12,10 +12,11 @@ import pytest
 from cogrl.audio import load_audio
 from cogrl.cli.main import main
 from cogrl.data.manifest import check_audio_files, check_splits, read_manifest
-from cogrl.data.recipes.paqa.build import build_paqa_mini
-from cogrl.data.recipes.paqa.clip import MAX_S
-from cogrl.data.recipes.paqa.plan import FULL, HARD, MANIFESTS, SMOKE, SPLITS, Plan, cells
-from cogrl.data.recipes.paqa.questions import COUNTS, TASKS, VOICES
+from cogrl.data.recipes.paqa.mini import build_paqa_mini
+from cogrl.data.recipes.paqa.mini_clip import MAX_S
+from cogrl.data.recipes.paqa.mini_plan import FULL, SMOKE, Plan, cells
+from cogrl.data.recipes.paqa.mini_questions import COUNTS, VOICES
+from cogrl.data.recipes.paqa.plan import HARD, MANIFESTS, SPLITS
 from cogrl.data.recipes.paqa.speakers import SPEAKERS
 from cogrl.formats.choice import CHOICE
 from cogrl.formats.paqa import PAQA
@@ -28,7 +29,7 @@ BLOCKS = {"say": 4, "count": 9, "environment": 4, "first": 9}
 def corpus(tmp_path_factory):
     """As the command builds it, with a numpy voice."""
     folder = tmp_path_factory.mktemp("paqa") / "paqa-mini"
-    assert main(["build", "paqa", "--tier", "smoke", "--out", str(folder)]) == 0
+    assert main(["build", "paqa", "--tier", "smoke", "--reflections", "0", "--out", str(folder)]) == 0
     return {name: read_manifest(folder / f"{name}.jsonl") for name in MANIFESTS}
 
 
@@ -43,7 +44,7 @@ def folder_of(corpus):
 def test_every_manifest_has_its_tasks_in_about_equal_number(corpus):
     for name, examples in corpus.items():
         counts = Counter(example.task for example in examples)
-        assert counts == {task: max(8, BLOCKS[task]) for task in HARD.get(name, TASKS)}
+        assert counts == {task: max(8, BLOCKS[task]) for task in HARD.get(name, OPTIONS)}
     lines = Counter(cell.split for cell in cells(FULL, 0))
     assert lines == {"sft": 1796, "rl": 610, "val": 246, "test": 474, "msqa_hard": 216, "envqa_hard": 72}
 
@@ -76,11 +77,12 @@ def test_every_word_of_an_option_stands_in_two_of_the_four():
 def test_the_option_of_another_voice_is_wrong_and_often_heard():
     """Who takes what is said for the answer is wrong half the time where two speak."""
     rows = [cell.question for cell in cells(FULL, 2) if cell.question.task == "say"]
-    assert all([turn.text for turn in row.turns if turn.voice == row.asked] == [row.answer] for row in rows)
+    asked = {id(row): row.question.split()[3] for row in rows}
+    assert all([turn.text for turn in row.turns if turn.speaker == asked[id(row)]] == [row.answer] for row in rows)
     several = [row for row in rows if len(row.turns) > 1]
     offered = [sum(turn.text in row.choices for turn in row.turns) for row in several]
     assert set(offered) == {2} and len(several) > 0.7 * len(rows)
-    first = [row.turns[0].voice == row.asked for row in several if len(row.turns) == 2]
+    first = [row.turns[0].speaker == asked[id(row)] for row in several if len(row.turns) == 2]
     assert 0.4 < sum(first) / len(first) < 0.6
 
 
@@ -90,7 +92,7 @@ def test_splits_share_neither_speakers_nor_pairs_of_words(plan):
     for cell in cells(plan, 3):
         split = cell.split if cell.split in SPLITS else "test"
         for turn in cell.question.turns:
-            for thing in (turn.text, turn.utterances[0][1]):
+            for thing in (turn.text, turn.source[0][1]):
                 assert owners.setdefault(thing, split) == split
     people = [name for voices in SPEAKERS.values() for names in voices.values() for name in names]
     assert len(people) == len(set(people)) == 24
@@ -166,7 +168,7 @@ def test_names_do_not_tell_the_answer(corpus):
 
 def test_the_card_counts_what_is_there(corpus):
     card = (folder_of(corpus) / "CARD.md").read_text()
-    assert "170 questions" in card and "0.0 dB to 2" not in card
+    assert "170 lines about 170 clips" in card and "planted error: none" in card and "Nothing was left out" in card
     assert "| first | 33 % | 9 | 9 | 9 | 9 | 9 | 0 | A 15, B 15, C 15 |" in card
     assert "| environment | 25 % | 8 | 8 | 8 | 8 | 0 | 8 | A 10, B 10, C 10, D 10 |" in card
 
@@ -174,7 +176,7 @@ def test_the_card_counts_what_is_there(corpus):
 def test_a_finished_build_is_found_again(corpus, capsys):
     folder = folder_of(corpus)
     content = {path: path.stat().st_mtime_ns for path in folder.rglob("*") if path.is_file()}
-    assert main(["build", "paqa", "--tier", "smoke", "--out", str(folder)]) == 0
+    assert main(["build", "paqa", "--tier", "smoke", "--reflections", "0", "--out", str(folder)]) == 0
     printed = capsys.readouterr().out
     assert "nothing to do" in printed and "34 sft, 34 rl, 34 val, 34 test, 26 msqa_hard, 8 envqa_hard" in printed
     assert {path: path.stat().st_mtime_ns for path in folder.rglob("*") if path.is_file()} == content
@@ -187,6 +189,7 @@ def test_a_finished_build_is_found_again(corpus, capsys):
         (["--snr-db", "-5", "10"], "--snr-db -5 10: the environment would be louder than the speech"),
         (["--snr-db", "10", "5"], "LOW must not be above HIGH"),
         (["--snr-db", "0", "nan"], "give a range of 0 dB or more"),
+        (["--reflections", "1.5"], "--reflections 1.5 must lie in [0, 1]"),
     ],
 )
 def test_an_unknown_tier_and_an_environment_louder_than_the_speech_are_refused(tmp_path, capsys, words, message):
@@ -195,10 +198,11 @@ def test_an_unknown_tier_and_an_environment_louder_than_the_speech_are_refused(t
 
 
 def test_the_build_does_not_depend_on_the_number_of_workers(corpus, tmp_path):
-    alone = build_paqa_mini(tmp_path / "paqa", "smoke", workers=1, plan=Plan({"val": 8}, speakers=1, takes=1))
+    alone = build_paqa_mini(tmp_path / "paqa", "smoke", workers=1, size=Plan({"val": 8}, speakers=1, takes=1))
     built = {path.relative_to(alone.out): path.read_bytes() for path in alone.out.rglob("*.[fj][ls]*")}
-    assert len(built) == 34 + 2 and alone.questions == {"val": 34}
+    assert len(built) == 34 + 3 and alone.questions == {"val": 34}
     del built[Path("build.json")]
+    assert built.pop(Path("rejected.jsonl")) == b"" and alone.rejected == 0
     assert all(content == (folder_of(corpus) / name).read_bytes() for name, content in built.items())
 
 

@@ -8,10 +8,11 @@ import numpy as np
 import pytest
 
 from cogrl.data.recipes.paqa import speakers
-from cogrl.data.recipes.paqa.clip import SAMPLING_RATE, clip_of
+from cogrl.data.recipes.paqa.clip import SAMPLING_RATE
 from cogrl.data.recipes.paqa.environments import KINDS, environment
+from cogrl.data.recipes.paqa.mini_clip import mini_clip
+from cogrl.data.recipes.paqa.mini_plan import Plan, cells
 from cogrl.data.recipes.paqa.mixing import PEAK, fitted, mixed, normalised, rms
-from cogrl.data.recipes.paqa.plan import Plan, cells
 from cogrl.data.synthesis.acoustics import measure
 from cogrl.data.synthesis.embedded import EmbeddedSynthesiser
 
@@ -20,8 +21,8 @@ NUMPY = EmbeddedSynthesiser("numpy")
 
 @functools.cache
 def words_of(cell):
-    own = {one[1]: own_voice(one[1]) for turn in cell.question.turns for one in turn.utterances}
-    return [[speakers.said(one, own, NUMPY, 0) for one in turn.utterances] for turn in cell.question.turns]
+    own = {one[1]: own_voice(one[1]) for turn in cell.question.turns for one in turn.source}
+    return [[speakers.said(one, own, NUMPY, 0) for one in turn.source] for turn in cell.question.turns]
 
 
 @functools.cache
@@ -39,8 +40,8 @@ def some_cells():
 def parts(cell):
     """(speech, environment, turns) as they are in the mix, from mixes at two levels of the environment."""
     words = words_of(cell)
-    quiet, turns, _ = clip_of(replace(cell, snr_db=cell.snr_db + 20), words)
-    loud, _, _ = clip_of(cell, words)
+    quiet, turns, _ = mini_clip(replace(cell, snr_db=cell.snr_db + 20), words)
+    loud, _, _ = mini_clip(cell, words)
     around = (loud.astype(np.float64) - quiet) / (1 - 0.1)  # 20 dB are a factor of ten
     return loud - around, around, turns
 
@@ -61,7 +62,7 @@ def test_snr_times_and_pitch_are_the_gold_ones(cell):
         assert rms(speech[start:end]) == pytest.approx(10 ** (-26 / 20), rel=1e-3)
         hertz = measure(speech[start:end].astype(np.float32), SAMPLING_RATE).f0_hz
         assert abs(12 * math.log2(hertz / speakers.F0_HZ[turn.speaker])) < 2.5
-    assert inside[loud].all() and [turn.speaker for turn in turns] == [turn.voice for turn in cell.question.turns]
+    assert inside[loud].all() and [turn.speaker for turn in turns] == [turn.speaker for turn in cell.question.turns]
 
 
 def test_voices_are_eight_semitones_apart():
@@ -73,14 +74,14 @@ def test_a_turn_off_the_pitch_of_its_voice_is_refused():
     cell = next(cell for cell in some_cells() if len(cell.question.turns) > 1)
     words = words_of(cell)
     with pytest.raises(ValueError, match=rf"{cell.id}: the (low|middle|high) voice measures .* could be confused"):
-        clip_of(cell, [*words[1:], words[0]])
+        mini_clip(cell, [*words[1:], words[0]])
 
 
 def test_a_clip_longer_than_the_window_is_refused():
     cell = some_cells()[0]
     words = [[np.tile(word, 12) for word in pair] for pair in words_of(cell)]
     with pytest.raises(ValueError, match=rf"{cell.id}: lasts \d+\.\d\d s, at most 4.0 s fit"):
-        clip_of(cell, words)
+        mini_clip(cell, words)
 
 
 def test_what_is_short_is_repeated_and_what_is_long_is_cut():

@@ -18,13 +18,24 @@ def add_paqa(targets: argparse._SubParsersAction) -> None:
         default=(0.0, 20.0),
         help="by how much the speech is louder than the environment; default: 0 20, drawn uniformly",
     )
+    parser.add_argument(
+        "--reflections",
+        type=float,
+        default=0.2,
+        metavar="SHARE",
+        help="reflection triples as a share of the lines of sft; default: %(default)s, 0 leaves them out",
+    )
     parser.set_defaults(build=paqa)
 
 
 def paqa(options: argparse.Namespace) -> None:
     """Prints how many questions were made."""
-    from cogrl.data.recipes.paqa.build import build_paqa_mini
+    from cogrl.data.recipes.paqa.mini import build_paqa_mini
 
-    made = build_paqa_mini(options.out, options.tier, options.seed, options.workers, tuple(options.snr_db))
+    low, high = options.snr_db
+    made = build_paqa_mini(options.out, options.tier, options.seed, options.workers, (low, high), options.reflections)
     questions = ", ".join(f"{count} {name}" for name, count in made.questions.items())
-    print(f"{made.out}: {questions} questions, {made.audio_s / 60:.1f} min of audio ({made.seconds:.1f} s)")
+    print(
+        f"{made.out}: {questions} questions, {made.rejected} left out, {made.audio_s / 60:.1f} min of audio "
+        f"({made.seconds:.1f} s)"
+    )

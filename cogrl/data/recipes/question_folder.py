@@ -1,6 +1,7 @@
 """A folder of questions that are made on this machine: manifests, audio and a card, built once."""
 
 import hashlib
+import json
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -9,8 +10,16 @@ from pathlib import Path
 from cogrl.data import build_folder, manifest
 from cogrl.types import Example
 
-Contents = tuple[Mapping[str, Sequence[Example]], str]
-"""The examples of each manifest, and the card."""
+REJECTED = "rejected.jsonl"
+
+
+@dataclass(frozen=True)
+class Contents:
+    """The examples of each manifest, the card, and for what was left out a name and a reason."""
+
+    examples: Mapping[str, Sequence[Example]]
+    card: str
+    rejected: Mapping[str, str] | None = None
 
 
 @dataclass(frozen=True)
@@ -22,31 +31,37 @@ class Summary:
     audio_s: float
     cached: bool
     seconds: float
+    rejected: int = 0
 
 
 def build_once(title: str, out: Path, recipe: str, names: Sequence[str], make: Callable[[Path], Contents]) -> Summary:
     """What `make(folder)` returns, as manifests `<name>.jsonl` and `CARD.md` beside its `audio/`, in `out`.
 
-    `names` are the manifests that any build of this corpus has. A folder that holds exactly this build is left as it
-    is; any other build in `out` is replaced, in one rename at the end. Raises FileExistsError if `out` holds other
-    files, OSError if it cannot be written.
+    A recipe that can leave out anything lists it in `rejected.jsonl`. `names` are the manifests that any build of this
+    corpus has. A folder that holds exactly this build is left as it is; any other build in `out` is replaced, in one
+    rename at the end. Raises FileExistsError if `out` holds other files, OSError if it cannot be written.
     """
     out, start = Path(out).absolute(), time.monotonic()
-    files = ("audio", *(f"{name}.jsonl" for name in names), "CARD.md")
+    files = ("audio", *(f"{name}.jsonl" for name in names), "CARD.md", REJECTED)
     cached = build_folder.holds(out, recipe, files)
     if cached:
         print(f"{title} is already in {out}: nothing to do")
     else:
         with build_folder.replacing(out, recipe, files) as folder:
-            examples, card = make(folder)
-            for name, rows in examples.items():
+            contents = make(folder)
+            for name, rows in contents.examples.items():
                 manifest.write_manifest(folder / f"{name}.jsonl", rows)
-            (folder / "CARD.md").write_text(card, encoding="utf-8")
+            (folder / "CARD.md").write_text(contents.card, encoding="utf-8")
+            if contents.rejected is not None:
+                lines = [{"id": name, "reason": reason} for name, reason in contents.rejected.items()]
+                text = "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)
+                (folder / REJECTED).write_text(text, encoding="utf-8")
     paths = {name: out / f"{name}.jsonl" for name in names}
     written = {name: manifest.read_manifest(path) for name, path in paths.items() if path.is_file()}
     clips = {row.audio: row.duration_s or 0.0 for rows in written.values() for row in rows}
     counts = {name: len(rows) for name, rows in written.items()}
-    return Summary(out, counts, sum(clips.values()), cached, time.monotonic() - start)
+    rejected = len((out / REJECTED).read_text("utf-8").splitlines()) if (out / REJECTED).is_file() else 0
+    return Summary(out, counts, sum(clips.values()), cached, time.monotonic() - start, rejected)
 
 
 def recipe_of(facts: object, files: Iterable[str | None]) -> str:

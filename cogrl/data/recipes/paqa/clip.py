@@ -1,49 +1,59 @@
-"""The clip of a question: its turns one after the other, over its environment."""
+"""The clip of a question: its turns one after the other, over its environment, written as FLAC."""
 
 import itertools
 from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from cogrl.audio import to_samples, to_seconds
-from cogrl.data.recipes.paqa.environments import environment
+from cogrl.audio import to_samples, to_seconds, write_flac
+from cogrl.data.recipes.paqa.item import Cell
 from cogrl.data.recipes.paqa.mixing import Spans, fitted, mixed, normalised
-from cogrl.data.recipes.paqa.plan import Cell
-from cogrl.data.recipes.paqa.questions import PlannedTurn
-from cogrl.data.recipes.paqa.speakers import F0_HZ, LARGEST_OFFSET_ST, off_pitch_st
-from cogrl.types import SpokenTurn, Waveform
+from cogrl.types import Example, SpokenTurn, Waveform
 
 SAMPLING_RATE = 16000
-MAX_S = 4.0
-_WORD_GAP_S = (0.02, 0.05)
 _TURN_GAP_S = (0.12, 0.28)
 _EDGE_S = (0.15, 0.35)
 
 
-def clip_of(cell: Cell, words: Sequence[Sequence[Waveform]]) -> tuple[Waveform, tuple[SpokenTurn, ...], list[float]]:
-    """(samples, turns with their times, measured F0 of each turn in Hz) of the words of each turn.
-
-    Raises ValueError where the voices do not measure far enough apart or the clip is longer than `MAX_S`.
-    """
-    rng = np.random.default_rng(cell.seed)
-    parts = [normalised(_turn(pair, rng)) for pair in words]
-    speech, spans = _placed(parts, rng)
-    if len(speech) > MAX_S * SAMPLING_RATE:
-        raise ValueError(
-            f"{cell.id}: lasts {len(speech) / SAMPLING_RATE:.2f} s, at most {MAX_S} s fit; take fewer words"
-        )
-    around = fitted(environment(cell.question.environment, rng, SAMPLING_RATE), len(speech), rng)
+def clip_of(
+    cell: Cell, parts: Sequence[Waveform], environment: Waveform, rng: np.random.Generator
+) -> tuple[Waveform, tuple[SpokenTurn, ...]]:
+    """(samples, turns with their times) of the samples of each turn, which have no silence around them."""
+    speech, spans = _placed([normalised(part) for part in parts], rng)
     turns = tuple(
-        SpokenTurn(turn.voice, to_seconds(start, SAMPLING_RATE), to_seconds(end, SAMPLING_RATE), turn.text)
+        SpokenTurn(turn.speaker, to_seconds(start, SAMPLING_RATE), to_seconds(end, SAMPLING_RATE), turn.text)
         for turn, (start, end) in zip(cell.question.turns, spans, strict=True)
     )
-    f0_hz = [_checked_f0_hz(cell.id, turn, part) for turn, part in zip(cell.question.turns, parts, strict=True)]
-    return mixed(speech, spans, around, cell.snr_db), turns, f0_hz
+    return mixed(speech, spans, fitted(environment, len(speech), rng), cell.snr_db), turns
 
 
-def _turn(words: Sequence[Waveform], rng: np.random.Generator) -> Waveform:
-    gap = np.zeros(to_samples(rng.uniform(*_WORD_GAP_S), SAMPLING_RATE), np.float32)
-    return np.concatenate([words[0], gap, words[1]])
+def longest_s(parts_s: Sequence[float]) -> float:
+    """How long a clip of turns of these lengths is at most."""
+    return sum(parts_s) + _TURN_GAP_S[1] * (len(parts_s) - 1) + 2 * _EDGE_S[1]
+
+
+def written(cell: Cell, folder: Path, waveform: Waveform, turns: tuple[SpokenTurn, ...], **facts: Any) -> Example:
+    """The line of a clip, which lies in `folder` afterwards; `facts` are further fields of the line."""
+    asked, path = cell.question, folder / "audio" / cell.id[:2] / f"{cell.id}.flac"
+    write_flac(path, waveform, SAMPLING_RATE)
+    return Example(
+        id=cell.id,
+        audio=path,
+        split=cell.split,
+        text=" ".join(turn.text for turn in turns),
+        text_group="; ".join(sorted(turn.text for turn in turns)),
+        duration_s=to_seconds(len(waveform), SAMPLING_RATE),
+        speech=turns,
+        environment=asked.environment,
+        snr_db=cell.snr_db,
+        question=asked.question,
+        choices=asked.choices,
+        answer=asked.answer,
+        task=asked.task,
+        **facts,
+    )
 
 
 def _placed(parts: Sequence[Waveform], rng: np.random.Generator) -> tuple[Waveform, Spans]:
@@ -54,15 +64,3 @@ def _placed(parts: Sequence[Waveform], rng: np.random.Generator) -> tuple[Wavefo
     ends = list(itertools.accumulate(map(len, pieces)))
     spans = [(end - len(part), end) for part, end in zip(parts, ends[1::2], strict=True)]
     return np.concatenate([*pieces, pauses[-1]]), spans
-
-
-def _checked_f0_hz(name: str, turn: PlannedTurn, waveform: Waveform) -> float:
-    """The measured F0 of a turn. Raises ValueError where it is not well apart from those of the other voices."""
-    off_st = off_pitch_st(waveform, turn.voice)
-    f0_hz = F0_HZ[turn.voice] * 2 ** (off_st / 12)
-    if not abs(off_st) <= LARGEST_OFFSET_ST:
-        raise ValueError(
-            f"{name}: the {turn.voice} voice measures {f0_hz:.0f} Hz in {turn.text!r}, {off_st:+.1f} st off "
-            f"{F0_HZ[turn.voice]:.0f} Hz; the voices could be confused"
-        )
-    return round(f0_hz, 1)

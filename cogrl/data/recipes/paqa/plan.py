@@ -1,70 +1,47 @@
-"""How many questions each manifest has, of which speakers and words, at which SNR."""
+"""How many questions each manifest has, of which part of the material, at which SNR."""
 
 import math
 import random
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import Protocol
 
-from cogrl.data.recipes.paqa.questions import TASKS, Question, Supply
-from cogrl.data.recipes.paqa.speakers import SPEAKERS
-from cogrl.data.recipes.paqa.vocabulary import Pairs
+from cogrl.data.recipes.paqa.item import Cell, Question
 from cogrl.data.recipes.question_folder import hashed_id
 
 SPLITS = ("sft", "rl", "val", "test")
 HARD = {"msqa_hard": ("say", "count", "first"), "envqa_hard": ("environment",)}
-"""Further tests, of the speakers and words of `test`, at `HARD_SNR_DB`, and their tasks."""
+"""Further tests, of the material of `test`, at `HARD_SNR_DB`, and their tasks."""
 MANIFESTS = (*SPLITS, *HARD)
 SNR_DB = (0.0, 20.0)
 HARD_SNR_DB = (0.0, 5.0)
 
 
-@dataclass(frozen=True)
-class Plan:
-    """Questions of each task by manifest, as near as whole blocks come, of at most `speakers` for each voice.
+class Supply(Protocol):
+    """The material of one part of the corpus; `tasks` makes blocks of questions of it, of these sizes, by task."""
 
-    A word has `takes` readings a speaker.
-    """
-
-    questions: Mapping[str, int]
-    speakers: int
-    takes: int
+    tasks: Mapping[str, tuple[Callable[[], Iterator[Question]], int]]
 
 
-FULL = Plan({"sft": 450, "rl": 150, "val": 60, "test": 120, "msqa_hard": 72, "envqa_hard": 72}, speakers=3, takes=2)
-SMOKE = Plan(dict.fromkeys(MANIFESTS, 8), speakers=1, takes=1)
+def cells(
+    questions: Mapping[str, int],
+    seed: int,
+    snr_db: tuple[float, float],
+    supply: Callable[[str, int, random.Random], Supply],
+) -> list[Cell]:
+    """All questions: of each task about `questions[manifest]`, in whole blocks.
 
-
-@dataclass(frozen=True)
-class Cell:
-    """One question of a manifest. `id` is its name in the corpus and says nothing about it."""
-
-    id: str
-    split: str
-    question: Question
-    snr_db: float
-
-    @property
-    def seed(self) -> int:
-        """Decides everything that is random about its clip."""
-        return int(self.id, 16)
-
-
-def cells(plan: Plan, seed: int, snr_db: tuple[float, float] = SNR_DB) -> list[Cell]:
-    """All questions of a plan. The SNR of each is drawn uniformly from `snr_db`, in equal layers for each task.
-
-    No two of sft, rl, val and test share a speaker or a pair of words. Raises ValueError for a range of SNR that goes
-    below 0 dB.
+    `supply(part, least_voices, rng)` is the material of sft, rl, val or test, with so many voices at least where one
+    is asked for. The SNR of each question is drawn uniformly from `snr_db`, in equal layers for each task. Raises
+    ValueError for a range of SNR that goes below 0 dB.
     """
     check_snr(snr_db)
     found = []
-    for name, each in plan.questions.items():
-        rng, part = random.Random(f"paqa/{seed}/{name}"), name if name in SPLITS else "test"
-        pairs = Pairs(part, seed, rng)
-        people = {voice: names[: plan.speakers] for voice, names in SPEAKERS[part].items()}
-        supply = Supply(people, pairs, 2 if name in HARD else 1, plan.takes, rng)
-        for task in HARD.get(name, TASKS):
-            make, size = TASKS[task]
-            made = [question for _ in range(max(1, round(each / size))) for question in make(supply)]
+    for name, each in questions.items():
+        rng = random.Random(f"paqa/{seed}/{name}")
+        tasks = supply(name if name in SPLITS else "test", 2 if name in HARD else 1, rng).tasks
+        for task in [task for task in HARD.get(name, tuple(tasks)) if task in tasks]:
+            make, size = tasks[task]
+            made = [question for _ in range(max(1, round(each / size))) for question in make()]
             levels = _levels(len(made), HARD_SNR_DB if name in HARD else snr_db, rng)
             for number, (question, level) in enumerate(zip(made, levels, strict=True)):
                 found.append(Cell(hashed_id("paqa", seed, name, task, number), name, question, level))

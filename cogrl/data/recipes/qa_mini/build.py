@@ -76,7 +76,7 @@ def build_qa_mini(
         made.sort(key=lambda example: example.id)
         splits = {name: [example for example in made if example.split == name] for name in plan}
         manifest.check_splits(splits)
-        return splits, card.card(splits, tier, seed)
+        return Contents(splits, card.card(splits, tier, seed))
 
     return build_once(f"QA-mini (tier {tier}, seed {seed})", out, recipe, SPLITS, make)
 
