@@ -10,6 +10,7 @@ from dataclasses import replace
 from hashlib import sha256
 
 import numpy as np
+from scipy.signal import resample_poly
 
 from cogrl.audio import to_samples
 from cogrl.model_input import audio_input, text_input
@@ -38,6 +39,16 @@ def silence(clips: Sequence[Clip], sampling_rate: int) -> list[ModelInput]:
         return replace(clip, waveform=nothing, history=tuple(None if h is None else nothing for h in clip.history))
 
     return [audio_input(hushed(clip)) for clip in clips]
+
+
+def another_voice(clips: Sequence[Clip], sampling_rate: int) -> list[ModelInput]:
+    """The same words in another voice: played a ninth faster, so that pitch and formants lie two semitones higher.
+
+    No control of a report: an answer about the words should not change, for a reward that compares.
+    """
+    faster = lambda waveform: None if waveform is None else resample_poly(waveform, 8, 9).astype(np.float32)
+    moved = [replace(c, waveform=faster(c.waveform), history=tuple(map(faster, c.history))) for c in clips]
+    return [audio_input(clip) for clip in moved]
 
 
 def shuffled(clips: Sequence[Clip], sampling_rate: int) -> list[ModelInput]:

@@ -1,7 +1,7 @@
 """One completion as rewards and reports see it, parsed once."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from jaxtyping import Float
@@ -26,6 +26,8 @@ class Answer:
         logprobs: log-probability of each sampled token under the sampling distribution, the end token included; None
             where nothing was kept.
         clip: the example with its waveform; None where no clip is at hand.
+        counterfactuals: what is said to the same prompt where the audio is replaced, by the name of the replacement;
+            empty where nobody asked.
     """
 
     text: str
@@ -37,6 +39,7 @@ class Answer:
     spans: Sequence[Span] = ()
     logprobs: Float[Tensor, " n"] | None = None
     clip: Clip | None = None
+    counterfactuals: Mapping[str, str] = field(default_factory=dict)
 
 
 def read_answer(text: str, format: str, example: Example, **how: Any) -> Answer:

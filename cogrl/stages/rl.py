@@ -18,6 +18,7 @@ from cogrl.objectives.advantages import Advantages, grouped
 from cogrl.objectives.confidence import ConfidenceWeights
 from cogrl.rewards.composite import WeightedSum
 from cogrl.rollout.controller import in_training, reported
+from cogrl.stages.counterfactuals import Counterfactuals
 from cogrl.stages.credit import Credit
 from cogrl.stages.drift import DriftMonitor
 from cogrl.stages.means import Means
@@ -48,6 +49,7 @@ class RLStage(Stage):
         section_credit: which term of the reward moves the tokens of which section; None: the total moves all of them.
         confidence_weights: multiplies the advantages by how sure the policy was of each completion, and those of
             completions that a controller ended by 0; None: all count the same.
+        counterfactuals: replacements of the audio under which the policy is asked as well, for a reward that compares.
         variance_tolerance: a group whose rewards vary no more than this has nothing to compare: advantage 0.
         resamples: how often groups without variance are sampled again before they are kept as they are. All ranks go
             the same number of rounds. Each round is scored as a batch of its own, so that a step waits for a judge at
@@ -67,6 +69,7 @@ class RLStage(Stage):
         advantages: Literal["group_normalised", "group_centred", "leave_one_out"] | str = "group_normalised",
         section_credit: SectionCredit | None = None,
         confidence_weights: ConfidenceWeights | None = None,
+        counterfactuals: Counterfactuals | None = None,
         variance_tolerance: float = 1e-8,
         resamples: int = 0,
         **shared: Any,
@@ -105,6 +108,7 @@ class RLStage(Stage):
         self.variance_tolerance, self.resamples = variance_tolerance, resamples
         estimate = Advantages(advantages), group_size, variance_tolerance
         self.credit = Credit(*estimate, self.format_weights, section_credit, confidence_weights)
+        self.counterfactuals = counterfactuals
         self.buffer: list[Rollouts] = []
         self.rollouts: Rollouts | None = None
         self.scores: Scores | None = None
@@ -160,6 +164,12 @@ class RLStage(Stage):
         settings = {"group_size": self.group_size, "policy_version": self.global_step, "generator": generator}
         with in_training(self.controllers):
             return self.run_engine(clips, formats, self.sampling, **settings)
+
+    def score(self, rollouts: Rollouts) -> Scores:
+        if self.counterfactuals is None:
+            return super().score(rollouts)
+        asked = self.run_engine, self.sampling, self.policy.sampling_rate
+        return self.reward.score(self.counterfactuals.answers(rollouts, *asked))
 
     def generator(self, attempt: int = 0) -> torch.Generator:
         """A generator seeded by (run seed, optimiser step, attempt, rank): a repeated step draws the same."""

@@ -13,11 +13,18 @@ from cogrl.types import Waveform
 class ClipEvidence(Evidence):
     """Facts out of waveforms at `sampling_rate`. An answer without one, as in an evaluation, has its file read.
 
-    A file that can not be read is an error in the place of the facts.
+    A file that can not be read is an error in the place of the facts. Two of one class are equal when their settings
+    are: a YAML file writes evidence out for every term, and `checked_claims` asks equal evidence once.
     """
 
-    def __init__(self, sampling_rate: int) -> None:
-        self.sampling_rate = sampling_rate
+    def __init__(self, sampling_rate: int, *settings: object) -> None:
+        self.sampling_rate, self._settings = sampling_rate, (sampling_rate, *settings)
+
+    def __eq__(self, other: object) -> bool:
+        return type(self) is type(other) and self._settings == other._settings
+
+    def __hash__(self) -> int:
+        return hash(type(self))
 
     @abstractmethod
     def facts_of_clips(self, waveforms: Sequence[Waveform]) -> Sequence[Facts | Exception]:

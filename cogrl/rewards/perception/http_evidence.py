@@ -56,10 +56,10 @@ class HttpEvidence(ClipEvidence):
         cache: Path | None = None,
         count_slack: int = 0,
     ) -> None:
-        super().__init__(sampling_rate)
         if deadline_s <= 0:
             raise ValueError(f"deadline_s={deadline_s} must be above 0")
         self.client = ChatClient(ClipEndpoint(url, api_key_env=api_key_env), retry or RetryPolicy(), concurrency, cache)
+        super().__init__(sampling_rate, self.client, deadline_s, count_slack)
         self.deadline_s, self.count_slack = deadline_s, count_slack
 
     def facts_of_clips(self, waveforms: Sequence[Waveform]) -> list[Facts | Exception]:

@@ -43,7 +43,7 @@ class Measured(ClipEvidence):
         least_snr_db: float = 5.0,
         kept: int = 100_000,
     ) -> None:
-        super().__init__(sampling_rate)
+        super().__init__(sampling_rate, voices, least_snr_db)
         self.voices = {plain_name(name): hertz for name, hertz in (voices or {}).items()}
         pitches = sorted(self.voices.values())
         if min(pitches, default=1.0) <= 0 or any(_semitones(*pair) < OTHER_VOICE_ST for pair in pairwise(pitches)):

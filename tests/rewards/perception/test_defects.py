@@ -38,8 +38,8 @@ def test_d17_an_answer_is_no_substring_and_a_gold_text_is_no_letter():
 
 def test_d20_the_prompt_holds_nothing_of_what_is_to_be_heard():
     hidden = replace(EXAMPLE, question="Who speaks first?", choices=("one", "two"), answer="one")
-    told = PAQA.instruction(hidden).split()
-    assert not {"rain", "kettle", "river", "window", "apple", "low", "high"} & set(told)
+    asked = PAQA.instruction(hidden).split()
+    assert not {"rain", "kettle", "river", "window", "apple", "low", "high"} & set(asked)
 
 
 def test_d21_form_asks_for_every_section_once_and_for_no_white_space():

@@ -110,6 +110,15 @@ def test_what_is_measured_is_kept_by_content(monkeypatch):
     assert len(calls) == 4, "of three clips only two are kept"
 
 
+def test_equal_evidence_of_several_terms_measures_a_clip_once(monkeypatch):
+    calls = []
+    monkeypatch.setattr("cogrl.rewards.perception.measured.measure", lambda *args: calls.append(1) or measure(*args))
+    terms = [PerceptualConsistency("speaker", FirstKnown((Reference(), Measured(dict(HZ))))) for _ in range(3)]
+    answers = [with_clip(clip(turn("low"), turn("high")))]
+    assert [term.values(answers) for term in terms] == [[1.0]] * 3 and len(calls) == 1
+    assert Measured(HZ) != Measured() and Measured() != Reference()
+
+
 def test_the_gold_of_a_line_counts_before_the_measurement():
     waveform = clip(turn("low"))
     both = FirstKnown((Reference(), Measured()))
