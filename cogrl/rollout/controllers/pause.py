@@ -1,4 +1,4 @@
-"""PAUSE: latent computation where the policy is unsure of what it says, and an end where it is lost. (docs/hyper.md)"""
+"""PAUSE: latent computation where the policy is unsure of what it says, and an end where it is lost. (docs/pause.md)"""
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path

@@ -7,11 +7,13 @@ from dataclasses import replace
 import pytest
 import torch
 from interruptions import FILLER, LATENTS, WORDS, Forbid, Scripted, pausing
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from cogrl.objectives.confidence import lowest_group_confidence, window_confidences
 from cogrl.rollout import HFEngine, Sampling, Tokens
 from cogrl.rollout.controller import in_training
 from cogrl.rollout.controllers import Filler, HiddenSpan, Keywords, Pause
+from cogrl.rollout.insertions import interruption
 from cogrl.types import Role
 
 S, L, PAD = Role.SAMPLED, Role.LATENT, Role.PAD
@@ -286,3 +288,28 @@ def test_metrics_say_how_often_and_where_completions_paused(sharp, clips):
     for name, value in expected.items():
         assert found[name].tolist() == pytest.approx([value] * 2), name
     assert found["pause_threshold"].tolist() == pytest.approx([1.1] * 2) and "abort_threshold" not in found
+
+
+class Reads(TorchDispatchMode):
+    """Counts how often a number is read off a tensor."""
+
+    count = 0
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        self.count += func.overloadpacket.__name__ == "_local_scalar_dense"
+        return func(*args, **(kwargs or {}))
+
+
+@pytest.mark.parametrize("mode", LATENTS)
+def test_d14_a_step_that_inserts_nothing_waits_for_the_device_once(sharp, clips, mode, monkeypatch):
+    controller = pausing(mode, pause=0.0, until="response", keywords=Keywords())
+    monkeypatch.setattr(torch.Tensor, "tolist", None)
+    with in_training([controller]):
+        controller.begin(sharp, [clip.waveform for clip in clips], 16)
+        rows, tokens = torch.arange(64), torch.randint(300, 312, (64,))
+        for _ in range(4):
+            with Reads() as reads:
+                _, bent = controller.adjust(torch.zeros(64, 400), rows)
+                assert bent is None and controller.hidden(rows) is None
+                found = interruption(sharp, [controller], tokens, torch.full((64,), -1.0), rows, torch.full((64,), 9))
+            assert found is None and reads.count == 1
