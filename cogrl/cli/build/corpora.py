@@ -22,6 +22,7 @@ CORPORA: Mapping[str, tuple[str, str]] = {
     "eibench": ("cogrl.data.corpora.eibench", "HumDial-EIBench: multiple choice over dialogues"),
     "avqa": ("cogrl.data.corpora.avqa", "AVQA: multiple choice about sounds, in R1-AQA's lines"),
     "audiomcq": ("cogrl.data.corpora.audiomcq", "AudioMCQ: multiple choice that needs the audio"),
+    "cota": ("cogrl.data.corpora.cota", "CoTA: multiple choice with thoughts, in HyPeR's lines"),
     "mmau": ("cogrl.data.corpora.mmau", "MMAU test-mini and test: multiple choice about sound, music, speech"),
     "mmar": ("cogrl.data.corpora.mmar", "MMAR: multiple choice that needs reasoning about audio"),
     "mmsu": ("cogrl.data.corpora.mmsu", "MMSU: multiple choice about spoken language"),
@@ -43,6 +44,10 @@ OPTIONS: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
     "audiomcq": {
         **QUESTIONS,
         "--contribution": {"help": "keep the rows with this audio-contribution, such as strong; default: all"},
+    },
+    "cota": {
+        **QUESTIONS,
+        "--only-traces": {"action": "store_true", "help": "reject rows whose thought does not parse"},
     },
     "esd": {
         "--languages": {"type": names, "help": "zh,en (default) or one of them"},

@@ -34,6 +34,14 @@ class Rejected:
             self.reading.notes.append(f"left out: {message}")
 
 
+class Unusable(ValueError):
+    """A row that can not be used; `reason` is what it is counted under."""
+
+    def __init__(self, reason: str, message: str) -> None:
+        super().__init__(message)
+        self.reason = reason
+
+
 def rows(paths: Iterable[Path], keys: Sequence[str], rejected: Rejected) -> Iterator[tuple[str, dict[str, Any]]]:
     """(`file:line (id)`, record) of every JSON line that is an object with these keys."""
     for path in paths:
@@ -75,6 +83,9 @@ def found_questions(
             example = question(record, name)
             if example.id in seen:
                 raise ValueError(f"{name}: id {example.id!r} comes twice, first at {seen[example.id]}")
+        except Unusable as error:
+            rejected(error.reason, str(error))
+            continue
         except ValueError as error:
             rejected("row with a question that can not be asked", str(error))
             continue

@@ -1,7 +1,7 @@
 """The clip of a question: its turns one after the other, over its environment, written as FLAC."""
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,10 @@ _EDGE_S = (0.15, 0.35)
 
 
 def clip_of(
-    cell: Cell, parts: Sequence[Waveform], environment: Waveform, rng: np.random.Generator
+    cell: Cell,
+    parts: Sequence[Waveform],
+    environment: Callable[[np.random.Generator], Waveform],
+    rng: np.random.Generator,
 ) -> tuple[Waveform, tuple[SpokenTurn, ...]]:
     """(samples, turns with their times) of the samples of each turn, which have no silence around them."""
     speech, spans = _placed([normalised(part) for part in parts], rng)
@@ -26,7 +29,7 @@ def clip_of(
         SpokenTurn(turn.speaker, to_seconds(start, SAMPLING_RATE), to_seconds(end, SAMPLING_RATE), turn.text)
         for turn, (start, end) in zip(cell.question.turns, spans, strict=True)
     )
-    return mixed(speech, spans, fitted(environment, len(speech), rng), cell.snr_db), turns
+    return mixed(speech, spans, fitted(environment(rng), len(speech), rng), cell.snr_db), turns
 
 
 def longest_s(parts_s: Sequence[float]) -> float:

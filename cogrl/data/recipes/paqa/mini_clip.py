@@ -43,7 +43,7 @@ def mini_clip(cell: Cell, words: Words) -> tuple[Waveform, tuple[SpokenTurn, ...
     rng = np.random.default_rng(cell.seed)
     parts = [_joined(pair, rng) for pair in words]
     f0_hz = [_checked_f0_hz(cell.id, turn, part) for turn, part in zip(cell.question.turns, parts, strict=True)]
-    around = environment(cell.question.environment, rng, SAMPLING_RATE)
+    around = lambda rng: environment(cell.question.environment, rng, SAMPLING_RATE)
     waveform, turns = clip_of(cell, parts, around, rng)
     lasts_s = to_seconds(len(waveform), SAMPLING_RATE)
     if lasts_s > MAX_S:

@@ -52,7 +52,7 @@ def _first(example: Example, answer: str) -> str:
 
 _REASONING: Mapping[str, Callable[[Example, str], str]] = {
     "say": lambda example, answer: f"{asked_speaker(example)} says {answer}",
-    "count": lambda example, answer: f"people who take a turn: {answer}",
+    "count": lambda example, answer: f"{answer} take a turn",
     "environment": lambda example, answer: f"{answer} is in the background",
     "first": _first,
 }
