@@ -30,3 +30,17 @@ def test_the_controller_of_the_docs_takes_part_in_training(command, workdir, mon
     (table,) = workdir.rglob("rollouts/*.jsonl")
     texts = [json.loads(line)["completion"] for line in table.read_text().splitlines()]
     assert texts and not any("Listening again:" in text for text in texts)
+
+
+def test_pause_of_the_docs_takes_part_in_training_and_leaves_its_thresholds_beside_the_weights(command, workdir):
+    (settings,) = re.findall(r"```yaml\n(.*?)```", PAGE.with_name("pause.md").read_text(), re.DOTALL)
+    for ours, tiny in ((" ...", "<thought>"), ("window: 64", "window: 2"), ("gap: 32", "gap: 1")):
+        assert ours in settings
+        settings = settings.replace(ours, tiny)
+    (workdir / "pause.yaml").write_text(settings)
+    flags = ["--model.group_size=16", "--trainer.max_steps=4", "--config", "pause.yaml"]
+    assert main(command("fit", *flags, stage="grpo")) == 0
+    kept = json.loads((workdir / "run/export/pause.json").read_text())
+    assert 0 < kept["abort"] < kept["pause"] < 1 and kept["window"] == 2
+    (run,) = MlflowClient(f"sqlite:///{workdir}/mlflow.db").search_runs(["1"])
+    assert run.data.metrics["rollout/paused"] > 0.1

@@ -157,6 +157,15 @@ def test_hidden_tokens_do_not_end_a_completion(sharp, clips, monkeypatch):
     assert rollouts.finish.count("end") == 32
 
 
+def test_a_completion_may_end_while_another_one_draws_hidden_tokens(sharp):
+    span, rows = HiddenSpan(length=2), torch.arange(3)
+    span.begin(sharp, 3)
+    span.open(torch.tensor([1]))
+    logits = span.adjust(torch.zeros(3, 400), rows)
+    assert span.hidden(rows).tolist() == [False, True, False]
+    assert logits.isinf().nonzero().tolist() == [[1, end] for end in sharp.end_ids]
+
+
 def test_d10_latent_tokens_are_in_no_length_confidence_or_log_prob_that_trains(sharp, clips):
     rollouts = sampled(sharp, clips[:1], pausing("hidden_span", **EVERYWHERE), group_size=2)
     roles, mask = rollouts.completions.roles, rollouts.completions.mask
