@@ -138,8 +138,9 @@ class RLStage(Stage):
 
     def training_step(self, batch: ClipBatch, batch_idx: int) -> Tensor:
         if batch_idx % self.steps_per_batch == 0 or not self.buffer:
-            rollouts = self.sample(batch.clips, self.formats_of(batch))
-            rollouts, self.scores = self.resample_flat_groups(rollouts, self.score(rollouts))
+            with in_training(self.controllers):
+                rollouts = self.sample(batch.clips, self.formats_of(batch))
+                rollouts, self.scores = self.resample_flat_groups(rollouts, self.score(rollouts))
             self.rollouts = self.compare(self.credit(rollouts, self.scores, self.policy.tokenizer.decode))
             self.buffer = self.split(self.rollouts)
             tokens = self.trainer.strategy.reduce(self.rollouts.completions.mask.sum().float(), reduce_op="mean")
@@ -162,8 +163,7 @@ class RLStage(Stage):
         """`group_size` completions for each clip in its format."""
         generator = self.generator(attempt)
         settings = {"group_size": self.group_size, "policy_version": self.global_step, "generator": generator}
-        with in_training(self.controllers):
-            return self.run_engine(clips, formats, self.sampling, **settings)
+        return self.run_engine(clips, formats, self.sampling, **settings)
 
     def score(self, rollouts: Rollouts) -> Scores:
         if self.counterfactuals is None:

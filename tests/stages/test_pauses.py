@@ -8,10 +8,12 @@ import torch
 from test_rl import CountsTokens, batches, stage_of
 
 from cogrl.callbacks.export import Export
+from cogrl.evaluate.controls import silence
 from cogrl.objectives.confidence import ConfidenceWeights, lowest_group_confidence
 from cogrl.rollout import Abort, Controller
 from cogrl.rollout.controllers import Filler, FixedFiller, Keywords, Pause
 from cogrl.stages import Grpo
+from cogrl.stages.counterfactuals import Counterfactuals
 from cogrl.types import ClipBatch, Role
 
 
@@ -75,6 +77,15 @@ def sample_and_note(sample, thresholds, controller, *args):
     return rollouts
 
 
+def test_what_a_training_step_asks_under_replaced_audio_is_training_too(policy, clips, tmp_path):
+    """Else the first step, which has no thresholds yet, would be refused."""
+    controller, seen = paused(), []
+    begin = controller.begin
+    controller.begin = lambda *args: seen.append(controller.training) or begin(*args)
+    fit(grpo(policy, controller, counterfactuals=Counterfactuals({"silence": silence})), clips, 1, tmp_path)
+    assert seen == [True, True] and not controller.training
+
+
 def test_a_stage_that_only_answers_uses_what_stands_beside_the_weights(policy, clips, tmp_path):
     with pytest.raises(ValueError, match="Pause has no thresholds"):
         grpo(policy, paused()).answer(ClipBatch(clips), "eips")
@@ -102,7 +113,7 @@ def test_credit_is_weighted_by_confidence_and_what_was_given_up_counts_in_its_gr
     weighted._trainer = plain._trainer = None
     rollouts = sampled(weighted, clips)
     scores = weighted.score(rollouts)
-    found, without = (stage.credit(rollouts, scores).advantages for stage in (weighted, plain))
+    found, without = (stage.credit(rollouts, scores, str).advantages for stage in (weighted, plain))
     aborted = torch.tensor([reason == "abort" for reason in rollouts.finish])
     assert aborted.any() and (found[aborted] == 0).all() and (without[aborted] != 0).any()
     lgc = lowest_group_confidence(rollouts.sampling_logprobs, rollouts.completions.mask, 2)
