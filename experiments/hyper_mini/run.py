@@ -177,7 +177,9 @@ def markdown(result: Mapping) -> str:
         "sections.\n\n"
     )
     text += markdown_table(["policy", *titles], policies)
-    text += "\nAccuracy, %, by task, SNR, control and on the hard subsets:\n\n" + markdown_table(["policy", *parts], rows)
+    text += "\nAccuracy, %, by task, SNR, control and on the hard subsets:\n\n" + markdown_table(
+        ["policy", *parts], rows
+    )
     text += "\nGains, in points (claims an answer):\n\n" + markdown_table(["", *titles], gains)
     if variants:
         text += "\nVariants of GRPO:\n\n" + markdown_table(["variant", "seeds", *titles], variants)
@@ -195,7 +197,13 @@ def main() -> None:
         side_by_side({"the corpus they share": ["build", "paqa", "--out", "data/paqa-mini"]}, ROOT)
         side_by_side({f"seed {seed}": ["run", PIPELINE, "--set", f"seed={seed}"] for seed in options.seeds}, ROOT)
         commands = {
-            f"{variant}, seed {seed}": ["run", PIPELINE, f"experiments/hyper_mini/{variant}.yaml", "--set", f"seed={seed}"]
+            f"{variant}, seed {seed}": [
+                "run",
+                PIPELINE,
+                f"experiments/hyper_mini/{variant}.yaml",
+                "--set",
+                f"seed={seed}",
+            ]
             for seed in options.seeds
             for variant in options.only
         }

@@ -24,7 +24,7 @@ class Plan:
     takes: int
 
 
-FULL = Plan({"sft": 450, "rl": 150, "val": 60, "test": 120, "msqa_hard": 72, "envqa_hard": 72}, speakers=3, takes=2)
+FULL = Plan({"sft": 450, "rl": 150, "val": 60, "test": 120, "msqa_hard": 72, "envqa_hard": 72}, speakers=10, takes=1)
 SMOKE = Plan(dict.fromkeys(MANIFESTS, 8), speakers=1, takes=1)
 
 
