@@ -12,7 +12,7 @@ from cogrl.formats import FORMATS, format_named
 from cogrl.types import EMOTIONS, INTENSITIES, SENTIMENTS, Emotion, Intensity, Sentiment
 
 _ALLOWED = {"emotion": EMOTIONS, "intensity": INTENSITIES, "text_sentiment": SENTIMENTS}
-_SLACK_S = 0.01
+SLACK_S = 0.01
 """By how much a turn may end after the clip: times are often rounded."""
 _ROUTES = {"A": "eips (or ieat, where it opens with <think>)", "B": "direct"}
 """What targets were keyed by before they were keyed by format, and what to name them now."""
@@ -157,7 +157,7 @@ class Line(BaseModel):
                     f"speech: turn {number + 1} starts at {following.start_s:g} s, before turn {number} ends at "
                     f"{turn.end_s:g} s; turns come in their order and do not overlap: cut them or leave the line out"
                 )
-        if speech and self.duration_s and speech[-1].end_s > self.duration_s + _SLACK_S:
+        if speech and self.duration_s and speech[-1].end_s > self.duration_s + SLACK_S:
             raise ValueError(
                 f"speech: turn {len(speech)} ends at {speech[-1].end_s:g} s, the clip lasts {self.duration_s:g} s"
             )
