@@ -59,15 +59,15 @@ def write(
         _write_answers(out / POLAR_ANSWERS, polar)
     if choices:
         n |= {"questions": len(choices[-1].examples), "questions_scored": len(choices[-1].scored)}
-        heard = [perceived(answers) for answers in choices]
-        for answers, found in zip(choices, heard, strict=True):
+        traces = [perceived(answers) for answers in choices]
+        for answers, found in zip(choices, traces, strict=True):
             figures.setdefault(answers.name, {}).update(choice_figures(answers) | part_figures(answers))
             figures[answers.name].update(perception_figures(answers, found) if found else {})
         for pair, found in choice_differences(choices).items():
             gains.setdefault(pair, {}).update(found)
         for name, found in format_differences(choices).items():
             figures[name].update(found)
-        in_sections = [answers for answers, found in zip(choices, heard, strict=True) if found]
+        in_sections = [answers for answers, found in zip(choices, traces, strict=True) if found]
         sections += [choice_table(choices, figures), part_table(choices, figures)]
         sections += [claims_table(in_sections, figures)] if in_sections else []
         if official:
@@ -77,7 +77,7 @@ def write(
             sections.append(official_section(official, choices, figures, out))
         records = (
             record | ({"perception": perception_record(found[i])} if found else {})
-            for answers, found in zip(choices, heard, strict=True)
+            for answers, found in zip(choices, traces, strict=True)
             for i, record in enumerate(choice_records(answers))
         )
         (out / CHOICE_ANSWERS).write_text("".join(json.dumps(record) + "\n" for record in records), encoding="utf-8")

@@ -66,8 +66,8 @@ class Perceived:
         right = self.checked.count("supported", "asr")
         gold = [word for turn in self.example.speech for word in units(turn.text)]
         said = [word for _, text in self.turns for word in units(text)]
-        heard = len(common_subsequence(gold, said))
-        return right / heard if heard else math.nan
+        common = len(common_subsequence(gold, said))
+        return right / common if common else math.nan
 
     @property
     def implied(self) -> str | None:
