@@ -82,6 +82,8 @@ def test_the_option_of_another_voice_is_wrong_and_often_heard():
     several = [row for row in rows if len(row.turns) > 1]
     offered = [sum(turn.text in row.choices for turn in row.turns) for row in several]
     assert set(offered) == {2} and len(several) > 0.7 * len(rows)
+    for row in several:
+        assert len({word for turn in row.turns for word in turn.text.split()}) == 2 * len(row.turns)
     first = [row.turns[0].speaker == asked[id(row)] for row in several if len(row.turns) == 2]
     assert 0.4 < sum(first) / len(first) < 0.6
 

@@ -18,7 +18,7 @@ from cogrl.cli.described import described
 from cogrl.cli.main import main
 from cogrl.data.manifest import check_audio_files, read_manifest
 from cogrl.data.recipes.paqa.recorded import build_paqa
-from cogrl.data.recipes.paqa.recordings import LIST, SHARES, dealt
+from cogrl.data.recipes.paqa.recordings import LIST, SHARES, Recording, by_part, dealt
 from cogrl.data.recipes.paqa.template import trace
 from cogrl.data.recipes.paqa.traces import TraceWriter
 from cogrl.data.recipes.paqa.traces_chat import ChatWriter, checked
@@ -205,8 +205,27 @@ def test_speakers_are_dealt_so_that_every_part_has_enough():
         dealt([str(n) for n in range(11)], 3, random.Random(0))
 
 
-def test_a_text_that_several_parts_say_belongs_to_one(material, tmp_path):
-    """Every speaker reads the same four sentences: each sentence is kept in one part, the rest is named."""
+def test_a_text_that_several_parts_say_belongs_to_one():
+    texts = [f"sentence {k}" for k in range(20)]
+    spoken = [
+        Recording(Path(f"p{n}-{k}.wav"), f"p{n}", (text, f"{text.title()}!")[n % 2], "", None)
+        for n in range(16)
+        for k, text in enumerate(texts)
+    ]
+    rejected = {}
+    parts = by_part(spoken, random.Random(0), rejected)
+    owners = defaultdict(set)
+    for part, found in parts.items():
+        assert len({one.speaker for one in found}) >= 3
+        for one in found:
+            owners[one.text.lower().strip("!")].add(part)
+            owners[one.speaker].add(part)
+    assert len(owners) == 36 and all(len(names) == 1 for names in owners.values())
+    assert len(rejected) == len(spoken) - sum(map(len, parts.values())) > 0
+    assert all("its text is said in" in reason for reason in rejected.values())
+
+
+def test_too_few_texts_for_four_options_are_refused(material, tmp_path):
     lines = [json.loads(line) for line in (material / "speech" / LIST).open()]
     for line in lines:
         line["audio"], line["text"] = str(material / "speech" / line["audio"]), f"Sentence {line['id'][-5]}."
