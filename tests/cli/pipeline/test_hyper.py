@@ -1,4 +1,4 @@
-"""HyPeR's two pipelines: the paper's settings fit together, and the small one trains and reports with one step a stage."""
+"""HyPeR's pipelines: the paper's settings fit together, and the small one runs to its reports with two steps a stage."""
 
 import json
 from pathlib import Path
