@@ -57,6 +57,14 @@ VALUES: Mapping[str, tuple[str, Callable[[Record], float]]] = {
     "well_formed": ("well-formed, %", lambda record: float(record["perception"]["well_formed"])),
 }
 COUNTS = ("contradicted", "unverifiable")
+PAUSES = {
+    "paused": "answers that pause",
+    "pauses": "pauses an answer",
+    "latent_tokens": "latent tokens an answer",
+    "pause_position": "mean place, 0 to 1",
+    **{f"pauses_part_{i}": f"pauses in quarter {i}" for i in range(1, 5)},
+}
+"""What controllers report of answers, and what the table calls it."""
 
 
 def read(variant: str, seeds: Sequence[int], test: str) -> dict[tuple[str, str], Asked]:
@@ -129,6 +137,8 @@ def summary(seeds: Sequence[int]) -> dict:
     }
     for name, (after, before) in pairs.items():
         differences[name] = {key: figure(after, value, before) for key, value in right.items()}
+    for name in ("pausing", "filler"):
+        differences[f"{name} minus grpo"] = figures(full[name, "paqa"], grpo)
     variants = {}
     for variant in VARIANTS:
         there = [seed for seed in seeds if (run_dir(variant, seed) / "report" / "answers_choice.jsonl").exists()]
@@ -142,7 +152,14 @@ def summary(seeds: Sequence[int]) -> dict:
                 "full minus variant": figures(same, mine),
                 "variant minus sft": figures(mine, start),
             }
-    return {"seeds": list(seeds), "policies": policies, "differences": differences, "variants": variants}
+    found = {"seeds": list(seeds), "policies": policies, "differences": differences, "variants": variants}
+    return found | {"pauses": {name: pauses(name, seeds) for name in ("pausing", "filler")}}
+
+
+def pauses(policy: str, seeds: Sequence[int]) -> dict[str, list[float]]:
+    """What the controllers of a policy reported of its answers, seed by seed; `PAUSES` says what."""
+    reports = [json.loads((run_dir(FULL, seed) / "report" / "report.json").read_text()) for seed in seeds]
+    return {name: [report["policies"][policy][f"paqa_rollout_{name}"]["mean"] for report in reports] for name in PAUSES}
 
 
 def shown(name: str, found: Mapping[str, SeedFigure]) -> str:
@@ -181,6 +198,8 @@ def markdown(result: Mapping) -> str:
         ["policy", *parts], rows
     )
     text += "\nGains, in points (claims an answer):\n\n" + markdown_table(["", *titles], gains)
+    rows = [[name, *(", ".join(f"{x:.2f}" for x in found[key]) for key in PAUSES)] for name, found in result["pauses"].items()]
+    text += "\nPAUSE, seed by seed:\n\n" + markdown_table(["policy", *PAUSES.values()], rows)
     if variants:
         text += "\nVariants of GRPO:\n\n" + markdown_table(["variant", "seeds", *titles], variants)
         text += "\n" + markdown_table(["", "seeds", *titles], against)
