@@ -1,4 +1,4 @@
-"""HyPeR's pipelines: the paper's settings fit together, and the small one runs to its reports with two steps a stage."""
+"""HyPeR's pipelines: the paper's settings fit together, and the small one runs to its reports in two steps a stage."""
 
 import json
 from pathlib import Path
