@@ -2,6 +2,7 @@
 
 import itertools
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -38,10 +39,10 @@ def longest_s(parts_s: Sequence[float]) -> float:
 
 
 def written(cell: Cell, folder: Path, waveform: Waveform, turns: tuple[SpokenTurn, ...], **facts: Any) -> Example:
-    """The line of a clip, which lies in `folder` afterwards; `facts` are further fields of the line."""
+    """The line of a clip, which lies in `folder` afterwards; `facts` are further fields, or other values of these."""
     asked, path = cell.question, folder / "audio" / cell.id[:2] / f"{cell.id}.flac"
     write_flac(path, waveform, SAMPLING_RATE)
-    return Example(
+    found = Example(
         id=cell.id,
         audio=path,
         split=cell.split,
@@ -55,8 +56,8 @@ def written(cell: Cell, folder: Path, waveform: Waveform, turns: tuple[SpokenTur
         choices=asked.choices,
         answer=asked.answer,
         task=asked.task,
-        **facts,
     )
+    return replace(found, **facts)
 
 
 def _placed(parts: Sequence[Waveform], rng: np.random.Generator) -> tuple[Waveform, Spans]:

@@ -11,8 +11,8 @@ generated audio, unencumbered. One line of a manifest:
      "environment": "rain", "snr_db": 7.25, "targets": {"choice": "kettle river", "paqa": "<THINK>…</FINAL_ANSWER>"}, …}
 
 In every task and manifest each letter is right equally often, and so is each option whenever it is offered: without
-hearing, the best answer is at chance, 1 in 4 or (count, first) 1 in 3. sft, rl, val and test share no speaker and no
-pair of words. It shows that the machinery learns. It is no evidence about human speech or real sounds.
+hearing, the best answer is at chance, 1 in 4 or (count, first) 1 in 3. sft, rl, val and test share no speaker; their
+sixteen words are the same. It shows that the machinery learns. It is no evidence about human speech or real sounds.
 """
 
 import functools
@@ -53,8 +53,8 @@ from cogrl.types import Waveform
 
 _ABOUT = """One to three voices, called low, middle and high by their pitch, say two words each over an environment.
 In every task and manifest each letter, and each option whenever it is offered, is right equally often: without hearing,
-the best answer is at chance. Reflection triples come on top. sft, rl, val and test share no speaker and no pair of
-words."""
+the best answer is at chance. Reflection triples come on top. sft, rl, val and test share no speaker; their sixteen
+words are the same."""
 _CODE = (acoustics, balanced, question_folder, paqa, assembly, card, clip, environments, item, mini_clip, mini_plan)
 _CODE += (mini_questions, mixing, plan, quotes, reflection, speakers, template, traces, vocabulary)
 _TIERS = {"mini": ("espeak", FULL), "smoke": ("numpy", SMOKE)}

@@ -27,6 +27,7 @@ def render(cell: Cell, words: Words, folder: Path, source: str, licence: str) ->
         folder,
         waveform,
         turns,
+        text_group="",  # all parts share their words
         speaker="+".join(sorted(voices.values())),
         language="en",
         synthesis={"voices": voices, "f0_hz": dict(zip(voices, f0_hz, strict=True))},

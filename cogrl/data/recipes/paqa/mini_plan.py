@@ -29,10 +29,10 @@ SMOKE = Plan(dict.fromkeys(MANIFESTS, 8), speakers=1, takes=1)
 
 
 def cells(size: Plan, seed: int, snr_db: tuple[float, float] = SNR_DB) -> list[Cell]:
-    """All questions of PAQA-mini; no two of sft, rl, val and test share a speaker or a pair of words."""
+    """All questions of PAQA-mini; no two of sft, rl, val and test share a speaker."""
 
     def supply(part: str, least_voices: int, rng: random.Random) -> MiniSupply:
         people = {voice: names[: size.speakers] for voice, names in SPEAKERS[part].items()}
-        return MiniSupply(people, Pairs(part, seed, rng), least_voices, size.takes, rng)
+        return MiniSupply(people, Pairs(rng), least_voices, size.takes, rng)
 
     return plan.cells(size.questions, seed, snr_db, supply)

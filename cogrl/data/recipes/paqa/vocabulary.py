@@ -1,40 +1,28 @@
-"""What is said: pairs of two-syllable words, of which no two parts of the corpus share one."""
+"""What is said: pairs of two-syllable words, which all parts of the corpus share."""
 
 import random
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 
-WORDS = ("apple", "basket", "button", "candle", "carpet", "copper", "dragon", "feather")
-WORDS += ("garden", "guitar", "hammer", "honey", "jacket", "kettle", "ladder", "lemon")
-WORDS += ("mirror", "monkey", "needle", "paper", "pepper", "pillow", "pocket", "rabbit")
-WORDS += ("ribbon", "river", "rocket", "silver", "spider", "sugar", "tiger", "window")
-_GROUPS = 8
-_SUMS: Mapping[str, tuple[int, ...]] = {"sft": (0, 1, 2, 3), "rl": (4, 5), "val": (6,), "test": (7,)}
+WORDS = ("basket", "candle", "dragon", "feather", "guitar", "honey", "jacket", "lemon")
+WORDS += ("mirror", "needle", "paper", "rocket", "sugar", "tiger", "window", "yellow")
 Pair = tuple[str, str]
 
 
 class Pairs:
-    """The word pairs of one part of the corpus: every word comes in both places, no pair in two parts.
+    """Pairs of different words, drawn by `rng`: every word comes in both places, and no word tells of the next one.
 
-    The words, in an order drawn by `seed`, are eight groups; the numbers of the groups of a pair add up, modulo eight,
-    to a number that belongs to one part.
+    A pair kept for one part of the corpus would be one that a policy trained on another part has learnt to rule out.
     """
 
-    def __init__(self, part: str, seed: int, rng: random.Random) -> None:
-        order = list(WORDS)
-        random.Random(f"paqa/words/{seed}").shuffle(order)
-        self.groups, self.sums, self.rng = [order[group::_GROUPS] for group in range(_GROUPS)], _SUMS[part], rng
+    def __init__(self, rng: random.Random) -> None:
+        self.rng = rng
 
     def grid(self) -> tuple[Pair, Pair, Pair, Pair]:
         """(a, b), (c, d), (a, d), (c, b) of four words: each word stands in two of the pairs, at the same place."""
-        first = self.rng.randrange(_GROUPS)
-        second = (self.rng.choice(self.sums) - first) % _GROUPS
-        a, c = self.rng.sample(self.groups[first], 2)
-        b, d = self.rng.sample([word for word in self.groups[second] if word not in (a, c)], 2)
+        a, b, c, d = self.rng.sample(WORDS, 4)
         return (a, b), (c, d), (a, d), (c, b)
 
     def pair(self, without: Collection[str]) -> Pair:
         """A pair with none of the words `without`."""
-        while True:
-            pair = self.grid()[0]
-            if not set(pair) & set(without):
-                return pair
+        first, second = self.rng.sample([word for word in WORDS if word not in without], 2)
+        return first, second
