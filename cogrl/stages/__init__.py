@@ -7,6 +7,5 @@ from cogrl.stages.grpo import Grpo
 from cogrl.stages.perceive import Perceive
 from cogrl.stages.sft import Sft
 from cogrl.stages.stage import Stage
-from cogrl.stages.transcribe import Transcribe
 
-__all__ = ["Align", "Distill", "DrSapo", "Grpo", "Perceive", "Sft", "Stage", "Transcribe"]
+__all__ = ["Align", "Distill", "DrSapo", "Grpo", "Perceive", "Sft", "Stage"]
