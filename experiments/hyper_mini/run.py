@@ -137,8 +137,6 @@ def summary(seeds: Sequence[int]) -> dict:
     }
     for name, (after, before) in pairs.items():
         differences[name] = {key: figure(after, value, before) for key, value in right.items()}
-    for name in ("pausing", "filler"):
-        differences[f"{name} minus grpo"] = figures(full[name, "paqa"], grpo)
     variants = {}
     for variant in VARIANTS:
         there = [seed for seed in seeds if (run_dir(variant, seed) / "report" / "answers_choice.jsonl").exists()]
@@ -153,13 +151,24 @@ def summary(seeds: Sequence[int]) -> dict:
                 "variant minus sft": figures(mine, start),
             }
     found = {"seeds": list(seeds), "policies": policies, "differences": differences, "variants": variants}
-    return found | {"pauses": {name: pauses(name, seeds) for name in ("pausing", "filler")}}
+    return found | {"pauses": pauses(variants["pause"]["seeds"]) if "pause" in variants else {}}
 
 
-def pauses(policy: str, seeds: Sequence[int]) -> dict[str, list[float]]:
-    """What the controllers of a policy reported of its answers, seed by seed; `PAUSES` says what."""
-    reports = [json.loads((run_dir(FULL, seed) / "report" / "report.json").read_text()) for seed in seeds]
-    return {name: [report["policies"][policy][f"paqa_rollout_{name}"]["mean"] for report in reports] for name in PAUSES}
+def pauses(seeds: Sequence[int]) -> dict[str, dict]:
+    """Of the policy trained with PAUSE, answering with it and with as many fillers at random places: what the controllers
+    reported, seed by seed, and what that changes."""
+    asked = read("pause", seeds, "report")
+    reports = [json.loads((run_dir("pause", seed) / "report" / "report.json").read_text()) for seed in seeds]
+    return {
+        policy: {
+            "reported": {
+                name: [report["policies"][policy][f"paqa_rollout_{name}"]["mean"] for report in reports]
+                for name in PAUSES
+            },
+            "minus none": figures(asked[policy, "paqa"], asked["grpo", "paqa"]),
+        }
+        for policy in ("pausing", "filler")
+    }
 
 
 def shown(name: str, found: Mapping[str, SeedFigure]) -> str:
@@ -198,8 +207,17 @@ def markdown(result: Mapping) -> str:
         ["policy", *parts], rows
     )
     text += "\nGains, in points (claims an answer):\n\n" + markdown_table(["", *titles], gains)
-    rows = [[name, *(", ".join(f"{x:.2f}" for x in found[key]) for key in PAUSES)] for name, found in result["pauses"].items()]
-    text += "\nPAUSE, seed by seed:\n\n" + markdown_table(["policy", *PAUSES.values()], rows)
+    if result["pauses"]:
+        rows = [
+            [name, *(", ".join(f"{x:.2f}" for x in found["reported"][key]) for key in PAUSES)]
+            for name, found in result["pauses"].items()
+        ]
+        text += "\nThe policy trained with PAUSE, seed by seed:\n\n" + markdown_table(["answers", *PAUSES.values()], rows)
+        rows = [
+            [f"{name} minus none", *(starred(key, found["minus none"]) for key in VALUES)]
+            for name, found in result["pauses"].items()
+        ]
+        text += "\n" + markdown_table(["", *titles], rows)
     if variants:
         text += "\nVariants of GRPO:\n\n" + markdown_table(["variant", "seeds", *titles], variants)
         text += "\n" + markdown_table(["", "seeds", *titles], against)

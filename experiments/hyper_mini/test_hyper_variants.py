@@ -58,7 +58,7 @@ def test_a_variant_begins_with_the_main_run_of_its_seed_and_changes_what_its_nam
         "self_consistency": {"reward"},
         "section_credit": {"section_credit"},
         "no_kl": {"objective", "reference"},
-        "no_pause": {"controllers", "confidence_weights"},
+        "pause": {"controllers", "confidence_weights"},
         "no_reflections": {"reference"},
     }
     assert changed == expected[overlay.stem]
@@ -94,11 +94,12 @@ def runs(module, tmp_path, monkeypatch):
 
     for seed in (0, 1):
         main_run = module.run_dir(module.FULL, seed)
-        write(main_run / "report", {"sft": 0.5, "grpo": 0.75, "pausing": 0.75, "filler": 0.5}, "paqa")
+        write(main_run / "report", {"sft": 0.5, "grpo": 0.75}, "paqa")
         write(main_run / "report_direct", {"base": 0.25, "sft_direct": 0.5, "grpo_direct": 0.5}, "choice")
         for hard in module.TESTS[1:]:
             write(main_run / hard, {"sft": 0.5, "grpo": 0.75}, "paqa")
     write(module.run_dir("accuracy_only", 1) / "report", {"grpo": 0.25}, "paqa")
+    write(module.run_dir("pause", 0) / "report", {"grpo": 0.75, "pausing": 0.75, "filler": 0.5}, "paqa")
 
 
 def test_the_tables_hold_right_claims_and_what_they_gain(module, runs):
@@ -107,12 +108,12 @@ def test_the_tables_hold_right_claims_and_what_they_gain(module, runs):
     assert result["policies"]["grpo paqa"]["contradicted"]["mean"] == 4.0
     assert result["policies"]["sft paqa"]["0-5 dB"]["seeds"] == [0.0, 0.0]
     assert result["differences"]["grpo minus sft"]["right_claims"]["mean"] == 0.25
-    assert result["differences"]["filler minus grpo"]["accuracy"]["mean"] == -1.0
+    assert result["pauses"]["filler"]["minus none"]["accuracy"]["mean"] == -1.0
     variant = result["variants"]["accuracy_only"]
     assert variant["seeds"] == [1] and variant["full minus variant"]["right_claims"]["mean"] == 0.5
     assert variant["variant minus sft"]["right_claims"]["mean"] == -0.25
     text = module.markdown(result | {"seconds": {"0": {"grpo": 60.0}, "1": {"grpo": 30.0}}})
-    assert "| hyper minus accuracy_only | 1 |" in text and "| pausing | 0.50, 0.50 |" in text
+    assert "| hyper minus accuracy_only | 1 |" in text and "| pausing | 0.50 |" in text
 
 
 def test_seeds_about_other_questions_are_refused(module, runs):
