@@ -13,6 +13,7 @@ from cogrl.model_input import audio_input, teacher_input
 from cogrl.models.audio_lm import AudioLM
 from cogrl.objectives.reduce import sequence_mean
 from cogrl.stages.stage import Stage
+from cogrl.stages.target_fillers import TargetFillers
 from cogrl.types import ClipBatch, Example, ModelInput, Prompts
 
 
@@ -27,6 +28,7 @@ class Sft(Stage):
         reads: the policy's input is the text of words and emotion instead of the clip (see
             `model_input.teacher_input`): how a random language model becomes the text model that `Align` wants as a
             teacher. Not for a policy whose audio modules are trained.
+        target_fillers: latent tokens in the training targets, for a policy that is to pause later; None: none.
     """
 
     def __init__(
@@ -34,9 +36,11 @@ class Sft(Stage):
         policy: AudioLM,
         formats: dict[str, float] | None = None,
         reads: bool = False,
+        target_fillers: TargetFillers | None = None,
         **shared: Any,
     ) -> None:
         super().__init__(policy, **shared)
+        self.target_fillers = target_fillers
         self.shares, self.reads = checked_shares(formats or {"eips": 0.5, "direct": 0.5}), reads
         self.formats = self.validated = tuple(self.shares)
 
@@ -78,7 +82,7 @@ class Sft(Stage):
     def training_step(self, batch: ClipBatch, batch_idx: int) -> torch.Tensor:
         draw = random.Random(f"{self.current_epoch}/{batch_idx}/{self.global_rank}")
         formats = [drawn_format(self.shares, draw) for _ in batch.clips]
-        loss = self.loss(batch, formats)
+        loss = self.loss(batch, formats, draw if self.target_fillers else None)
         self.log("train/loss", loss, batch_size=len(batch), prog_bar=True)
         return loss
 
@@ -86,14 +90,16 @@ class Sft(Stage):
         for format in self.validated:
             self.means.add(f"val/loss_{format}", self.loss(batch, [format] * len(batch)), batch.count)
 
-    def loss(self, batch: ClipBatch, formats: list[str]) -> torch.Tensor:
-        """Mean negative log-likelihood of the targets in these formats."""
+    def loss(self, batch: ClipBatch, formats: list[str], draw: random.Random | None = None) -> torch.Tensor:
+        """Mean negative log-likelihood of the targets in these formats, with fillers at places that `draw` draws."""
         prompts = self.encode(
             batch, formats, [teacher_input(clip) if self.reads else audio_input(clip) for clip in batch.clips]
         )
         targets = self.policy.encode_targets(
             [clip.example.target(format) for clip, format in zip(batch.clips, formats, strict=True)]
         )
+        if draw and self.target_fillers:
+            targets = self.target_fillers.inserted(targets, self.policy, draw)
         tokens = self.policy.token_logprobs(prompts, targets)
         return sequence_mean(-tokens.logprobs, targets.mask, len(batch))
 

@@ -50,15 +50,15 @@ def stage(overlay: Path | None) -> dict:
 def test_a_variant_begins_with_the_main_run_of_its_seed_and_changes_what_its_name_says(overlay):
     full, variant = stage(None), stage(overlay)
     start = variant["policy"]["init_args"]["path"]
-    own_sft = overlay.stem == "no_reflections"
-    assert start == f"runs/hyper_mini{'_ablations/no_reflections' if own_sft else ''}/seed2/sft/export"
+    own_sft = overlay.stem in ("no_reflections", "pause")
+    assert start == f"runs/hyper_mini{f'_ablations/{overlay.stem}' if own_sft else ''}/seed2/sft/export"
     changed = {key for key in full if full[key] != variant[key]} - {"policy"}
     expected = {
         "accuracy_only": {"reward"},
         "self_consistency": {"reward"},
         "section_credit": {"section_credit"},
         "no_kl": {"objective", "reference"},
-        "pause": {"controllers", "confidence_weights"},
+        "pause": {"controllers", "confidence_weights", "reference"},
         "no_reflections": {"reference"},
     }
     assert changed == expected[overlay.stem]
