@@ -25,10 +25,12 @@ RUN_BY = {
 }
 """Pages from which a test reads the commands that it runs, and that test."""
 NOT_RUN = {
-    "make demo": "a quarter of an hour; tests/cli/pipeline/test_demo_pipeline.py runs its pipeline, shortened",
+    "make demo": "ten minutes; tests/cli/pipeline/test_demo_pipeline.py runs its pipeline, shortened",
     "make test": "the tests themselves; .ci/run calls it",
     "cogrl run configs/pipelines/demo.yaml": "what make demo runs",
     "cogrl run configs/pipelines/audio_qa_mini.yaml": "minutes; tests/cli/pipeline/test_audio_qa_pipeline.py",
+    "cogrl run configs/pipelines/hyper_mini.yaml": "minutes; tests/cli/pipeline/test_hyper.py runs it, shortened",
+    "cogrl run configs/pipelines/hyper.yaml": "7B weights; tests/cli/pipeline/test_hyper.py dry-runs it on tiny ones",
     "cogrl run configs/pipelines/cogaudio_mini.yaml": "an hour; each step is a command that other tests run",
     "cogrl run base.yaml overlay.yaml": "names that stand for any; tests/cli/pipeline/test_overlay.py",
     "cogrl bench": "minutes; tests/cli/test_bench.py runs it at small sizes",
