@@ -57,6 +57,7 @@ def test_a_variant_begins_with_the_main_run_of_its_seed_and_changes_what_its_nam
         "accuracy_only": {"reward"},
         "self_consistency": {"reward"},
         "section_credit": {"section_credit"},
+        "audio_only": {"optim"},
         "no_kl": {"objective", "reference"},
         "pause": {"controllers", "confidence_weights", "reference"},
         "no_reflections": {"reference"},
