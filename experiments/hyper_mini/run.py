@@ -100,10 +100,13 @@ def part(asked: Asked, inside: Callable[[Record], bool]) -> Asked:
 
 
 def accuracies(asked: Asked, hard: Mapping[str, Asked]) -> dict[str, SeedFigure]:
-    """Accuracy by task, by band of SNR where it is known, in each control, and on the hard subsets."""
+    """Accuracy by task, by band of SNR where it is known, in each control, and on the hard subsets.
+
+    Tasks are called `task <name>`: one of them has the name of a section, whose right claims stand beside them.
+    """
     right = VALUES["accuracy"][1]
     found = {
-        task: figure(part(asked, lambda record, task=task: record["task"] == task), right)
+        f"task {task}": figure(part(asked, lambda record, task=task: record["task"] == task), right)
         for task in sorted({record["task"] for record in asked[0]})
     }
     if "perception" in asked[0][0]:
@@ -174,8 +177,7 @@ def pauses(seeds: Sequence[int]) -> dict[str, dict]:
 def shown(name: str, found: Mapping[str, SeedFigure]) -> str:
     if name not in found:
         return ""
-    text = number(found[name], 2) if name in COUNTS else percent(found[name])
-    return text
+    return number(found[name], 2) if name in COUNTS else percent(found[name])
 
 
 def starred(name: str, found: Mapping[str, SeedFigure]) -> str:
@@ -231,7 +233,14 @@ def main() -> None:
     parser.add_argument("--no-run", action="store_true", help="only read the reports that are there")
     options = parser.parse_args()
     if not options.no_run:
-        side_by_side({"the corpus they share": ["build", "paqa", "--out", "data/paqa-mini"]}, ROOT)
+        plain = ["build", "paqa", "--reflections", "0", "--out", "data/paqa-mini-plain"]
+        side_by_side(
+            {
+                "the corpus they share": ["build", "paqa", "--out", "data/paqa-mini"],
+                **({"the corpus without reflections": plain} if "no_reflections" in options.only else {}),
+            },
+            ROOT,
+        )
         side_by_side({f"seed {seed}": ["run", PIPELINE, "--set", f"seed={seed}"] for seed in options.seeds}, ROOT)
         commands = {
             f"{variant}, seed {seed}": [

@@ -63,7 +63,10 @@ def test_a_variant_begins_with_the_main_run_of_its_seed_and_changes_what_its_nam
         "no_reflections": {"reference"},
     }
     assert changed == expected[overlay.stem]
-    weights = {name: setting["init_args"]["weights"] for name, setting in (("full", full["reward"]), ("own", variant["reward"]))}
+    weights = {
+        name: setting["init_args"]["weights"]
+        for name, setting in (("full", full["reward"]), ("own", variant["reward"]))
+    }
     paid = {name: round(sum(mine.values()), 6) for name, mine in weights.items()}
     assert paid == {"full": 2.3, "own": 1.2 if overlay.stem == "accuracy_only" else 2.3}
 
@@ -72,7 +75,7 @@ def record(number: int, right: bool, share: float, **more) -> dict:
     counts = {"supported": 1, "contradicted": 1, "unverifiable": 0, "expected": 2, "right": share}
     claims = dict.fromkeys(("environment", "speaker", "asr", "description"), counts)
     perception = {"snr_db": float(5 * number), "claims": claims, "implied": "a" if right else "b", "well_formed": True}
-    found = {"id": f"q{number}", "cell": f"c{number}", "task": "say", "answer": "a", "right": float(right)}
+    found = {"id": f"q{number}", "cell": f"c{number}", "task": "environment", "answer": "a", "right": float(right)}
     found |= {"chosen_in_control": {"silence": "a"}, "perception": perception}
     return found | more
 
@@ -106,6 +109,8 @@ def runs(module, tmp_path, monkeypatch):
 def test_the_tables_hold_right_claims_and_what_they_gain(module, runs):
     result = module.summary([0, 1])
     assert result["policies"]["grpo paqa"]["right_claims"]["mean"] == 0.75
+    assert result["policies"]["grpo paqa"]["environment"]["mean"] == 0.75  # of claims, and not of the task's answers
+    assert result["policies"]["grpo paqa"]["task environment"]["mean"] == 1.0
     assert result["policies"]["grpo paqa"]["contradicted"]["mean"] == 4.0
     assert result["policies"]["sft paqa"]["0-5 dB"]["seeds"] == [0.0, 0.0]
     assert result["differences"]["grpo minus sft"]["right_claims"]["mean"] == 0.25
