@@ -81,7 +81,9 @@ def environment_scores(found: Sequence[Perceived]) -> dict[str, Figure]:
         for sets in (gold, [set(one.claimed("environment")) for one in known])
     )
     scores: Mapping[str, float] = {
-        "environment_f1": f1_score(truth, said, average="macro", zero_division=0),
+        "environment_f1": np.mean(
+            [f1_score(*columns, zero_division=0) for columns in zip(truth.T, said.T, strict=True)]
+        ),
         "environment_map": average_precision_score(truth, said, average="macro"),
     }
     return {name: {"mean": float(score), "low": None, "high": None, "n": len(known)} for name, score in scores.items()}

@@ -102,6 +102,13 @@ def _said_by_the_asked_voice(perceived: Perceived) -> str | None:
     return " ".join(map(str.strip, found)) or None
 
 
+def _first_voice_or_words(perceived: Perceived) -> str | None:
+    """Who has the first turn where the choices are speakers, else what is said in it."""
+    speakers = {words(turn.speaker) for turn in perceived.example.speech}
+    among_speakers = not speakers.isdisjoint(map(words, perceived.example.choices))
+    return _first([plain_name(name) if among_speakers else text for name, text in perceived.turns])
+
+
 def _first(values: Sequence[str]) -> str | None:
     return values[0] if values else None
 
@@ -110,6 +117,6 @@ RULES: Mapping[str, Callable[[Perceived], str | None]] = {
     "say": _said_by_the_asked_voice,
     "count": lambda perceived: _first(perceived.claimed("speaker")),
     "environment": lambda perceived: _first(perceived.claimed("environment")),
-    "first": lambda perceived: _first([plain_name(name) for name, _ in perceived.turns]),
+    "first": _first_voice_or_words,
 }
 """By task of PAQA: what a trace says the answer is."""

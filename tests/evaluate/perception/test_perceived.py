@@ -88,6 +88,12 @@ def test_the_rule_of_a_task_reads_the_trace_and_not_its_answer(task, trace, impl
     assert of(trace, example).implied == implied
 
 
+def test_the_rule_of_first_reads_words_where_the_choices_are_words():
+    example = replace(SAY, task="first", question="What is said first?")
+    assert of({}, example).implied == "kettle river"
+    assert of({"asr": "high: window apple; low: kettle river"}, example).implied == "window apple"
+
+
 def test_a_malformed_answer_claims_nothing_and_implies_nothing():
     one = of("<THINK>kettle river")
     assert one.right_claims == 0.0 and one.implied is None and one.word_error_rate == 1.0
@@ -117,6 +123,11 @@ def test_environment_scores_are_means_over_the_labels_of_the_lines():
     scores = environment_scores(found)
     assert scores["environment_f1"]["mean"] == pytest.approx((2 / 3 + 2 / 3) / 2)
     assert scores["environment_map"]["mean"] == pytest.approx(((1 / 2 + 1 / 2 * 2 / 3) + 1 / 2) / 2)
+
+
+def test_the_f1_of_a_single_label_is_that_of_the_label():
+    scores = environment_scores(perceived(asked({}, {"environment": "hum"}, {"environment": "hum"})))
+    assert scores["environment_f1"]["mean"] == pytest.approx(2 * 1 * (1 / 3) / (1 + 1 / 3))
 
 
 def test_a_report_of_traces_has_their_tables_and_records(tmp_path):
