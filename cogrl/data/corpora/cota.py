@@ -41,7 +41,7 @@ _KEYS = ("id", "instruction", "output", "audios")
 _SECTIONS = ("planning", "caption", "reasoning", "summary")
 _COTA = Schema(Tag("THINK", *(Tag(name.upper(), Text(name)) for name in _SECTIONS)), Tag("RESPONSE", Text("response")))
 _MARK = re.compile(r"\(([a-z])\)", re.I)
-_LETTER = re.compile(r"\b(?:options?|choices?|answers?)(?:\s+(?:is|are|would be))?\s*:?\s*[\"'“(*]*[A-Z]\b(?![a-z'’])")
+_LETTER = re.compile(r"\b(?i:options?|choices?|answers?)(?:\s+(?:is|are|would be))?\s*:?\s*[\"'“(*]*[A-Z]\b(?![a-z'’])")
 _SHOWN = 20
 
 

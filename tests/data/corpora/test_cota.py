@@ -126,6 +126,8 @@ def test_an_answer_that_could_be_read_in_two_ways_is_no_answer(corpus, response)
         (output("b").replace("</CAPTION>", ""), "thought that does not parse"),
         (output("b").replace("<PLANNING>", "<PLANNING><PLANNING>"), "thought that does not parse"),
         (output("b", reasoning="Hence the answer is B."), "thought that calls choices by letter"),
+        (output("b", reasoning="Option B fits."), "thought that calls choices by letter"),
+        (output("b", summary="Answer: B"), "thought that calls choices by letter"),
     ],
 )
 def test_a_row_whose_thought_is_no_target_keeps_its_question_named_on_the_card(corpus, written, broken, reason):
