@@ -71,6 +71,16 @@ def test_the_papers_settings_fit_together(corpus, tiny_policy_dir, capsys):
     assert status == 0 and "hyper: all 3 steps fit together; nothing was run" in out
 
 
+def test_the_papers_settings_pause_with_the_filler_and_the_phrase_of_the_controllers_file():
+    """Qwen2-Audio's tokenizer has no `<PAUSE>`, which a run would find out only behind its first stage."""
+    steps = yaml.safe_load((ROOT / "configs/pipelines/hyper.yaml").read_text())["steps"]
+    (grpo,) = [step["fit"]["overrides"] for step in steps if step["name"] == "grpo"]
+    alone = yaml.safe_load((ROOT / "configs/controllers/pause.yaml").read_text())["model"]["init_args"]["controllers"]
+    ours, theirs = (found[0]["init_args"] for found in (grpo["model.controllers"], alone))
+    assert ours["latent"]["init_args"]["token"] == theirs["latent"]["init_args"]["token"]
+    assert ours["until"] == theirs["until"]
+
+
 @pytest.mark.slow
 def test_the_small_pipeline_runs_from_its_corpus_to_its_reports(corpus, workdir):
     pipeline = yaml.safe_load((workdir / "configs/pipelines/hyper_mini.yaml").read_text())
