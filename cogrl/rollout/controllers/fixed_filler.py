@@ -37,6 +37,10 @@ class FixedFiller(Controller):
                 f"places={places}, random_places={random_places}, last={last}: name places, each at least 1, or a "
                 "number of random ones"
             )
+        if random_places > last:
+            raise ValueError(
+                f"random_places={random_places} of the first last={last} tokens: there are no more than that"
+            )
         self.latent, self.places = latent or Filler(), places
         self.random_places, self.last, self.seed = random_places, last, seed
 
