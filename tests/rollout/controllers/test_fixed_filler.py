@@ -4,7 +4,7 @@ import pytest
 import torch
 from interruptions import FILLER
 
-from cogrl.rollout.controllers import FixedFiller
+from cogrl.rollout.controllers import Filler, FixedFiller
 
 
 class Begun:
@@ -26,13 +26,13 @@ def places(controller, policy, b, steps):
 
 
 def test_random_places_are_as_many_as_asked_for_and_the_same_in_every_call(sharp):
-    controller = FixedFiller(FILLER, random_places=3, last=9)
+    controller = FixedFiller(Filler(FILLER), random_places=3, last=9)
     drawn = places(controller, sharp, 20, 30)
     assert all(len(one) == 3 and max(one) <= 9 for one in drawn) and len({tuple(one) for one in drawn}) > 1
     assert places(controller, sharp, 20, 30) == drawn
 
 
 def test_more_random_places_than_tokens_are_refused():
-    with pytest.raises(ValueError, match="random_places=4 .* there are no more than that"):
+    with pytest.raises(ValueError, match=r"random_places=4 .* there are no more than that"):
         FixedFiller(random_places=4, last=3)
     FixedFiller(random_places=3, last=3)
