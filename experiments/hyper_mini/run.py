@@ -199,9 +199,9 @@ def markdown(result: Mapping) -> str:
             label = f"hyper minus {name}" if which.startswith("full") else f"{name} minus sft"
             against.append([label, seeds, *(starred(key, found[which]) for key in VALUES)])
     text = (
-        f"Means over {len(result['seeds'])} seeds on the same test questions. Intervals: 95 %, bootstrap over (speaker, "
-        "text) cells of the seeds' means; they say nothing about other speakers, texts or seeds. A * marks a difference "
-        "whose interval leaves 0 out. Right claims are supported / max(expected, claimed), the mean of the four "
+        f"Means over {len(result['seeds'])} seeds on the same test questions. Intervals: 95 %, bootstrap over the clips "
+        "of the seeds' means; they say nothing about other speakers, words or seeds. A * marks a difference whose "
+        "interval leaves 0 out. Right claims are supported / max(expected, claimed), the mean of the four "
         "sections.\n\n"
     )
     text += markdown_table(["policy", *titles], policies)
