@@ -69,6 +69,8 @@ class Align(Sft):
         **shared: Any,
     ) -> None:
         super().__init__(policy, **shared)
+        if self.target_fillers:
+            raise ValueError("Align compares with a teacher that reads no fillers; give target_fillers to Sft")
         needed = kd.used or responses == "teacher"
         if needed and teacher is None and not base_is_frozen(policy):
             raise ValueError(

@@ -14,7 +14,7 @@ from cogrl.models.audio_lm import AudioLM
 from cogrl.objectives.reduce import sequence_mean
 from cogrl.stages.stage import Stage
 from cogrl.stages.target_fillers import TargetFillers
-from cogrl.types import ClipBatch, Example, ModelInput, Prompts
+from cogrl.types import ClipBatch, Completions, Example, ModelInput, Prompts
 
 
 class Sft(Stage):
@@ -82,7 +82,7 @@ class Sft(Stage):
     def training_step(self, batch: ClipBatch, batch_idx: int) -> torch.Tensor:
         draw = random.Random(f"{self.current_epoch}/{batch_idx}/{self.global_rank}")
         formats = [drawn_format(self.shares, draw) for _ in batch.clips]
-        loss = self.loss(batch, formats, draw if self.target_fillers else None)
+        loss = self.loss(batch, formats)
         self.log("train/loss", loss, batch_size=len(batch), prog_bar=True)
         return loss
 
@@ -90,18 +90,23 @@ class Sft(Stage):
         for format in self.validated:
             self.means.add(f"val/loss_{format}", self.loss(batch, [format] * len(batch)), batch.count)
 
-    def loss(self, batch: ClipBatch, formats: list[str], draw: random.Random | None = None) -> torch.Tensor:
-        """Mean negative log-likelihood of the targets in these formats, with fillers at places that `draw` draws."""
+    def loss(self, batch: ClipBatch, formats: list[str]) -> torch.Tensor:
+        """Mean negative log-likelihood of the targets in these formats."""
         prompts = self.encode(
             batch, formats, [teacher_input(clip) if self.reads else audio_input(clip) for clip in batch.clips]
         )
-        targets = self.policy.encode_targets(
-            [clip.example.target(format) for clip, format in zip(batch.clips, formats, strict=True)]
-        )
-        if draw and self.target_fillers:
-            targets = self.target_fillers.inserted(targets, self.policy, draw)
+        targets = self.targets(batch, formats)
         tokens = self.policy.token_logprobs(prompts, targets)
         return sequence_mean(-tokens.logprobs, targets.mask, len(batch))
+
+    def targets(self, batch: ClipBatch, formats: Sequence[str]) -> Completions:
+        """The targets in these formats, in training with fillers at places that depend on the step alone."""
+        texts = [clip.example.target(format) for clip, format in zip(batch.clips, formats, strict=True)]
+        targets = self.policy.encode_targets(texts)
+        if not (self.target_fillers and self.training):
+            return targets
+        draw = random.Random(f"fillers/{self.global_step}/{self.global_rank}")
+        return self.target_fillers.inserted(targets, self.policy, draw)
 
     def encode(self, batch: ClipBatch, formats: Sequence[str], inputs: Sequence[ModelInput]) -> Prompts:
         """The prompts of these formats with these inputs."""

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from cogrl.rollout.controllers import Filler
-from cogrl.stages import Sft
+from cogrl.stages import Align, Sft
 from cogrl.stages.target_fillers import TargetFillers
 from cogrl.types import ClipBatch, Role
 
@@ -35,9 +35,8 @@ def test_what_follows_a_filler_is_learnt_behind_it_and_the_filler_itself_is_not(
     stage = Sft(policy, formats={"direct": 1.0}, target_fillers=TargetFillers(LATENT, most=1, share=1.0))
     batch = ClipBatch(clips[:2])
     with torch.no_grad():
-        plain, paused = (stage.loss(batch, ["direct"] * 2, draw) for draw in (None, random.Random(1)))
-        targets = policy.encode_targets([clip.example.target("direct") for clip in batch.clips])
-        found = stage.target_fillers.inserted(targets, policy, random.Random(1))
+        paused, found = stage.loss(batch, ["direct"] * 2), stage.targets(batch, ["direct"] * 2)
+        plain = stage.eval().loss(batch, ["direct"] * 2)
         prompts = stage.encode(batch, ["direct"] * 2, [clip.waveform for clip in batch.clips])
         scored = policy.token_logprobs(prompts, found).logprobs
     expected = -(scored * found.mask).sum(1) / found.mask.sum(1)
@@ -49,6 +48,11 @@ def test_what_follows_a_filler_is_learnt_behind_it_and_the_filler_itself_is_not(
 def test_settings_out_of_range_are_refused(settings):
     with pytest.raises(ValueError, match="target_fillers: most="):
         TargetFillers(**settings)
+
+
+def test_align_which_compares_with_a_teacher_takes_none(policy):
+    with pytest.raises(ValueError, match="give target_fillers to Sft"):
+        Align(policy, target_fillers=TargetFillers(LATENT))
 
 
 def test_a_filler_that_the_tokenizer_lacks_is_refused(policy):

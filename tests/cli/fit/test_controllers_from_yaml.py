@@ -33,7 +33,7 @@ def test_the_controller_of_the_docs_takes_part_in_training(command, workdir, mon
 
 
 def test_pause_of_the_docs_takes_part_in_training_and_leaves_its_thresholds_beside_the_weights(command, workdir):
-    (settings,) = re.findall(r"```yaml\n(.*?)```", PAGE.with_name("pause.md").read_text(), re.DOTALL)
+    settings, _ = re.findall(r"```yaml\n(.*?)```", PAGE.with_name("pause.md").read_text(), re.DOTALL)
     for ours, tiny in ((" ...", "<thought>"), ("window: 64", "window: 2"), ("gap: 32", "gap: 1")):
         assert ours in settings
         settings = settings.replace(ours, tiny)

@@ -7,17 +7,9 @@ from interruptions import FILLER
 from cogrl.rollout.controllers import Filler, FixedFiller
 
 
-class Begun:
-    """What `begin` asks of a policy."""
-
-    def __init__(self, policy):
-        self.tokenizer, self.end_ids, self.audio_token_id = policy.tokenizer, policy.end_ids, policy.audio_token_id
-        self.device, self.path = policy.device, policy.path
-
-
 def places(controller, policy, b, steps):
     """After which drawn tokens each of `b` completions pauses."""
-    controller.begin(Begun(policy), [None] * b, 1)
+    controller.begin(policy, [""] * b, 1)
     rows, found = torch.arange(b), [[] for _ in range(b)]
     for step in range(1, steps + 1):
         for row in controller.after(torch.zeros(b, dtype=torch.long), torch.zeros(b), rows):
@@ -25,11 +17,11 @@ def places(controller, policy, b, steps):
     return found
 
 
-def test_random_places_are_as_many_as_asked_for_and_the_same_in_every_call(sharp):
+def test_random_places_are_as_many_as_asked_for_and_the_same_in_every_call(policy):
     controller = FixedFiller(Filler(FILLER), random_places=3, last=9)
-    drawn = places(controller, sharp, 20, 30)
+    drawn = places(controller, policy, 20, 30)
     assert all(len(one) == 3 and max(one) <= 9 for one in drawn) and len({tuple(one) for one in drawn}) > 1
-    assert places(controller, sharp, 20, 30) == drawn
+    assert places(controller, policy, 20, 30) == drawn
 
 
 def test_more_random_places_than_tokens_are_refused():
