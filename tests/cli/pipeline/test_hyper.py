@@ -38,6 +38,7 @@ def line(split: str, number: int) -> dict:
         "text_group": f"{split}: {said}; {other}",
         "speech": [dict(zip(("speaker", "start_s", "end_s", "text"), turn, strict=True)) for turn in turns],
         "environment": "rain",
+        "duration_s": 1.0,
         "snr_db": float(5 * number),
         "question": "What does the low voice say?",
         "choices": ["kettle river", "window apple"],
