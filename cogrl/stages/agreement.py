@@ -14,6 +14,7 @@ from pytorch_lightning.utilities.rank_zero import rank_zero_warn
 
 from cogrl.models.audio_lm import AudioLM
 from cogrl.models.prompt_length import PromptBudget
+from cogrl.rewards.composite import Reward, WeightedSum
 from cogrl.types import Example
 
 _LONGEST = 50
@@ -24,6 +25,7 @@ def compare(stage: Any, trainer: pl.Trainer) -> None:
     """Raises ValueError with every disagreement that would spoil this run; warns of what may be intended."""
     data, fits = trainer.datamodule, trainer.state.fn == TrainerFn.FITTING
     found = [sampling_rates(getattr(data, "sampling_rate", None), stage.policy)]
+    found += evidence_rates(stage.reward, stage.policy)
     if fits:
         found += [
             parts(getattr(data, "batch_size", None), stage.parts_per_batch),
@@ -47,6 +49,18 @@ def sampling_rates(data_rate: int | None, policy: AudioLM) -> str | None:
         f"{policy.sampling_rate / data_rate:g} times its speed; set data.sampling_rate: {policy.sampling_rate}, and "
         "data.convert: true to resample files of another rate"
     )
+
+
+def evidence_rates(reward: Reward, policy: AudioLM) -> list[str]:
+    """Evidence measures the waveforms that the policy hears; at another rate pitch and times would be wrong."""
+    terms = reward.terms.items() if isinstance(reward, WeightedSum) else ()
+    rates = {name: getattr(getattr(term, "evidence", None), "sampling_rates", frozenset()) for name, term in terms}
+    return [
+        f"the evidence of reward term {name!r} takes clips to be of {sorted(found)} Hz, but this policy hears "
+        f"{policy.sampling_rate} Hz; set its sampling_rate: {policy.sampling_rate}"
+        for name, found in rates.items()
+        if found - {policy.sampling_rate}
+    ]
 
 
 def parts(batch_size: int | None, count: int) -> str | None:

@@ -1,6 +1,6 @@
 """What the policy answers where the audio is replaced, for rewards that compare (see `rewards.perception`)."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from cogrl.formats.answer import Answer, answers_of
@@ -27,20 +27,28 @@ class Counterfactuals:
         if not self.inputs:
             raise ValueError("counterfactuals.inputs is empty; name a replacement or leave counterfactuals out")
 
-    def answers(
-        self, rollouts: Rollouts, run_engine: Callable[..., Rollouts], sampling: Sampling, sampling_rate: int
-    ) -> list[Answer]:
-        """The answers in rollouts, each with what is said to its prompt where the audio is replaced, by name.
+    def said(
+        self,
+        clips: Sequence[Clip],
+        formats: Sequence[str],
+        run_engine: Callable[..., Rollouts],
+        sampling: Sampling,
+        sampling_rate: int,
+    ) -> list[dict[str, str]]:
+        """What is said to each prompt where its audio is replaced, by the name of the replacement.
 
-        `run_engine(clips, formats, sampling, inputs=...)` samples with the weights that the rollouts are of.
+        `run_engine(clips, formats, sampling, inputs=...)` samples with the weights that the completions are of.
         """
         greedy, said = replace(sampling, greedy=True), {}
         for name, replacement in self.inputs.items():
-            inputs = replacement(rollouts.clips, sampling_rate)
-            replaced = run_engine(rollouts.clips, rollouts.formats, greedy, inputs=inputs)
+            replaced = run_engine(clips, formats, greedy, inputs=replacement(clips, sampling_rate))
             said[name] = [answer.said for answer in answers_of(replaced)]
-        by_prompt = [dict(zip(said, texts, strict=True)) for texts in zip(*said.values(), strict=True)]
-        return [
-            replace(answer, counterfactuals=by_prompt[row // rollouts.group_size])
-            for row, answer in enumerate(answers_of(rollouts))
-        ]
+        return [dict(zip(said, texts, strict=True)) for texts in zip(*said.values(), strict=True)]
+
+
+def compared(rollouts: Rollouts, said: Sequence[Mapping[str, str]]) -> list[Answer]:
+    """The answers in rollouts, each with what is said to its prompt where the audio is replaced."""
+    return [
+        replace(answer, counterfactuals=said[row // rollouts.group_size])
+        for row, answer in enumerate(answers_of(rollouts))
+    ]

@@ -1,7 +1,7 @@
 """The RL loop every policy-gradient stage shares: sample -> score -> credit -> update."""
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any, Literal
 
@@ -18,7 +18,7 @@ from cogrl.objectives.advantages import Advantages, grouped
 from cogrl.objectives.confidence import ConfidenceWeights
 from cogrl.rewards.composite import WeightedSum
 from cogrl.rollout.controller import in_training, reported
-from cogrl.stages.counterfactuals import Counterfactuals
+from cogrl.stages.counterfactuals import Counterfactuals, compared
 from cogrl.stages.credit import Credit
 from cogrl.stages.drift import DriftMonitor
 from cogrl.stages.means import Means
@@ -140,7 +140,8 @@ class RLStage(Stage):
         if batch_idx % self.steps_per_batch == 0 or not self.buffer:
             with in_training(self.controllers):
                 rollouts = self.sample(batch.clips, self.formats_of(batch))
-                rollouts, self.scores = self.resample_flat_groups(rollouts, self.score(rollouts))
+                said = self.said_otherwise(rollouts)
+                rollouts, self.scores = self.resample_flat_groups(rollouts, self.score(rollouts, said), said)
             self.rollouts = self.compare(self.credit(rollouts, self.scores, self.policy.tokenizer.decode))
             self.buffer = self.split(self.rollouts)
             tokens = self.trainer.strategy.reduce(self.rollouts.completions.mask.sum().float(), reduce_op="mean")
@@ -165,18 +166,25 @@ class RLStage(Stage):
         settings = {"group_size": self.group_size, "policy_version": self.global_step, "generator": generator}
         return self.run_engine(clips, formats, self.sampling, **settings)
 
-    def score(self, rollouts: Rollouts) -> Scores:
+    def said_otherwise(self, rollouts: Rollouts) -> list[dict[str, str]]:
+        """What is said to each prompt where its audio is replaced; nothing without `counterfactuals`."""
         if self.counterfactuals is None:
-            return super().score(rollouts)
-        asked = self.run_engine, self.sampling, self.policy.sampling_rate
-        return self.reward.score(self.counterfactuals.answers(rollouts, *asked))
+            return [{} for _ in rollouts.clips]
+        how = self.run_engine, self.sampling, self.policy.sampling_rate
+        return self.counterfactuals.said(rollouts.clips, rollouts.formats, *how)
+
+    def score(self, rollouts: Rollouts, said: Sequence[Mapping[str, str]] | None = None) -> Scores:
+        """The reward of each completion; `said` is what `said_otherwise` gave, where the prompts were asked before."""
+        return self.reward.score(compared(rollouts, self.said_otherwise(rollouts) if said is None else said))
 
     def generator(self, attempt: int = 0) -> torch.Generator:
         """A generator seeded by (run seed, optimiser step, attempt, rank): a repeated step draws the same."""
         seed = torch.initial_seed() * 1_000_003 + self.global_step * 65_537 + attempt * 8_191 + self.global_rank
         return torch.Generator(self.device).manual_seed(seed % 2**63)
 
-    def resample_flat_groups(self, rollouts: Rollouts, scores: Scores) -> tuple[Rollouts, Scores]:
+    def resample_flat_groups(
+        self, rollouts: Rollouts, scores: Scores, said: Sequence[Mapping[str, str]]
+    ) -> tuple[Rollouts, Scores]:
         """Groups without signal drawn anew, up to `resamples` times; what is still flat then stays."""
         for attempt in range(1, self.resamples + 1):
             flat = self.flat_groups(scores)
@@ -185,7 +193,7 @@ class RLStage(Stage):
             if flat:
                 clips, formats = ([items[i] for i in flat] for items in (rollouts.clips, rollouts.formats))
                 fresh = self.sample(clips, formats, attempt)
-                scores = scores.with_rows(rollouts.rows_of(flat), self.score(fresh))
+                scores = scores.with_rows(rollouts.rows_of(flat), self.score(fresh, [said[i] for i in flat]))
                 rollouts = rollouts.with_groups(flat, fresh)
             self.log("rollout/resampled", float(len(flat)), batch_size=len(rollouts.clips))
         return rollouts, scores

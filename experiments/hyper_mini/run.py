@@ -14,6 +14,7 @@ from cogrl.cli.pipeline.durations import step_seconds, time_table
 from cogrl.cli.pipeline.side_by_side import side_by_side
 from cogrl.data.text_file import utf8_lines
 from cogrl.evaluate.choice.controls import CONTROL_TITLES
+from cogrl.evaluate.perception.figures import BANDS_DB, in_band
 from cogrl.evaluate.seeds import Record, SeedFigure, over_seeds
 from cogrl.evaluate.tables import number, percent
 from cogrl.markdown import markdown_table
@@ -25,7 +26,6 @@ FULL = "hyper"
 VARIANTS = tuple(sorted(file.stem for file in HERE.glob("*.yaml")))
 TESTS = ("report", "msqa_hard", "envqa_hard")
 """Folders of a run with the answers to the test questions and to the two hard subsets."""
-BANDS_DB = ((0, 5), (5, 10), (10, 15), (15, 20.001))
 Asked = Sequence[Sequence[Record]]
 """The answers of each seed to the same questions."""
 
@@ -111,8 +111,8 @@ def accuracies(asked: Asked, hard: Mapping[str, Asked]) -> dict[str, SeedFigure]
     }
     if "perception" in asked[0][0]:
         for low, high in BANDS_DB:
-            inside = part(asked, lambda record, low=low, high=high: low <= record["perception"]["snr_db"] < high)
-            found[f"{low}-{high:.0f} dB"] = figure(inside, right)
+            inside = part(asked, lambda record, low=low, high=high: in_band(record["perception"]["snr_db"], low, high))
+            found[f"{low}-{high} dB"] = figure(inside, right)
     for control, title in CONTROL_TITLES.items():
         if control in asked[0][0]["chosen_in_control"]:
             found[title.removesuffix(", %")] = figure(

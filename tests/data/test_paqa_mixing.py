@@ -130,3 +130,8 @@ def test_environments_are_told_apart_by_spectrum_and_rhythm():
         others = [(np.square(one - other).sum(), name) for n, (name, other) in enumerate(takes) if n != place]
         hits += min(others)[1] == kind
     assert len(KINDS) >= 6 and hits / len(takes) > 0.95
+
+
+def test_an_environment_that_is_silent_is_refused():
+    with pytest.raises(ValueError, match="environment is silent for the length of the clip"):
+        mixed(np.ones(10, np.float32) * 0.1, [(0, 10)], np.zeros(10, np.float32), 5.0)

@@ -14,9 +14,11 @@ from pytorch_lightning.callbacks import GradientAccumulationScheduler
 
 from cogrl.cli.main import main
 from cogrl.data.module import AudioData
+from cogrl.rewards.composite import WeightedSum
+from cogrl.rewards.perception import FirstKnown, Measured, PerceptualConsistency, Reference
 from cogrl.rollout.sampling import Sampling
 from cogrl.stages import Align, Distill, DrSapo, Perceive, Sft
-from cogrl.stages.agreement import precision
+from cogrl.stages.agreement import evidence_rates, precision
 from cogrl.stages.align import Weight
 from cogrl.types import Scores
 
@@ -80,6 +82,14 @@ def test_a_clip_of_another_rate_is_as_long_as_it_was_when_it_is_converted(policy
         [batch] = data.val_dataloader()
         found.append(policy.audio_token_counts(torch.tensor([len(clip.waveform) for clip in batch.clips])))
     assert (found[0] - found[1]).abs().max() <= 1 and found[0].min() > 5
+
+
+def test_evidence_that_takes_clips_at_another_rate_than_the_policy_is_named(policy):
+    terms = {"pitch": PerceptualConsistency("speaker", FirstKnown((Reference(), Measured(sampling_rate=8000))))}
+    reward = WeightedSum(terms | {"gold": PerceptualConsistency("asr")}, {"pitch": 1.0, "gold": 1.0})
+    (found,) = evidence_rates(reward, policy)
+    assert "'pitch' takes clips to be of [8000] Hz, but this policy hears 16000 Hz" in found
+    assert evidence_rates(WeightedSum({"gold": PerceptualConsistency("asr")}, {"gold": 1.0}), policy) == []
 
 
 def test_prompts_that_do_not_divide_into_the_updates_are_refused_before_a_rollout(policy, smoke_corpus):

@@ -51,6 +51,26 @@ def test_every_completion_has_the_greedy_answer_to_its_prompt_under_each_replace
     assert len(asked) == 2 and all(len(settings["inputs"]) == 2 for settings in asked)
 
 
+def test_groups_that_are_drawn_anew_are_compared_with_what_was_said_before(policy, clips):
+    """A replacement that needs other clips of the batch would have none in a single flat group."""
+    reward = Keeps()
+    inputs = {"other": lambda clips, rate: [clip.waveform for clip in (*clips[1:], clips[0])]}
+    stage = Grpo(
+        policy,
+        formats=("direct",),
+        group_size=2,
+        reward=reward,
+        sampling=Sampling(max_new_tokens=4),
+        counterfactuals=Counterfactuals(inputs),
+    )
+    stage.run_engine = lambda *args, **settings: policy_answers(stage, *args, **settings)
+    rollouts = policy_answers(stage, clips[:2], ["direct"] * 2, stage.sampling, group_size=2)
+    said = stage.said_otherwise(rollouts)
+    stage.run_engine = None
+    stage.score(rollouts.groups([1]), [said[1]])
+    assert [answer.counterfactuals for answer in reward.answers] == [said[1]] * 2
+
+
 def policy_answers(stage, clips, formats, sampling, **settings):
     return stage.engine.sample(stage.policy, clips, formats, sampling, **settings)
 

@@ -182,8 +182,8 @@ def test_the_reward_rises(policy, clips):
     means = []
     score = stage.score
 
-    def spy(rollouts):
-        scores = score(rollouts)
+    def spy(*args):
+        scores = score(*args)
         means.append(scores.total.mean().item())
         return scores
 

@@ -147,7 +147,6 @@ def _thought(output: str, example: Example) -> dict[str, str]:
 
 def _by_text(text: str, choices: Sequence[str]) -> str:
     """The text with "(b)" and "(b) two" as the second choice says it."""
-    for place, choice in enumerate(choices):
-        letter = chr(ord("a") + place)
-        text = re.sub(rf"\({letter}\)(?:\s*{re.escape(choice)})?", lambda _, said=choice: said, text, flags=re.I)
-    return text
+    by_letter = {chr(ord("a") + place): choice for place, choice in enumerate(choices)}
+    named = "|".join(rf"\({letter}\)(?:\s*{re.escape(choice)})?" for letter, choice in by_letter.items())
+    return re.sub(named, lambda match: by_letter[match[0][1].lower()], text, flags=re.I)

@@ -15,10 +15,15 @@ from cogrl.types import Example
 BANDS_DB = ((0, 5), (5, 10), (10, 15), (15, 20))
 STATUSES = ("supported", "contradicted", "unverifiable")
 Part = Callable[[Example], bool]
+
+
+def in_band(snr_db: float | None, low: int, high: int) -> bool:
+    """Whether an SNR lies in [low, high), in the last of `BANDS_DB` also at its end."""
+    return snr_db is not None and (low <= snr_db < high or snr_db == high == BANDS_DB[-1][1])
+
+
 PARTS: dict[str, Part] = {
-    f"snr_{low}_{high}": lambda example, low=low, high=high: (
-        example.snr_db is not None and low <= example.snr_db < high + (high == BANDS_DB[-1][1])
-    )
+    f"snr_{low}_{high}": lambda example, low=low, high=high: in_band(example.snr_db, low, high)
     for low, high in BANDS_DB
 }
 PARTS |= {

@@ -19,6 +19,7 @@ class ClipEvidence(Evidence):
 
     def __init__(self, sampling_rate: int, *settings: object) -> None:
         self.sampling_rate, self._settings = sampling_rate, (sampling_rate, *settings)
+        self.sampling_rates = frozenset({sampling_rate})
 
     def __eq__(self, other: object) -> bool:
         return type(self) is type(other) and self._settings == other._settings

@@ -12,7 +12,12 @@ from cogrl.types import Example
 
 
 class Evidence(ABC):
-    """A source of facts about clips. None of it comes from the words of the answer that it is held against."""
+    """A source of facts about clips. None of it comes from the words of the answer that it is held against.
+
+    `sampling_rates` are those, in Hz, at which it takes the clips' waveforms to be; none where it reads none.
+    """
+
+    sampling_rates: frozenset[int] = frozenset()
 
     @abstractmethod
     def facts(self, answers: Sequence[Answer]) -> Sequence[Facts | Exception]:
@@ -38,6 +43,10 @@ class FirstKnown(Evidence):
     def __post_init__(self) -> None:
         if not self.sources:
             raise ValueError("sources is empty; give at least one, such as cogrl.rewards.perception.Reference")
+
+    @property
+    def sampling_rates(self) -> frozenset[int]:
+        return frozenset().union(*(source.sampling_rates for source in self.sources))
 
     def facts(self, answers: Sequence[Answer]) -> list[Facts | Exception]:
         return [_joined(found) for found in zip(*(source.facts(answers) for source in self.sources), strict=True)]

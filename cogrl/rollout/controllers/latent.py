@@ -91,7 +91,8 @@ class HiddenSpan(Latent):
         self.longest_left = 0
 
     def open(self, rows: Int[Tensor, " k"]) -> Tokens:
-        self.left[rows] = self.longest_left = self.length
+        if len(rows):
+            self.left[rows] = self.longest_left = self.length
         return self.before
 
     def hidden(self, rows: Int[Tensor, " r"]) -> Bool[Tensor, " r"] | None:

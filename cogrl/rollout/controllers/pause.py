@@ -18,7 +18,7 @@ from cogrl.rollout.controllers.quantile import RunningQuantiles
 from cogrl.rollout.controllers.statistics import pause_statistics
 from cogrl.rollout.controllers.thresholds import FILE, Thresholds, read_thresholds
 from cogrl.rollout.controllers.window import ConfidenceWindow
-from cogrl.types import ModelInput, Rollouts
+from cogrl.types import ModelInput, Role, Rollouts
 
 NEVER = -(2**40)
 """A place so long ago that no distance to it is small."""
@@ -76,6 +76,7 @@ class Pause(Controller):
         self.bias = keywords.bias if keywords else 0.0
         self.lowest = RunningQuantiles()
         self.phrases: dict[str, Phrases] = {}
+        self.thresholds: Thresholds | None = None
         self.tokenizer: Any = None
 
     def begin(self, policy: AudioLM, inputs: Sequence[ModelInput], group_size: int) -> None:
@@ -172,11 +173,28 @@ class Pause(Controller):
         return read_thresholds(file, self.window, self.min_position)
 
     def lowest_confidences(self, rollouts: Rollouts) -> Float[Tensor, " b"]:
-        """The lowest mean that each completion came to, of those that are looked at; NaN: it was too short for one."""
-        means = window_confidences(rollouts.sampling_logprobs, rollouts.completions.mask, self.window)
-        means = means[:, max(0, self.min_position - 1) :].nan_to_num(nan=torch.inf)
-        lowest = torch.nn.functional.pad(means, (0, 1), value=torch.inf).amin(1)
+        """The lowest mean that each completion came to, of those that are looked at; NaN: there was none.
+
+        Nobody looks behind the token that ends a completion, nor behind `until`.
+        """
+        roles = rollouts.completions.roles
+        text = (roles == Role.SAMPLED) | (roles == Role.BENT)
+        means = window_confidences(rollouts.sampling_logprobs, text, self.window)
+        place, count = torch.arange(1, 1 + means.shape[1], device=means.device), text.sum(1, keepdim=True)
+        gave_up = torch.tensor([[reason == "abort"] for reason in rollouts.finish], device=means.device)
+        looked_at = (place >= self.min_position) & (place < count + gave_up) & ~self.behind_until(rollouts, text)
+        lowest = torch.where(looked_at, means, torch.nan).nan_to_num(nan=torch.inf).amin(1)
         return lowest.masked_fill(lowest.isinf(), torch.nan)
+
+    def behind_until(self, rollouts: Rollouts, text: Bool[Tensor, "b t"]) -> Bool[Tensor, "b t"]:
+        """At place i whether the phrase `until` stands within the first i + 1 tokens of the text of the row."""
+        if "until" not in self.phrases:
+            return torch.zeros_like(text)
+        phrase, rows = self.phrases["until"], torch.arange(len(text), device=text.device)
+        order = (~text).to(torch.uint8).argsort(dim=1, stable=True)
+        phrase.begin(len(text))
+        found = [phrase.found(rows, tokens) for tokens in rollouts.completions.ids.gather(1, order).T]
+        return torch.stack(found, 1).cummax(1).values
 
     def learn(self, rollouts: Rollouts, progress: float, over_ranks: Callable[[Tensor], Sequence[Tensor]]) -> None:
         self.lowest.add(torch.cat(list(over_ranks(self.lowest_confidences(rollouts).cpu()))))
@@ -195,6 +213,6 @@ class Pause(Controller):
         self.lowest.values, self.bias = state["lowest"], state["bias"]
 
     def save(self, folder: Path) -> None:
-        found = self.learned()
+        found = self.learned() or self.thresholds
         if found is not None:
             found.write(folder)

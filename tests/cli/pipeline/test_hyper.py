@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
+from paqa_trace import FIELDS
 
 from cogrl.audio import write_flac
 from cogrl.cli.main import main
@@ -17,17 +18,8 @@ ROOT = Path(__file__).parents[3]
 def line(split: str, number: int) -> dict:
     """A question about who says what, with its trace."""
     said, other = ("kettle river", "window apple")[:: 1 if number % 2 else -1]
-    fields = {
-        "planning": "what does the low voice say",
-        "environment": "rain",
-        "speaker": "2: low, high",
-        "asr": f"low: {said}; high: {other}",
-        "description": "low is first",
-        "reasoning": f"low says {said}",
-        "summary": said,
-        "response": said,
-        "final_answer": said,
-    }
+    section_fields = FIELDS | {"asr": f"low: {said}; high: {other}", "reasoning": f"low says {said}"}
+    fields = section_fields | dict.fromkeys(("summary", "response", "final_answer"), said)
     turns = [("low", 0.0, 0.4, said), ("high", 0.5, 0.9, other)]
     return {
         "id": f"{split}{number}",
@@ -72,14 +64,12 @@ def test_the_papers_settings_fit_together(corpus, tiny_policy_dir, capsys):
     assert status == 0 and "hyper: all 3 steps fit together; nothing was run" in out
 
 
-def test_the_papers_settings_pause_with_the_filler_and_the_phrase_of_the_controllers_file():
+def test_the_papers_sft_reads_the_fillers_that_its_grpo_pauses_with():
     """Qwen2-Audio's tokenizer has no `<PAUSE>`, which a run would find out only behind its first stage."""
     steps = yaml.safe_load((ROOT / "configs/pipelines/hyper.yaml").read_text())["steps"]
-    (grpo,) = [step["fit"]["overrides"] for step in steps if step["name"] == "grpo"]
+    (sft,) = [step["fit"]["overrides"] for step in steps if step["name"] == "sft"]
     alone = yaml.safe_load((ROOT / "configs/controllers/pause.yaml").read_text())["model"]["init_args"]["controllers"]
-    ours, theirs = (found[0]["init_args"] for found in (grpo["model.controllers"], alone))
-    assert ours["latent"]["init_args"]["token"] == theirs["latent"]["init_args"]["token"]
-    assert ours["until"] == theirs["until"]
+    assert sft["model.target_fillers"]["latent"] == alone[0]["init_args"]["latent"]
 
 
 @pytest.mark.slow

@@ -8,6 +8,7 @@ import pytest
 from cogrl.cli.main import main
 from cogrl.data.choice_order import refuse_lettered_targets
 from cogrl.data.corpora import cota
+from cogrl.data.corpora.cota import _by_text
 from cogrl.data.manifest import read_manifest
 from cogrl.formats.paqa import PAQA
 from cogrl.formats.think_choice import THINK_CHOICE
@@ -146,3 +147,7 @@ def test_the_command_writes_train_and_val(corpus, tmp_path, capsys):
     found = [example for name in ("train", "val") for example in read_manifest(tmp_path / "out" / f"{name}.jsonl")]
     assert len(found) == 20 and {example.choices for example in found} == {tuple(OPTIONS)}
     assert "# CoTA" in capsys.readouterr().out
+
+
+def test_a_choice_that_holds_the_mark_of_another_one_is_put_in_once():
+    assert _by_text("So (a) x (b) y fits, not (b).", ["x (b) y", "two"]) == "So x (b) y fits, not two."

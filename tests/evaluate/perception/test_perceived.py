@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from paqa_trace import FIELDS
 
 from cogrl.evaluate.choice.answers import ChoiceAnswers
 from cogrl.evaluate.perception.figures import PARTS, environment_scores, part_figures, perception_figures, values
@@ -15,17 +16,6 @@ from cogrl.evaluate.report import write
 from cogrl.formats.paqa import PAQA
 from cogrl.types import Example, SpokenTurn
 
-FIELDS = {
-    "planning": "what does the low voice say",
-    "environment": "rain",
-    "speaker": "2: low, high",
-    "asr": "low: kettle river; high: window apple",
-    "description": "low is first",
-    "reasoning": "low says kettle river",
-    "summary": "kettle river",
-    "response": "kettle river",
-    "final_answer": "kettle river",
-}
 SAY = Example(
     "a",
     Path("a.wav"),

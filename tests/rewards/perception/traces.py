@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+from paqa_trace import FIELDS
+
 from cogrl.formats.answer import read_answer
 from cogrl.formats.paqa import PAQA
 from cogrl.types import Example, SpokenTurn
@@ -18,17 +20,6 @@ EXAMPLE = Example(
     snr_db=5.0,
     where="train.jsonl:3",
 )
-FIELDS = {
-    "planning": "what does the low voice say",
-    "environment": "rain",
-    "speaker": "2: low, high",
-    "asr": "low: kettle river; high: window apple",
-    "description": "low is first",
-    "reasoning": "low says kettle river",
-    "summary": "kettle river",
-    "response": "kettle river",
-    "final_answer": "kettle river",
-}
 
 
 def trace(**changed):

@@ -112,8 +112,29 @@ def test_what_the_ring_holds_while_sampling_is_what_cumulative_sums_find_afterwa
     for (row, place), value in finite.items():
         assert value == pytest.approx(means[row, place].item(), abs=1e-6)
     learned = controller.lowest_confidences(rollouts)
-    expected = means.nan_to_num(nan=9.0).amin(1)
-    assert torch.equal(learned.nan_to_num(nan=9.0), expected)
+    for row in range(len(rollouts)):  # also of a row whose least sure window is the one that ends it
+        looked_at = [value for (r, _), value in finite.items() if r == row]
+        assert learned[row].nan_to_num(nan=9.0).item() == pytest.approx(min(looked_at, default=9.0), abs=1e-6)
+    assert (learned.nan_to_num(nan=9.0) != means.nan_to_num(nan=9.0).amin(1)).any()
+
+
+def test_thresholds_are_learnt_from_what_is_looked_at_and_not_from_what_follows_the_phrase(spaced, clips):
+    controller = pausing(pause=0.0, until="b")
+    seen = [[] for _ in range(16)]
+    interruptions = controller.interruptions
+
+    def spy(tokens, logprobs, rows, below):
+        found = interruptions(tokens, logprobs, rows, below)
+        for row, mean in zip(rows.tolist(), controller.confidences.confidence(rows).tolist(), strict=True):
+            if not controller.over[row] and mean != float("inf"):
+                seen[row].append(mean)
+        return found
+
+    controller.interruptions = spy
+    rollouts = sampled(spaced, clips, controller, group_size=4, max_new_tokens=20)
+    learned = controller.lowest_confidences(rollouts).nan_to_num(nan=9.0).tolist()
+    assert learned == pytest.approx([min(means, default=9.0) for means in seen], abs=1e-6)
+    assert 3 < sum(bool(over) for over in controller.over) < 16
 
 
 @pytest.mark.parametrize("mode", LATENTS)

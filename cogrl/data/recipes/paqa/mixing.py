@@ -33,10 +33,14 @@ def fitted(waveform: Waveform, samples: int, rng: np.random.Generator) -> Wavefo
 def mixed(speech: Waveform, spans: Spans, environment: Waveform, snr_db: float) -> Waveform:
     """`speech` with the environment of the same length under it, scaled down where its peak is above `PEAK`.
 
-    The level of the speech is that of the samples within its turns, `spans`; the pauses between do not count.
+    The level of the speech is that of the samples within its turns, `spans`; the pauses between do not count. Raises
+    ValueError for an environment that is silent.
     """
     spoken = np.concatenate([speech[start:end] for start, end in spans])
-    gain = rms(spoken) / rms(environment) * 10 ** (-snr_db / 20)
+    level = rms(environment)
+    if not level > 0:
+        raise ValueError("the environment is silent for the length of the clip, no gain gives it a level")
+    gain = rms(spoken) / level * 10 ** (-snr_db / 20)
     mix = speech + gain * environment
     return (mix * min(1.0, PEAK / np.abs(mix).max())).astype(np.float32)
 

@@ -103,12 +103,11 @@ def build_paqa(
 def _render(cell: Cell, folder: Path, source: str) -> Example:
     turns: Sequence[recordings.Recording] = [turn.source for turn in cell.question.turns]
     around = cell.question.environment_source
-    waveform, spoken = clip.clip_of(
-        cell,
-        [recordings.samples_of(turn.path) for turn in turns],
-        lambda rng: recordings.samples_of(around),
-        np.random.default_rng(cell.seed),
-    )
+    parts, rng = [recordings.samples_of(turn.path) for turn in turns], np.random.default_rng(cell.seed)
+    try:
+        waveform, spoken = clip.clip_of(cell, parts, lambda rng: recordings.samples_of(around), rng)
+    except ValueError as error:
+        raise ValueError(f"{around}: {error}; cut the recording to what is heard, or take it out") from error
     return clip.written(
         cell,
         folder,
