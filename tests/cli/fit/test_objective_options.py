@@ -126,9 +126,9 @@ def written_out(workdir, monkeypatch):
 def test_the_code_of_the_page_trains_two_steps(command, workdir, written_out, heading, monkeypatch):
     module, score = written_out(heading), RLStage.score
 
-    def with_distinct_rows(stage, rollouts):
+    def with_distinct_rows(stage, *batch):
         """Answers of a random model are all graded 0, which trains nothing: of two, the second is the better one."""
-        scores = score(stage, rollouts)
+        scores = score(stage, *batch)
         return replace(scores, total=torch.arange(len(scores.total)).float() % 2)
 
     monkeypatch.setattr(RLStage, "score", with_distinct_rows)
