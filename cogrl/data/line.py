@@ -11,7 +11,7 @@ from cogrl.data.json_text import damage, parse_json
 from cogrl.data.line_schema import checked_line
 from cogrl.data.markup import escape_markup, unescape_markup
 from cogrl.data.text_file import printable
-from cogrl.types import Example, SpokenTurn, Turn
+from cogrl.types import Event, Example, Span, SpokenTurn, Turn
 
 _NUMBERS = ("valence", "arousal", "dominance", "duration_s", "snr_db")
 _TEXTS = ("text", "reply", "question", "answer", "cause", "environment")
@@ -52,7 +52,10 @@ def _example(record: dict[str, Any], where: str, root: Path) -> Example:
     speech = tuple(_spoken(turn) for turn in given.get("speech", []))
     targets = {name: escape_markup(text) for name, text in given.get("targets", {}).items()}
     choices = tuple(escape_markup(text) for text in given.get("choices", []))
-    parts = {"turns": turns, "speech": speech, "targets": targets, "choices": choices}
+    events = tuple(Event(**event) for event in given.get("events", []))
+    evidence = tuple(Span(**span) for span in given.get("evidence", []))
+    parts = {"turns": turns, "speech": speech, "events": events, "evidence": evidence}
+    parts |= {"targets": targets, "choices": choices}
     return Example(**{**_typed(given, root), **parts, "where": where})
 
 

@@ -84,25 +84,41 @@ class TurnLine(BaseModel):
     duration_s: Positive = Field(default=None)
 
 
-class SpokenTurnLine(BaseModel):
-    """A turn within the clip; its times are in seconds from the beginning."""
+class SpanLine(BaseModel):
+    """A part of the clip; its times are in seconds from the beginning."""
 
     model_config = ConfigDict(extra="forbid", strict=True)
 
-    speaker: Filled
     start_s: Annotated[float, AfterValidator(_time)]
     end_s: Positive
-    text: Filled
 
     @model_validator(mode="after")
-    def _lasts(self) -> "SpokenTurnLine":
+    def _lasts(self) -> "SpanLine":
         if self.end_s <= self.start_s:
             raise ValueError(f"ends at {self.end_s:g} s, but starts at {self.start_s:g} s")
         return self
 
 
-_PARTS: dict[str, type[BaseModel]] = {"turns": TurnLine, "speech": SpokenTurnLine}
-"""The keys that hold a list of objects, and what these hold."""
+class SpokenTurnLine(SpanLine):
+    """A turn within the clip."""
+
+    speaker: Filled
+    text: Filled
+
+
+class EventLine(SpanLine):
+    """What is heard in a part of the clip."""
+
+    name: Filled
+
+
+_PARTS: dict[str, tuple[str, type[BaseModel]]] = {
+    "turns": ("turn", TurnLine),
+    "speech": ("speech, turn", SpokenTurnLine),
+    "events": ("event", EventLine),
+    "evidence": ("evidence, part", SpanLine),
+}
+"""The keys that hold a list of objects: what one is called, and what it holds."""
 
 
 class Line(BaseModel):
@@ -127,6 +143,8 @@ class Line(BaseModel):
     cause: str = Field(default=None)
     turns: list[TurnLine] = Field(default=None)
     speech: list[SpokenTurnLine] = Field(default=None)
+    events: list[EventLine] = Field(default=None)
+    evidence: list[SpanLine] = Field(default=None)
     environment: Filled = Field(default=None)
     snr_db: Annotated[float, AfterValidator(_finite)] = Field(default=None)
     question: str = Field(default=None)
@@ -154,13 +172,19 @@ class Line(BaseModel):
         for number, (turn, following) in enumerate(pairwise(speech), start=1):
             if following.start_s < turn.end_s:
                 raise ValueError(
-                    f"speech: turn {number + 1} starts at {following.start_s:g} s, before turn {number} ends at "
+                    f"speech, turn {number + 1} starts at {following.start_s:g} s, before turn {number} ends at "
                     f"{turn.end_s:g} s; turns come in their order and do not overlap: cut them or leave the line out"
                 )
-        if speech and self.duration_s and speech[-1].end_s > self.duration_s + SLACK_S:
-            raise ValueError(
-                f"speech: turn {len(speech)} ends at {speech[-1].end_s:g} s, the clip lasts {self.duration_s:g} s"
-            )
+        return self
+
+    @model_validator(mode="after")
+    def _within_the_clip(self) -> "Line":
+        for key in ("speech", "events", "evidence"):
+            for number, part in enumerate(getattr(self, key) or [], start=1):
+                if self.duration_s and part.end_s > self.duration_s + SLACK_S:
+                    raise ValueError(
+                        f"{_PARTS[key][0]} {number} ends at {part.end_s:g} s, the clip lasts {self.duration_s:g} s"
+                    )
         return self
 
 
@@ -179,8 +203,8 @@ def _message(error: ValidationError) -> str:
     where, fields = first["loc"], Line
     prefix = ""
     if len(where) > 1 and where[0] in _PARTS:
-        of = "" if where[0] == "turns" else f"{where[0]}, "
-        prefix, fields, where = f"{of}turn {where[1] + 1}: ", _PARTS[where[0]], where[2:]
+        called, fields = _PARTS[where[0]]
+        prefix, where = f"{called} {where[1] + 1}: ", where[2:]
     key = str(where[0]) if where else ""
     if first["type"] == "missing":
         missing = [

@@ -10,7 +10,7 @@ from cogrl.audio import SilentClips, file_stamp, load_audio, to_seconds
 from cogrl.data.line import line_of, parse_line
 from cogrl.data.line_schema import SLACK_S
 from cogrl.data.text_file import utf8_bytes
-from cogrl.types import Example, SpokenTurn
+from cogrl.types import Example, Span, SpokenTurn
 
 FileStamps = Mapping[Path, tuple[int, int] | None]
 """What `file_stamp` said of audio files when they were checked."""
@@ -111,24 +111,25 @@ def check_audio_files(
     silent_clips: SilentClips = "refuse",
 ) -> FileStamps:
     """Decodes every file once, earlier turns included (hundreds a second), and raises one ValueError with each refusal
-    of `load_audio`, which says what `convert` and `silent_clips` allow, and each line whose `speech` ends after its
-    clip. Returns the size and time stamp of each file.
+    of `load_audio`, which says what `convert` and `silent_clips` allow, and each line whose `speech`, `events` or
+    `evidence` end after its clip. Returns the size and time stamp of each file.
 
     A file that passed is not decoded again in this process while its size and time stamp stay the same.
     """
     errors, stamps = [], {}
     for example in examples:
-        clips = [("", example.audio, example.duration_s, example.speech)]
+        gold = {"speech, turn": example.speech, "event": example.events, "evidence, part": example.evidence}
+        clips = [("", example.audio, example.duration_s, gold)]
         turns = [(n, turn) for n, turn in enumerate(example.turns, start=1) if turn.audio]
-        clips += [(f", turn {n}", turn.audio, turn.duration_s, ()) for n, turn in turns]
-        for turn_name, audio, duration_s, speech in clips:
+        clips += [(f", turn {n}", turn.audio, turn.duration_s, {}) for n, turn in turns]
+        for turn_name, audio, duration_s, timed in clips:
             try:
                 stamps[audio] = file_stamp(audio)
-                key = (audio, stamps[audio], duration_s, sampling_rate, max_s, convert, silent_clips, speech)
+                key = (audio, stamps[audio], duration_s, sampling_rate, max_s, convert, silent_clips, *timed.values())
                 if key not in _CHECKED:
                     name = f"{example.where} ({example.id}{turn_name})"
                     waveform = load_audio(audio, sampling_rate, max_s, duration_s, name, convert, silent_clips)
-                    _check_speech(speech, to_seconds(len(waveform), sampling_rate), name)
+                    _check_times(timed, to_seconds(len(waveform), sampling_rate), name)
                     _CHECKED.add(key)
             except (ValueError, OSError) as error:
                 errors.append(str(error))
@@ -136,12 +137,14 @@ def check_audio_files(
     return stamps
 
 
-def _check_speech(speech: Sequence[SpokenTurn], lasts_s: float, name: str) -> None:
-    if speech and speech[-1].end_s > lasts_s + SLACK_S:
-        raise ValueError(
-            f"{name}: speech: turn {len(speech)} ends at {speech[-1].end_s:g} s, the clip lasts {lasts_s:.3f} s; "
-            "correct the times or replace the file"
-        )
+def _check_times(timed: Mapping[str, Sequence[Span | SpokenTurn]], lasts_s: float, name: str) -> None:
+    for called, parts in timed.items():
+        for number, part in enumerate(parts, start=1):
+            if part.end_s > lasts_s + SLACK_S:
+                raise ValueError(
+                    f"{name}: {called} {number} ends at {part.end_s:g} s, the clip lasts {lasts_s:.3f} s; "
+                    "correct the times or replace the file"
+                )
 
 
 def raise_all(errors: Sequence[str]) -> None:

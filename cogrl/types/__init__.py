@@ -11,16 +11,18 @@ from cogrl.types.inputs import (
     ClipBatch,
     Conversation,
     Emotion,
+    Event,
     Example,
     Intensity,
     ModelInput,
     Prompts,
     Sentiment,
+    Span,
     SpokenTurn,
     Turn,
     Waveform,
 )
-from cogrl.types.rollouts import Finish, Rollouts, Span
+from cogrl.types.rollouts import Finish, Rollouts
 from cogrl.types.scores import Scores
 
 __all__ = [
@@ -34,6 +36,7 @@ __all__ = [
     "Completions",
     "Conversation",
     "Emotion",
+    "Event",
     "Example",
     "Finish",
     "Intensity",

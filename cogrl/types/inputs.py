@@ -51,6 +51,26 @@ class SpokenTurn:
 
 
 @dataclass(frozen=True)
+class Span:
+    """A part of a clip, in seconds from its beginning."""
+
+    start_s: float
+    end_s: float
+
+    @property
+    def duration_s(self) -> float:
+        """How long it is."""
+        return self.end_s - self.start_s
+
+
+@dataclass(frozen=True)
+class Event(Span):
+    """What is heard in a part of a clip, such as a knock or a voice."""
+
+    name: str
+
+
+@dataclass(frozen=True)
 class Example:
     """One line of a manifest. `valence`, `arousal`, `dominance` lie in [-1, 1]; `where` is `file:line`.
 
@@ -59,7 +79,8 @@ class Example:
     oldest first. A question has `choices`, or none where it is open, and, unless it is hidden, `answer`, the text of
     the right choice. `cause` quotes the words that moved the speaker, for a teacher to read; no student ever does.
     `speech` holds the turns within the clip, in their order; `environment` is what is heard around them and `snr_db` by
-    how much the speech is louder, in dB. They are gold: rewards and reports read them, no policy does.
+    how much the speech is louder, in dB; `events` says what is heard when, and `evidence` where the answer to the
+    question is heard. They are gold: rewards and reports read them, no policy does.
     """
 
     id: str
@@ -79,6 +100,8 @@ class Example:
     cause: str | None = None
     turns: tuple[Turn, ...] = ()
     speech: tuple[SpokenTurn, ...] = ()
+    events: tuple[Event, ...] = ()
+    evidence: tuple[Span, ...] = ()
     environment: str | None = None
     snr_db: float | None = None
     question: str | None = None

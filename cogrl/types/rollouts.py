@@ -9,18 +9,10 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from cogrl.types.completions import Completions, stacked
-from cogrl.types.inputs import Clip, Example, Prompts
+from cogrl.types.inputs import Clip, Example, Prompts, Span
 
 Finish = Literal["end", "length", "abort"]
 """How a completion ended: with an end token, without one because it was cut, or because a controller gave it up."""
-
-
-@dataclass(frozen=True)
-class Span:
-    """A part of a clip, in seconds from its beginning."""
-
-    start_s: float
-    end_s: float
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ import soundfile
 from cogrl.data.line import line_of, parse_line
 from cogrl.data.manifest import check_audio_files, read_manifest, write_manifest
 from cogrl.data.module import AudioData
-from cogrl.types import SpokenTurn
+from cogrl.types import Event, Span, SpokenTurn
 
 TURNS = [
     {"speaker": "low", "start_s": 0.1, "end_s": 0.4, "text": "kettle <|AUDIO|> river"},
@@ -53,9 +53,24 @@ def test_speech_environment_and_snr_are_read_and_written_back(tmp_path):
     assert (plain.speech, plain.environment, plain.snr_db) == ((), None, None)
 
 
+def test_events_and_evidence_are_read_and_written_back(tmp_path):
+    gold = {"events": [{"name": "knock", "start_s": 0.2, "end_s": 0.5}], "evidence": [{"start_s": 0.4, "end_s": 1.0}]}
+    (example,) = read(tmp_path, LINE | gold)
+    assert example.events == (Event(0.2, 0.5, "knock"),) and example.evidence == (Span(0.4, 1.0),)
+    assert example.evidence[0].duration_s == pytest.approx(0.6)
+    written = json.loads(line_of(example, tmp_path))
+    assert {key: written[key] for key in gold} == gold
+
+
 @pytest.mark.parametrize(
     ("line", "reason"),
     [
+        (LINE | {"events": [{"name": "", "start_s": 0, "end_s": 1}]}, "event 1: name is empty"),
+        (LINE | {"evidence": [{"start_s": 0.5, "end_s": 0.5}]}, "ends at 0.5 s, but starts at 0.5 s"),
+        (
+            LINE | {"duration_s": 1.0, "evidence": [{"start_s": 0.5, "end_s": 1.5}]},
+            "evidence, part 1 ends at 1.5 s, the clip lasts 1 s",
+        ),
         (LINE | {"speech": "low: kettle"}, "speech must be a list, got 'low: kettle'"),
         (LINE | {"speech": ["kettle"]}, "must be an object"),
         (changed(0, speaker=None), "speech, turn 1: missing key 'speaker'"),
@@ -66,7 +81,7 @@ def test_speech_environment_and_snr_are_read_and_written_back(tmp_path):
         (changed(0, end_s=0.1), "ends at 0.1 s, but starts at 0.1 s"),
         (changed(1, start_s=0.39), "turn 2 starts at 0.39 s, before turn 1 ends at 0.4 s"),
         (LINE | {"speech": TURNS[::-1]}, "turn 2 starts at 0.1 s, before turn 1 ends at 1 s"),
-        (LINE | {"duration_s": 0.9}, "speech: turn 2 ends at 1 s, the clip lasts 0.9 s"),
+        (LINE | {"duration_s": 0.9}, "speech, turn 2 ends at 1 s, the clip lasts 0.9 s"),
         (LINE | {"environment": ""}, "environment is empty"),
         (LINE | {"environment": ["rain"]}, "environment must be a string"),
         (LINE | {"snr_db": "3"}, "snr_db must be a number, got '3'"),
@@ -100,7 +115,7 @@ def test_turns_after_the_end_of_the_clip_are_refused_when_its_audio_is_checked(t
     tone(tmp_path / "a.wav", 0.995)
     check_audio_files(examples)  # times are rounded: 10 ms are allowed
     tone(tmp_path / "a.wav", 0.9)
-    with pytest.raises(ValueError, match=r"q.jsonl:1 \(q1\): speech: turn 2 ends at 1 s, the clip lasts 0.900 s"):
+    with pytest.raises(ValueError, match=r"q.jsonl:1 \(q1\): speech, turn 2 ends at 1 s, the clip lasts 0.900 s"):
         check_audio_files(examples)
 
 
@@ -108,7 +123,7 @@ def test_two_lines_about_one_clip_are_checked_each(tmp_path):
     tone(tmp_path / "a.wav", 0.6)
     short = LINE | {"speech": TURNS[:1]}
     check_audio_files(read(tmp_path, short))
-    with pytest.raises(ValueError, match=r"q.jsonl:2 \(q2\): speech: turn 2 ends at 1 s"):
+    with pytest.raises(ValueError, match=r"q.jsonl:2 \(q2\): speech, turn 2 ends at 1 s"):
         check_audio_files(read(tmp_path, short, LINE | {"id": "q2"}))
 
 
@@ -118,7 +133,7 @@ def test_two_lines_about_one_clip_are_checked_each(tmp_path):
         (lambda path: path.write_bytes(b""), "empty"),
         (lambda path: path.unlink(), "no such audio file"),
         (lambda path: tone(path, 4.5), "lasts 4.50 s, the limit is 4 s"),
-        (lambda path: tone(path, 0.5), "speech: turn 2 ends at 1 s, the clip lasts 0.500 s"),
+        (lambda path: tone(path, 0.5), "speech, turn 2 ends at 1 s, the clip lasts 0.500 s"),
     ],
 )
 def test_a_clip_that_can_not_be_heard_as_its_line_says_is_refused_before_training(tmp_path, spoil, reason):
