@@ -18,7 +18,7 @@ _NOTHING_S = 1e-9
 _TAG = re.compile(r"<seg>|</seg>|<answer>")
 _TIME = r"\s*([0-9]{1,6}(?:\.[0-9]{1,6})?)\s*"
 _TIMES = re.compile(f"{_TIME},{_TIME}")
-Refusal = Literal[
+InvalidReason = Literal[
     "malformed", "answered", "reversed", "outside", "too_short", "too_long", "duplicate", "too_many", "too_much"
 ]
 """Why a citation is not heard again."""
@@ -28,12 +28,12 @@ Refusal = Literal[
 class Citation:
     """One `</seg>` in a text, and the tag that it closes.
 
-    `span` is None where no two times could be read, and `refusal` is None where the segment is heard again. `start` and
+    `span` is None where no two times could be read, and `invalid` is None where the segment is heard again. `start` and
     `end` are the tag's places in the text, in characters.
     """
 
     span: Span | None
-    refusal: Refusal | None
+    invalid: InvalidReason | None
     start: int
     end: int
 
@@ -84,20 +84,20 @@ class SegmentRules:
             elif tag[0] == CLOSED:
                 times = _TIMES.fullmatch(text, opened.end(), tag.start()) if opened else None
                 span = Span(float(times[1]), float(times[2])) if times else None
-                earlier = [one.span for one in found if one.span and not one.refusal]
-                refusal = "answered" if span and answered else self.refusal(span, duration_s, earlier)
-                found.append(Citation(span, refusal, (opened or tag).start(), tag.end()))
+                earlier = [one.span for one in found if one.span and not one.invalid]
+                invalid = "answered" if span and answered else self.invalid_reason(span, duration_s, earlier)
+                found.append(Citation(span, invalid, (opened or tag).start(), tag.end()))
                 opened = None
             else:
                 answered = True
         return found
 
-    def refusal(self, span: Span | None, duration_s: float, earlier: Sequence[Span]) -> Refusal | None:
+    def invalid_reason(self, span: Span | None, duration_s: float, earlier: Sequence[Span]) -> InvalidReason | None:
         """Why a segment is not heard again after those in `earlier`; None when it is."""
         if span is None:
             return "malformed"
         length = span.duration_s
-        reasons: dict[Refusal, bool] = {
+        reasons: dict[InvalidReason, bool] = {
             "reversed": length <= 0,
             "outside": span.end_s > duration_s + ROUNDING_S,
             "too_short": length < self.min_s - _NOTHING_S,

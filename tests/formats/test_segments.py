@@ -9,7 +9,7 @@ RULES = SegmentRules()
 
 
 def reasons(text, duration_s=10.0, rules=RULES):
-    return [one.refusal for one in rules.citations(text, duration_s)]
+    return [one.invalid for one in rules.citations(text, duration_s)]
 
 
 def test_a_citation_is_where_its_tag_is():
@@ -17,7 +17,7 @@ def test_a_citation_is_where_its_tag_is():
     first, second = RULES.citations(text, 10.0)
     assert first.span == Span(1.5, 2.25) and second.span == Span(3.0, 4.0)
     assert [text[one.start : one.end] for one in (first, second)] == ["<seg>1.5, 2.25</seg>", "<seg>3,4</seg>"]
-    assert first.refusal is None and second.refusal is None
+    assert first.invalid is None and second.invalid is None
 
 
 @pytest.mark.parametrize(
