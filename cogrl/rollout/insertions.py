@@ -80,20 +80,27 @@ def interruption(
 
 def spelled_out(policy: AudioLM, insertions: Sequence[Insertion]) -> list[tuple[int, Role]]:
     """The tokens of one row's insertions; a clip stands between the markers of its family."""
-    before, behind = policy.audio_markers
     tokens: list[tuple[int, Role]] = []
     for item in insertions:
         if isinstance(item, Excerpt):
             reason = policy.audio_length_error(to_seconds(len(item.waveform), policy.sampling_rate))
             if reason:
                 raise ValueError(f"a controller inserts a clip that does not fit: {reason}")
-            frames = int(policy.audio_token_counts(torch.tensor([len(item.waveform)])))
-            tokens += [(id, Role.FORCED) for id in before]
-            tokens += [(policy.audio_token_id, Role.AUDIO)] * frames
-            tokens += [(id, Role.FORCED) for id in behind]
+            frames = int(policy.excerpt_token_counts(torch.tensor([len(item.waveform)])))
+            tokens += clip_tokens(policy, frames)
         else:
             tokens += [(id, item.role) for id in item.ids]
     return tokens
+
+
+def clip_tokens(policy: AudioLM, placeholders: int) -> list[tuple[int, Role]]:
+    """The ids and roles of an inserted clip: its placeholders between the markers of the family."""
+    before, behind = policy.audio_markers
+    return [
+        *((id, Role.FORCED) for id in before),
+        *[(policy.audio_token_id, Role.AUDIO)] * placeholders,
+        *((id, Role.FORCED) for id in behind),
+    ]
 
 
 def side_by_side(
@@ -104,6 +111,6 @@ def side_by_side(
     tokens = torch.tensor([[*spelled[row], *[filler] * (width - len(spelled[row]))] for row in insertions])
     excerpts = [[item for item in items if isinstance(item, Excerpt)] for items in insertions.values()]
     waveforms = [excerpt.waveform for row in excerpts for excerpt in row]
-    audio = policy.audio_tensors(waveforms) if waveforms else {}
+    audio = policy.excerpt_tensors(waveforms) if waveforms else {}
     audio = {name: value.to(policy.device) for name, value in audio.items()}
     return Inserted(list(insertions), *tokens.to(policy.device).unbind(2), audio, excerpts)
