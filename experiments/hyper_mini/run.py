@@ -26,6 +26,8 @@ FULL = "hyper"
 VARIANTS = tuple(sorted(file.stem for file in HERE.glob("*.yaml")))
 TESTS = ("report", "msqa_hard", "envqa_hard")
 """Folders of a run with the answers to the test questions and to the two hard subsets."""
+ALONE = "speech_alone"
+"""The folder with the answers to the test questions about their speech without the environment."""
 Asked = Sequence[Sequence[Record]]
 """The answers of each seed to the same questions."""
 
@@ -99,16 +101,19 @@ def part(asked: Asked, inside: Callable[[Record], bool]) -> Asked:
     return [[record for record in records if inside(record)] for records in asked]
 
 
-def accuracies(asked: Asked, hard: Mapping[str, Asked]) -> dict[str, SeedFigure]:
-    """Accuracy by task, by band of SNR where it is known, in each control, and on the hard subsets.
-
-    Tasks are called `task <name>`: one of them has the name of a section, whose right claims stand beside them.
-    """
-    right = VALUES["accuracy"][1]
-    found = {
-        f"task {task}": figure(part(asked, lambda record, task=task: record["task"] == task), right)
+def by_task(asked: Asked, suffix: str = "") -> dict[str, SeedFigure]:
+    """Accuracy by task. Tasks are called `task <name>`: one has the name of a section, whose claims stand beside it."""
+    return {
+        f"task {task}{suffix}": figure(
+            part(asked, lambda record, task=task: record["task"] == task), VALUES["accuracy"][1]
+        )
         for task in sorted({record["task"] for record in asked[0]})
     }
+
+
+def accuracies(asked: Asked, hard: Mapping[str, Asked]) -> dict[str, SeedFigure]:
+    """Accuracy by task, by band of SNR where it is known, in each control, and on the hard subsets."""
+    right, found = VALUES["accuracy"][1], by_task(asked)
     if "perception" in asked[0][0]:
         for low, high in BANDS_DB:
             inside = part(asked, lambda record, low=low, high=high: in_band(record["perception"]["snr_db"], low, high))
@@ -127,7 +132,11 @@ def summary(seeds: Sequence[int]) -> dict:
     full = tests["report"]
     direct = read(FULL, seeds, "report_direct")
     hard = {key: {test: tests[test][key] for test in TESTS[1:] if key in tests[test]} for key in full}
-    policies = {f"{a} {b}": figures(asked) | accuracies(asked, hard[a, b]) for (a, b), asked in full.items()}
+    alone = read(FULL, seeds, ALONE)
+    policies = {
+        f"{a} {b}": figures(asked) | accuracies(asked, hard[a, b]) | by_task(alone[a, b], ", speech alone")
+        for (a, b), asked in full.items()
+    }
     policies |= {f"{a} {b}": figures(asked) | accuracies(asked, {}) for (a, b), asked in direct.items()}
     grpo, sft = full["grpo", "paqa"], full["sft", "paqa"]
     differences = {"grpo minus sft": figures(grpo, sft)}
@@ -214,7 +223,9 @@ def markdown(result: Mapping) -> str:
             [name, *(", ".join(f"{x:.2f}" for x in found["reported"][key]) for key in PAUSES)]
             for name, found in result["pauses"].items()
         ]
-        text += "\nThe policy trained with PAUSE, seed by seed:\n\n" + markdown_table(["answers", *PAUSES.values()], rows)
+        text += "\nThe policy trained with PAUSE, seed by seed:\n\n" + markdown_table(
+            ["answers", *PAUSES.values()], rows
+        )
         rows = [
             [f"{name} minus none", *(starred(key, found["minus none"]) for key in VALUES)]
             for name, found in result["pauses"].items()

@@ -105,18 +105,17 @@ def _render(cell: Cell, folder: Path, source: str) -> Example:
     around = cell.question.environment_source
     parts, rng = [recordings.samples_of(turn.path) for turn in turns], np.random.default_rng(cell.seed)
     try:
-        waveform, spoken = clip.clip_of(cell, parts, lambda rng: recordings.samples_of(around), rng)
+        take = clip.clip_of(cell, parts, lambda rng: recordings.samples_of(around), rng)
     except ValueError as error:
         raise ValueError(f"{around}: {error}; cut the recording to what is heard, or take it out") from error
     return clip.written(
         cell,
         folder,
-        waveform,
-        spoken,
+        take,
         speaker="+".join(sorted(turn.speaker for turn in turns)),
         language="en",
         synthesis={
-            "speakers": {said.speaker: turn.speaker for said, turn in zip(spoken, turns, strict=True)},
+            "speakers": {said.speaker: turn.speaker for said, turn in zip(take.turns, turns, strict=True)},
             "environment_file": around.name,
         },
         source=source,
