@@ -17,9 +17,9 @@ from cogrl.types import Rollouts, Scores
 class RolloutTable(pl.Callback):
     """For stages that sample: `run_dir/rollouts/<step>.jsonl` (all completions), `<step>.csv` and `<step>.html` (some).
 
-    The page plays the clips, and what completions cite of them; MLflow shows the other one as a table, and keeps both under `rollouts/`. Every rollout has
-    files of its own, so that keeping one costs the same at any step, and a step that is done again replaces its own.
-    Other stages are left alone.
+    The page plays the clips, and the parts of them that completions cite; MLflow shows the other one as a table, and
+    keeps both under `rollouts/`. Every rollout has files of its own, so that keeping one costs the same at any step,
+    and a step that is done again replaces its own. Other stages are left alone.
 
     Args:
         every_n_rollouts: how often; 0 = never. The first rollout is always kept.

@@ -1,4 +1,4 @@
-"""Cited segments on the rollout page: what was inserted and cited of each clip, with players, and which tags are invalid.
+"""Cited segments on the rollout page: what was inserted and cited of a clip, with players, and the invalid tags.
 
 The players take the address of the clip that stands above them, with the times as a media fragment (W3C, Media
 Fragments URI 1.0): a segment costs no byte of audio.
