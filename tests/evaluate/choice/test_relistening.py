@@ -26,7 +26,7 @@ model:
   init_args:
     controllers:
       - class_path: test_relistening.Cuts
-        init_args: {min_s: 0.3}
+        init_args: {min_s: MIN_S}
 """
 
 
@@ -81,9 +81,9 @@ def cites(tiny_policy_dir, smoke_corpus, tmp_path_factory) -> str:
 @pytest.fixture
 def compared(workdir, cites):
     """`compared(data, *flags)`: the folder of a report of one policy with and without its cuts."""
-    (workdir / "cuts.yaml").write_text(CUTS)
 
-    def run(data, *flags):
+    def run(data, *flags, min_s=0.3):
+        (workdir / "cuts.yaml").write_text(CUTS.replace("MIN_S", str(min_s)))
         policies = ["--policy", f"on={cites}", "--policy", f"off={cites}", "--controllers", "on=cuts.yaml"]
         args = ["--data", str(data), "--out", "report", "--max-new-tokens", "64", "--draws", "0", "--formats", FORMAT]
         assert main(["evaluate", *policies, *args, "--no-controls", *flags]) == 0
@@ -109,6 +109,15 @@ def test_one_checkpoint_with_and_without_inserted_segments(compared, smoke_corpu
     assert all(one["segments"]["spans"] == [CITED] for one in found[:4])
     assert all(one["segments"]["spans"] == [] and one["segments"]["cited"] == [CITED] for one in found[4:])
     assert all(one["rollout"]["relistens"] == one["segments"]["clips"] == 1 for one in found[:4])
+
+
+def test_tags_are_read_by_the_rules_of_each_policy_s_controller(compared, smoke_corpus, workdir):
+    folder = compared(manifest(workdir / "questions.jsonl", questions(smoke_corpus, 2)), min_s=0.6)
+    on, off = figures(folder, "on"), figures(folder, "off")
+    assert (
+        on[f"{FORMAT}_segments_invalid_too_short"]["mean"] == 1.0 and on[f"{FORMAT}_segments_inserted"]["mean"] == 0.0
+    )
+    assert off[f"{FORMAT}_segments_invalid"]["mean"] == 0.0 and off[f"{FORMAT}_segments_cited"]["mean"] == 1.0
 
 
 def test_open_questions_that_cite_are_exact_after_normalisation(compared, smoke_corpus, workdir):
