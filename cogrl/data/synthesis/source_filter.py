@@ -48,7 +48,7 @@ def speak(text: str, speaker: Speaker, prosody: Prosody) -> tuple[Waveform, int]
     return np.concatenate(syllables).astype(np.float32), _SAMPLING_RATE
 
 
-def resonate(source: np.ndarray, formants: Sequence[float]) -> np.ndarray:
+def resonate(source: np.ndarray, formants: Sequence[float | int]) -> np.ndarray:
     """A source at 16 kHz through resonators at three formants in Hz, at an RMS of 1."""
     for hertz, width in zip(formants, (80, 100, 140), strict=True):
         radius = np.exp(-np.pi * width / _SAMPLING_RATE)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from cogrl.data.manifest import check_splits
 from cogrl.data.recipes.eaqa.item import Scene
-from cogrl.data.recipes.eaqa.plan import SPLITS
+from cogrl.data.recipes.question_folder import SPLITS
 from cogrl.data.synthesis.embedded import EmbeddedSynthesiser
 from cogrl.progress import progress
 from cogrl.types import Example

@@ -10,7 +10,7 @@ from scipy.signal import lfilter
 from cogrl.audio import to_samples, to_seconds, write_flac
 from cogrl.data.recipes.eaqa.item import Asked, Item, Scene
 from cogrl.data.recipes.eaqa.times import thought, window, written
-from cogrl.data.recipes.paqa.mixing import mixed, normalised
+from cogrl.data.recipes.mixing import mixed, normalised
 from cogrl.data.recipes.question_folder import hashed_id
 from cogrl.formats.choice import CHOICE
 from cogrl.formats.echo import ECHO

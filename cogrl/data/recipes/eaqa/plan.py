@@ -6,12 +6,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from cogrl.data.recipes.eaqa.tasks import TASKS
+from cogrl.data.recipes.question_folder import SPLITS
 
 MIX: Mapping[str, float] = {"say": 0.76, "after": 0.06, "two": 0.06, "count": 0.04, "order": 0.04, "pitch": 0.04}
 """Shares of the tasks of sft, rl, val and test."""
 REPEATED = ("say", "when")
 """Tasks that may be asked several times about one clip."""
-SPLITS = ("sft", "rl", "val", "test")
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 
 import numpy as np
 
-from cogrl.data.recipes.qa_mini import sounds
+from cogrl.data.recipes import sounds
 from cogrl.types import Waveform
 
 KNOCK, LOW_BEEP, HIGH_BEEP = "knock", "low beep", "high beep"
