@@ -7,12 +7,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from cogrl.data.recipes.mixing import PEAK, fitted, mixed, normalised, rms
 from cogrl.data.recipes.paqa import speakers
 from cogrl.data.recipes.paqa.clip import SAMPLING_RATE
 from cogrl.data.recipes.paqa.environments import KINDS, environment
 from cogrl.data.recipes.paqa.mini_clip import mini_clip
 from cogrl.data.recipes.paqa.mini_plan import Plan, cells
-from cogrl.data.recipes.paqa.mixing import PEAK, fitted, mixed, normalised, rms
 from cogrl.data.synthesis.acoustics import measure
 from cogrl.data.synthesis.embedded import EmbeddedSynthesiser
 

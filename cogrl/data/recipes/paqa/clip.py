@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from cogrl.audio import to_samples, to_seconds, write_flac
+from cogrl.data.recipes.mixing import Spans, fitted, mixed, normalised
 from cogrl.data.recipes.paqa.item import Cell
-from cogrl.data.recipes.paqa.mixing import Spans, fitted, mixed, normalised
 from cogrl.data.recipes.paqa.plan import SPEECH_ALONE
 from cogrl.types import Example, SpokenTurn, Waveform
 

@@ -6,9 +6,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Protocol
 
 from cogrl.data.recipes.paqa.item import Cell, Question
-from cogrl.data.recipes.question_folder import hashed_id
+from cogrl.data.recipes.question_folder import SPLITS, hashed_id
 
-SPLITS = ("sft", "rl", "val", "test")
 HARD = {"msqa_hard": ("say", "count", "first"), "envqa_hard": ("environment",)}
 """Further tests, of the material of `test`, at `HARD_SNR_DB`, and their tasks."""
 SPEECH_ALONE = "test_speech"

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from cogrl.audio import file_stamp
-from cogrl.data.recipes import balanced, question_folder
+from cogrl.data.recipes import balanced, mixing, question_folder, recordings
 from cogrl.data.recipes.paqa import (
     assembly,
     card,
@@ -23,11 +23,9 @@ from cogrl.data.recipes.paqa import (
     item,
     mini_plan,
     mini_questions,
-    mixing,
     plan,
     quotes,
     recorded_questions,
-    recordings,
     reflection,
     template,
     traces,
@@ -41,6 +39,7 @@ from cogrl.formats import paqa
 from cogrl.progress import progress
 from cogrl.types import Example
 
+MOST_TURNS = 3
 _ABOUT = """Recorded speech of one to three speakers in turns over recorded environments. In every task and manifest
 each letter is right equally often, and each option whenever it is offered. Reflection triples come on top. sft, rl, val
 and test share no speaker and no text, and no recording of an environment where there are four of its label or more."""
@@ -71,7 +70,13 @@ def build_paqa(
     plan.check_snr(snr_db)
     writer, rejected, rng = writer or TemplateWriter(), {}, random.Random(f"paqa/{seed}/recordings")
     found = recordings.environments_of(Path(environments), rejected)
-    parts = recordings.by_part(recordings.speech_of(Path(speech), max_s, rejected), rng, rejected)
+    most_s = max_s / MOST_TURNS - clip.longest_s([0.0] * MOST_TURNS) / MOST_TURNS
+
+    def too_long(lasts_s: float) -> str | None:
+        fits = f"{MOST_TURNS} turns of at most {most_s:.2f} s fit into --max-s {max_s:g}"
+        return f"lasts {lasts_s:.2f} s, {fits}" if lasts_s > most_s else None
+
+    parts = recordings.by_part(recordings.speech_of(Path(speech), too_long, rejected), MOST_TURNS, rng, rejected)
     files = {
         label: recordings.dealt(paths, 1, rng) if len(paths) >= len(SPLITS) else dict.fromkeys(SPLITS, paths)
         for label, paths in found.items()
