@@ -1,4 +1,6 @@
-"""A policy that writes what it is told: its own distribution decides nothing but the log-probabilities."""
+"""Completions that write what they are told, and the policy's own words in between."""
+
+from itertools import chain
 
 import torch
 
@@ -6,46 +8,55 @@ from cogrl.rollout import Controller, HFEngine, Sampling
 
 
 class Writes(Controller):
-    """Every completion draws these ids, one list a row, and then its end token where the list has one.
+    """Every completion draws its own script: an id, or None for whatever the policy likes, which is also what follows.
 
-    The logits of the token to draw are raised by so much that nothing else is drawn, unless `free`: then the row draws
-    what it likes. With `bends` the rows say so, and what they draw does not train.
+    What is told has the role BENT: it is part of the text and does not train. The end tokens are only drawn when told.
     """
 
-    def __init__(self, scripts, bends=True):
-        self.scripts, self.bends = scripts, bends
+    def __init__(self, scripts):
+        self.scripts = scripts
 
     def begin(self, policy, inputs, group_size):
+        self.ends = torch.tensor(policy.end_ids)
         self.drawn = torch.zeros(len(inputs) * group_size, dtype=torch.long)
 
     def adjust(self, logits, rows):
-        logits, bent = logits.clone(), torch.zeros(len(rows), dtype=torch.bool)
+        logits, told = logits.index_fill(1, self.ends, -torch.inf), torch.zeros(len(rows), dtype=torch.bool)
         for i, row in enumerate(rows.tolist()):
-            script, place = self.scripts[row], int(self.drawn[row])
-            if place < len(script):
-                logits[i, script[place]] += 1e4
-                bent[i] = self.bends
+            rest = self.scripts[row][int(self.drawn[row]) :]
+            if rest and rest[0] is not None:
+                logits[i] = -torch.inf
+                logits[i, rest[0]] = 0.0
+                told[i] = True
         self.drawn[rows] += 1
-        return logits, bent
+        return logits, told
 
 
 def ids_of(policy, text):
     return policy.tokenizer(text, add_special_tokens=False).input_ids
 
 
-def written(policy, clips, texts, *controllers, group_size=1, after=0, ending=False, bends=True, **settings):
-    """Completions that are these texts, one a row, and `after` more tokens of the policy's own."""
-    end = [policy.end_ids[0]] if ending else []
-    scripts = [[*(ids_of(policy, text) if isinstance(text, str) else text), *end] for text in texts]
-    longest = max(map(len, scripts)) + after
-    sampling = Sampling(max_new_tokens=longest)
+def script_of(policy, parts):
+    """A text, or texts and numbers of tokens of the policy's own; `END` for the end token."""
+    parts = [parts] if isinstance(parts, str) else parts
+    spelled = ([None] * part if isinstance(part, int) else ids_of(policy, part) for part in parts if part != END)
+    return [*chain(*spelled), *([policy.end_ids[0]] if END in parts else [])]
+
+
+END = "(end)"
+
+
+def written(policy, clips, parts, *controllers, group_size=1, inputs=None, longer=0):
+    """Rollouts under `Writes` and these controllers, one script a completion; they are as long as the longest."""
+    scripts = [script_of(policy, row) for row in parts]
+    sampling = Sampling(max_new_tokens=max(map(len, scripts)) + longer)
     return HFEngine().sample(
         policy,
         clips,
         ["eips"] * len(clips),
         sampling,
         group_size,
-        controllers=[Writes(scripts, bends), *controllers],
+        inputs=inputs,
         generator=torch.Generator().manual_seed(0),
-        **settings,
+        controllers=[Writes(scripts), *controllers],
     )
