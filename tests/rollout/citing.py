@@ -21,15 +21,15 @@ class Writes(Controller):
         self.drawn = torch.zeros(len(inputs) * group_size, dtype=torch.long)
 
     def adjust(self, logits, rows):
-        logits, told = logits.index_fill(1, self.ends, -torch.inf), torch.zeros(len(rows), dtype=torch.bool)
+        logits, scripted = logits.index_fill(1, self.ends, -torch.inf), torch.zeros(len(rows), dtype=torch.bool)
         for i, row in enumerate(rows.tolist()):
             rest = self.scripts[row][int(self.drawn[row]) :]
             if rest and rest[0] is not None:
                 logits[i] = -torch.inf
                 logits[i, rest[0]] = 0.0
-                told[i] = True
+                scripted[i] = True
         self.drawn[rows] += 1
-        return logits, told
+        return logits, scripted
 
 
 def ids_of(policy, text):

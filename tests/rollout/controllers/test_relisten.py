@@ -90,14 +90,14 @@ class Hides(Controller):
         self.count = count
 
     def begin(self, policy, inputs, group_size):
-        self.drawn, self.told = torch.zeros(len(inputs) * group_size, dtype=torch.long), 0
+        self.drawn, self.seen = torch.zeros(len(inputs) * group_size, dtype=torch.long), 0
 
     def hidden(self, rows):
         return self.drawn[rows] < self.count
 
     def after(self, tokens, logprobs, rows):
         self.drawn[rows] += 1
-        self.told += len(rows)
+        self.seen += len(rows)
         return {}
 
 
@@ -105,7 +105,7 @@ def test_what_another_controller_hides_is_no_citation(policy, clips):
     hides = Hides(len(ids_of(policy, "<seg>0, 1</seg>")))
     rollouts = written(policy, clips[:1], ["<seg>0, 1</seg> so <seg>1, 2</seg> a"], Relisten(), hides)
     assert rollouts.spans == [(Span(1.0, 2.0),)] and rollouts.texts == [" so <seg>1, 2</seg> a"]
-    assert hides.told == (rollouts.completions.roles != Role.AUDIO).sum() - 2 - 1  # markers, and behind the last token
+    assert hides.seen == (rollouts.completions.roles != Role.AUDIO).sum() - 2 - 1  # markers, and behind the last token
 
 
 @pytest.mark.parametrize(
