@@ -40,3 +40,9 @@ def _after(clip: Clip, earlier: Sequence[Waveform | str], last: Waveform | str) 
     if not clip.history:
         return last
     return Conversation((*earlier, last), tuple(turn.reply for turn in clip.example.turns))
+
+
+def original_clip(item: ModelInput) -> Waveform | None:
+    """The clip that segments are cut out of: that of the turn to answer; None where it is text."""
+    last = item.turns[-1] if isinstance(item, Conversation) else item
+    return None if isinstance(last, str) else last

@@ -1,11 +1,11 @@
-"""Segments of the clip that a text cites to hear them again: `<seg>s, e</seg>`, in seconds. (Echo, arXiv:2602.02909)
+"""Segments of the clip that a text cites to hear them again: `<seg>s, e</seg>`, in seconds. (Echo, arXiv:2602.11909)
 
 One reading of a text, and one set of rules, for training targets, sampling, rewards and reports.
 """
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from cogrl.types import Span
@@ -90,6 +90,31 @@ class SegmentRules:
                 opened = None
             else:
                 answered = True
+        return found
+
+    def decided(self, citation: Citation, duration_s: float, earlier: Sequence[Span]) -> Citation:
+        """The citation as it is decided when exactly the segments in `earlier` were heard before it.
+
+        That is what `citations` decides but where something that the rules allow was left out.
+        """
+        if citation.span is None or citation.invalid == "answered":
+            return citation
+        return replace(citation, invalid=self.invalid_reason(citation.span, duration_s, earlier))
+
+    def outcomes(self, text: str, duration_s: float, inserted: Sequence[Span]) -> list[Citation]:
+        """The citations of a finished answer, and whether each was heard again, which the segments in `inserted` were.
+
+        One that the rules allow and that is not among them did not fit any more: it is `too_much`.
+        """
+        found: list[Citation] = []
+        earlier: list[Span] = []
+        for citation in self.citations(text, duration_s):
+            decided = self.decided(citation, duration_s, earlier)
+            if decided.invalid is None and decided.span in inserted[len(earlier) :][:1]:
+                earlier.append(decided.span)
+            elif decided.invalid is None:
+                decided = replace(decided, invalid="too_much")
+            found.append(decided)
         return found
 
     def invalid_reason(self, span: Span | None, duration_s: float, earlier: Sequence[Span]) -> InvalidReason | None:

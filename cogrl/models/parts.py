@@ -1,5 +1,6 @@
 """The parts of a Hugging Face audio language model by the names that the rest of cogrl uses for them."""
 
+from itertools import chain
 from typing import Any, NamedTuple
 
 import torch
@@ -18,13 +19,17 @@ class Head(NamedTuple):
 
 
 class Parts(nn.Module):
-    """`model` and `processor` are those of the family, None until the weights are read; `ends` the end tokens."""
+    """`model` and `processor` are those of the family, None until the weights are read; `ends` the end tokens.
+
+    `markers` are the audio markers, once they were asked for.
+    """
 
     def __init__(self) -> None:
         super().__init__()
         self.model: nn.Module | None = None
         self.processor: Any = None
         self.ends: EndTokens | None = None
+        self.markers: AudioMarkers | None = None
 
     @property
     def tokenizer(self):
@@ -43,7 +48,9 @@ class Parts(nn.Module):
     @property
     def audio_markers(self) -> AudioMarkers:
         """The tokens that stand right before and right behind the placeholders of a clip."""
-        return audio_markers(self.processor, self.audio_token_id)
+        if self.markers is None:
+            self.markers = audio_markers(self.processor, self.audio_token_id)
+        return self.markers
 
     @property
     def sampling_rate(self) -> int:
@@ -86,12 +93,13 @@ class Parts(nn.Module):
 
     @property
     def lm_head_bias(self) -> Float[Tensor, " v"]:
-        """Bars the audio placeholder from being generated.
+        """Bars the audio placeholder and the markers around a clip from being generated: only a clip has them.
 
         Sampling and scoring both add it, so that they use the same distribution. Finite, so that 0 * log 0 = 0.
         """
         bias = torch.zeros(self.lm_head_weight.shape[0], device=self.device)
-        bias[self.audio_token_id] = -1e4
+        for barred in (self.audio_token_id, *chain(*self.audio_markers)):
+            bias[barred] = -1e4
         return bias
 
     @property

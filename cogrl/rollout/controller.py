@@ -12,7 +12,7 @@ from torch import Tensor
 
 from cogrl.formats.segments import SegmentRules
 from cogrl.models.audio_lm import AudioLM
-from cogrl.types import ModelInput, Role, Rollouts, Span, Waveform
+from cogrl.types import Clip, ModelInput, Role, Rollouts, Span, Waveform
 
 
 @dataclass(frozen=True)
@@ -31,6 +31,7 @@ class Excerpt:
     """A clip inserted behind the token just drawn, between the audio markers of the model family.
 
     `waveform` has the sampling rate of the policy. `span` says which part of the prompt's clip it is, where it is one.
+    The same object given to several completions of a call is encoded once.
     """
 
     waveform: Waveform
@@ -51,12 +52,17 @@ class Controller:
     State lives in tensors with one entry for each of the `b` completions of the call. Completions that have ended leave
     the batch, so every method gets `rows`: which of the `b` completions its `r` rows are.
 
-    `training` is True in the rollouts that RL stages train on, and False in `test`, `predict` and evaluation.
+    `training` is True in the rollouts that RL stages train on, and False in `test`, `predict` and evaluation. Two more
+    attributes are set by the engine. `clips` are those of the prompts, one each and with their examples, from before
+    `begin` on; a policy reads the `inputs` and not them. `positions_left` says, during `after`, how many tokens may be
+    put behind each of its `rows` so that one more can be drawn; a row that gets more than that is cut before them.
     """
 
     training: bool = False
     rules: SegmentRules | None = None
     """Which cited segments it inserts, of a controller that reads them; pages and reports count by the same rules."""
+    clips: Sequence[Clip] = ()
+    positions_left: Int[Tensor, " r"] | None = None
 
     def begin(self, policy: AudioLM, inputs: Sequence[ModelInput], group_size: int) -> None:
         """Called once before the first token: `b = len(inputs) * group_size`, groups adjacent.
@@ -89,7 +95,8 @@ class Controller:
     ) -> Mapping[int, Sequence[Insertion]]:
         """What to put behind the token just drawn, by completion (a number out of `rows`), in order.
 
-        Only running completions are in `rows`: none that drew an end token or reached its last token.
+        Only running completions are in `rows`: none that drew an end token or reached its last token, and none that
+        drew a token which another controller hides.
         """
         return {}
 

@@ -11,6 +11,7 @@ from cogrl.lm_head import head_operand, next_token_logits
 from cogrl.model_input import audio_input
 from cogrl.models.audio_lm import AudioLM
 from cogrl.rollout.controller import Controller
+from cogrl.rollout.excerpts import EncodedExcerpts
 from cogrl.rollout.insertions import Inserted, interruption
 from cogrl.rollout.running import RunningRows
 from cogrl.rollout.sampling import Sampling
@@ -51,6 +52,7 @@ class HFEngine:
         policy.eval()
         try:
             for controller in controllers:
+                controller.clips = clips
                 controller.begin(policy, inputs, group_size)
             transcript = self.complete(policy, prompts, sampling, group_size, generator, controllers)
         finally:
@@ -83,12 +85,13 @@ class HFEngine:
 
         Any of `policy.end_ids` ends a row. Rows that have ended leave the batch whenever they are half of it: so few
         finished rows are computed on. What is inserted is read in one pass, together with the token drawn before it and
-        for all rows at once.
+        for all rows at once; a clip that several rows get is encoded once.
         """
         head, bias = head_operand(policy.head.weight), policy.head.bias
         running = RunningRows(policy, prompts, group_size)
         rows = torch.arange(len(running.mask), device=running.mask.device)  # which completions are in the batch
         transcript = Transcript(len(rows), policy.tokenizer.pad_token_id, rows.device)
+        encoded = EncodedExcerpts(policy)
         alive, ends = torch.ones_like(rows, dtype=torch.bool), torch.tensor(policy.end_ids, device=rows.device)
         for left in reversed(range(sampling.max_new_tokens)):
             logits, roles = adjusted(controllers, next_token_logits(running.hidden, head, bias), rows)
@@ -100,7 +103,8 @@ class HFEngine:
             if controllers and left:
                 lengths = running.lengths + 1
                 alive &= lengths < policy.max_positions  # after an insertion, there may be no position left to draw at
-                change = interruption(policy, controllers, token[alive], logprob[alive], rows[alive], lengths[alive])
+                drawn = (token[alive], logprob[alive], rows[alive], lengths[alive])
+                change = interruption(policy, controllers, *drawn, encoded)
                 if change is not None:
                     transcript.aborted.update(change.aborted)
                     stopped = torch.tensor(change.aborted + change.full, dtype=torch.long, device=rows.device)

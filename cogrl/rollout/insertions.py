@@ -4,12 +4,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from cogrl.audio import to_seconds
 from cogrl.models.audio_lm import AudioLM
 from cogrl.rollout.controller import Abort, Controller, Excerpt, Insertion
+from cogrl.rollout.excerpts import EncodedExcerpts
 from cogrl.types import ClipTensors, Role
 
 
@@ -17,18 +17,23 @@ from cogrl.types import ClipTensors, Role
 class Inserted:
     """What is put behind the last token of `k` completions, padded at the end to the longest.
 
-    `rows` are their numbers. `audio` holds the tensors of all clips, row by row, and `excerpts` those of each row.
+    `rows` are their numbers. `audio` holds the tensors of all clips, row by row, and `frames` what the policy reads of
+    them (None: there are none); `excerpts` are those of each row.
     """
 
     rows: list[int]
     ids: Int[Tensor, "k w"]
     roles: Int[Tensor, "k w"]
     audio: ClipTensors
+    frames: Float[Tensor, "n d"] | None
     excerpts: list[list[Excerpt]]
 
     def embeds(self, policy: AudioLM) -> Float[Tensor, "k w d"]:
         """The embeddings of the inserted tokens and audio."""
-        return policy.embeds_with_audio(self.ids, self.roles == Role.AUDIO, self.audio, list(map(len, self.excerpts)))
+        embeds = policy.embed(self.ids)
+        if self.frames is None:
+            return embeds
+        return embeds.masked_scatter((self.roles == Role.AUDIO)[..., None], self.frames.to(embeds.dtype))
 
 
 @dataclass(frozen=True)
@@ -50,17 +55,25 @@ def interruption(
     logprobs: Float[Tensor, " r"],
     rows: Int[Tensor, " r"],
     lengths: Int[Tensor, " r"],
+    encoded: EncodedExcerpts,
 ) -> Interruption | None:
     """What the controllers do after each of the completions `rows` has drawn a token and has `lengths` in all.
 
     None where they do nothing, for which the device is not waited for. Several controllers' insertions into one row
-    stand in the order of the controllers. Raises ValueError when one inserts into another row, or a clip that does not
-    fit into the policy's audio window.
+    stand in the order of the controllers. `encoded` are the clips that this call has inserted so far. Raises ValueError
+    when a controller inserts into another row, or a clip that does not fit into the policy's audio window.
     """
-    asked = [(controller, controller.after(tokens, logprobs, rows)) for controller in controllers]
+    positions_left = policy.max_positions - 1 - lengths  # one token is drawn behind it
+    hidden = [controller.hidden(rows) for controller in controllers]
+    asked = []
+    for number, controller in enumerate(controllers):
+        seen = not_hidden(hidden[:number] + hidden[number + 1 :])
+        what = (tokens, logprobs, rows, positions_left)
+        *drawn, controller.positions_left = what if seen is None else (values[seen] for values in what)
+        asked.append((controller, controller.after(*drawn)))
     if not any(by_row for _, by_row in asked):
         return None
-    free = dict(zip(rows.tolist(), (policy.max_positions - 1 - lengths).tolist(), strict=True))  # one is drawn after it
+    free = dict(zip(rows.tolist(), positions_left.tolist(), strict=True))
     found: dict[int, list[Insertion]] = {}
     for controller, by_row in asked:
         for row, insertions in by_row.items():
@@ -71,23 +84,25 @@ def interruption(
                 )
             found.setdefault(row, []).extend(insertions)
     aborted = [row for row, items in found.items() if any(isinstance(item, Abort) for item in items)]
-    spelled = {row: spelled_out(policy, items) for row, items in found.items() if items and row not in aborted}
+    spelled = {row: spelled_out(policy, items, encoded) for row, items in found.items() if items and row not in aborted}
     full = [row for row, tokens_of_row in spelled.items() if len(tokens_of_row) > free[row]]
     kept = [row for row, tokens_of_row in spelled.items() if tokens_of_row and row not in full]
-    inserted = side_by_side(policy, {row: found[row] for row in kept}, spelled) if kept else None
+    inserted = side_by_side(policy, {row: found[row] for row in kept}, spelled, encoded) if kept else None
     return Interruption(inserted, aborted, full)
 
 
-def spelled_out(policy: AudioLM, insertions: Sequence[Insertion]) -> list[tuple[int, Role]]:
+def not_hidden(masks: Sequence[Bool[Tensor, " r"] | None]) -> Bool[Tensor, " r"] | None:
+    """Which rows have drawn a token that none of these controllers hides; None: all, and nothing was computed."""
+    masks = [mask for mask in masks if mask is not None]
+    return ~torch.stack(masks).any(0) if masks else None
+
+
+def spelled_out(policy: AudioLM, insertions: Sequence[Insertion], encoded: EncodedExcerpts) -> list[tuple[int, Role]]:
     """The tokens of one row's insertions; a clip stands between the markers of its family."""
     tokens: list[tuple[int, Role]] = []
     for item in insertions:
         if isinstance(item, Excerpt):
-            reason = policy.audio_length_error(to_seconds(len(item.waveform), policy.sampling_rate))
-            if reason:
-                raise ValueError(f"a controller inserts a clip that does not fit: {reason}")
-            frames = int(policy.excerpt_token_counts(torch.tensor([len(item.waveform)])))
-            tokens += clip_tokens(policy, frames)
+            tokens += clip_tokens(policy, encoded.token_count(item))
         else:
             tokens += [(id, item.role) for id in item.ids]
     return tokens
@@ -104,13 +119,15 @@ def clip_tokens(policy: AudioLM, placeholders: int) -> list[tuple[int, Role]]:
 
 
 def side_by_side(
-    policy: AudioLM, insertions: dict[int, list[Insertion]], spelled: dict[int, list[tuple[int, Role]]]
+    policy: AudioLM,
+    insertions: dict[int, list[Insertion]],
+    spelled: dict[int, list[tuple[int, Role]]],
+    encoded: EncodedExcerpts,
 ) -> Inserted:
     """Insertions of several rows as tensors on the policy's device."""
     width, filler = max(len(spelled[row]) for row in insertions), (policy.tokenizer.pad_token_id, Role.PAD)
     tokens = torch.tensor([[*spelled[row], *[filler] * (width - len(spelled[row]))] for row in insertions])
     excerpts = [[item for item in items if isinstance(item, Excerpt)] for items in insertions.values()]
-    waveforms = [excerpt.waveform for row in excerpts for excerpt in row]
-    audio = policy.excerpt_tensors(waveforms) if waveforms else {}
-    audio = {name: value.to(policy.device) for name, value in audio.items()}
-    return Inserted(list(insertions), *tokens.to(policy.device).unbind(2), audio, excerpts)
+    clips = [excerpt for row in excerpts for excerpt in row]
+    placed = tokens.to(policy.device).unbind(2)
+    return Inserted(list(insertions), *placed, encoded.tensors(clips), encoded.frames(clips), excerpts)

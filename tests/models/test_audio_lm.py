@@ -1,5 +1,7 @@
 """The contract of an audio language model, on the real classes of every family."""
 
+from itertools import chain
+
 import numpy as np
 import pytest
 import torch
@@ -35,7 +37,7 @@ def test_log_probs_equal_those_of_the_hugging_face_forward(policy, clips):
     ids = torch.cat([prompts.input_ids, targets.ids], 1)
     mask = torch.cat([prompts.attention_mask, targets.mask.long()], 1)
     logits = policy.model(input_ids=ids, attention_mask=mask, **whole_window(policy, prompts.audio)).logits
-    logits[..., policy.audio_token_id] = -torch.inf
+    logits[..., [policy.audio_token_id, *chain(*policy.audio_markers)]] = -torch.inf
     start = prompts.input_ids.shape[1]
     theirs = logits[:, start - 1 : -1].log_softmax(-1).gather(-1, targets.ids[..., None]).squeeze(-1)
     ours = policy.token_logprobs(prompts, targets).logprobs
@@ -85,11 +87,14 @@ def test_every_trainable_parameter_gets_a_gradient(policy, clips):
     assert [n for n, p in policy.named_parameters() if p.requires_grad and p.grad is None] == []
 
 
-def test_the_placeholder_has_no_probability(policy, clips):
+def test_neither_the_placeholder_nor_a_marker_of_audio_has_a_probability(policy, clips):
     prompts, targets = encoded(policy, clips[:1])
-    ids = torch.full_like(targets.ids, policy.audio_token_id)
-    values = policy.token_logprobs(prompts, Completions.from_mask(ids, targets.mask)).logprobs
-    assert (values[targets.mask] < -1000).all()
+    barred = [policy.audio_token_id, *chain(*policy.audio_markers)]
+    assert len(barred) == 3
+    for id in barred:
+        ids = torch.full_like(targets.ids, id)
+        values = policy.token_logprobs(prompts, Completions.from_mask(ids, targets.mask)).logprobs
+        assert (values[targets.mask] < -1000).all()
 
 
 def test_a_saved_folder_holds_the_same_weights_and_gives_the_same_log_probs(make, policy, clips, tmp_path):

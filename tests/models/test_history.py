@@ -1,6 +1,7 @@
 """Earlier turns of a dialogue: each clip in its place, in its own row, and nothing else than before without them."""
 
 from dataclasses import replace
+from itertools import chain
 
 import numpy as np
 import pytest
@@ -109,7 +110,7 @@ def test_log_probs_equal_those_of_the_hugging_face_forward(policy, dialogues):
     ids = torch.cat([prompts.input_ids, targets.ids], 1)
     mask = torch.cat([prompts.attention_mask, targets.mask.long()], 1)
     logits = policy.model(input_ids=ids, attention_mask=mask, **whole_window(policy, prompts.audio)).logits
-    logits[..., policy.audio_token_id] = -torch.inf
+    logits[..., [policy.audio_token_id, *chain(*policy.audio_markers)]] = -torch.inf
     start = prompts.input_ids.shape[1]
     theirs = logits[:, start - 1 : -1].log_softmax(-1).gather(-1, targets.ids[..., None]).squeeze(-1)
     ours = policy.token_logprobs(prompts, targets).logprobs

@@ -88,7 +88,7 @@ def logprobs_by_row(policy, part):
     embed, decoder = policy.model.get_input_embeddings(), policy.model.model.language_model
     prefixes = policy.prompt_embeds(part.prompts)
     barred = torch.zeros(len(policy.lm_head_weight), dtype=torch.float64)
-    barred[policy.audio_token_id] = -1e4
+    barred[[policy.audio_token_id, *policy.audio_markers[0], *policy.audio_markers[1]]] = -1e4
     found = []
     for row, (ids, mask) in enumerate(zip(part.completions.ids, part.completions.mask, strict=True)):
         prompt = row // part.group_size

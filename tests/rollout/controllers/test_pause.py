@@ -13,6 +13,7 @@ from cogrl.objectives.confidence import lowest_group_confidence, window_confiden
 from cogrl.rollout import HFEngine, Sampling, Tokens
 from cogrl.rollout.controller import in_training
 from cogrl.rollout.controllers import Filler, HiddenSpan, Keywords, Pause
+from cogrl.rollout.excerpts import EncodedExcerpts
 from cogrl.rollout.insertions import interruption
 from cogrl.types import Role
 
@@ -341,5 +342,6 @@ def test_d14_a_step_that_inserts_nothing_waits_for_the_device_once(sharp, clips,
             with Reads() as reads:
                 _, bent = controller.adjust(torch.zeros(64, 400), rows)
                 assert bent is None and controller.hidden(rows) is None
-                found = interruption(sharp, [controller], tokens, torch.full((64,), -1.0), rows, torch.full((64,), 9))
+                drawn = (tokens, torch.full((64,), -1.0), rows, torch.full((64,), 9))
+                found = interruption(sharp, [controller], *drawn, EncodedExcerpts(sharp))
             assert found is None and reads.count == 1
