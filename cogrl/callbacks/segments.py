@@ -52,10 +52,11 @@ def segment_players(record: Mapping[str, Any]) -> str:
 
 
 def player(start_s: float, end_s: float) -> str:
-    """A small player of a part of the clip, labelled by its times."""
+    """A small player of a part of the clip, labelled by its times to hundredths of a second."""
+    label = f"{round(start_s, 2):g}–{round(end_s, 2):g} s"
     return (
-        f'<span class="segment"><audio controls preload="none" data-segment="{start_s:g},{end_s:g}"></audio> '
-        f"{start_s:g}–{end_s:g} s</span>"
+        f'<span class="segment"><audio controls preload="none" data-segment="{start_s:.4f},{end_s:.4f}"></audio> '
+        f"{label}</span>"
     )
 
 

@@ -66,7 +66,7 @@ def test_an_inserted_segment_without_a_tag_has_a_player_too():
 def test_every_player_of_a_segment_is_in_the_section_of_its_clip_and_holds_no_audio():
     page = page_of(*cited())
     first, second = page.split("<section>")[1:]
-    assert re.findall(r'data-segment="([^"]+)"', first) == ["0.01,0.03", "0.02,0.04"]
+    assert re.findall(r'data-segment="([^"]+)"', first) == ["0.0100,0.0300", "0.0200,0.0400"]
     assert "data-segment" not in second.partition("<script>")[0]
     assert page.count("data:audio/wav") == 2  # the clips themselves
     assert first.index("src=") < first.index("data-segment")  # the script takes the first player of the section
@@ -94,6 +94,11 @@ def test_a_cited_segment_that_was_inserted_has_one_player():
     assert shown.count("<audio") == 2 and shown.index("inserted: ") < shown.index("cited, not inserted: ")
     assert shown.endswith(f"cited, not inserted: {player(3.0, 4.0)}</div>")
     assert segment_players({}) == ""
+
+
+def test_the_times_of_a_player_are_exact_and_its_label_is_short():
+    shown = player(1234.123456, 1235.5)
+    assert 'data-segment="1234.1235,1235.5000"' in shown and "1234.12–1235.5 s</span>" in shown
 
 
 def test_a_question_stands_above_its_answers_with_its_evidence():

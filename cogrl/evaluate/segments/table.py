@@ -8,6 +8,7 @@ from cogrl.evaluate.choice.answers import ChoiceAnswers
 from cogrl.evaluate.metrics import Figure
 from cogrl.evaluate.segments.cited import CitingAnswer
 from cogrl.evaluate.segments.figures import AT_LEAST, REASONS, TENTHS
+from cogrl.evaluate.summary import share
 from cogrl.evaluate.tables import number, percent
 from cogrl.markdown import markdown_table
 from cogrl.types import Span
@@ -38,7 +39,7 @@ _AIM: Columns = {
 }
 _SPREAD: Columns = {f"at_least_{n}": (f"{n} or more, %", percent) for n in AT_LEAST}
 _SPREAD |= {"cited_coverage": ("of the clip, %", percent)}
-_SPREAD |= {f"tenth_{n}": (f"tenth {n}, %", percent) for n in TENTHS}
+_SPREAD |= {f"tenth_{n}": (f"tenth {n}, %", share) for n in TENTHS}
 
 
 def segments_table(

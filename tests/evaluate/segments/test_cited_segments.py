@@ -149,7 +149,7 @@ def test_a_report_has_the_tables_the_figures_and_a_record_an_answer(tmp_path):
     off = answers(RIGHT, WRONG, name="off", format="think_choice")
     text = write([], tmp_path, [off, on])
     assert "cited: hit, %" in text and "| on | think_choice | 1.50 [" in text and "tenth 4, %" in text
-    assert "malformed" in text and "too_long" not in text
+    assert "malformed" in text and "too_long" not in text and " | 50.0 |" in text  # tenths have no interval
     assert "- re-listening: on minus off, think_choice: 50.0 [" in text
     report = json.loads((tmp_path / "report.json").read_text())
     assert report["policies"]["off"]["think_choice_segments_cited_hit"]["mean"] == 0.5
