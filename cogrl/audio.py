@@ -19,7 +19,7 @@ import soxr
 
 from cogrl.atomic import atomic_write
 from cogrl.containers.opened import check_last_sample, decoded, ffmpeg_line, label_of, opened
-from cogrl.types import Span, Waveform
+from cogrl.types import Waveform
 
 SHORTEST_S = 0.02
 LOUDEST = 4.0
@@ -53,12 +53,6 @@ def to_samples(seconds: float, sampling_rate: int) -> int:
 def to_seconds(samples: int, sampling_rate: int) -> float:
     """Exact: samples / rate."""
     return samples / sampling_rate
-
-
-def excerpt(waveform: Waveform, span: Span, sampling_rate: int) -> Waveform:
-    """The samples of a part of a clip: from the nearest sample to its start up to the one nearest to its end."""
-    start, end = to_samples(span.start_s, sampling_rate), to_samples(span.end_s, sampling_rate)
-    return np.ascontiguousarray(waveform[start:end])
 
 
 def audio_info(path: Path, name: str = "") -> AudioInfo:

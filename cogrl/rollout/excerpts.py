@@ -3,14 +3,21 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from cogrl.audio import to_seconds
+from cogrl.audio import to_samples, to_seconds
 from cogrl.models.audio_lm import AudioLM
 from cogrl.rollout.controller import Excerpt
-from cogrl.types import ClipTensors, join_clips, pick_clips
+from cogrl.types import ClipTensors, Span, Waveform, join_clips, pick_clips
+
+
+def excerpt_of(waveform: Waveform, span: Span, sampling_rate: int) -> Excerpt:
+    """A part of a clip: from the sample nearest to its start up to the one nearest to its end."""
+    start, end = to_samples(span.start_s, sampling_rate), to_samples(span.end_s, sampling_rate)
+    return Excerpt(np.ascontiguousarray(waveform[start:end]), span)
 
 
 @dataclass(frozen=True)

@@ -7,9 +7,9 @@ from dataclasses import dataclass, field
 import torch
 from torch.nn.utils.rnn import pad_sequence
 
-from cogrl.audio import excerpt
 from cogrl.formats.segments import Citation, SegmentRules
 from cogrl.models.audio_lm import AudioLM
+from cogrl.rollout.excerpts import excerpt_of
 from cogrl.rollout.insertions import clip_tokens
 from cogrl.stages.target_fillers import split
 from cogrl.types import Clip, Completions, Example, Role, Waveform
@@ -82,7 +82,7 @@ class TargetExcerpts:
         chosen = [one for one in cited if draw is None or draw.random() < self.share]
         found, roles, waveforms, start = [], [], [], 0
         for citation, end in zip(chosen, token_ends(chosen, text, policy), strict=True):
-            waveforms.append(excerpt(clip.waveform, citation.span, rate))
+            waveforms.append(excerpt_of(clip.waveform, citation.span, rate).waveform)
             count = int(policy.excerpt_token_counts(torch.tensor([len(waveforms[-1])])))
             placed = torch.tensor(clip_tokens(policy, count))
             found += [ids[start:end], placed[:, 0]]

@@ -2,13 +2,14 @@
 
 import random
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from cogrl.audio import excerpt, to_samples, to_seconds
+from cogrl.audio import to_samples, to_seconds
 from cogrl.model_input import original_clip
 from cogrl.rollout.controller import Excerpt
+from cogrl.rollout.excerpts import excerpt_of
 from cogrl.types import Example, ModelInput, Span, Waveform
 
 Part = tuple[int, Span]
@@ -84,7 +85,8 @@ class ClipsOfCall:
             waveform, own = self.waveforms[clip], clip == request.prompt
             if not own:
                 waveform = np.resize(waveform, max(len(waveform), to_samples(span.end_s, rate)))
-            self.excerpts[part] = Excerpt(excerpt(waveform, span, rate), span if own else None)
+            cut = excerpt_of(waveform, span, rate)
+            self.excerpts[part] = cut if own else replace(cut, span=None)
         return self.excerpts[part]
 
 

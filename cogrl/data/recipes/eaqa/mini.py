@@ -1,6 +1,6 @@
 """EAQA-mini: clips of four voices and four other sounds, with questions whose answers lie in a short part of them.
 
-The shape of EAQA at a size that the embedded model learns. (Echo, arXiv:2602.02909) Tasks: `say` (what does the low
+The shape of EAQA at a size that the embedded model learns. (Echo, arXiv:2602.11909) Tasks: `say` (what does the low
 voice say), `after` (what is said right after the bell), `two` (what a voice and the one after it say), `count` (how
 many knocks), `order` (which of two sounds comes first), `pitch` (which of two beeps is higher), and, to learn to listen
 first, `said` (what is said, in a clip of one word) and `when` (when does the low voice speak). A word is four vowels.
