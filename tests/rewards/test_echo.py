@@ -134,7 +134,7 @@ CHEATS = {
     "the same segment twenty times, right": (RIGHT.replace(TAG, f"{TAG} and " * 20), 1.5),
     "the same segment twenty times, a new tag at once": (RIGHT.replace(TAG, TAG * 20), 1.0),
     "a segment after the answer": (f"<think>now</think><answer>a dog</answer>{TAG}", 0.0),
-    "a segment in the answer": (f"<think>now</think><answer>a dog {TAG}</answer>", 0.0),
+    "a segment in the answer": (f"<think>now</think><answer>a dog {TAG}</answer>", -0.1),
     "times that are none": (RIGHT.replace("6, 7", "1..2"), 1.0),
     "text in the tag": (RIGHT.replace("6, 7", "the dog"), 1.0),
     "the answer inside the thought": (f"<think>now {TAG} so <answer>a dog</answer></think>", 0.0),
