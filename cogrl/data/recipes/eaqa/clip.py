@@ -40,7 +40,8 @@ def render(scene: Scene, folder: Path, sounding: Sounding, **facts: Any) -> list
     for (start, end), part in zip(spans, parts, strict=True):
         quiet[start:end] = part
     path = folder / "audio" / scene.id[:2] / f"{scene.id}.flac"
-    write_flac(path, mixed(quiet, spans, _noise(samples, rng), scene.snr_db), SAMPLING_RATE)
+    mix, _ = mixed(quiet, spans, _noise(samples, rng), scene.snr_db)
+    write_flac(path, mix, SAMPLING_RATE)
     spans_s = [Span(to_seconds(start, SAMPLING_RATE), to_seconds(end, SAMPLING_RATE)) for start, end in spans]
     return [_line(scene, asked, number, spans_s, path, facts) for number, asked in enumerate(scene.asked)]
 
