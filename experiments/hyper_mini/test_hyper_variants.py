@@ -127,5 +127,5 @@ def test_the_tables_hold_right_claims_and_what_they_gain(module, runs):
 def test_seeds_about_other_questions_are_refused(module, runs):
     file = module.run_dir(module.FULL, 1) / "report" / "answers_choice.jsonl"
     file.write_text(file.read_text().replace('"q0"', '"other"'))
-    with pytest.raises(ValueError, match="is not about the same questions in every seed"):
+    with pytest.raises(ValueError, match="are not about the same questions"):
         module.summary([0, 1])

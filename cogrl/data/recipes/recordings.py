@@ -65,17 +65,16 @@ def speech_of(folder: Path, too_long: Callable[[float], str | None], rejected: d
     return found
 
 
-def environments_of(folder: Path, rejected: dict[str, str]) -> dict[str, list[Path]]:
-    """The usable recordings by label, the name of their folder; `rejected` gets the others, by path.
+def environments_of(folder: Path, rejected: dict[str, str]) -> dict[str, dict[Path, float]]:
+    """By label, the name of their folder: the usable recordings and their lengths in seconds.
 
-    Raises FileNotFoundError where no folder holds any.
+    `rejected` gets the others, by path. Raises FileNotFoundError where no folder holds any.
     """
-    found: dict[str, list[Path]] = defaultdict(list)
+    found: dict[str, dict[Path, float]] = defaultdict(dict)
     for inner in sorted(path for path in folder.iterdir() if path.is_dir()) if folder.is_dir() else ():
         for path in clips(inner, below=True):
             try:
-                samples_of(path)
-                found[inner.name].append(path)
+                found[inner.name][path] = to_seconds(len(samples_of(path)), SAMPLING_RATE)
             except (ValueError, OSError) as error:
                 rejected[str(path)] = str(error)
     if not found:
@@ -99,6 +98,11 @@ def dealt(things: Sequence[str | Path], least: int, rng: random.Random) -> dict[
         count = len(order) if part == "sft" else least + math.floor(SHARES[part] * rest)
         parts[part], order = order[:count], order[count:]
     return parts
+
+
+def dealt_or_shared(files: Sequence[Path], rng: random.Random) -> dict[str, list]:
+    """The files of one label by part of the corpus; where there are fewer than parts, every part has all of them."""
+    return dealt(files, 1, rng) if len(files) >= len(SPLITS) else {part: list(files) for part in SPLITS}
 
 
 def by_part(

@@ -1,14 +1,16 @@
 """From scenes to the manifests of a corpus: clips by several processes, and the checks of what they hold."""
 
 import os
-from collections import defaultdict
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from cogrl.data.manifest import check_splits
 from cogrl.data.recipes.eaqa.item import Scene
+from cogrl.data.recipes.eaqa.routing import MANIFESTS, routed
+from cogrl.data.recipes.eaqa.thoughts import ThoughtWriter
 from cogrl.data.recipes.question_folder import SPLITS
 from cogrl.data.synthesis.embedded import EmbeddedSynthesiser
+from cogrl.formats.echo import ECHO
 from cogrl.progress import progress
 from cogrl.types import Example
 
@@ -30,13 +32,17 @@ def rendered(
         return [line for lines in progress(pool.map(render, scenes, chunksize=16), **bar) for line in lines]
 
 
-def assembled(rows: Sequence[Example]) -> tuple[dict[str, list[Example]], dict[str, str]]:
-    """(lines by manifest, in the order of their ids; reasons of those left out, by id).
+def assembled(rows: Sequence[Example], writer: ThoughtWriter) -> tuple[dict[str, list[Example]], dict[str, str], str]:
+    """(lines by manifest, in the order of their ids; reasons of those left out, by id; what the thoughts took).
 
-    Raises ValueError where two of sft, rl, val and test share a speaker or a text.
+    Lines with a target `echo` are routed by two flags, see `routing`. Raises ValueError where two of sft, rl, val and
+    test share something or nothing is left, and ConnectionError when thoughts did not come.
     """
-    manifests: dict[str, list[Example]] = defaultdict(list)
-    for row in sorted(rows, key=lambda row: row.id):
-        manifests[row.split].append(row)
+    rows = sorted(rows, key=lambda row: row.id)
+    made = writer.write([row for row in rows if ECHO.name in row.targets])
+    manifests, rejected = routed([made.rows.get(row.id, row) for row in rows], made.flags)
+    if not manifests:
+        first, reason = next(iter(rejected.items()))
+        raise ValueError(f"every line was rejected, such as {first}: {reason}")
     check_splits({name: manifests[name] for name in SPLITS if name in manifests})
-    return {name: manifests[name] for name in dict.fromkeys(row.split for row in rows)}, {}
+    return {name: manifests[name] for name in MANIFESTS if name in manifests}, rejected, made.report

@@ -28,7 +28,7 @@ class MiniSupply(Supply):
     """Four voices, the words and speakers of one part, six events."""
 
     def __init__(self, part: Part, words: Sequence[str], rng: random.Random) -> None:
-        self.speakers, self.words, self.rng = SPEAKERS[part.speakers], words, rng
+        self.speakers, self.words, self.rng, self.lengths_s = SPEAKERS[part.speakers], words, rng, part.lengths_s
         counts = [str(number) for number in range(1, MOST_BLOWS + 1)]
         self.questions = Questions(rng, KNOCK, counts, (LOW_BEEP, HIGH_BEEP))
 
@@ -40,6 +40,10 @@ class MiniSupply(Supply):
         said = zip(self.rng.sample(VOICES, voices), self.rng.sample(self.words, voices), strict=True)
         found = [self._voice(voice, text) for voice, text in said] + [self._event(name) for name in names]
         return self.rng.sample(found, len(found))
+
+    def duration_s(self, items: Sequence[Item], number: int) -> float:
+        """One of the lengths of the part, in turn."""
+        return self.lengths_s[number % len(self.lengths_s)]
 
     def _voice(self, voice: str, text: str) -> Item:
         person = self.rng.choice(self.speakers[voice])

@@ -49,9 +49,8 @@ FULL: Plan = {
     "val": replace(_LONG, clips=40, formats=("choice", "echo"), speakers="val"),
     "test": replace(_LONG, clips=160, speakers="test"),
 }
+"""short, middle and warm are for a warm-up; they are of sft's speakers and words."""
 SMOKE: Plan = {name: replace(part, clips=5 if name == "sft" else 3) for name, part in FULL.items()}
-MANIFESTS = tuple(FULL)
-"""Further manifests beside sft, rl, val and test are for a warm-up; they are of sft's speakers and words."""
 
 
 def sized(plan: Plan, clips: Mapping[str, int], shares: Mapping[str, float]) -> Plan:

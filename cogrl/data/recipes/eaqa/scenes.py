@@ -2,7 +2,7 @@
 
 import random
 from collections.abc import Callable, Sequence
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from cogrl.data.recipes.eaqa.item import Asked, Item, Scene
 from cogrl.data.recipes.eaqa.plan import Part, Plan, tasks_of
@@ -13,6 +13,7 @@ SNR_DB = (5.0, 15.0)
 _TRIES = 500
 
 
+@runtime_checkable
 class Supply(Protocol):
     """The voices and sounds of one part of a corpus, and the questions about them."""
 
@@ -21,8 +22,13 @@ class Supply(Protocol):
     def items(self, voices: int, sounds: int, tasks: Sequence[str]) -> list[Item]:
         """So many of each, of which the tasks can be asked, in an order that is drawn."""
 
+    def duration_s(self, items: Sequence[Item], number: int) -> float:
+        """Of the clip of this number with these items, in seconds; a multiple of the grid of cited times."""
 
-def scenes(plan: Plan, seed: int, snr_db: tuple[float, float], supply: Callable[[Part, random.Random], Supply]) -> list:
+
+def scenes(
+    plan: Plan, seed: int, snr_db: tuple[float, float], supply: Callable[[Part, random.Random], Supply]
+) -> list[Scene]:
     """All clips with their questions. Raises ValueError for an SNR below 0 dB and for questions that can not be asked.
 
     `supply(part, rng)` is what the clips of one manifest are made of.
@@ -36,7 +42,7 @@ def scenes(plan: Plan, seed: int, snr_db: tuple[float, float], supply: Callable[
         own = supply(part, rng)
         for number, tasks in enumerate(tasks_of(part, rng)):
             items, asked = _asked(own, part, tasks, name)
-            length_s = part.lengths_s[number % len(part.lengths_s)]
+            length_s = own.duration_s(items, number)
             level = round(rng.uniform(low, high), 2)
             id = hashed_id("eaqa", seed, name, number)
             found.append(Scene(id, name, tuple(items), tuple(asked), length_s, level, part.formats))

@@ -37,8 +37,8 @@ def _of_qa_mini(kind: str) -> Callable[[np.random.Generator, int], Waveform]:
 
 
 _TAKES: Mapping[str, Callable[[np.random.Generator, int], Waveform]] = {
-    LOW_BEEP: _beep(500, 700),
-    HIGH_BEEP: _beep(1500, 2000),
+    LOW_BEEP: _beep(500.0, 700.0),
+    HIGH_BEEP: _beep(1500.0, 2000.0),
     "bell": _of_qa_mini("bell"),
     "hiss": _of_qa_mini("hiss"),
     "buzz": _of_qa_mini("buzz"),

@@ -25,10 +25,18 @@ class Questions:
     """The questions of one clip after the other, balanced: no option is right more often than another, at no letter.
 
     `counts` are the options of `count`, `counted` what it counts, and `pitched` what `pitch` compares, the lower first.
+    With `texts` what is said is one of four options; without it is an open question.
     """
 
-    def __init__(self, rng: random.Random, counted: str, counts: Sequence[str], pitched: Sequence[str]) -> None:
-        self.rng, self.counted, self.counts, self.pitched = rng, counted, counts, pitched
+    def __init__(
+        self,
+        rng: random.Random,
+        counted: str = "",
+        counts: Sequence[str] = (),
+        pitched: Sequence[str] = (),
+        texts: Sequence[str] = (),
+    ) -> None:
+        self.rng, self.counted, self.counts, self.pitched, self.texts = rng, counted, counts, pitched, texts
         self.right: Counter[tuple] = Counter()
 
     def ask(self, task: str, order: Order, earlier: Sequence[Asked]) -> Asked:
@@ -54,6 +62,20 @@ class Questions:
         self.right.update([right, (*right, letter), (asked.task, letter)])
         return replace(asked, choices=placed(asked.choices, asked.answer, letter, self.rng))
 
+    def options(self, order: Order, said: Item) -> tuple[str, ...]:
+        """What `said` says, what two others in the clip say, and other texts; none where the question is open.
+
+        Raises Impossible where there are fewer than four texts.
+        """
+        if not self.texts:
+            return ()
+        there = [item.text for item in order if item.text and item is not said]
+        others = [text for text in self.texts if text not in (said.text, *there)]
+        wanted = 3 - len(there[:2])
+        if len(others) < wanted:
+            raise Impossible(f"{len(self.texts)} texts are too few for four options")
+        return (said.text, *there[:2], *self.rng.sample(others, wanted))
+
     def _is_due(self, asked: Asked) -> bool:
         """Whether no other option has been right less often."""
         times = [self.right[_key(asked, choice)] for choice in asked.choices]
@@ -72,7 +94,14 @@ def said(questions: Questions, order: Order) -> list[Asked]:
 def say(questions: Questions, order: Order) -> list[Asked]:
     """What a voice says."""
     return [
-        Asked("say", f"What does {item.called} say?", item.text, (n,), thinking=(f"hear {item.cue}", n, item.text))
+        Asked(
+            "say",
+            f"What does {item.called} say?",
+            item.text,
+            (n,),
+            questions.options(order, item),
+            (f"hear {item.cue}", n, item.text),
+        )
         for n, item in _voices(order)
     ]
 
@@ -93,7 +122,8 @@ def after(questions: Questions, order: Order) -> list[Asked]:
             f"What is said right after {sound.called}?",
             item.text,
             (n + 1,),
-            thinking=(f"after {sound.cue} hear {item.cue}", n + 1, item.text),
+            questions.options(order, item),
+            (f"after {sound.cue} hear {item.cue}", n + 1, item.text),
         )
         for n, (sound, item) in enumerate(pairwise(order))
         if item.text and not sound.text

@@ -31,7 +31,7 @@ from cogrl.data.recipes.paqa import (
     traces,
 )
 from cogrl.data.recipes.paqa.item import Cell
-from cogrl.data.recipes.paqa.plan import MANIFESTS, SNR_DB, SPLITS
+from cogrl.data.recipes.paqa.plan import MANIFESTS, SNR_DB
 from cogrl.data.recipes.paqa.recorded_questions import RecordedSupply
 from cogrl.data.recipes.paqa.traces import TemplateWriter, TraceWriter
 from cogrl.data.recipes.question_folder import Contents, Summary, build_once, recipe_of
@@ -77,10 +77,7 @@ def build_paqa(
         return f"lasts {lasts_s:.2f} s, {fits}" if lasts_s > most_s else None
 
     parts = recordings.by_part(recordings.speech_of(Path(speech), too_long, rejected), MOST_TURNS, rng, rejected)
-    files = {
-        label: recordings.dealt(paths, 1, rng) if len(paths) >= len(SPLITS) else dict.fromkeys(SPLITS, paths)
-        for label, paths in found.items()
-    }
+    files = {label: recordings.dealt_or_shared(list(paths), rng) for label, paths in found.items()}
 
     def supply(part: str, least_voices: int, rng: random.Random) -> RecordedSupply:
         own = {label: dealt[part] for label, dealt in files.items()}
