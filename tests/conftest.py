@@ -71,6 +71,16 @@ def tiny_policy_dir(tmp_path_factory: pytest.TempPathFactory, smoke_texts: list[
 
 
 @pytest.fixture(scope="session")
+def coarse_policy_dir(tmp_path_factory: pytest.TempPathFactory, smoke_texts: list[str]) -> Path:
+    """The same, whose first pass reads eight frames as one."""
+    from cogrl.models.tiny import build_tiny_model
+
+    folder = tmp_path_factory.mktemp("policy") / "coarse"
+    build_tiny_model(folder, smoke_texts, **SIZES, first_pass_pooling=8)
+    return folder
+
+
+@pytest.fixture(scope="session")
 def tiny_omni_dir(tmp_path_factory: pytest.TempPathFactory, smoke_texts: list[str]) -> Path:
     """The same for the thinker of Qwen2.5-Omni."""
     from cogrl.models.tiny_omni import build_tiny_model

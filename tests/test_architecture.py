@@ -29,7 +29,7 @@ ALLOWED = {
     "rewards": {"types", "audio", "pitch", "words", "formats", "chat"},
     "rollout": {"types", "audio", "formats", "model_input", "objectives", "lm_head", "models"},
     "stages": {"types", "finite", "formats", "model_input", "objectives", "lm_head", "models", "rewards", "rollout"},
-    "callbacks": {"atomic", "types", "finite"},
+    "callbacks": {"atomic", "types", "finite", "formats"},
     "evaluate": {"words", "types", "audio", "progress", "markdown", "formats", "model_input", "objectives", "lm_head"}
     | {"models", "data", "rewards", "rollout", "chat"},
 }

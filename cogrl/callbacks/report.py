@@ -8,7 +8,8 @@ from typing import Any
 
 import soundfile
 
-from cogrl.types import Clip, Waveform
+from cogrl.callbacks.segments import FIELDS, SCRIPT, player, segment_players
+from cogrl.types import Clip, Example, Waveform
 
 _STYLE = """
 body { font: 14px/1.45 system-ui, sans-serif; margin: 1.5em; color: #1c1c1c; background: #fff; }
@@ -17,14 +18,17 @@ h2 { font-size: 1em; margin: 0 0 .3em; } p { margin: .2em 0 .6em; color: #555; }
 table { border-collapse: collapse; width: 100%; } td, th { text-align: left; padding: .3em .6em; vertical-align: top; }
 th { color: #555; font-weight: 600; } tr:nth-child(even) td { background: #f5f6f8; }
 .number { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; }
-.note { font-size: .9em; color: #555; }
+.note { font-size: .9em; color: #555; } .segment { white-space: nowrap; } .segment audio { height: 1.6em; width: 11em; }
 .said { white-space: pre-wrap; } .good { color: #16702c; } .bad { color: #a32020; } audio { height: 2.2em; }
 """
-_LABELS = ("step", "group", "id", "format", "audio", "text_group", "emotion", "completion", "finished")
+_LABELS = ("step", "group", "id", "format", "audio", "text_group", "emotion", "completion", "finished", *FIELDS)
 
 
 def rollout_page(step: int, records: Sequence[Mapping[str, Any]], clips: Sequence[Clip], sampling_rate: int) -> str:
-    """HTML of `records` (see `rollout_table.rows`), one section for each clip, with a player for what was heard."""
+    """HTML of `records` (see `rollout_table.rows`), one section for each clip, with a player for what was heard.
+
+    Under a completion that cites segments there are players for them, and under a question one for its evidence.
+    """
     sections = []
     for group, clip in enumerate(clips):
         mine = [record for record in records if record["group"] == group]
@@ -33,11 +37,22 @@ def rollout_page(step: int, records: Sequence[Mapping[str, Any]], clips: Sequenc
             f"<section><h2>{escape(example.id)} · format {format} · {example.emotion}</h2>"
             f"<p>“{escape(example.text)}” ({escape(example.text_group)}, {escape(example.speaker)})</p>"
             f'<audio controls preload="none" src="{data_uri(clip.waveform, sampling_rate)}"></audio>'
-            f"{table(mine)}</section>"
+            f"{question(example)}{table(mine)}</section>"
         )
     title = f"Rollouts of step {step}"
+    body = "".join(sections)
+    body += SCRIPT if '<audio controls preload="none" data-segment' in body else ""
     head = f'<meta charset="utf-8"><title>{title}</title><style>{_STYLE}</style>'
-    return f"<!doctype html><html><head>{head}</head><body><h1>{title}</h1>{''.join(sections)}</body></html>\n"
+    return f"<!doctype html><html><head>{head}</head><body><h1>{title}</h1>{body}</body></html>\n"
+
+
+def question(example: Example) -> str:
+    """What is asked of a clip, the right answer, and a player for each part of the evidence; '' where nothing is."""
+    if example.question is None:
+        return ""
+    asked = escape(" / ".join((example.question, *example.choices)))
+    evidence = "; ".join(player(span.start_s, span.end_s) for span in example.evidence)
+    return f"<p>{asked} → {escape(example.answer or '–')}{' · evidence: ' if evidence else ''}{evidence}</p>"
 
 
 def table(records: Sequence[Mapping[str, Any]]) -> str:
@@ -49,6 +64,7 @@ def table(records: Sequence[Mapping[str, Any]]) -> str:
     body = "".join(
         f'<tr><td class="said">{escape(record["completion"])}{"" if record["finished"] else " <em>(cut)</em>"}'
         + "".join(note(name, text) for name, text in record.items() if name.startswith("note/") and text)
+        + segment_players(record)
         + "</td>"
         + "".join(cell(name, record[name]) for name in numbers)
         + "</tr>"

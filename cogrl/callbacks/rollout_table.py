@@ -9,15 +9,17 @@ import pytorch_lightning as pl
 
 from cogrl.callbacks.mlflow_logger import MLflowLogger
 from cogrl.callbacks.report import rollout_page
+from cogrl.callbacks.segments import segment_fields
+from cogrl.formats.segments import SegmentRules
 from cogrl.types import Rollouts, Scores
 
 
 class RolloutTable(pl.Callback):
     """For stages that sample: `run_dir/rollouts/<step>.jsonl` (all completions), `<step>.csv` and `<step>.html` (some).
 
-    The page plays the clips; MLflow shows the other one as a table, and keeps both under `rollouts/`. Every rollout has
-    files of its own, so that keeping one costs the same at any step, and a step that is done again replaces its own.
-    Other stages are left alone.
+    The page plays the clips, and the parts of them that completions cite; MLflow shows the other one as a table, and
+    keeps both under `rollouts/`. Every rollout has files of its own, so that keeping one costs the same at any step,
+    and a step that is done again replaces its own. Other stages are left alone.
 
     Args:
         every_n_rollouts: how often; 0 = never. The first rollout is always kept.
@@ -41,14 +43,18 @@ class RolloutTable(pl.Callback):
             return
         self.latest = rollouts
         if self.seen % self.every_n_rollouts == 0:
-            self.write(trainer, rollouts, pl_module.scores, pl_module.policy.sampling_rate)
+            rules = getattr(pl_module, "segment_rules", SegmentRules())
+            self.write(trainer, rollouts, pl_module.scores, pl_module.policy.sampling_rate, rules)
         self.seen += 1
 
-    def write(self, trainer: pl.Trainer, rollouts: Rollouts, scores: Scores, sampling_rate: int) -> None:
+    def write(
+        self, trainer: pl.Trainer, rollouts: Rollouts, scores: Scores, sampling_rate: int, rules: SegmentRules
+    ) -> None:
         step = rollouts.policy_version
         folder = Path(trainer.default_root_dir) / "rollouts"
         folder.mkdir(parents=True, exist_ok=True)
-        records = rows(rollouts, scores)
+        segments = segment_fields(rollouts, rules, sampling_rate)
+        records = [record | found for record, found in zip(rows(rollouts, scores), segments, strict=True)]
         (folder / f"{step:06d}.jsonl").write_text(
             "".join(json.dumps(record, ensure_ascii=False) + "\n" for record in records), encoding="utf-8"
         )

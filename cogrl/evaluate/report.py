@@ -19,6 +19,9 @@ from cogrl.evaluate.perception.figures import part_figures, perception_figures
 from cogrl.evaluate.perception.perceived import perceived
 from cogrl.evaluate.perception.table import claims_table, part_table, perception_record
 from cogrl.evaluate.polarity import PARTS, best_by_words, part, unread
+from cogrl.evaluate.segments.cited import citing
+from cogrl.evaluate.segments.figures import relistening_differences, segment_figures
+from cogrl.evaluate.segments.table import segment_record, segments_table
 from cogrl.evaluate.summary import SUMMARY
 from cogrl.evaluate.tables import examples, number, percent, perception_table, reply_table
 from cogrl.types import EMOTIONS
@@ -59,25 +62,31 @@ def write(
         _write_answers(out / POLAR_ANSWERS, polar)
     if choices:
         n |= {"questions": len(choices[-1].examples), "questions_scored": len(choices[-1].scored)}
-        traces = [perceived(answers) for answers in choices]
-        for answers, found in zip(choices, traces, strict=True):
+        traces, cited = [perceived(answers) for answers in choices], [citing(answers) for answers in choices]
+        for answers, found, segments in zip(choices, traces, cited, strict=True):
             figures.setdefault(answers.name, {}).update(choice_figures(answers) | part_figures(answers))
             figures[answers.name].update(perception_figures(answers, found) if found else {})
-        for pair, found in choice_differences(choices).items():
+            figures[answers.name].update(segment_figures(answers, segments) if segments else {})
+        relistening = relistening_differences(choices, cited)
+        for pair, found in (*choice_differences(choices).items(), *relistening.items()):
             gains.setdefault(pair, {}).update(found)
         for name, found in format_differences(choices).items():
             figures[name].update(found)
         in_sections = [answers for answers, found in zip(choices, traces, strict=True) if found]
         sections += [choice_table(choices, figures), part_table(choices, figures)]
         sections += [claims_table(in_sections, figures)] if in_sections else []
+        with_segments = [answers for answers, segments in zip(choices, cited, strict=True) if segments]
+        sections += [segments_table(with_segments, figures, relistening)] if with_segments else []
         if official:
             for answers in choices:
                 figures[answers.name].update(official_figures(official, answers))
                 write_predictions(official, answers, out)
             sections.append(official_section(official, choices, figures, out))
         records = (
-            record | ({"perception": perception_record(found[i])} if found else {})
-            for answers, found in zip(choices, traces, strict=True)
+            record
+            | ({"perception": perception_record(found[i])} if found else {})
+            | ({"segments": segment_record(segments[i])} if segments else {})
+            for answers, found, segments in zip(choices, traces, cited, strict=True)
             for i, record in enumerate(choice_records(answers))
         )
         (out / CHOICE_ANSWERS).write_text("".join(json.dumps(record) + "\n" for record in records), encoding="utf-8")

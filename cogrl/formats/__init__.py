@@ -8,6 +8,7 @@ from importlib import import_module
 from cogrl.formats.caption import CAPTION
 from cogrl.formats.choice import CHOICE
 from cogrl.formats.direct import DIRECT
+from cogrl.formats.echo import ECHO
 from cogrl.formats.eips import EIPS
 from cogrl.formats.format import Format
 from cogrl.formats.ieat import IEAT
@@ -17,7 +18,8 @@ from cogrl.types import Example
 
 __all__ = ["FORMATS", "Format", "format_named", "instructions"]
 
-FORMATS: dict[str, Format] = {known.name: known for known in (EIPS, DIRECT, IEAT, CHOICE, THINK_CHOICE, PAQA, CAPTION)}
+_KNOWN = (EIPS, DIRECT, IEAT, CHOICE, THINK_CHOICE, PAQA, CAPTION, ECHO)
+FORMATS: dict[str, Format] = {known.name: known for known in _KNOWN}
 
 
 @cache

@@ -23,6 +23,7 @@ class Answer:
         said: what the user hears of it, or the choice it names; empty when there is none.
         finish: how it ended.
         spans: the parts of the clip that were inserted again.
+        token_ends: of each sampled token, how many characters of the text there are up to its end; None where unknown.
         logprobs: log-probability of each sampled token under the sampling distribution, the end token included; None
             where nothing was kept.
         clip: the example with its waveform; None where no clip is at hand.
@@ -38,6 +39,7 @@ class Answer:
     finish: Finish = "end"
     spans: Sequence[Span] = ()
     logprobs: Float[Tensor, " n"] | None = None
+    token_ends: Sequence[int] | None = None
     clip: Clip | None = None
     counterfactuals: Mapping[str, str] = field(default_factory=dict)
 
@@ -60,6 +62,7 @@ def answers_of(rollouts: Rollouts) -> list[Answer]:
             finish=rollouts.finish[row],
             spans=rollouts.spans[row],
             logprobs=logprobs[row, masks[row]],
+            token_ends=rollouts.token_ends[row],
             clip=clip,
         )
         for row, (format, clip) in enumerate(zip(rollouts.row_formats, clips, strict=True))

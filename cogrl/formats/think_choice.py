@@ -4,13 +4,12 @@ As training in the manner of DeepSeek-R1 writes it. (R1-AQA, arXiv:2503.11197; K
 """
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 from cogrl.formats.choice import CHOICE, Choice
 from cogrl.formats.schema import Schema, Tag, Text
 from cogrl.types import Example
 
-_SCHEMA = Schema(Tag("think", Text("thinking")), Tag("answer", Text("answer")))
 _ORDERS = {
     "en": (
         "Think first, between <think> and </think>; then give {what} between <answer> and </answer>.",
@@ -29,16 +28,18 @@ class ThinkChoice(Choice):
     """The question of `choice`, and the order to think. Fields: `thinking` and `answer`."""
 
     name = "think_choice"
+    schema: ClassVar[Schema] = Schema(Tag("think", Text("thinking")), Tag("answer", Text("answer")))
+    orders: ClassVar[Mapping[str, tuple[str, str, str]]] = _ORDERS
 
     def instruction(self, example: Example) -> str:
-        order, letter, anything = _ORDERS.get(example.language or "", _ORDERS["en"])
+        order, letter, anything = self.orders.get(example.language or "", self.orders["en"])
         return "\n".join([*self.question(example), order.format(what=letter if example.choices else anything)])
 
     def render(self, fields: Mapping[str, Any]) -> str:
-        return _SCHEMA.render(fields)
+        return self.schema.render(fields)
 
-    def parse(self, text: str) -> dict[str, str] | None:
-        return _SCHEMA.parse(text)
+    def parse(self, text: str) -> dict[str, Any] | None:
+        return self.schema.parse(text)
 
     def answer(self, text: str, example: Example) -> str:
         """The text of the one `<answer>`, read as in `choice`; '' when it is missing, repeated or in the thought."""

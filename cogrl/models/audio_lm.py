@@ -87,6 +87,15 @@ class AudioLM(Parts, ABC):
     def audio_token_counts(self, samples: Int[Tensor, " c"]) -> Int[Tensor, " c"]:
         """How many placeholders clips of so many samples take in the prompt."""
 
+    # optional: at which rate clips are read that are inserted into completions
+    def excerpt_tensors(self, waveforms: Sequence[Waveform]) -> Mapping[str, Tensor]:
+        """The input tensors of `c` clips that are inserted into completions."""
+        return self.audio_tensors(waveforms)
+
+    def excerpt_token_counts(self, samples: Int[Tensor, " c"]) -> Int[Tensor, " c"]:
+        """How many placeholders such clips of so many samples take."""
+        return self.audio_token_counts(samples)
+
     @abstractmethod
     def audio_embeds(self, audio: Mapping[str, Tensor]) -> tuple[Float[Tensor, "c f d"], Int[Tensor, " c"]]:
         """The projected frames that the language model reads, right-padded, and how many of each clip are real."""

@@ -25,7 +25,7 @@ from transformers.utils import is_flash_attn_2_available
 from cogrl.models.audio_lm import AudioLM
 from cogrl.models.emotion import refuse_silent_loss
 from cogrl.models.folder import refuse_another_family
-from cogrl.models.signals import float32_signals
+from cogrl.models.whisper_tower import log_mels
 from cogrl.types import Waveform
 
 MODEL_TYPES = ("qwen2_5_omni_thinker", "qwen2_5_omni")
@@ -95,24 +95,7 @@ class Qwen25Omni(AudioLM):
         return (self.audio_tower,)
 
     def audio_tensors(self, waveforms: Sequence[Waveform]) -> Mapping[str, Tensor]:
-        """Log-mels as long as the longest clip, not the window (300 s): the values are the same.
-
-        A Fourier window of silence follows the longest clip too, so that no frame depends on what else is in the batch.
-        """
-        extractor = self.processor.feature_extractor
-        longest = max(len(waveform) for waveform in waveforms)
-        with float32_signals():
-            features = extractor(
-                list(waveforms),
-                sampling_rate=self.sampling_rate,
-                padding="max_length",
-                max_length=min(longest + extractor.n_fft, extractor.n_samples),
-                pad_to_multiple_of=extractor.hop_length,
-                truncation=False,
-                return_attention_mask=True,
-                return_tensors="pt",
-            )
-        return {"input_features": features.input_features, "feature_attention_mask": features.attention_mask}
+        return log_mels(self.processor.feature_extractor, waveforms)
 
     def audio_token_counts(self, samples: Int[Tensor, " c"]) -> Int[Tensor, " c"]:
         mels = -(-samples // self.processor.feature_extractor.hop_length)  # the last one may be part silence

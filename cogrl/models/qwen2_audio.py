@@ -8,13 +8,13 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 from transformers import Qwen2AudioForConditionalGeneration, Qwen2AudioProcessor
-from transformers.masking_utils import create_bidirectional_mask
 from transformers.utils import is_flash_attn_2_available
 
 from cogrl.models.audio_lm import AudioLM
 from cogrl.models.emotion import EmotionModule, EmotionSettings, refuse_silent_loss
 from cogrl.models.folder import refuse_another_family
-from cogrl.models.signals import float32_signals
+from cogrl.models.frame_pooling import KEY, checked_pooling, pooled, pooled_counts, with_pooling
+from cogrl.models.whisper_tower import OwnLengthEncoder, log_mels
 from cogrl.types import Waveform
 
 MODEL_TYPES = ("qwen2_audio",)
@@ -25,12 +25,19 @@ class Qwen2Audio(AudioLM):
 
     Args:
         emotion: adds the embedding of an emotion encoder to every audio frame; see `cogrl.models.emotion`.
+        first_pass_pooling: how many frames of a prompt's clip the language model reads as one, their mean; clips that
+            are inserted are read frame by frame. None: what the folder's config.json says, which `save` writes.
+
+    Raises ValueError for a pooling that is no number of frames.
     """
 
     model_types, model_class = MODEL_TYPES, Qwen2AudioForConditionalGeneration
 
-    def __init__(self, path: str, emotion: EmotionSettings | None = None, **shared: Any) -> None:
+    def __init__(
+        self, path: str, emotion: EmotionSettings | None = None, first_pass_pooling: int | None = None, **shared: Any
+    ) -> None:
         super().__init__(path, **shared)
+        self.given_pooling = None if first_pass_pooling is None else checked_pooling(first_pass_pooling)
         self.emotion = None if emotion is None else EmotionModule(emotion)
 
     def read_folder(self, path: str, dtype: torch.dtype) -> tuple[nn.Module, Any]:
@@ -39,7 +46,11 @@ class Qwen2Audio(AudioLM):
             refuse_silent_loss(path)
         attention = "flash_attention_2" if is_flash_attn_2_available() else "sdpa"
         model = Qwen2AudioForConditionalGeneration.from_pretrained(path, dtype=dtype, attn_implementation=attention)
+        model.model.audio_tower.__class__ = OwnLengthEncoder
         model.model.audio_tower.embed_positions.requires_grad_(False)  # sinusoids, never trained
+        if self.given_pooling is not None:
+            setattr(model.config, KEY, self.given_pooling)
+        checked_pooling(getattr(model.config, KEY, 1))
         processor = Qwen2AudioProcessor.from_pretrained(path)
         if self.emotion is not None:
             width, sampling_rate = model.config.text_config.hidden_size, processor.feature_extractor.sampling_rate
@@ -51,33 +62,36 @@ class Qwen2Audio(AudioLM):
         if self.emotion is not None:
             self.emotion.save(path)
 
+    @property
+    def first_pass_pooling(self) -> int:
+        """How many frames of a prompt's clip one token stands for."""
+        return getattr(self.model.config, KEY, 1)
+
     def audio_tensors(self, waveforms: Sequence[Waveform]) -> Mapping[str, Tensor]:
-        with float32_signals():
-            features = self.processor.feature_extractor(
-                list(waveforms),
-                sampling_rate=self.sampling_rate,
-                padding="max_length",
-                truncation=False,
-                return_attention_mask=True,
-                return_tensors="pt",
-            )
-        tensors = {"input_features": features.input_features, "feature_attention_mask": features.attention_mask}
-        return tensors if self.emotion is None else tensors | {"emotion": self.emotion.embedding(waveforms)}
+        return self._tensors(waveforms, self.first_pass_pooling)
+
+    def excerpt_tensors(self, waveforms: Sequence[Waveform]) -> Mapping[str, Tensor]:
+        return self._tensors(waveforms, 1)
 
     def audio_token_counts(self, samples: Int[Tensor, " c"]) -> Int[Tensor, " c"]:
+        return pooled_counts(self.excerpt_token_counts(samples), self.first_pass_pooling)
+
+    def excerpt_token_counts(self, samples: Int[Tensor, " c"]) -> Int[Tensor, " c"]:
         mels = -(-samples // self.processor.feature_extractor.hop_length)  # the last one may be part silence
         return self.audio_tower._get_feat_extract_output_lengths(mels)[1]
 
     def audio_embeds(self, audio: Mapping[str, Tensor]) -> tuple[Float[Tensor, "c f d"], Int[Tensor, " c"]]:
         tower = self.audio_tower
-        encoder_frames, token_counts = tower._get_feat_extract_output_lengths(audio["feature_attention_mask"].sum(-1))
-        positions = torch.arange(tower.config.max_source_positions, device=encoder_frames.device)
-        features = audio["input_features"].to(tower.conv1.weight.dtype)
-        mask = create_bidirectional_mask(
-            config=tower.config,
-            inputs_embeds=features.new_zeros(len(features), len(positions), 1),
-            attention_mask=(positions < encoder_frames[:, None]).long(),
-        )
-        frames = tower(features, attention_mask=mask).last_hidden_state
-        embeds = self.model.model.multi_modal_projector(frames)
-        return embeds if self.emotion is None else embeds + self.emotion(audio["emotion"]), token_counts
+        frames, counts = tower._get_feat_extract_output_lengths(audio["feature_attention_mask"].sum(-1))
+        states = tower.encoded(audio["input_features"], frames)
+        if "pooling" in audio:
+            states, counts = pooled(states, counts, audio["pooling"])
+        embeds = self.model.model.multi_modal_projector(states)
+        return embeds if self.emotion is None else embeds + self.emotion(audio["emotion"]), counts
+
+    def _tensors(self, waveforms: Sequence[Waveform], pooling: int) -> Mapping[str, Tensor]:
+        """The input tensors; of a model with two rates they say at which each clip is read."""
+        tensors = dict(log_mels(self.processor.feature_extractor, waveforms))
+        if self.first_pass_pooling > 1:
+            tensors = with_pooling(tensors, pooling)
+        return tensors if self.emotion is None else tensors | {"emotion": self.emotion.embedding(waveforms)}

@@ -19,10 +19,12 @@ from transformers import (
 
 from cogrl.formats.eips import STEPS
 from cogrl.formats.paqa import PAQA
+from cogrl.formats.segments import CLOSED, OPENED
+from cogrl.models.frame_pooling import KEY, checked_pooling
 
 _SPECIAL = ("<|endoftext|>", "<|im_start|>", "<|im_end|>", "<|audio_bos|>", "<|AUDIO|>", "<|audio_eos|>")
 _MARKUP = ("<thought>", "</thought>", "<response>", "</response>", *(f"[{step}]" for step in STEPS))
-_TRACE_MARKUP = tuple(f"<{slash}{tag}>" for tag in PAQA.tags for slash in ("", "/"))
+_TRACE_MARKUP = (*(f"<{slash}{tag}>" for tag in PAQA.tags for slash in ("", "/")), OPENED, CLOSED)
 _CHAT = (
     "{% for message in messages %}<|im_start|>{{ message['role'] }}\n"
     "{% if message['content'] is string %}{{ message['content'] }}"
@@ -36,7 +38,8 @@ _CHAT = (
 def train_tokenizer(corpus: Iterable[str], vocab_size: int = 2048) -> PreTrainedTokenizerFast:
     """A byte-level BPE of at most `vocab_size` entries with Qwen's chat and audio tokens; it can write any text.
 
-    The tags of formats are entries of their own: those of `eips`, and those of `paqa` that the corpus holds.
+    The tags of formats are entries of their own: those of `eips`, and those of `paqa` and the `<seg>` of `echo` that
+    the corpus holds.
     """
     corpus = list(corpus)
     markup = [*_MARKUP, *(tag for tag in _TRACE_MARKUP if any(tag in text for text in corpus))]
@@ -83,12 +86,15 @@ def build_tiny_model(
     width: int = 128,
     layers: int = 3,
     vocab_size: int = 2048,
+    first_pass_pooling: int = 1,
 ) -> int:
     """Write a randomly initialised Qwen2-Audio as an ordinary Hugging Face folder; returns its parameter count.
 
     Args:
         corpus: texts the tokenizer is trained on (use the SFT split only).
         window_s: the encoder's window in whole seconds; longer clips are refused.
+        first_pass_pooling: how many frames (40 ms) of a prompt's clip one token stands for; those of clips that are
+            inserted stay single. transformers alone does not know it and reads every clip frame by frame.
     """
     tokenizer = train_tokenizer(corpus, vocab_size)
     extractor = WhisperFeatureExtractor(feature_size=mel_bins, chunk_length=window_s, return_attention_mask=True)
@@ -119,6 +125,8 @@ def build_tiny_model(
         },
         audio_token_index=tokenizer.audio_token_id,
     )
+    if checked_pooling(first_pass_pooling) > 1:
+        setattr(config, KEY, first_pass_pooling)
     with torch.random.fork_rng():
         torch.manual_seed(seed)
         model = Qwen2AudioForConditionalGeneration(config)

@@ -10,6 +10,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
+from cogrl.formats.segments import SegmentRules
 from cogrl.models.audio_lm import AudioLM
 from cogrl.types import Clip, ModelInput, Role, Rollouts, Span, Waveform
 
@@ -58,6 +59,8 @@ class Controller:
     """
 
     training: bool = False
+    rules: SegmentRules | None = None
+    """Which cited segments it inserts, of a controller that reads them; pages and reports count by the same rules."""
     clips: Sequence[Clip] = ()
     positions_left: Int[Tensor, " r"] | None = None
 
@@ -117,6 +120,11 @@ class Controller:
 
     def save(self, folder: Path) -> None:
         """Writes into the folder of the exported policy what it needs to be used with that policy."""
+
+
+def segment_rules(controllers: Sequence[Controller]) -> SegmentRules:
+    """The rules of the first controller that has any; the default ones where none has."""
+    return next((controller.rules for controller in controllers if controller.rules), SegmentRules())
 
 
 def reported(controllers: Sequence[Controller], rollouts: Rollouts) -> dict[str, Float[Tensor, " b"]]:

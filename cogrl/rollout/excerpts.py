@@ -3,14 +3,21 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from cogrl.audio import to_seconds
+from cogrl.audio import to_samples, to_seconds
 from cogrl.models.audio_lm import AudioLM
 from cogrl.rollout.controller import Excerpt
-from cogrl.types import ClipTensors, join_clips, pick_clips
+from cogrl.types import ClipTensors, Span, Waveform, join_clips, pick_clips
+
+
+def excerpt_of(waveform: Waveform, span: Span, sampling_rate: int) -> Excerpt:
+    """A part of a clip: from the sample nearest to its start up to the one nearest to its end."""
+    start, end = to_samples(span.start_s, sampling_rate), to_samples(span.end_s, sampling_rate)
+    return Excerpt(np.ascontiguousarray(waveform[start:end]), span)
 
 
 @dataclass(frozen=True)
@@ -41,7 +48,7 @@ class EncodedExcerpts:
             reason = self.policy.audio_length_error(to_seconds(samples, self.policy.sampling_rate))
             if reason:
                 raise ValueError(f"a controller inserts a clip that does not fit: {reason}")
-            count = int(self.policy.audio_token_counts(torch.tensor([samples])))
+            count = int(self.policy.excerpt_token_counts(torch.tensor([samples])))
             self.counts[id(excerpt)] = excerpt, count  # kept with its id, which else another object may get
         return self.counts[id(excerpt)][1]
 
@@ -57,7 +64,7 @@ class EncodedExcerpts:
     def _encoded(self, excerpts: Sequence[Excerpt]) -> list[EncodedExcerpt]:
         new = list({id(one): one for one in excerpts if id(one) not in self.encoded}.values())
         if new:
-            audio = self.policy.audio_tensors([one.waveform for one in new])
+            audio = self.policy.excerpt_tensors([one.waveform for one in new])
             audio = {name: value.to(self.policy.device) for name, value in audio.items()}
             counts = [self.token_count(one) for one in new]
             placeholders = torch.tensor(counts, device=self.policy.device)

@@ -15,6 +15,7 @@ from cogrl.rollout.excerpts import EncodedExcerpts
 from cogrl.rollout.insertions import Inserted, interruption
 from cogrl.rollout.running import RunningRows
 from cogrl.rollout.sampling import Sampling
+from cogrl.rollout.token_ends import token_ends
 from cogrl.rollout.transcript import Transcript
 from cogrl.types import Clip, ModelInput, Prompts, Role, Rollouts, drawn_ids
 
@@ -58,17 +59,19 @@ class HFEngine:
         finally:
             policy.train(was_training)
         completions, logprobs = transcript.completions()
+        texts = [policy.tokenizer.decode(ids) for ids in drawn_ids(completions, policy.end_ids)]
         return Rollouts(
             clips,
             formats,
             prompts,
             completions,
             logprobs,
-            [policy.tokenizer.decode(ids) for ids in drawn_ids(completions, policy.end_ids)],
+            texts,
             transcript.finish,
             group_size,
             policy_version,
             [tuple(spans) for spans in transcript.spans],
+            token_ends(policy.tokenizer, completions, texts),
         )
 
     @torch.no_grad()

@@ -99,16 +99,23 @@ def not_hidden(masks: Sequence[Bool[Tensor, " r"] | None]) -> Bool[Tensor, " r"]
 
 def spelled_out(policy: AudioLM, insertions: Sequence[Insertion], encoded: EncodedExcerpts) -> list[tuple[int, Role]]:
     """The tokens of one row's insertions; a clip stands between the markers of its family."""
-    before, behind = policy.audio_markers
     tokens: list[tuple[int, Role]] = []
     for item in insertions:
         if isinstance(item, Excerpt):
-            tokens += [(id, Role.FORCED) for id in before]
-            tokens += [(policy.audio_token_id, Role.AUDIO)] * encoded.token_count(item)
-            tokens += [(id, Role.FORCED) for id in behind]
+            tokens += clip_tokens(policy, encoded.token_count(item))
         else:
             tokens += [(id, item.role) for id in item.ids]
     return tokens
+
+
+def clip_tokens(policy: AudioLM, placeholders: int) -> list[tuple[int, Role]]:
+    """The ids and roles of an inserted clip: its placeholders between the markers of the family."""
+    before, behind = policy.audio_markers
+    return [
+        *((id, Role.FORCED) for id in before),
+        *[(policy.audio_token_id, Role.AUDIO)] * placeholders,
+        *((id, Role.FORCED) for id in behind),
+    ]
 
 
 def side_by_side(

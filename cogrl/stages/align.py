@@ -69,8 +69,10 @@ class Align(Sft):
         **shared: Any,
     ) -> None:
         super().__init__(policy, **shared)
-        if self.target_fillers:
-            raise ValueError("Align compares with a teacher that reads no fillers; give target_fillers to Sft")
+        if self.target_fillers or self.target_excerpts:
+            raise ValueError(
+                "Align compares with a teacher that reads no insertions; give target_fillers to Sft, or target_excerpts"
+            )
         needed = kd.used or responses == "teacher"
         if needed and teacher is None and not base_is_frozen(policy):
             raise ValueError(

@@ -13,6 +13,7 @@ from cogrl.model_input import audio_input, teacher_input
 from cogrl.models.audio_lm import AudioLM
 from cogrl.objectives.reduce import sequence_mean
 from cogrl.stages.stage import Stage
+from cogrl.stages.target_excerpts import TargetExcerpts
 from cogrl.stages.target_fillers import TargetFillers
 from cogrl.types import ClipBatch, Completions, Example, ModelInput, Prompts
 
@@ -29,6 +30,7 @@ class Sft(Stage):
             `model_input.teacher_input`): how a random language model becomes the text model that `Align` wants as a
             teacher. Not for a policy whose audio modules are trained.
         target_fillers: latent tokens in the training targets, for a policy that is to pause later; None: none.
+        target_excerpts: the segments that targets cite, inserted behind their tags; None: the text alone.
     """
 
     def __init__(
@@ -37,10 +39,13 @@ class Sft(Stage):
         formats: dict[str, float] | None = None,
         reads: bool = False,
         target_fillers: TargetFillers | None = None,
+        target_excerpts: TargetExcerpts | None = None,
         **shared: Any,
     ) -> None:
         super().__init__(policy, **shared)
-        self.target_fillers = target_fillers
+        if target_fillers and target_excerpts:
+            raise ValueError("target_fillers and target_excerpts: targets take one of them, as yet")
+        self.target_fillers, self.target_excerpts = target_fillers, target_excerpts
         self.shares, self.reads = checked_shares(formats or {"eips": 0.5, "direct": 0.5}), reads
         self.formats = self.validated = tuple(self.shares)
 
@@ -54,7 +59,8 @@ class Sft(Stage):
             return f"no target for format {missing[0]}; add targets.{missing[0]} to this line"
         if self.reads and not example.text:
             return "no text to read; add it to this line or train with reads: false"
-        return super().validate(example)
+        cited = (self.target_excerpts.validate(example, format) for format in self.formats if self.target_excerpts)
+        return next(filter(None, cited), None) or super().validate(example)
 
     def on_validation_start(self) -> None:
         super().on_validation_start()
@@ -100,9 +106,12 @@ class Sft(Stage):
         return sequence_mean(-tokens.logprobs, targets.mask, len(batch))
 
     def targets(self, batch: ClipBatch, formats: Sequence[str]) -> Completions:
-        """The targets in these formats, in training with fillers at places that depend on the step alone."""
+        """The targets in these formats, with what is inserted into them at places that depend on the step alone."""
         texts = [clip.example.target(format) for clip, format in zip(batch.clips, formats, strict=True)]
         targets = self.policy.encode_targets(texts)
+        if self.target_excerpts:
+            draw = random.Random(f"excerpts/{self.global_step}/{self.global_rank}") if self.training else None
+            return self.target_excerpts.inserted(targets, texts, batch.clips, self.policy, draw)
         if not (self.target_fillers and self.training):
             return targets
         draw = random.Random(f"fillers/{self.global_step}/{self.global_rank}")

@@ -12,12 +12,13 @@ from pytorch_lightning.trainer.states import TrainerFn
 from cogrl.finite import not_finite
 from cogrl.formats import format_named, instructions
 from cogrl.formats.answer import Answer, answers_of
+from cogrl.formats.segments import SegmentRules
 from cogrl.models.audio_lm import AudioLM
 from cogrl.models.prompt_length import PromptBudget
 from cogrl.rewards.cogaudio import cogaudio_reward
 from cogrl.rewards.composite import Reward, as_reward
 from cogrl.rewards.term import Validates
-from cogrl.rollout.controller import Controller
+from cogrl.rollout.controller import Controller, segment_rules
 from cogrl.rollout.engine import Engine
 from cogrl.rollout.hf import HFEngine
 from cogrl.rollout.sampling import Sampling
@@ -88,6 +89,11 @@ class Stage(pl.LightningModule):
     def parts_per_batch(self) -> int:
         """Into how many equal parts one batch of clips is split."""
         return 1
+
+    @property
+    def segment_rules(self) -> SegmentRules:
+        """Which cited segments of its completions are valid."""
+        return segment_rules(self.controllers)
 
     def configure_model(self) -> None:
         self.policy.load()

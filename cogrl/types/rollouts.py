@@ -15,16 +15,21 @@ Finish = Literal["end", "length", "abort"]
 """How a completion ended: with an end token, without one because it was cut, or because a controller gave it up."""
 
 
+_ROWS = ("texts", "finish", "spans", "token_ends")
+"""What there is one of for each completion, in lists."""
+
+
 @dataclass(frozen=True)
 class Rollouts:
     """What an engine sampled, group by group. Produced once, then read-only.
 
     `sampling_logprobs` are under the distribution each token was drawn from (its temperature included, and what
     controllers did to it), and 0 on tokens that the policy did not draw. `texts` are made of drawn tokens only. `spans`
-    are the parts of the clip that were inserted into a row again (None: into no row). The stage fills in `advantages`
-    (one a completion, or one a token where sections are credited apart) and `rewards`, on the CPU, once the completions
-    are scored and, where its objective asks for them and at the same temperature, `old_logprobs` of the policy before
-    its first update (None: the sampling ones are taken for them) and `ref_logprobs` of the frozen reference.
+    are the parts of the clip that were inserted into a row again (None: into no row), and `token_ends` says up to which
+    character of its text a row has come with each sampled token (None: unknown). The stage fills in `advantages` (one a
+    completion, or one a token where sections are credited apart) and `rewards`, on the CPU, once the completions are
+    scored and, where its objective asks for them and at the same temperature, `old_logprobs` of the policy before its
+    first update (None: the sampling ones are taken for them) and `ref_logprobs` of the frozen reference.
     """
 
     clips: Sequence[Clip]
@@ -37,6 +42,7 @@ class Rollouts:
     group_size: int
     policy_version: int = 0
     spans: Sequence[tuple[Span, ...]] | None = None
+    token_ends: Sequence[tuple[int, ...] | None] | None = None
     rewards: Float[Tensor, " b"] | None = None
     advantages: Float[Tensor, " b"] | Float[Tensor, "b t"] | None = None
     old_logprobs: Float[Tensor, "b t"] | None = None
@@ -48,6 +54,8 @@ class Rollouts:
     def __post_init__(self) -> None:
         if self.spans is None:
             object.__setattr__(self, "spans", [()] * len(self))
+        if self.token_ends is None:
+            object.__setattr__(self, "token_ends", [None] * len(self))
 
     @property
     def finished(self) -> Bool[Tensor, " b"]:
@@ -74,7 +82,7 @@ class Rollouts:
             formats=[self.formats[i] for i in index],
             prompts=self.prompts.select(p),
             completions=self.completions.rows(rows),
-            **{name: [getattr(self, name)[i] for i in rows.tolist()] for name in ("texts", "finish", "spans")},
+            **{name: [getattr(self, name)[i] for i in rows.tolist()] for name in _ROWS},
             **{name: value[rows] for name, value in by_row.items() if isinstance(value, Tensor)},
         )
 
@@ -97,6 +105,6 @@ class Rollouts:
             self,
             completions=self.completions.with_rows(rows, other.completions),
             sampling_logprobs=stacked(self.sampling_logprobs, other.sampling_logprobs)[chosen],
-            **{name: put(getattr(self, name), getattr(other, name)) for name in ("texts", "finish", "spans")},
+            **{name: put(getattr(self, name), getattr(other, name)) for name in _ROWS},
             **dict.fromkeys(("rewards", "advantages", "old_logprobs", "ref_logprobs")),
         )

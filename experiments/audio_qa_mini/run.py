@@ -40,7 +40,9 @@ def read(files: Sequence[Path]) -> Asked:
     for key, seeds in found.items():
         ids = [[record["id"] for record in records] for records in seeds]
         if any(other != ids[0] for other in ids):
-            raise ValueError(f"{' and '.join(map(str, files))} are not about the same questions of {key}; run them anew")
+            raise ValueError(
+                f"{' and '.join(map(str, files))} are not about the same questions of {key}; run them anew"
+            )
     return found
 
 
@@ -87,7 +89,16 @@ def seed_by_seed(figure: SeedFigure) -> str:
 
 
 def markdown(result: dict) -> str:
-    head = ["policy", "asked in", "task", "questions", "accuracy, %", "chance, %", *CONTROL_TITLES.values(), "seed by seed"]
+    head = [
+        "policy",
+        "asked in",
+        "task",
+        "questions",
+        "accuracy, %",
+        "chance, %",
+        *CONTROL_TITLES.values(),
+        "seed by seed",
+    ]
     rows = []
     for name, tasks in result["accuracy"].items():
         for task, found in tasks.items():

@@ -25,7 +25,12 @@ def write(file: Path, right: int, first: str = "q0") -> Path:
         for format in ("choice", "think_choice"):
             for i in range(8):
                 record = {"policy": policy, "format": format, "id": f"q{i}" if i else first, "cell": f"s/{i // 2}"}
-                record |= {"task": TASKS[i % 2], "choices": ["a", "b"], "answer": "a", "chosen": "a" if i < count else None}
+                record |= {
+                    "task": TASKS[i % 2],
+                    "choices": ["a", "b"],
+                    "answer": "a",
+                    "chosen": "a" if i < count else None,
+                }
                 named = {"question": "ab"[i // 2 % 2], "silence": None, "shuffled": "b"}
                 lines.append(json.dumps(record | {"chosen_in_control": named}))
     file.write_text("\n".join(lines) + "\n")
@@ -38,7 +43,9 @@ def test_accuracies_controls_and_gains_over_seeds(module, tmp_path):
     sft = result["accuracy"]["sft choice"]
     assert sft["all"]["accuracy"]["mean"] == 5 / 8 and sft["all"]["accuracy"]["seeds"] == [0.5, 0.75]
     assert sft["all"]["questions"] == 8 and sft["said"]["questions"] == 4 and sft["all"]["chance"] == 0.5
-    assert sft["all"]["question"]["mean"] == 0.5 and sft["all"]["silence"]["mean"] == sft["all"]["shuffled"]["mean"] == 0
+    assert (
+        sft["all"]["question"]["mean"] == 0.5 and sft["all"]["silence"]["mean"] == sft["all"]["shuffled"]["mean"] == 0
+    )
     gains = result["differences"]
     assert gains["grpo choice minus sft choice"]["all"]["seeds"] == [3 / 8, 1 / 8]
     assert gains["sft think_choice minus sft choice"]["all"]["mean"] == 0

@@ -57,8 +57,16 @@ def claims(stages: Mapping[str, Answered]) -> list[dict]:
     return [
         *(at_chance(stage, stages[stage]) for stage in STAGES),
         claim("distill: reply direct by label eips, %", ratio("reply_direct", "label"), "at least 90 %", keeps, "low"),
-        claim("distill: reply direct by reply eips, %", ratio("reply_direct", "reply_eips"), "at least 90 %", keeps, "low"),
-        claim("distill: tokens direct by tokens eips, %", ratio("tokens_direct", "tokens_eips"), "at most 33.3 %", third, "high"),
+        claim(
+            "distill: reply direct by reply eips, %", ratio("reply_direct", "reply_eips"), "at least 90 %", keeps, "low"
+        ),
+        claim(
+            "distill: tokens direct by tokens eips, %",
+            ratio("tokens_direct", "tokens_eips"),
+            "at most 33.3 %",
+            third,
+            "high",
+        ),
         claim("dr_sapo minus distill: reward eips", gain("reward_eips"), "above 0", rises, "low", digits=3),
         claim("dr_sapo minus distill: reward direct", gain("reward_direct"), "above 0", rises, "low", digits=3),
         claim("dr_sapo minus distill: label eips, points", gain("label"), "not below 0", stays, "low"),

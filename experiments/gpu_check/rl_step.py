@@ -189,9 +189,7 @@ def measure(dry_run: bool) -> dict:
             lora=Lora(),
             gradient_checkpointing=not dry_run,
         ).load()
-    stage = DrSapo(
-        policy, group_size=sizes.group, sampling=Sampling(max_new_tokens=sizes.tokens), reward=Noise()
-    )
+    stage = DrSapo(policy, group_size=sizes.group, sampling=Sampling(max_new_tokens=sizes.tokens), reward=Noise())
     turns, steps = Turns(not dry_run), stage.updates_per_rollout * len(VARIANTS) * (1 + sizes.pairs)
     pl.Trainer(
         accelerator="cpu" if dry_run else "gpu",

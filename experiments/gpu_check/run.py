@@ -123,7 +123,11 @@ def collect(work: Path, out: Path, outcomes: list[Outcome]) -> None:
 
 
 def report(outcomes: list[Outcome], out: Path) -> str:
-    lines = ["# GPU check", "", f"- {time.strftime('%Y-%m-%d %H:%M')}, commit {commit()}, Python {sys.version.split()[0]}"]
+    lines = [
+        "# GPU check",
+        "",
+        f"- {time.strftime('%Y-%m-%d %H:%M')}, commit {commit()}, Python {sys.version.split()[0]}",
+    ]
     lines.append("- " + ", ".join(f"{name} {version(name) or 'MISSING'}" for name in DISTRIBUTIONS))
     lines += ["", "| part | command | result | seconds |", "|---|---|---|---|"]
     for o in outcomes:

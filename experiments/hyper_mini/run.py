@@ -12,10 +12,10 @@ import numpy as np
 
 from cogrl.cli.pipeline.durations import step_seconds, time_table
 from cogrl.cli.pipeline.side_by_side import side_by_side
-from cogrl.data.text_file import utf8_lines
 from cogrl.evaluate.choice.controls import CONTROL_TITLES
+from cogrl.evaluate.choice.seed_answers import Asked, by_task, figure, leaves_out_zero, part, read_answers
 from cogrl.evaluate.perception.figures import BANDS_DB, in_band
-from cogrl.evaluate.seeds import Record, SeedFigure, over_seeds
+from cogrl.evaluate.seeds import Record, SeedFigure
 from cogrl.evaluate.tables import number, percent
 from cogrl.markdown import markdown_table
 from cogrl.rewards.perception.claims import HEARD
@@ -26,8 +26,8 @@ FULL = "hyper"
 VARIANTS = tuple(sorted(file.stem for file in HERE.glob("*.yaml")))
 TESTS = ("report", "msqa_hard", "envqa_hard")
 """Folders of a run with the answers to the test questions and to the two hard subsets."""
-Asked = Sequence[Sequence[Record]]
-"""The answers of each seed to the same questions."""
+ALONE = "speech_alone"
+"""The folder with the answers to the test questions about their speech without the environment."""
 
 
 def run_dir(variant: str, seed: int) -> Path:
@@ -68,25 +68,8 @@ PAUSES = {
 
 
 def read(variant: str, seeds: Sequence[int], test: str) -> dict[tuple[str, str], Asked]:
-    """By policy and format: the answers of each seed. Raises ValueError where they are to different questions."""
-    found: dict[tuple[str, str], list[list[Record]]] = {}
-    for place, seed in enumerate(seeds):
-        for _, line in utf8_lines(run_dir(variant, seed) / test / "answers_choice.jsonl"):
-            record = json.loads(line)
-            found.setdefault((record["policy"], record["format"]), [[] for _ in seeds])[place].append(record)
-    for key, asked in found.items():
-        ids = [[record["id"] for record in records] for records in asked]
-        if any(other != ids[0] for other in ids):
-            raise ValueError(f"the {test} of {variant} is not about the same questions in every seed ({key}); run anew")
-    return found
-
-
-def figure(asked: Asked, value: Callable[[Record], float], minus: Asked | None = None) -> SeedFigure:
-    """The mean over seeds of what the answers are worth, or of its difference from other answers to the same."""
-    table = np.array([[value(record) for record in records] for records in asked])
-    if minus is not None:
-        table = table - np.array([[value(record) for record in records] for records in minus])
-    return over_seeds(table, [record["cell"] for record in asked[0]])
+    """By policy and format: the answers of each seed."""
+    return read_answers([run_dir(variant, seed) / test / "answers_choice.jsonl" for seed in seeds])
 
 
 def figures(asked: Asked, minus: Asked | None = None) -> dict[str, SeedFigure]:
@@ -95,20 +78,15 @@ def figures(asked: Asked, minus: Asked | None = None) -> dict[str, SeedFigure]:
     return {name: figure(asked, VALUES[name][1], minus) for name in names}
 
 
-def part(asked: Asked, inside: Callable[[Record], bool]) -> Asked:
-    return [[record for record in records if inside(record)] for records in asked]
+def of_tasks(asked: Asked, suffix: str = "") -> dict[str, SeedFigure]:
+    """Accuracy by task. Tasks are called `task <name>`: one has the name of a section, whose claims stand beside it."""
+    return {f"task {task}{suffix}": found for task, found in by_task(asked, VALUES["accuracy"][1]).items()}
 
 
 def accuracies(asked: Asked, hard: Mapping[str, Asked]) -> dict[str, SeedFigure]:
-    """Accuracy by task, by band of SNR where it is known, in each control, and on the hard subsets.
-
-    Tasks are called `task <name>`: one of them has the name of a section, whose right claims stand beside them.
-    """
+    """Accuracy by task, by band of SNR where it is known, in each control, and on the hard subsets."""
     right = VALUES["accuracy"][1]
-    found = {
-        f"task {task}": figure(part(asked, lambda record, task=task: record["task"] == task), right)
-        for task in sorted({record["task"] for record in asked[0]})
-    }
+    found = of_tasks(asked)
     if "perception" in asked[0][0]:
         for low, high in BANDS_DB:
             inside = part(asked, lambda record, low=low, high=high: in_band(record["perception"]["snr_db"], low, high))
@@ -127,7 +105,11 @@ def summary(seeds: Sequence[int]) -> dict:
     full = tests["report"]
     direct = read(FULL, seeds, "report_direct")
     hard = {key: {test: tests[test][key] for test in TESTS[1:] if key in tests[test]} for key in full}
-    policies = {f"{a} {b}": figures(asked) | accuracies(asked, hard[a, b]) for (a, b), asked in full.items()}
+    alone = read(FULL, seeds, ALONE)
+    policies = {
+        f"{a} {b}": figures(asked) | accuracies(asked, hard[a, b]) | of_tasks(alone[a, b], ", speech alone")
+        for (a, b), asked in full.items()
+    }
     policies |= {f"{a} {b}": figures(asked) | accuracies(asked, {}) for (a, b), asked in direct.items()}
     grpo, sft = full["grpo", "paqa"], full["sft", "paqa"]
     differences = {"grpo minus sft": figures(grpo, sft)}
@@ -181,8 +163,7 @@ def shown(name: str, found: Mapping[str, SeedFigure]) -> str:
 
 
 def starred(name: str, found: Mapping[str, SeedFigure]) -> str:
-    outside = name in found and (found[name]["low"] > 0 or found[name]["high"] < 0)
-    return shown(name, found) + (" *" if outside else "")
+    return shown(name, found) + (" *" if name in found and leaves_out_zero(found[name]) else "")
 
 
 def markdown(result: Mapping) -> str:
@@ -214,7 +195,9 @@ def markdown(result: Mapping) -> str:
             [name, *(", ".join(f"{x:.2f}" for x in found["reported"][key]) for key in PAUSES)]
             for name, found in result["pauses"].items()
         ]
-        text += "\nThe policy trained with PAUSE, seed by seed:\n\n" + markdown_table(["answers", *PAUSES.values()], rows)
+        text += "\nThe policy trained with PAUSE, seed by seed:\n\n" + markdown_table(
+            ["answers", *PAUSES.values()], rows
+        )
         rows = [
             [f"{name} minus none", *(starred(key, found["minus none"]) for key in VALUES)]
             for name, found in result["pauses"].items()

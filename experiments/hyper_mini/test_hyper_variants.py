@@ -58,6 +58,7 @@ def test_a_variant_begins_with_the_main_run_of_its_seed_and_changes_what_its_nam
         "self_consistency": {"reward"},
         "section_credit": {"section_credit"},
         "audio_only": {"optim"},
+        "longer": {"optim"},
         "no_kl": {"objective", "reference"},
         "pause": {"controllers", "confidence_weights", "reference"},
         "no_reflections": {"reference"},
@@ -100,8 +101,8 @@ def runs(module, tmp_path, monkeypatch):
         main_run = module.run_dir(module.FULL, seed)
         write(main_run / "report", {"sft": 0.5, "grpo": 0.75}, "paqa")
         write(main_run / "report_direct", {"base": 0.25, "sft_direct": 0.5, "grpo_direct": 0.5}, "choice")
-        for hard in module.TESTS[1:]:
-            write(main_run / hard, {"sft": 0.5, "grpo": 0.75}, "paqa")
+        for more in (*module.TESTS[1:], module.ALONE):
+            write(main_run / more, {"sft": 0.5, "grpo": 0.75}, "paqa")
     write(module.run_dir("accuracy_only", 1) / "report", {"grpo": 0.25}, "paqa")
     write(module.run_dir("pause", 0) / "report", {"grpo": 0.75, "pausing": 0.75, "filler": 0.5}, "paqa")
 
@@ -112,6 +113,7 @@ def test_the_tables_hold_right_claims_and_what_they_gain(module, runs):
     assert result["policies"]["grpo paqa"]["environment"]["mean"] == 0.75  # of claims, and not of the task's answers
     assert result["policies"]["grpo paqa"]["task environment"]["mean"] == 1.0
     assert result["policies"]["grpo paqa"]["contradicted"]["mean"] == 4.0
+    assert result["policies"]["grpo paqa"]["task environment, speech alone"]["mean"] == 1.0
     assert result["policies"]["sft paqa"]["0-5 dB"]["seeds"] == [0.0, 0.0]
     assert result["differences"]["grpo minus sft"]["right_claims"]["mean"] == 0.25
     assert result["pauses"]["filler"]["minus none"]["accuracy"]["mean"] == -1.0
@@ -125,5 +127,5 @@ def test_the_tables_hold_right_claims_and_what_they_gain(module, runs):
 def test_seeds_about_other_questions_are_refused(module, runs):
     file = module.run_dir(module.FULL, 1) / "report" / "answers_choice.jsonl"
     file.write_text(file.read_text().replace('"q0"', '"other"'))
-    with pytest.raises(ValueError, match="is not about the same questions in every seed"):
+    with pytest.raises(ValueError, match="are not about the same questions"):
         module.summary([0, 1])

@@ -101,13 +101,25 @@ def main() -> None:
         extra = np.array([np.median([on - off for on, off in call]) for call in calls])
         step = np.array([np.median([off for _, off in call]) for call in calls])
         share = bootstrap_mean(100 * extra / step, [str(i) for i in range(len(calls))])
-        rows.append([name, f"{1e3 * np.median(step):.2f}", f"{1e6 * np.median(extra):.0f}",
-                     f"{share.mean:.1f} [{share.low:.1f}, {share.high:.1f}]"])
-    result = {"threads": torch.get_num_threads(), "torch": torch.__version__, "machine": platform.machine(),
-              "batch": BATCH, "rounds": args.rounds,
-              "seconds with and without, step by step": {
-                  name: [[[round(on, 6), round(off, 6)] for on, off in call] for call in calls]
-                  for name, calls in pairs.items()}}
+        rows.append(
+            [
+                name,
+                f"{1e3 * np.median(step):.2f}",
+                f"{1e6 * np.median(extra):.0f}",
+                f"{share.mean:.1f} [{share.low:.1f}, {share.high:.1f}]",
+            ]
+        )
+    result = {
+        "threads": torch.get_num_threads(),
+        "torch": torch.__version__,
+        "machine": platform.machine(),
+        "batch": BATCH,
+        "rounds": args.rounds,
+        "seconds with and without, step by step": {
+            name: [[[round(on, 6), round(off, 6)] for on, off in call] for call in calls]
+            for name, calls in pairs.items()
+        },
+    }
     (HERE / "results.json").write_text(json.dumps(result) + "\n")
     head = ["PAUSE", "decode step without, ms", "bookkeeping, us", "share of the step, % (95 % over the calls)"]
     table = markdown_table(head, rows)

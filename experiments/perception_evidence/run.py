@@ -52,7 +52,9 @@ def main() -> None:
     gold = rate(lambda: checked_claims(repeated, reference), len(clips))
 
     outcomes: dict[str, dict[str, dict[str, Counter]]] = {section: {} for section in SECTIONS}
-    for i, (answer, facts, gold_facts) in enumerate(zip(right, measured.facts(right), reference.facts(right), strict=True)):
+    for i, (answer, facts, gold_facts) in enumerate(
+        zip(right, measured.facts(right), reference.facts(right), strict=True)
+    ):
         floor_db = int(answer.example.snr_db // 5 * 5)
         others = claims_of(right[(i + 1) % len(right)])  # true of another clip, some of them of this one, too
         for section in SECTIONS:

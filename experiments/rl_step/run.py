@@ -50,8 +50,14 @@ def turn(policy: str, corpus: str, switches: dict, steps: int, seed: int) -> lis
     data = AudioData(train=corpus, batch_size=8, max_s=4.0, seed=seed, keep_in_memory=True)
     clock = Clock()
     pl.Trainer(
-        accelerator="cpu", max_steps=steps, callbacks=[clock], logger=False, gradient_clip_val=1.0,
-        enable_checkpointing=False, enable_progress_bar=False, enable_model_summary=False,
+        accelerator="cpu",
+        max_steps=steps,
+        callbacks=[clock],
+        logger=False,
+        gradient_clip_val=1.0,
+        enable_checkpointing=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
     ).fit(stage, data)
     cycle = stage.updates_per_rollout
     return [sum(clock.steps[i : i + cycle]) for i in range(cycle, len(clock.steps), cycle)]
@@ -70,7 +76,9 @@ def main() -> None:
             times[name] += turn(args.policy, args.corpus, switches, args.steps, seed)
     plain = median(next(iter(times.values())))
     result = {
-        "threads": torch.get_num_threads(), "torch": torch.__version__, "machine": platform.machine(),
+        "threads": torch.get_num_threads(),
+        "torch": torch.__version__,
+        "machine": platform.machine(),
         "cycles": {name: [round(t, 4) for t in values] for name, values in times.items()},
     }
     (HERE / "results.json").write_text(json.dumps(result, indent=1) + "\n")

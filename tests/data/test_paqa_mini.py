@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import soundfile
 
 from cogrl.audio import load_audio
 from cogrl.cli.main import main
@@ -16,7 +17,7 @@ from cogrl.data.recipes.paqa.mini import build_paqa_mini
 from cogrl.data.recipes.paqa.mini_clip import MAX_S
 from cogrl.data.recipes.paqa.mini_plan import FULL, SMOKE, Plan, cells
 from cogrl.data.recipes.paqa.mini_questions import COUNTS, VOICES
-from cogrl.data.recipes.paqa.plan import HARD, MANIFESTS, SPLITS
+from cogrl.data.recipes.paqa.plan import ASKED, HARD, SPEECH_ALONE, SPLITS
 from cogrl.data.recipes.paqa.speakers import SPEAKERS
 from cogrl.formats.choice import CHOICE
 from cogrl.formats.paqa import PAQA
@@ -30,7 +31,7 @@ def corpus(tmp_path_factory):
     """As the command builds it, with a numpy voice."""
     folder = tmp_path_factory.mktemp("paqa") / "paqa-mini"
     assert main(["build", "paqa", "--tier", "smoke", "--reflections", "0", "--out", str(folder)]) == 0
-    return {name: read_manifest(folder / f"{name}.jsonl") for name in MANIFESTS}
+    return {name: read_manifest(folder / f"{name}.jsonl") for name in ASKED}
 
 
 def everything(corpus):
@@ -129,6 +130,22 @@ def test_every_clip_fits_the_window_of_the_embedded_model(corpus):
     assert MAX_S == 4.0 and max(example.duration_s for example in everything(corpus)) < 4.0
 
 
+def test_without_the_environment_the_same_questions_are_about_the_speech_alone(corpus):
+    alone = read_manifest(folder_of(corpus) / f"{SPEECH_ALONE}.jsonl")
+    assert len(alone) == len(corpus["test"])
+    for row, test in zip(alone, corpus["test"], strict=True):
+        kept = ("id", "question", "choices", "answer", "speech", "task", "duration_s")
+        assert [getattr(row, name) for name in kept] == [getattr(test, name) for name in kept]
+        assert (row.environment, row.snr_db, row.targets) == (None, None, {}) and row.audio != test.audio
+        (speech, rate), (mix, _) = soundfile.read(row.audio), soundfile.read(test.audio)
+        spoken = np.zeros(len(speech), bool)
+        for turn in row.speech:
+            spoken[round(turn.start_s * rate) : round(turn.end_s * rate)] = True
+        assert len(mix) == len(speech) and not speech[~spoken].any() and mix[~spoken].any()
+        level_db = 10 * np.log10(np.mean(speech[spoken] ** 2) / np.mean((mix - speech) ** 2))
+        assert level_db == pytest.approx(test.snr_db, abs=0.1)
+
+
 def test_answers_agree_with_the_gold_of_the_line(corpus):
     for row in everything(corpus):
         voices = [turn.speaker for turn in row.speech]
@@ -140,7 +157,7 @@ def test_answers_agree_with_the_gold_of_the_line(corpus):
             "first": lambda row, said: row.speech[0].speaker,
         }[row.task](row, said)
         assert found == row.answer and len(set(voices)) == len(voices) and set(voices) <= set(VOICES)
-        assert row.text == " ".join(turn.text for turn in row.speech) and row.split in MANIFESTS
+        assert row.text == " ".join(turn.text for turn in row.speech) and row.split in ASKED
 
 
 def test_targets_are_the_canonical_trace_and_name_the_right_option_in_any_order(corpus):

@@ -7,12 +7,12 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from cogrl.data.recipes.mixing import PEAK, fitted, mixed, normalised, rms
 from cogrl.data.recipes.paqa import speakers
 from cogrl.data.recipes.paqa.clip import SAMPLING_RATE
 from cogrl.data.recipes.paqa.environments import KINDS, environment
 from cogrl.data.recipes.paqa.mini_clip import mini_clip
 from cogrl.data.recipes.paqa.mini_plan import Plan, cells
-from cogrl.data.recipes.paqa.mixing import PEAK, fitted, mixed, normalised, rms
 from cogrl.data.synthesis.acoustics import measure
 from cogrl.data.synthesis.embedded import EmbeddedSynthesiser
 
@@ -40,8 +40,8 @@ def some_cells():
 def parts(cell):
     """(speech, environment, turns) as they are in the mix, from mixes at two levels of the environment."""
     words = words_of(cell)
-    quiet, turns, _ = mini_clip(replace(cell, snr_db=cell.snr_db + 20), words)
-    loud, _, _ = mini_clip(cell, words)
+    (quiet, _, turns), _ = mini_clip(replace(cell, snr_db=cell.snr_db + 20), words)
+    (loud, _, _), _ = mini_clip(cell, words)
     around = (loud.astype(np.float64) - quiet) / (1 - 0.1)  # 20 dB are a factor of ten
     return loud - around, around, turns
 
@@ -100,9 +100,10 @@ def test_the_level_of_speech_is_that_of_its_turns_and_peaks_are_limited(snr_db):
     speech = np.zeros(16000, np.float32)
     speech[4000:8000] = rng.standard_normal(4000)
     noise = rng.standard_normal(16000).astype(np.float32)
-    mix = mixed(speech, [(4000, 8000)], noise, snr_db)
+    mix, alone = mixed(speech, [(4000, 8000)], noise, snr_db)
     assert mix.dtype == np.float32 and np.abs(mix).max() == pytest.approx(PEAK, abs=1e-5)
     (of_speech, of_noise), *_ = np.linalg.lstsq(np.stack([speech, noise], 1), mix, rcond=None)
+    np.testing.assert_allclose(alone, of_speech * speech, atol=1e-6)
     measured = 20 * math.log10(of_speech * rms(speech[4000:8000]) / (of_noise * rms(noise)))
     assert measured == pytest.approx(snr_db, abs=0.01)
 

@@ -18,10 +18,10 @@ from cogrl.cli.described import described
 from cogrl.cli.main import main
 from cogrl.data.manifest import check_audio_files, read_manifest
 from cogrl.data.recipes.paqa.recorded import build_paqa
-from cogrl.data.recipes.paqa.recordings import LIST, SHARES, Recording, by_part, dealt
 from cogrl.data.recipes.paqa.template import trace
 from cogrl.data.recipes.paqa.traces import TraceWriter
 from cogrl.data.recipes.paqa.traces_chat import ChatWriter, checked
+from cogrl.data.recipes.recordings import LIST, SHARES, Recording, by_part, dealt
 from cogrl.formats.paqa import PAQA
 
 LABELS = ("bus", "cafe", "park", "rain", "train")
@@ -208,12 +208,12 @@ def test_speakers_are_dealt_so_that_every_part_has_enough():
 def test_a_text_that_several_parts_say_belongs_to_one():
     texts = [f"sentence {k}" for k in range(20)]
     spoken = [
-        Recording(Path(f"p{n}-{k}.wav"), f"p{n}", (text, f"{text.title()}!")[n % 2], "", None)
+        Recording(Path(f"p{n}-{k}.wav"), f"p{n}", (text, f"{text.title()}!")[n % 2], "", None, 1.0)
         for n in range(16)
         for k, text in enumerate(texts)
     ]
     rejected = {}
-    parts = by_part(spoken, random.Random(0), rejected)
+    parts = by_part(spoken, 3, random.Random(0), rejected)
     owners = defaultdict(set)
     for part, found in parts.items():
         assert len({one.speaker for one in found}) >= 3

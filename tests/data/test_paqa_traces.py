@@ -11,7 +11,8 @@ from cogrl.data.recipes.paqa.assembly import assembled
 from cogrl.data.recipes.paqa.quotes import LEAST_OVERLAP, missing_quotes, overlap, quotes
 from cogrl.data.recipes.paqa.reflection import WRONG, reflections
 from cogrl.data.recipes.paqa.template import trace
-from cogrl.data.recipes.paqa.traces import TemplateWriter, Traces, TraceWriter, validate_trace, with_targets
+from cogrl.data.recipes.paqa.traces import TemplateWriter, TraceWriter, validate_trace, with_targets
+from cogrl.data.recipes.traces import Traces
 from cogrl.formats.paqa import PAQA
 from cogrl.types import Example, SpokenTurn
 

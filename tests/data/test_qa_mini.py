@@ -15,8 +15,8 @@ from cogrl.cli.main import main
 from cogrl.data.manifest import check_audio_files, read_manifest
 from cogrl.data.recipes.qa_mini.build import MAX_S, build_qa_mini
 from cogrl.data.recipes.qa_mini.plan import FULL, SMOKE, SPLITS, Split, cells
-from cogrl.data.recipes.qa_mini.sounds import KINDS, sound
 from cogrl.data.recipes.qa_mini.tasks import EMOTIONS, TASKS
+from cogrl.data.recipes.sounds import KINDS, sound
 from cogrl.data.synthesis.acoustics import measure
 from cogrl.formats import format_named
 

@@ -32,13 +32,14 @@ SPOKEN = example()
 OPEN = example(question="What is heard?")
 QUESTION = example(question="Which animal?", choices=("a cat", "a dog"), answer="a dog")
 EXAMPLES = {"eips": SPOKEN, "direct": SPOKEN, "ieat": SPOKEN, "choice": QUESTION, "think_choice": QUESTION}
-EXAMPLES |= {"paqa": QUESTION, "caption": QUESTION}
+EXAMPLES |= {"paqa": QUESTION, "caption": QUESTION, "echo": QUESTION}
 FIELDS = {
     "eips": THOUGHT,
     "direct": {"response": "I am here."},
     "ieat": {"thinking": "They moved it.", "reply": "Oh no."},
     "choice": {"answer": "B"},
     "think_choice": {"thinking": "It barks.", "answer": "B"},
+    "echo": {"thinking": ("Something ", {"times": "1.5, 2"}, " barks."), "answer": "B"},
     "caption": {"caption": "A dog barks."},
     "paqa": {field: "it barks" for field in SECTIONS} | {"response": "A", "final_answer": "B. a dog"},
 }

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 from format_instructions import INSTRUCTIONS
+from whole_window import whole_window
 
 from cogrl.models.lora import Lora
 from cogrl.models.qwen2_audio import Qwen2Audio
@@ -35,7 +36,7 @@ def test_log_probs_equal_those_of_the_hugging_face_forward(policy, clips):
     prompts, targets = encoded(policy, clips)
     ids = torch.cat([prompts.input_ids, targets.ids], 1)
     mask = torch.cat([prompts.attention_mask, targets.mask.long()], 1)
-    logits = policy.model(input_ids=ids, attention_mask=mask, **prompts.audio).logits
+    logits = policy.model(input_ids=ids, attention_mask=mask, **whole_window(policy, prompts.audio)).logits
     logits[..., [policy.audio_token_id, *chain(*policy.audio_markers)]] = -torch.inf
     start = prompts.input_ids.shape[1]
     theirs = logits[:, start - 1 : -1].log_softmax(-1).gather(-1, targets.ids[..., None]).squeeze(-1)

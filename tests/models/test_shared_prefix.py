@@ -3,6 +3,7 @@
 import pytest
 import torch
 from format_instructions import INSTRUCTIONS
+from whole_window import whole_window
 
 from cogrl.models.lora import Lora
 from cogrl.rollout.hf import HFEngine
@@ -46,7 +47,8 @@ def by_hugging_face(policy, prompts, completions, group_size=GROUP):
     repeated = prompts.select(rows)
     ids = torch.cat([repeated.input_ids, completions.ids], 1)
     mask = torch.cat([repeated.attention_mask, torch.ones_like(completions.ids)], 1)
-    logits = policy.model(input_ids=ids, attention_mask=mask, use_cache=False, **repeated.audio).logits
+    audio = whole_window(policy, repeated.audio)
+    logits = policy.model(input_ids=ids, attention_mask=mask, use_cache=False, **audio).logits
     start = prompts.input_ids.shape[1]
     logprobs = (logits[:, start - 1 : -1] + policy.lm_head_bias).log_softmax(-1)
     return logprobs.gather(2, completions.ids[..., None]).squeeze(2) * completions.mask

@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 import torch
 from interruptions import LATENTS, Forbid, RandomBends, RandomInsertions, Scripted, pausing, sharpened
+from whole_window import whole_window
 
 from cogrl.lm_head import TokenStates, token_logprobs
 from cogrl.rollout import Excerpt, HFEngine, Sampling
@@ -46,7 +47,7 @@ def by_hugging_face(policy, rollouts):
         own = completions.rows(torch.tensor([row]))
         prompt_ids = prompt.input_ids[prompt.attention_mask.bool()]
         ids = torch.cat([prompt_ids, own.ids[own.roles != Role.PAD]])[None]
-        audio = join_clips([prompt.audio, own.audio])
+        audio = whole_window(policy, join_clips([prompt.audio, own.audio]))
         logits = policy.model(input_ids=ids, attention_mask=torch.ones_like(ids), use_cache=False, **audio).logits
         logprobs = (logits[:, :-1] + policy.lm_head_bias).log_softmax(-1).gather(2, ids[:, 1:, None])[0, :, 0]
         logprobs = logprobs[len(prompt_ids) - 1 :]

@@ -3,6 +3,7 @@
 import pytest
 import torch
 
+from cogrl.formats.segments import SegmentRules
 from cogrl.rollout import Controller, Engine, HFEngine, Sampling, Tokens
 from cogrl.stages import Distill, Grpo
 from cogrl.types import ClipBatch, Role
@@ -66,3 +67,10 @@ def test_samples_for_distillation_are_free_of_them(policy, clips):
     stage = Distill(policy, controllers=[Forces()], sampling=Sampling(max_new_tokens=3))
     roles = stage.draw(ClipBatch(clips), "eips").completions.roles
     assert set(roles.unique().tolist()) <= {Role.PAD, Role.SAMPLED}
+
+
+def test_a_stage_reads_cited_segments_by_the_rules_of_its_first_controller_with_any(policy):
+    short, long = Forces(), Forces()
+    short.rules, long.rules = SegmentRules(max_s=1.0), SegmentRules(max_s=20.0)
+    assert Grpo(policy, group_size=2, controllers=[Forces(), short, long]).segment_rules == short.rules
+    assert Grpo(policy, group_size=2).segment_rules == SegmentRules()

@@ -4,6 +4,7 @@ import argparse
 
 from cogrl.cli.build.annotate import add_annotate
 from cogrl.cli.build.corpora import add_corpora
+from cogrl.cli.build.eaqa import add_eaqa
 from cogrl.cli.build.emotion import add_emotion
 from cogrl.cli.build.ieat import add_ieat
 from cogrl.cli.build.lime import add_lime
@@ -24,6 +25,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_lime(targets)
     add_qa_mini(targets)
     add_paqa(targets)
+    add_eaqa(targets)
     add_emotion(targets)
     add_whisper_smollm(targets)
 

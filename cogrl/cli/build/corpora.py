@@ -23,6 +23,10 @@ CORPORA: Mapping[str, tuple[str, str]] = {
     "avqa": ("cogrl.data.corpora.avqa", "AVQA: multiple choice about sounds, in R1-AQA's lines"),
     "audiomcq": ("cogrl.data.corpora.audiomcq", "AudioMCQ: multiple choice that needs the audio"),
     "cota": ("cogrl.data.corpora.cota", "CoTA: multiple choice with thoughts, in HyPeR's lines"),
+    "echo-rows": (
+        "cogrl.data.corpora.echo_rows",
+        "EAQA: questions about parts of a clip, in Echo's or ms-swift's lines",
+    ),
     "mmau": ("cogrl.data.corpora.mmau", "MMAU test-mini and test: multiple choice about sound, music, speech"),
     "mmar": ("cogrl.data.corpora.mmar", "MMAR: multiple choice that needs reasoning about audio"),
     "mmsu": ("cogrl.data.corpora.mmsu", "MMSU: multiple choice about spoken language"),
@@ -49,6 +53,7 @@ OPTIONS: Mapping[str, Mapping[str, Mapping[str, Any]]] = {
         **QUESTIONS,
         "--only-traces": {"action": "store_true", "help": "reject rows whose thought does not parse"},
     },
+    "echo-rows": QUESTIONS,
     "esd": {
         "--languages": {"type": names, "help": "zh,en (default) or one of them"},
         "--val-speakers": {"type": names, "help": "default 0009,0019"},

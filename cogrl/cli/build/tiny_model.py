@@ -2,6 +2,7 @@
 
 import argparse
 from importlib import import_module
+from inspect import signature
 from pathlib import Path
 
 from cogrl.cli.build.policy_files import POLICY_FILES
@@ -15,6 +16,7 @@ _SIZES = {
     "width": "width of the language model",
     "layers": "layers of the language model",
     "vocab_size": "most entries of the tokenizer",
+    "first_pass_pooling": "audio frames of 40 ms that a token of the prompt's clip stands for (family qwen2_audio)",
 }
 
 _FAMILIES = {"qwen2_audio": ("tiny",), "qwen25_omni": ("tiny", "tiny_omni")}
@@ -51,6 +53,9 @@ def tiny_model(options: argparse.Namespace) -> None:
     corpus = [*asked, *(text for e in examples for text in (e.text, *e.targets.values()))]
     sizes = {name: value for name, value in vars(options).items() if name in _SIZES}
     modules = [import_module(f"cogrl.models.{name}") for name in _FAMILIES[options.family]]
+    unknown = sizes.keys() - signature(modules[-1].build_tiny_model).parameters.keys()
+    if unknown:
+        raise ValueError(f"--family {options.family} has no --{min(unknown).replace('_', '-')}; leave it out")
     source = "".join(Path(module.__file__).read_text(encoding="utf-8") for module in modules)
     recipe = digest([options.seed, sizes, corpus, source])
     out = options.out or Path("models", _FAMILIES[options.family][-1].replace("_", "-"))

@@ -11,6 +11,8 @@ from cogrl.data import build_folder, manifest
 from cogrl.types import Example
 
 REJECTED = "rejected.jsonl"
+SPLITS = ("sft", "rl", "val", "test")
+"""The manifests of a corpus of which no two share a speaker; others belong to one of them."""
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,6 @@
-"""A voice without dependencies: harmonic glottal source, three formant resonators, exactly known F0. For tests."""
+"""A voice without dependencies: harmonic glottal source, three formant resonators, exactly known F0."""
+
+from collections.abc import Sequence
 
 import numpy as np
 from scipy.signal import lfilter
@@ -9,7 +11,7 @@ from cogrl.types import Waveform
 
 _SAMPLING_RATE = 16000
 _SYLLABLE_S = 0.2
-_VOWELS = {
+VOWELS = {
     "a": (730, 1090, 2440),
     "e": (530, 1840, 2480),
     "i": (270, 2290, 3010),
@@ -31,9 +33,9 @@ def f0_contour(syllables: int, last: int, base_hz: float, prosody: Prosody) -> n
 
 def speak(text: str, speaker: Speaker, prosody: Prosody) -> tuple[Waveform, int]:
     """(waveform, sampling rate): one syllable for each vowel letter of `text`, F0 as in `f0_contour`."""
-    letters = [letter for letter in text.lower() if letter in _VOWELS]
+    letters = [letter for letter in text.lower() if letter in VOWELS]
     factor = speaker.formant * prosody.formant
-    last = sum(letter in _VOWELS for letter in text.lower().split()[-1])
+    last = sum(letter in VOWELS for letter in text.lower().split()[-1])
     contour = f0_contour(len(letters), last, speaker.f0_hz / factor, prosody)
     size = round(_SYLLABLE_S * factor / (speaker.rate * prosody.rate) * _SAMPLING_RATE)
     f0 = np.interp(np.arange(size * len(letters)), (np.arange(len(contour)) + 0.5) * size / 3, contour)
@@ -42,11 +44,12 @@ def speak(text: str, speaker: Speaker, prosody: Prosody) -> tuple[Waveform, int]
     source = (np.sin(phase[:, None] * harmonics) / harmonics).sum(1)
     envelope = np.sin(np.pi * (np.arange(size) + 0.5) / size) ** 0.5
     parts = zip(np.split(source, len(letters)), letters, strict=True)
-    syllables = [_resonate(part, _VOWELS[letter]) * envelope for part, letter in parts]
+    syllables = [resonate(part, VOWELS[letter]) * envelope for part, letter in parts]
     return np.concatenate(syllables).astype(np.float32), _SAMPLING_RATE
 
 
-def _resonate(source: np.ndarray, formants: tuple[int, int, int]) -> np.ndarray:
+def resonate(source: np.ndarray, formants: Sequence[float | int]) -> np.ndarray:
+    """A source at 16 kHz through resonators at three formants in Hz, at an RMS of 1."""
     for hertz, width in zip(formants, (80, 100, 140), strict=True):
         radius = np.exp(-np.pi * width / _SAMPLING_RATE)
         poles = [1, -2 * radius * np.cos(2 * np.pi * hertz / _SAMPLING_RATE), radius**2]

@@ -1,26 +1,26 @@
 """Questions asked of a policy in one format, with controls, and the accuracy of its answers by task."""
 
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
 
 from cogrl.data.manifest import raise_all
+from cogrl.evaluate.choice.sampled import SampledAnswer, sampled_answers
 from cogrl.evaluate.controls import Condition, sound, voice
 from cogrl.evaluate.groups import cell
 from cogrl.evaluate.metrics import Figure, mean_figure
 from cogrl.formats import format_named
+from cogrl.formats.segments import SegmentRules
 from cogrl.models.audio_lm import AudioLM
 from cogrl.models.prompt_length import overflows
 from cogrl.progress import progress
 from cogrl.rewards.accuracy import Accuracy
-from cogrl.rollout.controller import Controller, reported
+from cogrl.rollout.controller import Controller, segment_rules
 from cogrl.rollout.hf import HFEngine
 from cogrl.rollout.sampling import Sampling
 from cogrl.types import Clip, Example
-
-Said = tuple[str, dict[str, float]]
-"""A completion and what controllers report of it."""
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,8 @@ class ChoiceAnswers:
 
     `format` is how they were asked; `in_control[name]` are the choices that it named in each control. Of an open
     question the answer itself stands for the choice (None: an empty one), and `accuracy` says how right it is.
-    `rollout[name]` is what controllers report of each answer, such as its pauses (NaN: nothing).
+    `rollout[name]` is what controllers report of each answer, such as its pauses (NaN: nothing). `sampled` says how
+    each came about (empty: not known), and `rules` which cited segments are valid.
     """
 
     name: str
@@ -40,6 +41,8 @@ class ChoiceAnswers:
     in_control: Mapping[str, Sequence[str | None]] = field(default_factory=dict)
     accuracy: Accuracy = field(default_factory=Accuracy)
     rollout: Mapping[str, np.ndarray] = field(default_factory=dict)
+    sampled: Sequence[SampledAnswer] = ()
+    rules: SegmentRules = field(default_factory=SegmentRules)
 
     @property
     def scored(self) -> list[int]:
@@ -101,37 +104,38 @@ def ask(
     conditions = {"": voice} | controls
     with progress(desc=f"{format} of {name}", total=len(conditions) * len(clips), unit="answer") as bar:
 
-        def said(condition: Condition) -> list[Said]:
+        def said(condition: Condition) -> list[SampledAnswer]:
             inputs = condition(clips, policy.sampling_rate)
             keys = [(sound(item), words) for item, words in zip(inputs, instructions, strict=True)]
             first = {key: i for i, key in reversed(list(enumerate(keys)))}
-            unique, found = sorted(first.values()), dict[int, Said]()  # the same prompt is answered once
+            unique, found = sorted(first.values()), dict[int, SampledAnswer]()  # the same prompt is answered once
             for start in range(0, len(unique), batch_size):
                 rows = unique[start : start + batch_size]
                 batch, given = [clips[i] for i in rows], [inputs[i] for i in rows]
                 how = {"inputs": given, "controllers": controllers}
+                started = time.perf_counter()
                 rollouts = engine.sample(policy, batch, [format] * len(rows), sampling, **how)
-                figures = reported(controllers, rollouts)
-                for place, i in enumerate(rows):
-                    values = {key: column[place].item() for key, column in figures.items()}
-                    found[i] = rollouts.texts[place], values
+                seconds = time.perf_counter() - started
+                sampled = sampled_answers(rollouts, controllers, policy.sampling_rate, seconds)
+                found.update(zip(rows, sampled, strict=True))
                 bar.update(len(rows))
             bar.update(len(clips) - len(unique))
             return [found[first[key]] for key in keys]
 
         answers = {control: said(condition) for control, condition in conditions.items()}
 
-    def chosen(said: Sequence[Said]) -> list[str | None]:
+    def chosen(said: Sequence[SampledAnswer]) -> list[str | None]:
         answer_of = format_named(format).answer
-        named = [answer_of(text, example) for (text, _), example in zip(said, examples, strict=True)]
+        named = [answer_of(one.text, example) for one, example in zip(said, examples, strict=True)]
         none = [not one or (e.choices and one not in e.choices) for one, e in zip(named, examples, strict=True)]
         return [None if nothing else one for one, nothing in zip(named, none, strict=True)]
 
     own = answers.pop("")
-    texts, values = [text for text, _ in own], [values for _, values in own]
+    texts, values = [one.text for one in own], [one.reported for one in own]
     rollout = {key: np.array([one[key] for one in values]) for key in values[0]} if values else {}
     in_control = {control: chosen(said) for control, said in answers.items()}
-    return ChoiceAnswers(name, examples, texts, chosen(own), format, in_control, accuracy or Accuracy(), rollout)
+    how_asked = format, in_control, accuracy or Accuracy()
+    return ChoiceAnswers(name, examples, texts, chosen(own), *how_asked, rollout, own, segment_rules(controllers))
 
 
 def choice_figures(answers: ChoiceAnswers) -> dict[str, Figure]:

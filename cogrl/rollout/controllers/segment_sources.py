@@ -2,13 +2,14 @@
 
 import random
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
 from cogrl.audio import to_samples, to_seconds
 from cogrl.model_input import original_clip
 from cogrl.rollout.controller import Excerpt
+from cogrl.rollout.excerpts import excerpt_of
 from cogrl.types import Example, ModelInput, Span, Waveform
 
 Part = tuple[int, Span]
@@ -81,11 +82,11 @@ class ClipsOfCall:
         """The part, the same object each time. Another clip that is too short begins anew where it ends."""
         if part not in self.excerpts:
             (clip, span), rate = part, self.sampling_rate
-            start, end = to_samples(span.start_s, rate), to_samples(span.end_s, rate)
             waveform, own = self.waveforms[clip], clip == request.prompt
             if not own:
-                waveform = np.resize(waveform, max(len(waveform), end))
-            self.excerpts[part] = Excerpt(np.ascontiguousarray(waveform[start:end]), span if own else None)
+                waveform = np.resize(waveform, max(len(waveform), to_samples(span.end_s, rate)))
+            cut = excerpt_of(waveform, span, rate)
+            self.excerpts[part] = cut if own else replace(cut, span=None)
         return self.excerpts[part]
 
 

@@ -47,7 +47,7 @@ def corpus(workdir):
     folder = workdir / "data" / "paqa-mini"
     folder.mkdir(parents=True)
     rng = np.random.default_rng(0)
-    for split in ("sft", "rl", "val", "test", "msqa_hard", "envqa_hard"):
+    for split in ("sft", "rl", "val", "test", "test_speech", "msqa_hard", "envqa_hard"):
         rows = [line(split, number) for number in range(16)]
         for row in rows:
             write_flac(folder / row["audio"], rng.uniform(-0.1, 0.1, 16_000).astype(np.float32), 16_000)

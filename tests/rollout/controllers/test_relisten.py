@@ -68,7 +68,7 @@ def test_every_completion_has_its_own_segments_of_its_own_clip(policy, clips):
     parts = [clips[0].waveform[:16_000], clips[0].waveform[24_000:32_000], clips[1].waveform[1_600:6_400]]
     for part, found in zip(parts, rollouts.completions.audio["input_features"], strict=True):
         own = policy.audio_tensors([part])["input_features"][0]
-        assert torch.allclose(found, own, atol=1e-5)
+        assert torch.allclose(found[:, : own.shape[1]], own, atol=1e-5)
     assert rollouts.texts[:1] == [texts[0] + policy.tokenizer.decode(rollouts.completions.ids[0][-1:])]
 
 

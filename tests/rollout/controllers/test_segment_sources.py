@@ -21,14 +21,14 @@ TEXT = "<seg>0.25, 0.75</seg> <seg>1, 1.5</seg> a"
 def inserted(policy, clips, hears, texts=(TEXT,), **settings):
     """The rollouts, and the clips that were inserted, by completion."""
     batch = [clips] if not isinstance(clips, list) else clips
-    waveforms, audio_tensors = [], policy.audio_tensors
-    policy.audio_tensors = lambda given: waveforms.extend(given) or audio_tensors(given)
+    waveforms, excerpt_tensors = [], policy.excerpt_tensors
+    policy.excerpt_tensors = lambda given: waveforms.extend(given) or excerpt_tensors(given)
     group_size = len(texts) // len(batch)
     try:
         rollouts = written(policy, batch, list(texts), Relisten(hears=hears, **settings), group_size=group_size)
     finally:
-        del policy.audio_tensors
-    return rollouts, waveforms[len(batch) :]
+        del policy.excerpt_tensors
+    return rollouts, waveforms
 
 
 def test_a_random_segment_is_as_long_and_depends_on_nothing_else_in_the_batch(policy, clips):

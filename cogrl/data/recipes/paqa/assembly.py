@@ -3,7 +3,8 @@
 from collections.abc import Sequence
 
 from cogrl.data.manifest import check_splits
-from cogrl.data.recipes.paqa.plan import SPLITS
+from cogrl.data.recipes.paqa.clip import without_environment
+from cogrl.data.recipes.paqa.plan import SPEECH_ALONE, SPLITS
 from cogrl.data.recipes.paqa.reflection import QUOTING, reflections
 from cogrl.data.recipes.paqa.traces import TraceWriter, validate_trace, with_targets
 from cogrl.formats.paqa import PAQA
@@ -29,6 +30,7 @@ def assembled(
             manifests["sft"].append(triple)
         else:
             rejected[triple.id] = reason
+    manifests[SPEECH_ALONE] = [without_environment(row) for row in manifests.get("test", [])]
     check_splits({name: manifests[name] for name in SPLITS if name in manifests})
     return {name: rows for name, rows in manifests.items() if rows}, rejected, report
 

@@ -3,6 +3,7 @@
 from collections import Counter
 from collections.abc import Mapping, Sequence
 
+from cogrl.data.recipes.paqa.plan import SPEECH_ALONE
 from cogrl.markdown import markdown_table
 from cogrl.types import Example
 
@@ -14,6 +15,7 @@ _SHOWN = 20
 
 def card(title: str, about: str, manifests: Mapping[str, Sequence[Example]], rejected: Mapping[str, str]) -> str:
     """Markdown: questions by task and manifest, which letters are right, SNR, durations, terms, what was left out."""
+    manifests = {name: rows for name, rows in manifests.items() if name != SPEECH_ALONE}
     everything = [example for rows in manifests.values() for example in rows]
     tasks = sorted({str(example.task) for example in everything})
     lengths = {example.audio: example.duration_s or 0 for example in everything}.values()
@@ -36,6 +38,8 @@ def card(title: str, about: str, manifests: Mapping[str, Sequence[Example]], rej
         f"Environments: {_listed(environments)}.",
         f"Reflection triples in sft, by planted error: {_listed(errors) or 'none'}.",
         *(["", _HARD.replace("\n", " ")] if any(name.endswith("_hard") for name in manifests) else []),
+        "",
+        f"`{SPEECH_ALONE}` has the questions of `test` about the speech without its environment, as a control.",
         "",
         f"Left out: {len(rejected)}, all of them in rejected.jsonl." if rejected else "Nothing was left out.",
         *(f"- {name}: {reason}" for name, reason in list(rejected.items())[:_SHOWN]),

@@ -20,7 +20,7 @@ from collections.abc import Mapping, Sequence
 from concurrent.futures import Executor
 from pathlib import Path
 
-from cogrl.data.recipes import balanced, question_folder
+from cogrl.data.recipes import balanced, mixing, question_folder
 from cogrl.data.recipes.paqa import (
     assembly,
     card,
@@ -30,7 +30,6 @@ from cogrl.data.recipes.paqa import (
     mini_clip,
     mini_plan,
     mini_questions,
-    mixing,
     plan,
     quotes,
     reflection,

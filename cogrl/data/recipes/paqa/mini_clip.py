@@ -6,11 +6,11 @@ from pathlib import Path
 import numpy as np
 
 from cogrl.audio import to_samples, to_seconds
-from cogrl.data.recipes.paqa.clip import SAMPLING_RATE, clip_of, written
+from cogrl.data.recipes.paqa.clip import SAMPLING_RATE, Take, clip_of, written
 from cogrl.data.recipes.paqa.environments import environment
 from cogrl.data.recipes.paqa.item import Cell, PlannedTurn
 from cogrl.data.recipes.paqa.speakers import F0_HZ, LARGEST_OFFSET_ST, off_pitch_st
-from cogrl.types import Example, SpokenTurn, Waveform
+from cogrl.types import Example, Waveform
 
 MAX_S = 4.0
 _WORD_GAP_S = (0.02, 0.05)
@@ -20,13 +20,12 @@ Words = Sequence[Sequence[Waveform]]
 
 def render(cell: Cell, words: Words, folder: Path, source: str, licence: str) -> Example:
     """Writes the clip and returns its line, without targets."""
-    waveform, turns, f0_hz = mini_clip(cell, words)
+    take, f0_hz = mini_clip(cell, words)
     voices = {turn.speaker: turn.source[0][1] for turn in cell.question.turns}
     return written(
         cell,
         folder,
-        waveform,
-        turns,
+        take,
         text_group="",  # all parts share their words
         speaker="+".join(sorted(voices.values())),
         language="en",
@@ -36,8 +35,8 @@ def render(cell: Cell, words: Words, folder: Path, source: str, licence: str) ->
     )
 
 
-def mini_clip(cell: Cell, words: Words) -> tuple[Waveform, tuple[SpokenTurn, ...], list[float]]:
-    """(samples, turns with their times, measured F0 of each turn in Hz).
+def mini_clip(cell: Cell, words: Words) -> tuple[Take, list[float]]:
+    """(the clip, measured F0 of each turn in Hz).
 
     Raises ValueError where the voices do not measure far enough apart or the clip is longer than `MAX_S`.
     """
@@ -45,11 +44,11 @@ def mini_clip(cell: Cell, words: Words) -> tuple[Waveform, tuple[SpokenTurn, ...
     parts = [_joined(pair, rng) for pair in words]
     f0_hz = [_checked_f0_hz(cell.id, turn, part) for turn, part in zip(cell.question.turns, parts, strict=True)]
     around = lambda rng: environment(cell.question.environment, rng, SAMPLING_RATE)
-    waveform, turns = clip_of(cell, parts, around, rng)
-    lasts_s = to_seconds(len(waveform), SAMPLING_RATE)
+    take = clip_of(cell, parts, around, rng)
+    lasts_s = to_seconds(len(take.waveform), SAMPLING_RATE)
     if lasts_s > MAX_S:
         raise ValueError(f"{cell.id}: lasts {lasts_s:.2f} s, at most {MAX_S} s fit; take fewer words or a faster voice")
-    return waveform, turns, f0_hz
+    return take, f0_hz
 
 
 def _joined(words: Sequence[Waveform], rng: np.random.Generator) -> Waveform:

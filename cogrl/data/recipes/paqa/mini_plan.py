@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from cogrl.data.recipes.paqa import plan
 from cogrl.data.recipes.paqa.item import Cell
 from cogrl.data.recipes.paqa.mini_questions import MiniSupply
-from cogrl.data.recipes.paqa.plan import MANIFESTS, SNR_DB
+from cogrl.data.recipes.paqa.plan import ASKED, SNR_DB
 from cogrl.data.recipes.paqa.speakers import SPEAKERS
 from cogrl.data.recipes.paqa.vocabulary import Pairs
 
@@ -25,7 +25,7 @@ class Plan:
 
 
 FULL = Plan({"sft": 450, "rl": 150, "val": 60, "test": 120, "msqa_hard": 72, "envqa_hard": 72}, speakers=10, takes=1)
-SMOKE = Plan(dict.fromkeys(MANIFESTS, 8), speakers=1, takes=1)
+SMOKE = Plan(dict.fromkeys(ASKED, 8), speakers=1, takes=1)
 
 
 def cells(size: Plan, seed: int, snr_db: tuple[float, float] = SNR_DB) -> list[Cell]:

@@ -6,12 +6,14 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Protocol
 
 from cogrl.data.recipes.paqa.item import Cell, Question
-from cogrl.data.recipes.question_folder import hashed_id
+from cogrl.data.recipes.question_folder import SPLITS, hashed_id
 
-SPLITS = ("sft", "rl", "val", "test")
 HARD = {"msqa_hard": ("say", "count", "first"), "envqa_hard": ("environment",)}
 """Further tests, of the material of `test`, at `HARD_SNR_DB`, and their tasks."""
-MANIFESTS = (*SPLITS, *HARD)
+SPEECH_ALONE = "test_speech"
+"""The questions of `test` about its speech without the environment: a control."""
+ASKED = (*SPLITS, *HARD)
+MANIFESTS = (*ASKED, SPEECH_ALONE)
 SNR_DB = (0.0, 20.0)
 HARD_SNR_DB = (0.0, 5.0)
 

@@ -15,7 +15,7 @@ from pathlib import Path
 import numpy as np
 
 from cogrl.audio import file_stamp
-from cogrl.data.recipes import balanced, question_folder
+from cogrl.data.recipes import balanced, mixing, question_folder, recordings
 from cogrl.data.recipes.paqa import (
     assembly,
     card,
@@ -23,17 +23,15 @@ from cogrl.data.recipes.paqa import (
     item,
     mini_plan,
     mini_questions,
-    mixing,
     plan,
     quotes,
     recorded_questions,
-    recordings,
     reflection,
     template,
     traces,
 )
 from cogrl.data.recipes.paqa.item import Cell
-from cogrl.data.recipes.paqa.plan import MANIFESTS, SNR_DB, SPLITS
+from cogrl.data.recipes.paqa.plan import MANIFESTS, SNR_DB
 from cogrl.data.recipes.paqa.recorded_questions import RecordedSupply
 from cogrl.data.recipes.paqa.traces import TemplateWriter, TraceWriter
 from cogrl.data.recipes.question_folder import Contents, Summary, build_once, recipe_of
@@ -41,6 +39,7 @@ from cogrl.formats import paqa
 from cogrl.progress import progress
 from cogrl.types import Example
 
+MOST_TURNS = 3
 _ABOUT = """Recorded speech of one to three speakers in turns over recorded environments. In every task and manifest
 each letter is right equally often, and each option whenever it is offered. Reflection triples come on top. sft, rl, val
 and test share no speaker and no text, and no recording of an environment where there are four of its label or more."""
@@ -71,11 +70,14 @@ def build_paqa(
     plan.check_snr(snr_db)
     writer, rejected, rng = writer or TemplateWriter(), {}, random.Random(f"paqa/{seed}/recordings")
     found = recordings.environments_of(Path(environments), rejected)
-    parts = recordings.by_part(recordings.speech_of(Path(speech), max_s, rejected), rng, rejected)
-    files = {
-        label: recordings.dealt(paths, 1, rng) if len(paths) >= len(SPLITS) else dict.fromkeys(SPLITS, paths)
-        for label, paths in found.items()
-    }
+    most_s = max_s / MOST_TURNS - clip.longest_s([0.0] * MOST_TURNS) / MOST_TURNS
+
+    def too_long(lasts_s: float) -> str | None:
+        fits = f"{MOST_TURNS} turns of at most {most_s:.2f} s fit into --max-s {max_s:g}"
+        return f"lasts {lasts_s:.2f} s, {fits}" if lasts_s > most_s else None
+
+    parts = recordings.by_part(recordings.speech_of(Path(speech), too_long, rejected), MOST_TURNS, rng, rejected)
+    files = {label: recordings.dealt_or_shared(list(paths), rng) for label, paths in found.items()}
 
     def supply(part: str, least_voices: int, rng: random.Random) -> RecordedSupply:
         own = {label: dealt[part] for label, dealt in files.items()}
@@ -105,18 +107,17 @@ def _render(cell: Cell, folder: Path, source: str) -> Example:
     around = cell.question.environment_source
     parts, rng = [recordings.samples_of(turn.path) for turn in turns], np.random.default_rng(cell.seed)
     try:
-        waveform, spoken = clip.clip_of(cell, parts, lambda rng: recordings.samples_of(around), rng)
+        take = clip.clip_of(cell, parts, lambda rng: recordings.samples_of(around), rng)
     except ValueError as error:
         raise ValueError(f"{around}: {error}; cut the recording to what is heard, or take it out") from error
     return clip.written(
         cell,
         folder,
-        waveform,
-        spoken,
+        take,
         speaker="+".join(sorted(turn.speaker for turn in turns)),
         language="en",
         synthesis={
-            "speakers": {said.speaker: turn.speaker for said, turn in zip(spoken, turns, strict=True)},
+            "speakers": {said.speaker: turn.speaker for said, turn in zip(take.turns, turns, strict=True)},
             "environment_file": around.name,
         },
         source=source,

@@ -9,7 +9,7 @@ from cogrl.data.recipes.balanced import combinations, latin_square, placed
 from cogrl.data.recipes.paqa.item import PlannedTurn, Question
 from cogrl.data.recipes.paqa.mini_questions import COUNT_QUESTION, COUNTS, ENVIRONMENT_QUESTION
 from cogrl.data.recipes.paqa.plan import Supply
-from cogrl.data.recipes.paqa.recordings import Recording
+from cogrl.data.recipes.recordings import Recording
 from cogrl.words import words
 
 _TRIES = 200

@@ -1,25 +1,16 @@
 """Who writes the traces that are trained on, and the checks that each has to pass."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Protocol, runtime_checkable
 
 from cogrl.data.recipes.paqa.quotes import LEAST_OVERLAP, missing_quotes, overlap
 from cogrl.data.recipes.paqa.template import trace
+from cogrl.data.recipes.traces import Traces
 from cogrl.formats.caption import CAPTION
 from cogrl.formats.choice import CHOICE
 from cogrl.formats.paqa import PAQA, SECTIONS
 from cogrl.types import Example
-
-
-@dataclass(frozen=True)
-class Traces:
-    """By id: the fields of a trace; why a line got none; and whose answer did not come. `report` says what it took."""
-
-    fields: Mapping[str, Mapping[str, str]]
-    rejected: Mapping[str, str] = field(default_factory=dict)
-    unanswered: Mapping[str, str] = field(default_factory=dict)
-    report: str = "made on this machine"
 
 
 @runtime_checkable
@@ -56,12 +47,7 @@ def with_targets(examples: Sequence[Example], writer: TraceWriter) -> tuple[list
     because a server was down.
     """
     made = writer.write(examples)
-    if made.unanswered:
-        first, reason = next(iter(made.unanswered.items()))
-        raise ConnectionError(
-            f"{len(made.unanswered)} of {len(examples)} lines got no answer ({first}: {reason}); run the same command "
-            f"again, only these will be asked ({made.report})"
-        )
+    made.check_answered()
     kept, rejected = [], dict(made.rejected)
     for example in examples:
         fields = made.fields.get(example.id)

@@ -5,11 +5,11 @@ from functools import partial
 
 from cogrl.chat.client import ChatClient
 from cogrl.chat.json_answer import parse_object
-from cogrl.chat.question import Answer, Question
+from cogrl.chat.question import Question
 from cogrl.chat.quoting import quoted
-from cogrl.data.recipes.paqa.traces import Traces, TraceWriter, validate_trace
+from cogrl.data.recipes.paqa.traces import TraceWriter, validate_trace
+from cogrl.data.recipes.traces import Traces, asked, check_cached
 from cogrl.formats.paqa import PAQA, SECTIONS
-from cogrl.progress import progress
 from cogrl.types import Example
 
 _ORDERS = """You write training material for a model that listens to a clip and writes down what it hears before it
@@ -40,23 +40,12 @@ class ChatWriter(TraceWriter):
     """
 
     def __init__(self, client: ChatClient) -> None:
-        if client.cache is None:
-            raise ValueError("traces are paid for by the answer: name a file in client.cache that keeps them")
+        check_cached(client)
         self.client = client
         self.version = f"{client.endpoint.model}, {client.endpoint.temperature}\n{_ORDERS}"
 
     def write(self, examples: Sequence[Example]) -> Traces:
-        with progress(total=len(examples), desc="traces", unit="line") as bar:
-            replies = self.client.ask([self.question(example) for example in examples], done=bar.update)
-        fields, rejected, unanswered = {}, {}, {}
-        for example, entry in zip(examples, replies.entries, strict=True):
-            if isinstance(entry, Answer):
-                fields[example.id] = entry.value
-            elif isinstance(entry.error, ValueError):
-                rejected[example.id] = str(entry.error)
-            else:
-                unanswered[example.id] = str(entry.error)
-        return Traces(fields, rejected, unanswered, f"{replies.usage}, {replies.seconds:.1f} s")
+        return asked(self.client, examples, self.question)
 
     def question(self, example: Example) -> Question:
         """What is asked about a line; reads as the checked fields of a trace."""

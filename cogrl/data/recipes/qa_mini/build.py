@@ -28,8 +28,8 @@ import numpy as np
 
 from cogrl import audio
 from cogrl.data import manifest
-from cogrl.data.recipes import balanced, question_folder
-from cogrl.data.recipes.qa_mini import card, sounds, supply, targets, tasks
+from cogrl.data.recipes import balanced, question_folder, sounds
+from cogrl.data.recipes.qa_mini import card, supply, targets, tasks
 from cogrl.data.recipes.qa_mini import plan as plans
 from cogrl.data.recipes.qa_mini.plan import FULL, SMOKE, SPLITS, Cell, Plan
 from cogrl.data.recipes.question_folder import Contents, Summary, build_once, recipe_of

@@ -6,10 +6,8 @@ from dataclasses import dataclass
 
 from cogrl.data.recipes.qa_mini.supply import Sentences, Supply, WordLists
 from cogrl.data.recipes.qa_mini.tasks import TASKS, Question
-from cogrl.data.recipes.question_folder import hashed_id
+from cogrl.data.recipes.question_folder import SPLITS, hashed_id
 from cogrl.data.synthesis import voices
-
-SPLITS = ("sft", "rl", "val", "test")
 
 
 @dataclass(frozen=True)

@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from cogrl.data.recipes.balanced import combinations, latin_square, placed
-from cogrl.data.recipes.qa_mini.sounds import KINDS
 from cogrl.data.recipes.qa_mini.supply import NOUNS, Supply
+from cogrl.data.recipes.sounds import KINDS
 from cogrl.data.synthesis.expressive import Line
 from cogrl.types import Emotion
 

@@ -9,35 +9,35 @@ A clip that can not be used is left out, named, with the reason.
 import math
 import random
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from cogrl.audio import file_stamp, load_audio, to_seconds
 from cogrl.data.corpora.layout import clips, listing
 from cogrl.data.manifest import read_manifest
-from cogrl.data.recipes.paqa.clip import SAMPLING_RATE, longest_s
-from cogrl.data.recipes.paqa.plan import SPLITS
+from cogrl.data.recipes.question_folder import SPLITS
 from cogrl.data.synthesis.filters import trim
 from cogrl.progress import progress
 from cogrl.types import Example, Waveform
 from cogrl.words import words
 
 LIST = "speech.jsonl"
-MOST_TURNS = 3
+SAMPLING_RATE = 16000
 SHARES: Mapping[str, float] = {"sft": 0.6, "rl": 0.2, "val": 0.05, "test": 0.15}
 """Of the speakers and the environment files that are left when every part has the fewest it needs."""
 
 
 @dataclass(frozen=True)
 class Recording:
-    """Who says what in a file. `stamp` is the file's size and time of change."""
+    """Who says what in a file, for so long in seconds. `stamp` is the file's size and time of change."""
 
     path: Path
     speaker: str
     text: str
     licence: str
     stamp: tuple[int, int] | None
+    lasts_s: float
 
 
 def samples_of(path: Path, name: str = "") -> Waveform:
@@ -45,37 +45,36 @@ def samples_of(path: Path, name: str = "") -> Waveform:
     return trim(load_audio(path, SAMPLING_RATE, name=name, convert=True), SAMPLING_RATE, margin_s=0.0)
 
 
-def speech_of(folder: Path, max_s: float, rejected: dict[str, str]) -> list[Recording]:
+def speech_of(folder: Path, too_long: Callable[[float], str | None], rejected: dict[str, str]) -> list[Recording]:
     """The usable recordings of `speech.jsonl`; `rejected` gets the others, by `file:line (id)`.
 
-    Rejected are lines without speaker or text, files that can not be heard, and those of which three do not fit into
-    `max_s`. Raises FileNotFoundError without the list, ValueError for lines that are none of a manifest.
+    Rejected are lines without speaker or text, files that can not be heard, and those for whose length in seconds
+    `too_long` gives a reason. Raises FileNotFoundError without the list, ValueError for lines that are none of a
+    manifest.
     """
     if not (folder / LIST).is_file():
         raise FileNotFoundError(
             f"{folder} holds no {LIST}, lines with id, audio, speaker and text; found: {listing(folder)}"
         )
-    most_s, found = max_s / MOST_TURNS - (longest_s([0.0] * MOST_TURNS)) / MOST_TURNS, []
-    for line in progress(read_manifest(folder / LIST), "PAQA: speech", unit="clip"):
-        reason = _unusable(line, most_s, max_s)
-        if reason is None:
-            found.append(Recording(line.audio, line.speaker, line.text, line.licence, file_stamp(line.audio)))
-        else:
-            rejected[f"{line.where} ({line.id})"] = reason
+    found = []
+    for line in progress(read_manifest(folder / LIST), "speech", unit="clip"):
+        try:
+            found.append(_recording(line, too_long))
+        except (ValueError, OSError) as error:
+            rejected[f"{line.where} ({line.id})"] = str(error)
     return found
 
 
-def environments_of(folder: Path, rejected: dict[str, str]) -> dict[str, list[Path]]:
-    """The usable recordings by label, the name of their folder; `rejected` gets the others, by path.
+def environments_of(folder: Path, rejected: dict[str, str]) -> dict[str, dict[Path, float]]:
+    """By label, the name of their folder: the usable recordings and their lengths in seconds.
 
-    Raises FileNotFoundError where no folder holds any.
+    `rejected` gets the others, by path. Raises FileNotFoundError where no folder holds any.
     """
-    found: dict[str, list[Path]] = defaultdict(list)
+    found: dict[str, dict[Path, float]] = defaultdict(dict)
     for inner in sorted(path for path in folder.iterdir() if path.is_dir()) if folder.is_dir() else ():
         for path in clips(inner, below=True):
             try:
-                samples_of(path)
-                found[inner.name].append(path)
+                found[inner.name][path] = to_seconds(len(samples_of(path)), SAMPLING_RATE)
             except (ValueError, OSError) as error:
                 rejected[str(path)] = str(error)
     if not found:
@@ -101,15 +100,20 @@ def dealt(things: Sequence[str | Path], least: int, rng: random.Random) -> dict[
     return parts
 
 
+def dealt_or_shared(files: Sequence[Path], rng: random.Random) -> dict[str, list]:
+    """The files of one label by part of the corpus; where there are fewer than parts, every part has all of them."""
+    return dealt(files, 1, rng) if len(files) >= len(SPLITS) else {part: list(files) for part in SPLITS}
+
+
 def by_part(
-    recordings: Sequence[Recording], rng: random.Random, rejected: dict[str, str]
+    recordings: Sequence[Recording], least: int, rng: random.Random, rejected: dict[str, str]
 ) -> dict[str, list[Recording]]:
     """The recordings of each part: no two share a speaker or a text. A text that several say is given to one of them.
 
-    Raises ValueError with fewer than three speakers for each part.
+    Raises ValueError with fewer than `least` speakers for each part.
     """
     try:
-        speakers = dealt(sorted({one.speaker for one in recordings}), MOST_TURNS, rng)
+        speakers = dealt(sorted({one.speaker for one in recordings}), least, rng)
     except ValueError as error:
         raise ValueError(f"speakers with usable recordings: {error}") from error
     part_of = {speaker: part for part, names in speakers.items() for speaker in names}
@@ -127,14 +131,13 @@ def by_part(
     return parts
 
 
-def _unusable(line: Example, most_s: float, max_s: float) -> str | None:
+def _recording(line: Example, too_long: Callable[[float], str | None]) -> Recording:
+    """Raises ValueError or OSError, with the reason, for one that can not be used."""
     missing = [name for name in ("speaker", "text") if not getattr(line, name)]
     if missing:
-        return f"has no {' and no '.join(missing)}"
-    try:
-        lasts_s = to_seconds(len(samples_of(line.audio)), SAMPLING_RATE)
-    except (ValueError, OSError) as error:
-        return str(error)
-    if lasts_s > most_s:
-        return f"lasts {lasts_s:.2f} s, {MOST_TURNS} turns of at most {most_s:.2f} s fit into --max-s {max_s:g}"
-    return None
+        raise ValueError(f"has no {' and no '.join(missing)}")
+    lasts_s = to_seconds(len(samples_of(line.audio)), SAMPLING_RATE)
+    reason = too_long(lasts_s)
+    if reason:
+        raise ValueError(reason)
+    return Recording(line.audio, line.speaker, line.text, line.licence, file_stamp(line.audio), lasts_s)

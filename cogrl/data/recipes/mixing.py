@@ -30,11 +30,11 @@ def fitted(waveform: Waveform, samples: int, rng: np.random.Generator) -> Wavefo
     return np.take(waveform, np.arange(start, start + samples), mode="wrap")
 
 
-def mixed(speech: Waveform, spans: Spans, environment: Waveform, snr_db: float) -> Waveform:
-    """`speech` with the environment of the same length under it, scaled down where its peak is above `PEAK`.
+def mixed(speech: Waveform, spans: Spans, environment: Waveform, snr_db: float) -> tuple[Waveform, Waveform]:
+    """(`speech` with the environment of the same length under it, the speech alone at the same gain).
 
-    The level of the speech is that of the samples within its turns, `spans`; the pauses between do not count. Raises
-    ValueError for an environment that is silent.
+    Both are scaled down where the mix has its peak above `PEAK`. The level of the speech is that of the samples within
+    its turns, `spans`; the pauses between do not count. Raises ValueError for an environment that is silent.
     """
     spoken = np.concatenate([speech[start:end] for start, end in spans])
     level = rms(environment)
@@ -42,7 +42,8 @@ def mixed(speech: Waveform, spans: Spans, environment: Waveform, snr_db: float) 
         raise ValueError("the environment is silent for the length of the clip, no gain gives it a level")
     gain = rms(spoken) / level * 10 ** (-snr_db / 20)
     mix = speech + gain * environment
-    return (mix * min(1.0, PEAK / np.abs(mix).max())).astype(np.float32)
+    scale = min(1.0, PEAK / np.abs(mix).max())
+    return (mix * scale).astype(np.float32), (speech * scale).astype(np.float32)
 
 
 def rms(waveform: Waveform) -> float:
