@@ -5,7 +5,8 @@ from cogrl.stages.distill import Distill
 from cogrl.stages.dr_sapo import DrSapo
 from cogrl.stages.grpo import Grpo
 from cogrl.stages.perceive import Perceive
+from cogrl.stages.perceive_frames import PerceiveFrames
 from cogrl.stages.sft import Sft
 from cogrl.stages.stage import Stage
 
-__all__ = ["Align", "Distill", "DrSapo", "Grpo", "Perceive", "Sft", "Stage"]
+__all__ = ["Align", "Distill", "DrSapo", "Grpo", "Perceive", "PerceiveFrames", "Sft", "Stage"]

@@ -31,10 +31,7 @@ class Perceive(Stage):
 
     def configure_model(self) -> None:
         super().configure_model()
-        trained = [p for part in self.policy.audio_modules for p in part.parameters() if p.requires_grad]
-        self.policy.model.requires_grad_(False)
-        for parameter in trained:
-            parameter.requires_grad_(True)
+        freeze_language_model(self.policy)
         self.head = nn.Linear(2 * self.policy.head.weight.shape[1], len(EMOTIONS) + 3)
 
     def validate(self, example: Example) -> str | None:
@@ -70,6 +67,14 @@ class Perceive(Stage):
             vad = torch.tensor([[e.valence, e.arousal, e.dominance] for e in examples], device=self.device)
             loss = loss + self.vad_coef * mse_loss(dimensions, vad)
         return loss, (logits.argmax(-1) == emotion).float().mean()
+
+
+def freeze_language_model(policy: AudioLM) -> None:
+    """Leaves only those audio modules to learn that the policy trains."""
+    trained = [p for part in policy.audio_modules for p in part.parameters() if p.requires_grad]
+    policy.model.requires_grad_(False)
+    for parameter in trained:
+        parameter.requires_grad_(True)
 
 
 def pool(frames: Float[Tensor, "c f d"], lengths: Int[Tensor, " c"]) -> Float[Tensor, "c two_d"]:

@@ -1,0 +1,109 @@
+"""Perception warm-up frame by frame: what is heard when, before any language stage."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from jaxtyping import Int
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy
+
+from cogrl.models.audio_lm import AudioLM
+from cogrl.stages.perceive import blank, freeze_language_model
+from cogrl.stages.stage import Stage
+from cogrl.types import ClipBatch, Example
+
+NOTHING = 0
+"""The class of a frame in which nothing is heard."""
+
+
+class PerceiveFrames(Stage):
+    """Which event, and which unit of speech, is heard in each frame that enters the language model.
+
+    Like `Perceive` it replaces the pretraining that a tiny random tower has not had. Targets are the times of a line's
+    `events`, and the words of its `speech`, spread evenly over their turn: crude, and enough for a warm-up. Clips are
+    read at the rate of insertions. Only the audio tower and its projector learn; the head is dropped at the end.
+
+    Args:
+        events: the names of events, in any order; a line with another one is refused.
+        units: the words of speech; a line with another one is refused. None: speech is an event like others.
+        mask_frames: as of `Perceive`.
+
+    Raises ValueError for a name that is given twice.
+    """
+
+    def __init__(
+        self,
+        policy: AudioLM,
+        events: Sequence[str],
+        units: Sequence[str] = (),
+        mask_frames: int = 16,
+        **shared: Any,
+    ) -> None:
+        super().__init__(policy, **shared)
+        for names in (events, units):
+            if len(set(names)) < len(names):
+                raise ValueError(f"PerceiveFrames: a name stands twice in {', '.join(names)}; give each once")
+        self.names, self.units = list(events), list(units)
+        self.mask_frames = mask_frames
+
+    def configure_model(self) -> None:
+        super().configure_model()
+        freeze_language_model(self.policy)
+        self.head = nn.Linear(self.policy.head.weight.shape[1], len(self.names) + 1 + len(self.units) + 1)
+
+    def validate(self, example: Example) -> str | None:
+        if example.turns:
+            return "takes single clips and no earlier turns; set data.history: left_out"
+        if not example.events:
+            return "no events, which is what this stage teaches; add them to this line or leave the line out"
+        other = [event.name for event in example.events if event.name not in self.names]
+        other += [
+            word for turn in example.speech for word in turn.text.split() if self.units and word not in self.units
+        ]
+        if other:
+            return f"{other[0]!r} is none of the events or units that are given; add it to them or leave the line out"
+        return self.audio_length_error(example)
+
+    def training_step(self, batch: ClipBatch, batch_idx: int) -> Tensor:
+        loss, accuracy = self.loss_and_accuracy(batch, self.mask_frames)
+        self.log_dict({"train/loss": loss, "train/accuracy": accuracy}, batch_size=len(batch), prog_bar=True)
+        return loss
+
+    def validation_step(self, batch: ClipBatch, batch_idx: int) -> None:
+        loss, accuracy = self.loss_and_accuracy(batch, mask_frames=0)
+        self.means.add("val/loss", loss, batch.count)
+        self.means.add("val/accuracy", accuracy, batch.count)
+
+    def loss_and_accuracy(self, batch: ClipBatch, mask_frames: int) -> tuple[Tensor, Tensor]:
+        """Cross-entropy of the event of each frame, and of its unit; the share of frames in which both are right."""
+        waveforms = [clip.waveform for clip in batch.clips]
+        audio = {name: value.to(self.device) for name, value in self.policy.excerpt_tensors(waveforms).items()}
+        audio["input_features"] = blank(audio["input_features"], mask_frames)
+        frames, lengths = self.policy.audio_embeds(audio)
+        real = torch.arange(frames.shape[1], device=self.device) < lengths[:, None]
+        outputs = self.head(frames[real].to(self.head.weight.dtype))
+        counts, durations = lengths.tolist(), [len(waveform) / self.policy.sampling_rate for waveform in waveforms]
+        labels = torch.cat(
+            [
+                self.labels(clip.example, count, duration)
+                for clip, count, duration in zip(batch.clips, counts, durations, strict=True)
+            ]
+        ).to(self.device)
+        events, units = outputs.split([len(self.names) + 1, len(self.units) + 1], 1)
+        loss = cross_entropy(events, labels[:, 0]) + cross_entropy(units, labels[:, 1])
+        right = (events.argmax(1) == labels[:, 0]) & (units.argmax(1) == labels[:, 1])
+        return loss, right.float().mean()
+
+    def labels(self, example: Example, count: int, duration_s: float) -> Int[Tensor, "f 2"]:
+        """The event and the unit in the middle of each of `count` equal frames of a clip, 0 for nothing."""
+        middle_s = (torch.arange(count) + 0.5) * duration_s / count
+        found = torch.full((count, 2), NOTHING)
+        for event in example.events:
+            found[(middle_s >= event.start_s) & (middle_s < event.end_s), 0] = 1 + self.names.index(event.name)
+        for turn in example.speech if self.units else ():
+            words, length_s = turn.text.split(), turn.end_s - turn.start_s
+            for i, word in enumerate(words):
+                start_s, end_s = (turn.start_s + place * length_s / len(words) for place in (i, i + 1))
+                found[(middle_s >= start_s) & (middle_s < end_s), 1] = 1 + self.units.index(word)
+        return found
