@@ -7,9 +7,14 @@ from pathlib import Path
 from typing import Any
 
 from cogrl.cli.controllers import add_controllers, read_controllers
+from cogrl.cli.relistened import check_file_names, relistening, save_segments, segment_lines, segments_of
 
 _TITLES = {"eips": "thinking aloud", "direct": "answering at once"}
 """The formats in which a clip without a question is answered."""
+_WHOLE_FIRST = (
+    " (re-listening cuts its segments out of a clip that was heard whole: Qwen2.5-Omni hears up to 300 s at once; or "
+    "ask about each part by itself)"
+)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -22,8 +27,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--format",
         action="append",
         metavar="NAME",
-        help="choice or think_choice for a question (default: choice), else eips or direct (default: both), or the "
-        "import path of an own one; repeat for several",
+        help="choice, think_choice or echo for a question (default: choice, with --relisten echo), else eips or direct "
+        "(default: both), or the import path of an own one; repeat for several",
     )
     parser.add_argument("--dtype", default="float32", help="of the weights")
     parser.add_argument("--max-new-tokens", type=int, default=128)
@@ -34,6 +39,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="keep: silence is asked about too",
     )
     add_controllers(parser)
+    parser.add_argument(
+        "--relisten",
+        action="store_true",
+        help="insert the part of the clip that the answer cites as <seg>start, end</seg> behind it, and say which "
+        "(docs/echo.md); by the rules of a Relisten in --controllers, where there is one",
+    )
+    parser.add_argument(
+        "--save-segments", type=Path, metavar="DIR", help="what was inserted, as wav files in a new folder"
+    )
     parser.add_argument("--json", action="store_true", help="one JSON object a file, each on a line, instead of text")
 
 
@@ -51,12 +65,17 @@ def main(options: argparse.Namespace) -> int:
     from cogrl.types import Clip
 
     disable_progress_bar()
-    formats = options.format or (["choice"] if options.question else list(_TITLES))
+    formats = options.format or ([question_format(options)] if options.question else list(_TITLES))
     examples = asked(options, formats)
     controllers = [one for file in options.controllers for one in read_controllers(Path(file))]
+    relisten = relistening(controllers, options.relisten, options.save_segments)
+    controllers += [relisten] if relisten not in (None, *controllers) else []
     headers, window = [audio_info(file) for file in options.audio], saved_window(options.policy)
     reasons = [window.length_error(header.duration_s) for header in headers]  # before the weights are read
-    raise_all([f"{file}: {reason}" for file, reason in zip(options.audio, reasons, strict=True) if reason])
+    first = _WHOLE_FIRST if relisten else ""
+    raise_all([f"{file}: {reason}{first}" for file, reason in zip(options.audio, reasons, strict=True) if reason])
+    if options.save_segments:
+        check_file_names(options.save_segments, options.audio)
     how = {"convert": True, "silent_clips": options.silent_clips}
     clips = [Clip(e, load_audio(e.audio, window.sampling_rate, **how)) for e in examples]
     policy = saved_policy(options.policy, options.dtype)
@@ -70,9 +89,19 @@ def main(options: argparse.Namespace) -> int:
             format: read(format, text, clip.example) | {"finished": bool(finished)}
             for format, text, finished in zip(formats, said.texts, said.finished, strict=True)
         }
+        for row, (format, answer) in enumerate(answers.items() if relisten else ()):
+            answer |= segments_of(relisten, said, row)
+            if options.save_segments:
+                where = (options.save_segments, clip.example.audio, format, clip)
+                save_segments(*where, answer["segments"], policy.sampling_rate)
         show = as_json if options.json else as_text
         print(show(options, str(clip.example.audio), answers), flush=True)
     return 0
+
+
+def question_format(options: argparse.Namespace) -> str:
+    """The format of a question where none is named."""
+    return "echo" if options.relisten else "choice"
 
 
 def asked(options: argparse.Namespace, formats: Sequence[str]) -> list[Any]:
@@ -118,5 +147,6 @@ def as_text(options: argparse.Namespace, file: str, answers: dict[str, Any]) -> 
         if "choice" in answer:
             none = f"none of {', '.join(options.choices)} (it may name one, and say nothing else)"
             lines.append(f"choice: {answer['choice'] or none}")
+        lines += segment_lines(answer)
         lines.append("")
     return "\n".join(lines)

@@ -1,4 +1,7 @@
-"""What a pause is made of: copies of one token, or tokens that the policy draws and nobody reads but itself."""
+"""What a pause is made of: copies of one token, or tokens that the policy draws and nobody reads but itself.
+
+`cogrl.rollout.controllers.cite` has a third one, which is text: an opened citation.
+"""
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
@@ -13,9 +16,10 @@ from cogrl.types import Role
 
 
 class Latent(ABC):
-    """A pause of `length` latent tokens in some of the `b` completions of a call."""
+    """A pause of `length` tokens in some of the `b` completions of a call; `role` is what they are."""
 
     length: int
+    role: Role = Role.LATENT
 
     @abstractmethod
     def begin(self, policy: AudioLM, b: int) -> None:
@@ -29,12 +33,16 @@ class Latent(ABC):
         """Which rows draw hidden tokens now; None: none."""
         return None
 
+    def bent(self, rows: Int[Tensor, " r"]) -> Bool[Tensor, " r"] | None:
+        """Which rows draw a token of the text now that the pause decides, and not the policy; None: none."""
+        return None
+
     def adjust(self, logits: Float[Tensor, "r v"], rows: Int[Tensor, " r"]) -> Float[Tensor, "r v"]:
         """The logits to draw from."""
         return logits
 
     def drawn(self, rows: Int[Tensor, " k"]) -> dict[int, Sequence[Tokens]]:
-        """Called while there are hidden rows: `rows` have drawn a hidden token. What ends a pause, by completion."""
+        """Called while rows are hidden or bent: `rows` have drawn such a token. What ends a pause, by completion."""
         return {}
 
 

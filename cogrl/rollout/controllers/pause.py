@@ -103,7 +103,7 @@ class Pause(Controller):
     def adjust(
         self, logits: Float[Tensor, "r v"], rows: Int[Tensor, " r"]
     ) -> tuple[Float[Tensor, "r v"], Bool[Tensor, " r"] | None]:
-        return self.latent.adjust(logits, rows), None
+        return self.latent.adjust(logits, rows), self.latent.bent(rows)
 
     def hidden(self, rows: Int[Tensor, " r"]) -> Bool[Tensor, " r"] | None:
         return self.latent.hidden(rows)
@@ -113,7 +113,9 @@ class Pause(Controller):
     ) -> Mapping[int, Sequence[Insertion]]:
         if self.thresholds is None:
             return {}
-        hidden = self.latent.hidden(rows)
+        hidden, bent = self.latent.hidden(rows), self.latent.bent(rows)
+        if bent is not None:
+            self.latent.drawn(rows[bent])
         if hidden is None:
             return self.interruptions(tokens, logprobs, rows, self.thresholds)
         text = ~hidden
@@ -134,7 +136,8 @@ class Pause(Controller):
         unsure = confidence < self.pause_threshold(tokens, rows, place, below.pause)
         may = (self.pauses[rows] < self.max_pauses) & (place - self.paused_at[rows] >= self.gap)
         lost = torch.zeros_like(unsure) if below.abort is None else confidence < below.abort
-        pausing = unsure & may & ~lost
+        under_way = self.latent.bent(rows)
+        pausing = unsure & may & ~lost if under_way is None else unsure & may & ~lost & ~under_way
         if not (pausing | lost).any():
             return {}
         begun = rows[pausing]
@@ -204,7 +207,7 @@ class Pause(Controller):
         below = self.thresholds
         tau = {} if below is None else {"pause_threshold": below.pause, "abort_threshold": below.abort}
         fixed = {name: torch.full((len(rollouts),), value) for name, value in tau.items() if value is not None}
-        return pause_statistics(rollouts) | {"lgc": self.lowest_confidences(rollouts).cpu()} | fixed
+        return pause_statistics(rollouts, self.latent.role) | {"lgc": self.lowest_confidences(rollouts).cpu()} | fixed
 
     def state_dict(self) -> dict[str, Any]:
         return {"lowest": self.lowest.values, "bias": self.bias}

@@ -7,7 +7,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from cogrl.audio import to_seconds
-from cogrl.formats.segments import CLOSED, SegmentRules
+from cogrl.formats.segments import CLOSED, Citation, SegmentRules
 from cogrl.models.audio_lm import AudioLM
 from cogrl.rollout.controller import Controller, Insertion, Tokens
 from cogrl.rollout.controllers.drawn_text import DrawnIds, tokens_that_close
@@ -131,15 +131,20 @@ class Relisten(Controller):
             return Tokens(self.filler.inserted.ids * tokens, Role.LATENT), placeholders, tokens
         return excerpt, placeholders, tokens
 
-    def metrics(self, rollouts: Rollouts) -> dict[str, Float[Tensor, " b"]]:
-        """See `relisten_figures`. Of a control, `invalid_too_much` is what the rules refuse, and no other reason."""
+    def outcomes(self, rollouts: Rollouts) -> list[list[Citation]]:
+        """The citations of each completion, and why those were refused that were.
+
+        Of a control, `too_much` is what the rules refuse, and not what the budget or the positions do.
+        """
         rate, size = self.policy.sampling_rate, rollouts.group_size
         own = [self.replaced_s.get(c.example.id, to_seconds(len(c.waveform), rate)) for c in rollouts.clips]
-        as_cited = zip(rollouts.texts, rollouts.spans, strict=True)
-        found = [
+        return [
             self.rules.outcomes(text, own[row // size], inserted)
             if self.hears == "cited"
             else self.rules.citations(text, own[row // size])
-            for row, (text, inserted) in enumerate(as_cited)
+            for row, (text, inserted) in enumerate(zip(rollouts.texts, rollouts.spans, strict=True))
         ]
-        return relisten_figures(rollouts, found)
+
+    def metrics(self, rollouts: Rollouts) -> dict[str, Float[Tensor, " b"]]:
+        """See `relisten_figures`."""
+        return relisten_figures(rollouts, self.outcomes(rollouts))

@@ -46,14 +46,14 @@ def script_of(policy, parts):
 END = "(end)"
 
 
-def written(policy, clips, parts, *controllers, group_size=1, inputs=None, longer=0):
+def written(policy, clips, parts, *controllers, group_size=1, inputs=None, longer=0, format="eips"):
     """Rollouts under `Writes` and these controllers, one script a completion; they are as long as the longest."""
     scripts = [script_of(policy, row) for row in parts]
     sampling = Sampling(max_new_tokens=max(map(len, scripts)) + longer)
     return HFEngine().sample(
         policy,
         clips,
-        ["eips"] * len(clips),
+        [format] * len(clips),
         sampling,
         group_size,
         inputs=inputs,
