@@ -17,6 +17,7 @@ PAGES = ["README.md", *sorted(str(path.relative_to(ROOT)) for folder in FOLDERS 
 RUN_BY = {
     "README.md": "tests/test_docs_commands.py",
     "docs/benchmarks.md": "tests/evaluate/choice/test_benchmarks_page.py",
+    "docs/eaqa.md": "tests/test_docs_eaqa.py",
     "docs/paqa.md": "tests/test_docs_paqa.py",
     "docs/questions.md": "tests/test_docs_questions.py",
     "docs/rewards.md": "tests/cli/fit/test_own_reward.py",

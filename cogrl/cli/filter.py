@@ -18,6 +18,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--wrong-on-silence", action="store_true", help="leave out what a greedy answer to silence gets right"
     )
+    parser.add_argument(
+        "--audio-contribution",
+        action="store_true",
+        help="keep what a greedy answer gets right with the audio, and wrong on silence",
+    )
+    parser.add_argument("--format", default="choice", help="how a question is asked (default: %(default)s)")
     add_open_rule(parser)
     parser.add_argument("--temperature", type=float, default=1.0, help="of sampled answers (default: %(default)s)")
     parser.add_argument("--max-new-tokens", type=int, default=128, help="longest answer (default: %(default)s)")
@@ -39,8 +45,11 @@ def main(args: argparse.Namespace) -> None:
     from cogrl.rollout.sampling import Sampling
 
     disable_progress_bar()
-    if args.pass_at_k is None and not args.wrong_on_silence:
-        raise ValueError("nothing to filter by; give --pass-at-k 8, --wrong-on-silence, or both")
+    wrong_on_silence = args.wrong_on_silence or args.audio_contribution
+    if args.pass_at_k is None and not wrong_on_silence:
+        raise ValueError(
+            "nothing to filter by; give --pass-at-k 8, --wrong-on-silence, or both, or --audio-contribution"
+        )
     most = args.max if args.max is not None or args.pass_at_k is None else args.pass_at_k - 1
     window = None if args.pass_at_k is None else Window(args.pass_at_k, args.min, most)
     sampling = Sampling(args.temperature, args.max_new_tokens)
@@ -51,7 +60,10 @@ def main(args: argparse.Namespace) -> None:
     policy.to("cuda" if torch.cuda.is_available() else "cpu")
     limits = policy.sampling_rate, policy.max_audio_s
     clips = list(Clips(examples, *limits, False, args.convert, "refuse", stamps))
-    found = select(policy, clips, window, args.wrong_on_silence, sampling, args.seed, accuracy_of(args))
+    rule = accuracy_of(args)
+    found = select(
+        policy, clips, window, wrong_on_silence, sampling, args.seed, rule, args.audio_contribution, args.format
+    )
     asked = {name: str(value) if isinstance(value, Path) else value for name, value in vars(args).items()}
     args.out.parent.mkdir(parents=True, exist_ok=True)
     report = args.out.with_name(f"{args.out.name}.report.json")

@@ -15,6 +15,8 @@ from pytorch_lightning.utilities.rank_zero import rank_zero_warn
 from cogrl.models.audio_lm import AudioLM
 from cogrl.models.prompt_length import PromptBudget
 from cogrl.rewards.composite import Reward, WeightedSum
+from cogrl.rewards.echo.cited import CountedSegments
+from cogrl.rollout.controller import Controller, segment_rules
 from cogrl.types import Example
 
 _LONGEST = 50
@@ -27,6 +29,7 @@ def compare(stage: Any, trainer: pl.Trainer) -> None:
     found = [sampling_rates(getattr(data, "sampling_rate", None), stage.policy)]
     found += evidence_rates(stage.reward, stage.policy)
     if fits:
+        found += rules_of_terms(stage.reward, stage.controllers)
         found += [
             parts(getattr(data, "batch_size", None), stage.parts_per_batch),
             accumulation(trainer.callbacks, stage.steps_per_batch),
@@ -60,6 +63,20 @@ def evidence_rates(reward: Reward, policy: AudioLM) -> list[str]:
         f"{policy.sampling_rate} Hz; set its sampling_rate: {policy.sampling_rate}"
         for name, found in rates.items()
         if found - {policy.sampling_rate}
+    ]
+
+
+def rules_of_terms(reward: Reward, controllers: Sequence[Controller]) -> list[str]:
+    """A term that counts what is cited, inserted or not, would pay for tags that the controller takes for none."""
+    terms = reward.terms.items() if isinstance(reward, WeightedSum) else ()
+    counted = {name: getattr(term, "segments", None) for name, term in terms}
+    inserting = segment_rules(controllers)
+    return [
+        f"reward term {name!r} reads cited segments by {segments.rules}, the controller by {inserting}; give both the "
+        "same rules"
+        for name, segments in counted.items()
+        if isinstance(segments, CountedSegments) and segments.of == "cited" and segments.rules != inserting
+        if any(controller.rules for controller in controllers)
     ]
 
 

@@ -45,10 +45,11 @@ class Scripted:
         return SimpleNamespace(texts=texts)
 
 
-def chosen(policy, data, window, wrong_on_silence, monkeypatch):
+def chosen(policy, data, window, wrong_on_silence, monkeypatch, right_with_audio=False):
     monkeypatch.setattr(module, "HFEngine", Scripted)
     clips = [Clip(example, np.ones(8_000, np.float32)) for example in read_manifest(data)]
-    return select(policy, clips, window, wrong_on_silence, Sampling(max_new_tokens=4))
+    sampling = Sampling(max_new_tokens=4)
+    return select(policy, clips, window, wrong_on_silence, sampling, right_with_audio=right_with_audio)
 
 
 def test_the_window_keeps_what_is_right_sometimes(policy, data, monkeypatch):
@@ -69,6 +70,14 @@ def test_what_is_right_on_silence_is_left_out(policy, data, monkeypatch):
     assert both.report()["left_out"]["right on silence"] == 3
 
 
+def test_the_audio_contributes_where_it_makes_the_answer_right(policy, data, monkeypatch):
+    found = chosen(policy, data, None, True, monkeypatch, right_with_audio=True)
+    assert list(found.right_with_audio) == [False] + [True] * 5
+    assert [example.id for example in found.kept] == ["q1", "q3", "q5"]
+    assert found.report()["left_out"] == {"right on silence": 3, "wrong with the audio": 1}
+    assert found.report()["questions"][0]["right_with_audio"] is False
+
+
 def test_open_answers_are_right_by_the_rule_of_the_reward(policy, data, monkeypatch):
     lines = [json.loads(line) | {"answer": "b!"} for line in data.read_text().splitlines()]
     lines = [{key: value for key, value in line.items() if key != "choices"} for line in lines]
@@ -87,7 +96,7 @@ def test_the_command_writes_a_manifest_and_a_report_the_same_each_time(tiny_poli
     flags += ["--pass-at-k", "2", "--min", "0", "--max", "2", "--seed", "3"]
     outs = [tmp_path / "kept" / f"{n}.jsonl" for n in range(2)]
     for out in outs:
-        assert main([*flags, "--wrong-on-silence", "--out", str(out)]) == 0
+        assert main([*flags, "--wrong-on-silence", "--format", "think_choice", "--out", str(out)]) == 0
         assert "6 of 6 questions kept" in capsys.readouterr().out
     assert [example.id for example in read_manifest(outs[0])] == [f"q{n}" for n in range(6)]
     assert read_manifest(outs[0])[2].audio.resolve() == (data.parent / "2.flac").resolve()
@@ -107,6 +116,6 @@ def test_a_filter_needs_something_to_filter_by_and_lines_with_answers(tiny_polic
     lines = [json.loads(line) for line in data.read_text().splitlines()]
     del lines[1]["answer"]
     data.write_text("".join(json.dumps(line) + "\n" for line in lines))
-    assert main([*flags, "--wrong-on-silence"]) == 2
+    assert main([*flags, "--audio-contribution"]) == 2
     assert f"{data}:2 (q1): no answer, which accuracy compares with" in capsys.readouterr().err
     assert not (tmp_path / "kept.jsonl").exists()

@@ -1,15 +1,17 @@
 """Echo's reward, term by term against the paper's table, and what cheating answers earn."""
 
 import math
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 import yaml
+from jsonargparse import ArgumentParser
 
 from cogrl.formats.answer import read_answer
 from cogrl.formats.segments import SegmentRules
-from cogrl.rewards import Accuracy
+from cogrl.rewards import Accuracy, WeightedSum
 from cogrl.rewards.echo.cited import CountedSegments
 from cogrl.rewards.echo.confidence import ConfidentAccuracy, deciding_token
 from cogrl.rewards.echo.consistency import segment_consistency
@@ -104,6 +106,48 @@ def test_e11_confidence_is_that_of_the_first_token_of_the_answer_or_of_the_first
         ConfidentAccuracy().values([answer(RIGHT, logprobs=torch.zeros(3))])
 
 
+def drawn_as(said, **probabilities):
+    """The answer whose tokens are these pieces behind the thought; `_1=0.3` is the probability of the second."""
+    pieces = ["<think>so", "</think>", "<answer>", *said]
+    ends = [sum(map(len, pieces[: count + 1])) for count in range(len(pieces))]
+    likely = [0.9] * 3 + [probabilities.get(f"_{place}", 0.9) for place in range(len(said))]
+    return answer("".join(pieces), logprobs=torch.tensor(likely).log(), token_ends=ends)
+
+
+@pytest.mark.parametrize(
+    ("said", "decides"),
+    [
+        (["a", " cat", "</answer>"], 1),
+        (["A", "</answer>"], 0),  # the letter of another choice, not the "a" of "a dog"
+        (["(", "A", ")", "</answer>"], 1),
+        (["C", ".", " a", " cat", "</answer>"], 0),
+        (["D", ".", " a", " cat", "</answer>"], 3),  # gold's letter before another text
+        ([" ", "a", " woman", "</answer>"], 2),
+        (["A", " ", "c", "at", "</answer>"], 2),
+        (["a", " d", "</answer>"], 2),  # too short: where the rest of gold was due
+        (["none", "</answer>"], 0),
+    ],
+)
+def test_e11_a_wrong_answer_is_decided_where_it_leaves_the_text_or_the_letter_of_gold(said, decides):
+    one = drawn_as(said, **{f"_{decides}": 0.3})
+    assert deciding_token(one, False) == 3 + decides
+    found = {True: -(0.3**2), False: 0.0}[bool(one.said)]
+    assert ConfidentAccuracy().values([one]) == pytest.approx([found])
+
+
+def test_e8_what_is_inserted_counts_if_it_was_cited_and_before_the_answer():
+    def counted(text, *parts):
+        one = read_answer(text, "echo", QUESTION, spans=parts)
+        return [term.values([one])[0] for term in (RightSegments(), SegmentOverlap(), SegmentPrice(lowest=-9.0))]
+
+    assert counted(RIGHT, Span(6.0, 7.0)) == [1.0, 1.0, -1.0]
+    assert counted(RIGHT, Span(6.0, 7.1)) == pytest.approx([1.0, 1 / 1.1, -1.1]), "the same segment, by the rules"
+    assert counted(RIGHT, Span(2.0, 3.0)) == [0.0, 0.0, 0.0], "a control has inserted another part"
+    assert counted(RIGHT.replace("<seg>6, 7</seg>", "now"), Span(6.0, 7.0)) == [0.0, 0.0, 0.0], "nothing is cited"
+    behind = RIGHT.replace("<seg>6, 7</seg>", "now") + "<seg>6, 7</seg>"
+    assert counted(behind, Span(6.0, 7.0)) == [0.0, 0.0, 0.0]
+
+
 def test_confidence_reaches_the_segments():
     right = sampled(RIGHT, {RIGHT.index("a dog"): 0.9})
     wrong = sampled(RIGHT.replace("a dog", "a cat"), {})
@@ -140,21 +184,43 @@ CHEATS = {
     "the answer inside the thought": (f"<think>now {TAG} so <answer>a dog</answer></think>", 0.0),
     "an empty thought": ("<think></think><answer>a dog</answer>", 0.0),
     "all options listed": (RIGHT.replace("<answer>a dog", "<answer>a man, a woman, a cat, a dog"), 0.5),
+    "all letters listed": (RIGHT.replace("<answer>a dog", "<answer>A B C D"), 0.5),
     "two answers": (RIGHT + "<answer>a cat</answer>", 0.0),
+    "the answer inside the thought, and behind it": (RIGHT.replace("the last", "<answer>a dog</answer> the last"), 0.0),
+    "segments shifted by a hundredth, right": (
+        RIGHT.replace(TAG, " and ".join(f"<seg>6.{n:02}, 7.{n:02}</seg>" for n in range(20))),
+        1.5,
+    ),
+    "a segment beside what was asked for, right": (RIGHT.replace("6, 7", "1, 2"), 1.5),
+    "a segment of no length": (RIGHT.replace("6, 7", "6, 6"), 1.0),
+    "a segment of 0.1 s": (RIGHT.replace("6, 7", "6, 6.1"), 1.0),
+    "a segment behind the clip": (RIGHT.replace("6, 7", "11, 12"), 1.0),
+    "a tag that is not closed": (RIGHT.replace("</seg>", ""), 0.0),
+    "nothing": ("", 0.0),
 }
 """What an answer does, and what it earns by configs/reward/echo.yaml. docs/echo.md has the same table."""
 
 
+REPEATED = "the same segment twenty times, right"
+
+
 @pytest.fixture(scope="module")
-def reward():
-    from jsonargparse import ArgumentParser
+def graded():
+    """`graded(name, **weights)`: the reward of a file of configs/reward, some weights changed."""
 
-    from cogrl.rewards import WeightedSum
+    def read(name, **weights):
+        given = yaml.safe_load((ROOT / f"configs/reward/{name}.yaml").read_text())["model"]["init_args"]["reward"]
+        given["init_args"]["weights"] |= weights
+        parser = ArgumentParser()
+        parser.add_argument("--reward", type=WeightedSum)
+        return parser.instantiate_classes(parser.parse_object({"reward": given})).reward
 
-    parser = ArgumentParser()
-    parser.add_argument("--reward", type=WeightedSum)
-    given = yaml.safe_load((ROOT / "configs/reward/echo.yaml").read_text())["model"]["init_args"]["reward"]
-    return parser.instantiate_classes(parser.parse_object({"reward": given})).reward
+    return read
+
+
+@pytest.fixture(scope="module")
+def reward(graded):
+    return graded("echo")
 
 
 @pytest.mark.parametrize("name", CHEATS)
@@ -164,6 +230,26 @@ def test_what_cheating_earns_stands_in_the_table(reward, name):
     assert float(scores.total[0]) == pytest.approx(value)
     line = f"| {name} | {value:g} |"
     assert line in (ROOT / "docs/echo.md").read_text()
+
+
+def test_the_options_pay_most_for_one_right_segment(graded):
+    """With weight 0.5 for the overlap and 1 for the price, beside `echo.yaml`."""
+    reward = graded("echo_mini", overlap=0.5, price=1.0)
+    totals = dict(zip(CHEATS, reward.score([answer(text) for text, _ in CHEATS.values()]).total.tolist(), strict=True))
+    assert totals["right, one segment"] == pytest.approx(2.0)
+    assert all(total < 1.95 for name, total in totals.items() if name not in ("right, one segment", REPEATED))
+    assert totals[REPEATED] == pytest.approx(2.0), "inserted once, paid once"
+    assert graded("echo_mini").score([answer(RIGHT)]).total.item() == pytest.approx(1.5), "off by default"
+
+
+@pytest.mark.parametrize("name", ["echo", "echo_confidence", "echo_mini"])
+def test_penalties_are_values_and_what_can_not_be_graded_is_refused_before_training(graded, name):
+    lowest = f"<think>it{'</seg> It' * 9}</think>"
+    assert graded(name).score([answer(lowest)]).total.item() == -0.5
+    assert graded(name).validate(QUESTION) is None
+    assert "no answer" in graded(name).validate(replace(QUESTION, answer=None))
+    bare = graded(name).validate(replace(QUESTION, evidence=()))
+    assert "no evidence" in bare if name == "echo_mini" else bare is None
 
 
 def test_no_cheat_earns_more_than_the_honest_answer(reward):

@@ -14,11 +14,15 @@ from pytorch_lightning.callbacks import GradientAccumulationScheduler
 
 from cogrl.cli.main import main
 from cogrl.data.module import AudioData
+from cogrl.formats.segments import SegmentRules
 from cogrl.rewards.composite import WeightedSum
+from cogrl.rewards.echo.cited import CountedSegments
+from cogrl.rewards.echo.right_segments import RightSegments
 from cogrl.rewards.perception import FirstKnown, Measured, PerceptualConsistency, Reference
+from cogrl.rollout.controllers import Relisten
 from cogrl.rollout.sampling import Sampling
-from cogrl.stages import Align, Distill, DrSapo, Perceive, Sft
-from cogrl.stages.agreement import evidence_rates, precision
+from cogrl.stages import Align, Distill, DrSapo, Grpo, Perceive, Sft
+from cogrl.stages.agreement import evidence_rates, precision, rules_of_terms
 from cogrl.stages.align import Weight
 from cogrl.types import Scores
 
@@ -90,6 +94,17 @@ def test_evidence_that_takes_clips_at_another_rate_than_the_policy_is_named(poli
     (found,) = evidence_rates(reward, policy)
     assert "'pitch' takes clips to be of [8000] Hz, but this policy hears 16000 Hz" in found
     assert evidence_rates(WeightedSum({"gold": PerceptualConsistency("asr")}, {"gold": 1.0}), policy) == []
+
+
+def test_a_reward_that_counts_cited_segments_by_other_rules_than_the_controller_is_refused(policy, smoke_corpus):
+    def counts(of, most):
+        return WeightedSum({"segments": RightSegments(CountedSegments(of, SegmentRules(most=most)))}, {"segments": 1.0})
+
+    data, relisten = AudioData(train=str(smoke_corpus / "rl.jsonl")), Relisten(SegmentRules(most=4))
+    with pytest.raises(ValueError, match=r"'segments' reads cited .*most=7.*, the controller by .*most=4.*; give both"):
+        trainer().fit(Grpo(policy, reward=counts("cited", 7), controllers=[relisten]), data)
+    assert rules_of_terms(counts("cited", 4), [relisten]) == [] == rules_of_terms(counts("cited", 7), [])
+    assert rules_of_terms(counts("inserted", 7), [relisten]) == [] == rules_of_terms(NeverAsked(), [relisten])
 
 
 def test_prompts_that_do_not_divide_into_the_updates_are_refused_before_a_rollout(policy, smoke_corpus):

@@ -1,4 +1,4 @@
-"""EAQA, questions about short parts of a clip, in the lines that Echo trains on. (arXiv:2602.02909)
+"""EAQA, questions about short parts of a clip, in the lines that Echo trains on. (arXiv:2602.11909)
 
 Source: https://github.com/wdqqdw/Echo; the data itself is not released. Licence: that of your own rows. Two layouts of
 a row, which may stand in one file; the name of the list is free:

@@ -1,7 +1,8 @@
-"""Which questions are worth training on: those a policy answers right sometimes, and not right on silence.
+"""Which questions are worth training on: those a policy answers right sometimes, with the audio and not without.
 
 Questions whose sampled answers are all right, or all wrong, have no advantage in a group (the pass@k window of SARI,
-arXiv:2504.15900); what is answered right on silence needs no audio (AudioMCQ, arXiv:2509.21060).
+arXiv:2504.15900); what is answered right on silence needs no audio (AudioMCQ, arXiv:2509.21060). The audio contributes
+to a question that is answered right with it and wrong on silence.
 """
 
 from collections import Counter
@@ -13,6 +14,7 @@ import torch
 
 from cogrl.data.manifest import raise_all
 from cogrl.evaluate.controls import silence
+from cogrl.formats import format_named
 from cogrl.formats.answer import read_answer
 from cogrl.formats.choice import CHOICE
 from cogrl.models.audio_lm import AudioLM
@@ -42,12 +44,16 @@ class Window:
 
 @dataclass(frozen=True)
 class Selection:
-    """By question: how many of the sampled answers were right, whether the one on silence was (None: not asked)."""
+    """By question: how many of the sampled answers were right, whether the greedy ones were, on silence and with audio.
+
+    None where it was not asked.
+    """
 
     examples: Sequence[Example]
     window: Window | None
     right: Sequence[int | None]
     right_on_silence: Sequence[bool | None]
+    right_with_audio: Sequence[bool | None]
 
     @property
     def kept(self) -> list[Example]:
@@ -60,7 +66,8 @@ class Selection:
         if self.window is not None and right is not None:
             found += ["too few answers are right"] * (right < self.window.least)
             found += ["too many answers are right"] * (right > self.window.most)
-        return found + ["right on silence"] * bool(self.right_on_silence[i])
+        found += ["right on silence"] * bool(self.right_on_silence[i])
+        return found + ["wrong with the audio"] * (self.right_with_audio[i] is False)
 
     def report(self) -> dict[str, Any]:
         """Counts over all and by task, and what each question got."""
@@ -77,8 +84,10 @@ class Selection:
             "right_answers": {str(count): counts[count] for count in sorted(counts)},
             "tasks": {task: {"asked": asked[task], "kept": passed[task]} for task in sorted(asked)},
             "questions": [
-                {"id": e.id, "right": right, "right_on_silence": hush, "kept": e.id in kept}
-                for e, right, hush in zip(self.examples, self.right, self.right_on_silence, strict=True)
+                {"id": e.id, "right": right, "right_on_silence": hush, "right_with_audio": audio, "kept": e.id in kept}
+                for e, right, hush, audio in zip(
+                    self.examples, self.right, self.right_on_silence, self.right_with_audio, strict=True
+                )
             ],
         }
 
@@ -91,24 +100,31 @@ def select(
     sampling: Sampling,
     seed: int = 0,
     accuracy: Accuracy | None = None,
+    right_with_audio: bool = False,
+    format: str = CHOICE.name,
 ) -> Selection:
-    """Asks every question: `window.k` sampled answers and, on two seconds of silence, a greedy one.
+    """Asks every question in `format`: `window.k` sampled answers and, on two seconds of silence, a greedy one.
 
-    Drawn by `seed`. An open answer is right where `accuracy` gives it 1. Raises ValueError, `file:line (id)`, for lines
+    With `right_with_audio` a greedy one with the audio as well, and where it is wrong the question is left out. Drawn
+    by `seed`. An open answer is right where `accuracy` gives it 1. Raises ValueError, `file:line (id)`, for lines
     without a question and an answer that can be compared, and for prompts that do not fit.
     """
     examples, accuracy = [clip.example for clip in clips], accuracy or Accuracy()
-    _check(policy, examples, sampling.max_new_tokens, accuracy)
+    _check(policy, examples, sampling.max_new_tokens, accuracy, format)
     generator = torch.Generator(device=policy.lm_head_weight.device).manual_seed(seed)
     policy.eval()
     right: list[int | None] = [None] * len(clips)
     hushed: list[bool | None] = [None] * len(clips)
+    answered: list[bool | None] = [None] * len(clips)
+    greedy = Sampling(sampling.temperature, sampling.max_new_tokens, greedy=True)
     if window is not None:
-        right = _right(policy, clips, sampling, window.k, generator, accuracy)
+        right = _right(policy, clips, sampling, window.k, generator, accuracy, format)
     if wrong_on_silence:
-        greedy = Sampling(sampling.temperature, sampling.max_new_tokens, greedy=True)
-        hushed = [bool(count) for count in _right(policy, clips, greedy, 1, generator, accuracy, silent=True)]
-    return Selection(examples, window, right, hushed)
+        counts = _right(policy, clips, greedy, 1, generator, accuracy, format, silent=True)
+        hushed = [bool(count) for count in counts]
+    if right_with_audio:
+        answered = [bool(count) for count in _right(policy, clips, greedy, 1, generator, accuracy, format)]
+    return Selection(examples, window, right, hushed, answered)
 
 
 def _right(
@@ -118,6 +134,7 @@ def _right(
     k: int,
     generator: torch.Generator,
     accuracy: Accuracy,
+    format: str,
     silent: bool = False,
 ) -> list[int]:
     """How many of `k` answers to each question are right."""
@@ -127,7 +144,7 @@ def _right(
         said = engine.sample(
             policy,
             batch,
-            [CHOICE.name] * len(batch),
+            [format] * len(batch),
             sampling,
             group_size=k,
             inputs=silence(batch, policy.sampling_rate) if silent else None,
@@ -135,16 +152,16 @@ def _right(
         )
         for place, clip in enumerate(batch):
             texts = said.texts[place * k : (place + 1) * k]
-            values = accuracy.values([read_answer(text, CHOICE.name, clip.example) for text in texts])
+            values = accuracy.values([read_answer(text, format, clip.example) for text in texts])
             counts.append(values.count(1.0))
     return counts
 
 
-def _check(policy: AudioLM, examples: Sequence[Example], max_new_tokens: int, accuracy: Accuracy) -> None:
-    budget, wrong = PromptBudget(policy), []
+def _check(policy: AudioLM, examples: Sequence[Example], max_new_tokens: int, accuracy: Accuracy, format: str) -> None:
+    budget, asked, wrong = PromptBudget(policy), format_named(format), []
     for example in examples:
-        reason = CHOICE.validate(example) or accuracy.validate(example)
-        reason = reason or budget.overflow(example, [CHOICE.instruction(example)], max_new_tokens)
+        reason = asked.validate(example) or accuracy.validate(example)
+        reason = reason or budget.overflow(example, [asked.instruction(example)], max_new_tokens)
         if reason:
             wrong.append(f"{example.where} ({example.id}): {reason}")
     raise_all(wrong)

@@ -1,4 +1,4 @@
-"""EAQA of one's own recordings: speech of several speakers among sounds, in noise. (Echo, arXiv:2602.02909)
+"""EAQA of one's own recordings: speech of several speakers among sounds, in noise. (Echo, arXiv:2602.11909)
 
 Clips, questions, splits and thoughts are those of EAQA-mini, the material is in folders (see `recordings`); what is
 said has four options. Everything is resampled to 16 kHz mono, the silence around speech is cut off.

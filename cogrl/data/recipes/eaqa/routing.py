@@ -1,4 +1,4 @@
-"""Which lines have a thought to train on: two flags, and where a line goes by them. (Echo, arXiv:2602.02909, section 3)
+"""Which lines have a thought to train on: two flags, and where a line goes by them. (Echo, arXiv:2602.11909, section 3)
 
 Both right: SFT. Only the answer: RL, without targets. A wrong answer: left out.
 """

@@ -1,6 +1,6 @@
 """The writer of thoughts that asks a language model: a thought, a better one where its parts are wrong, two flags.
 
-After the pipeline of EAQA (Echo, arXiv:2602.02909): a model that reads what is heard when writes the thought; asked
+After the pipeline of EAQA (Echo, arXiv:2602.11909): a model that reads what is heard when writes the thought; asked
 once more, it says whether the question needs the audio and has one answer (QA valid) and whether the thought uses
 nothing but what is heard and leads to the answer (CoT valid).
 """
