@@ -10,14 +10,15 @@ from cogrl.rollout import Controller, HFEngine, Sampling
 class Writes(Controller):
     """Every completion draws its own script: an id, or None for whatever the policy likes, which is also what follows.
 
-    What is told has the role BENT: it is part of the text and does not train. The end tokens are only drawn when told.
+    What is told has the role BENT: it is part of the text and does not train. The end tokens are only drawn when told,
+    unless the completions `may_end` by themselves.
     """
 
-    def __init__(self, scripts):
-        self.scripts = scripts
+    def __init__(self, scripts, may_end=False):
+        self.scripts, self.may_end = scripts, may_end
 
     def begin(self, policy, inputs, group_size):
-        self.ends = torch.tensor(policy.end_ids)
+        self.ends = torch.tensor([] if self.may_end else policy.end_ids, dtype=torch.long)
         self.drawn = torch.zeros(len(inputs) * group_size, dtype=torch.long)
 
     def adjust(self, logits, rows):
@@ -46,10 +47,12 @@ def script_of(policy, parts):
 END = "(end)"
 
 
-def written(policy, clips, parts, *controllers, group_size=1, inputs=None, longer=0, format="eips"):
+def written(
+    policy, clips, parts, *controllers, group_size=1, inputs=None, longer=0, format="eips", may_end=False, **how
+):
     """Rollouts under `Writes` and these controllers, one script a completion; they are as long as the longest."""
     scripts = [script_of(policy, row) for row in parts]
-    sampling = Sampling(max_new_tokens=max(map(len, scripts)) + longer)
+    sampling = Sampling(max_new_tokens=max(map(len, scripts)) + longer, **how)
     return HFEngine().sample(
         policy,
         clips,
@@ -58,5 +61,5 @@ def written(policy, clips, parts, *controllers, group_size=1, inputs=None, longe
         group_size,
         inputs=inputs,
         generator=torch.Generator().manual_seed(0),
-        controllers=[Writes(scripts), *controllers],
+        controllers=[Writes(scripts, may_end), *controllers],
     )
