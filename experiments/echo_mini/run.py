@@ -1,0 +1,142 @@
+"""Echo on the embedded model, three seeds and variants, two at a time: python experiments/echo_mini/run.py
+
+Writes results.json and results.md from every report that is there. Finished steps are not run again.
+"""
+
+import argparse
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from cogrl.cli.pipeline.durations import step_seconds, time_table
+from cogrl.cli.pipeline.side_by_side import side_by_side
+from cogrl.evaluate.choice.seed_answers import Asked, by_task, figure, leaves_out_zero, part, read_answers
+from cogrl.evaluate.seeds import Record, SeedFigure
+from cogrl.evaluate.tables import number, percent
+from cogrl.markdown import markdown_table
+
+HERE, ROOT = Path(__file__).parent, Path(__file__).parents[2]
+PIPELINE = "configs/pipelines/echo_mini.yaml"
+FULL = "echo_mini"
+VARIANTS = tuple(sorted(file.stem for file in HERE.glob("*.yaml")))
+ON, OFF = "sft_on", "sft_off"
+SEGMENTS = {
+    "clips": "clips inserted",
+    "seconds": "seconds of them",
+    "audio_tokens": "audio tokens inserted",
+    "hit": "evidence within what is cited, %",
+    "iou": "IoU of what is cited with the evidence, %",
+    "invalid": "tags refused",
+}
+SHARES = ("hit", "iou")
+
+
+def right(record: Record) -> float:
+    return float(record["right"])
+
+
+def run_dir(variant: str, seed: int) -> Path:
+    folder = FULL if variant == FULL else f"{FULL}_variants/{variant}"
+    return ROOT / "runs" / folder / f"seed{seed}"
+
+
+def read(variant: str, seeds: Sequence[int]) -> dict[str, Asked]:
+    """By policy: the answers of each seed."""
+    found = read_answers([run_dir(variant, seed) / "report" / "answers_choice.jsonl" for seed in seeds])
+    return {policy: asked for (policy, _), asked in found.items()}
+
+
+def segments(record: Record, name: str) -> float:
+    """A figure of the segments in an answer."""
+    found = record["segments"][name]
+    return float(sum(found.values()) if name == "invalid" else found or 0.0)
+
+
+def figures(asked: Asked) -> dict[str, SeedFigure]:
+    """Accuracy over all questions and by task, and what is cited and inserted."""
+    found = {"accuracy": figure(asked, right)} | {f"task {name}": one for name, one in by_task(asked, right).items()}
+    if "segments" in asked[0][0]:
+        found |= {name: figure(asked, lambda record, name=name: segments(record, name)) for name in SEGMENTS}
+    return found
+
+
+def summary(seeds: Sequence[int]) -> dict:
+    """Everything in results.json: each policy and condition, and what the first of a pair has over the second."""
+    full = read(FULL, seeds)
+    policies = {name: figures(asked) for name, asked in full.items()}
+    pairs = {f"{ON} minus {other}": (full[ON], asked) for other, asked in full.items() if other != ON}
+    pairs["grpo_on minus grpo_off"] = full["grpo_on"], full["grpo_off"]
+    differences = {name: gain(*pair) for name, pair in pairs.items()}
+    for variant in VARIANTS:
+        there = [seed for seed in seeds if (run_dir(variant, seed) / "report" / "answers_choice.jsonl").exists()]
+        for name, asked in (read(variant, there) if there else {}).items():
+            label = f"{variant}: {name} (seeds {', '.join(map(str, there))})"
+            policies[label] = figures(asked)
+            same = [full[ON][seeds.index(seed)] for seed in there]
+            differences[f"{ON} minus {label}"] = gain(same, asked)
+    return {"seeds": list(seeds), "policies": policies, "differences": differences}
+
+
+def gain(asked: Asked, minus: Asked) -> dict[str, SeedFigure]:
+    """The difference of accuracy over all questions, and over those of task `say`."""
+    said, others = (part(answers, lambda record: record["task"] == "say") for answers in (asked, minus))
+    return {"accuracy": figure(asked, right, minus), "task say": figure(said, right, others)}
+
+
+def shown(name: str, found: Mapping[str, SeedFigure]) -> str:
+    if name not in found:
+        return ""
+    return percent(found[name]) if name in SHARES or name not in SEGMENTS else number(found[name], 2)
+
+
+def starred(name: str, found: Mapping[str, SeedFigure]) -> str:
+    return shown(name, found) + (" *" if leaves_out_zero(found[name]) else "")
+
+
+def markdown(result: Mapping) -> str:
+    tasks = list(dict.fromkeys(key for found in result["policies"].values() for key in found if key not in SEGMENTS))
+    accuracy = [[name, *(shown(key, found) for key in tasks)] for name, found in result["policies"].items()]
+    cited = [
+        [name, *(shown(key, found) for key in SEGMENTS)]
+        for name, found in result["policies"].items()
+        if "clips" in found
+    ]
+    gains = [[name, *(starred(key, found) for key in ("accuracy", "task say"))] for name, found in result["differences"].items()]
+    return (
+        f"Means over {len(result['seeds'])} seeds on the same test questions. Intervals: 95 %, bootstrap over the "
+        "speakers of the clips, of the seeds' means; they say nothing about other voices, words or seeds. A * marks a "
+        "difference whose interval leaves 0 out.\n\nAccuracy, %:\n\n"
+        + markdown_table(["policy", *tasks], accuracy)
+        + "\nDifferences, in points:\n\n"
+        + markdown_table(["", "accuracy", "task say"], gains)
+        + "\nSegments of an answer:\n\n"
+        + markdown_table(["policy", *SEGMENTS.values()], cited)
+        + "\n"
+        + time_table(result["seconds"])
+    )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--only", nargs="*", choices=VARIANTS, default=VARIANTS, help="run only these variants")
+    parser.add_argument("--no-run", action="store_true", help="only read the reports that are there")
+    options = parser.parse_args()
+    if not options.no_run:
+        side_by_side({"the corpus they share": ["build", "eaqa", "--out", "data/eaqa-mini"]}, ROOT)
+        side_by_side({f"seed {seed}": ["run", PIPELINE, "--set", f"seed={seed}"] for seed in options.seeds}, ROOT)
+        commands = {
+            f"{variant}, seed {seed}": ["run", PIPELINE, f"experiments/echo_mini/{variant}.yaml", "--set", f"seed={seed}"]
+            for seed in options.seeds
+            for variant in options.only
+        }
+        side_by_side(commands, ROOT)
+    result = summary(options.seeds)
+    result["seconds"] = {str(seed): step_seconds(run_dir(FULL, seed)) for seed in options.seeds}
+    (HERE / "results.json").write_text(json.dumps(result, indent=1) + "\n")
+    (HERE / "results.md").write_text(markdown(result))
+    print(markdown(result))
+
+
+if __name__ == "__main__":
+    main()
