@@ -171,3 +171,17 @@ def test_markers_are_those_of_the_chat_template(make):
     policy = make()
     (before,), (behind,) = policy.audio_markers
     assert policy.tokenizer.convert_ids_to_tokens([before, behind]) == ["<|audio_bos|>", "<|audio_eos|>"]
+
+
+def test_rows_that_get_nothing_do_not_compute_the_places_of_those_that_do(policy, clips, monkeypatch):
+    shapes, run = [], RunningRows._run
+
+    def spy(running, embeds, *more):
+        shapes.append(tuple(embeds.shape[:2]))
+        return run(running, embeds, *more)
+
+    monkeypatch.setattr(RunningRows, "_run", spy)
+    script = {(0, 2): [Tokens([7] * 20)], **{(row, 4): [Tokens([8] * 9)] for row in range(3)}}
+    rollouts = sampled(policy, clips[:1], Scripted(script), group_size=4)
+    assert shapes == [(4, 1), (3, 1), (1, 21), (4, 1), (4, 10), (4, 1)]  # three of four are most of them: one pass
+    assert [roles_of(rollouts, row).count(F) for row in range(4)] == [29, 9, 9, 0]
