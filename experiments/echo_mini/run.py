@@ -19,7 +19,8 @@ HERE, ROOT = Path(__file__).parent, Path(__file__).parents[2]
 PIPELINE = "configs/pipelines/echo_mini.yaml"
 FULL = "echo_mini"
 VARIANTS = tuple(sorted(file.stem for file in HERE.glob("*.yaml")))
-ON, OFF = "sft_on", "sft_off"
+REPORTS = ("report", "report_one_pass")
+ON = "sft_on"
 SEGMENTS = {
     "clips": "clips inserted",
     "seconds": "seconds of them",
@@ -41,8 +42,10 @@ def run_dir(variant: str, seed: int) -> Path:
 
 
 def read(variant: str, seeds: Sequence[int]) -> dict[str, Asked]:
-    """By policy: the answers of each seed."""
-    found = read_answers([run_dir(variant, seed) / "report" / "answers_choice.jsonl" for seed in seeds])
+    """By policy: the answers of each seed, those of answering in one pass among them."""
+    found = {}
+    for report in REPORTS if variant == FULL else REPORTS[:1]:
+        found |= read_answers([run_dir(variant, seed) / report / "answers_choice.jsonl" for seed in seeds])
     return {policy: asked for (policy, _), asked in found.items()}
 
 

@@ -43,7 +43,7 @@ _LONG = Part(0, 4, 4, (10.0,), 4, MIX, ())
 FULL: Plan = {
     "short": Part(4000, 1, 0, (1.0, 1.5, 2.0), 1, {"said": 1.0}, ("choice",)),
     "middle": Part(800, 2, 1, (3.5, 4.0, 4.5, 5.0), 2, {"say": 0.5, "when": 0.5}, ("choice",)),
-    "warm": replace(_LONG, clips=600, shares={"say": 0.5, "when": 0.5}, formats=("choice",)),
+    "warm": replace(_LONG, clips=600, questions=8, shares={"when": 1.0}, formats=("choice",)),
     "sft": replace(_LONG, clips=800, formats=("choice", "echo")),
     "rl": replace(_LONG, clips=300, speakers="rl"),
     "val": replace(_LONG, clips=40, formats=("choice", "echo"), speakers="val"),

@@ -56,7 +56,7 @@ def drawn(plan, seed=0):
 def test_every_manifest_has_its_tasks_by_their_shares(corpus):
     counts = {name: Counter(row.task for row in rows) for name, rows in corpus.items()}
     assert counts["short"] == {"said": 8} and counts["middle"] == {"say": 8, "when": 8}
-    assert counts["warm"] == {"say": 8, "when": 8}
+    assert counts["warm"] == {"when": 32}
     assert counts["sft"] == {"say": 49, "after": 4, "two": 4, "count": 3, "order": 2, "pitch": 2}
     full = Counter(task for clip in tasks_of(FULL["sft"], random.Random(0)) for task in clip)
     assert [full[task] for task in MIX] == [2432, 192, 192, 128, 128, 128]
@@ -191,7 +191,8 @@ def test_splits_share_no_speaker_and_no_word():
 
 def test_the_order_of_a_clip_says_nothing_about_its_questions():
     """Voices and sounds are at every place, and so is what is asked for."""
-    asked = [asked.evidence[0] for scene in some(0) for asked in scene.asked if asked.task == "say"]
+    scenes = [scene for scene in some(0) if len(scene.items) == 8]
+    asked = [asked.evidence[0] for scene in scenes for asked in scene.asked if asked.task == "say"]
     long = Counter(place for place in asked)
     assert set(long) == set(range(8)) and max(long.values()) < 1.8 * min(long.values())
 
@@ -257,7 +258,7 @@ def test_items_that_do_not_fit_are_refused():
 def test_the_card_counts_what_is_there(corpus):
     card = (corpus["sft"][0].audio.parents[2] / "CARD.md").read_text()
     assert f"{len(everything(corpus))} lines about 56 clips" in card and "Nothing was left out" in card
-    assert "| say | open | 0 | 8 | 8 | 49 |" in card
+    assert "| say | open | 0 | 8 | 0 | 49 |" in card
 
 
 def test_names_do_not_tell_the_answer(corpus):
