@@ -1,15 +1,15 @@
-"""What a batch gains with re-listening, and what insertion costs: python experiments/relisten_speed/run.py
+"""What a batch gains with re-listening, and what insertions cost: python experiments/relisten_speed/run.py
 
-A random policy of the embedded model's size is made to cite: a controller decides every token of 16 completions, each of
-which cites two segments of its clip of ten seconds, at steps that differ from row to row. In one run, by turns, in CPU
+A random policy of the embedded model's size is made to cite: a controller decides every token of 16 completions, two
+prompts with eight each, and each completion cites two segments of its clip of ten seconds. In one run, by turns, in CPU
 seconds of one thread:
 
-- 16 prompts in one call, and the same one call each;
-- 2 prompts with 8 completions each that cite the same segments, with excerpts shared and with one object a citation, so
-  that each is encoded by itself;
-- the share of the time of a call that insertions take: cutting and encoding the clips, embedding and reading them.
+- all in one call, cited at the same steps, as traces of one form are; and at 32 different steps, the worst case;
+- each by itself in a call of its own;
+- all citing the same seconds, with excerpts shared, and with one object a citation, so that each is encoded by itself.
 
-Writes results.json and results.md beside this file.
+An insertion is cutting and encoding the clips, embedding and reading them, and the pass of the others meanwhile. Writes
+results.json and results.md beside this file.
 """
 
 import argparse
@@ -51,7 +51,9 @@ class Dictated(Controller):
     def adjust(self, logits, rows):
         due = self.scripts[rows, self.step]
         self.step += 1
-        return torch.full_like(logits, -torch.inf).scatter_(1, due[:, None], 0.0), torch.ones_like(due, dtype=torch.bool)
+        return torch.full_like(logits, -torch.inf).scatter_(1, due[:, None], 0.0), torch.ones_like(
+            due, dtype=torch.bool
+        )
 
 
 class OneObjectEach(Relisten):
@@ -81,14 +83,15 @@ class Stopwatch:
         return timed
 
 
-def script(policy: Qwen2Audio, row: int) -> list[int]:
-    """Two citations at steps of the row's own, between fillers; as many tokens in every row."""
+def script(policy: Qwen2Audio, row: int, apart: bool) -> list[int]:
+    """Two citations between fillers, at steps of the row's own where `apart`; as many tokens in every row."""
     first, second = 0.25 * (row % 8), 4 + 0.5 * (row % 5)
     cited = [f"<seg>{first:.2f}, {first + 1:.2f}</seg>", f"<seg>{second:.2f}, {second + 1:.2f}</seg>"]
     word = policy.tokenizer(" a", add_special_tokens=False).input_ids
     head, tail = (policy.tokenizer(text, add_special_tokens=False).input_ids for text in cited)
-    ids = [*word * (3 + row), *head, *word * (5 + row % 3), *tail]
-    return [*ids, *word * (WORDS - 1 - len(ids)), policy.end_ids[0]][: WORDS - 1] + [policy.end_ids[0]]
+    before, between = (3 + row, 5 + row % 3) if apart else (8, 8)
+    ids = [*word * before, *head, *word * between, *tail]
+    return [*ids, *word * (WORDS - 1 - len(ids)), policy.end_ids[0]]
 
 
 def drawn(policy, clips, scripts, group_size: int, kind: type[Relisten]) -> tuple[float, float, int]:
@@ -104,23 +107,17 @@ def drawn(policy, clips, scripts, group_size: int, kind: type[Relisten]) -> tupl
     return time.process_time() - start, watch.seconds, sum(said.completions.clip_counts)
 
 
-def one_round(policy, clips, scripts) -> dict[str, float]:
-    """Seconds of each way, by its name, and the clips that were inserted."""
-    batch, inside, inserted = drawn(policy, clips, scripts, 1, Relisten)
-    each = [drawn(policy, [clip], [ids], 1, Relisten) for clip, ids in zip(clips, scripts, strict=True)]
-    same = [scripts[0]] * ROWS
-    shared, shared_inside, _ = drawn(policy, clips[:2], same, ROWS // 2, Relisten)
-    separate, separate_inside, _ = drawn(policy, clips[:2], same, ROWS // 2, OneObjectEach)
-    assert inserted == 2 * ROWS and sum(one[2] for one in each) == inserted, (inserted, [one[2] for one in each])
-    return {
-        "batch": batch,
-        "batch, insertions": inside,
-        "one by one": sum(one[0] for one in each),
-        "groups, shared": shared,
-        "groups, shared, insertions": shared_inside,
-        "groups, one object each": separate,
-        "groups, one object each, insertions": separate_inside,
-    }
+def one_round(policy, clips) -> dict[str, float]:
+    """Seconds of each way, by its name, and those of insertions among them."""
+    same, apart = ([script(policy, row, apart) for row in range(ROWS)] for apart in (False, True))
+    ways = {"in step": (same, Relisten), "apart": (apart, Relisten)}
+    ways |= {"shared": ([same[0]] * ROWS, Relisten), "one object each": ([same[0]] * ROWS, OneObjectEach)}
+    found = {name: drawn(policy, clips, scripts, ROWS // len(clips), kind) for name, (scripts, kind) in ways.items()}
+    alone = [drawn(policy, [clips[row * len(clips) // ROWS]], [ids], 1, Relisten) for row, ids in enumerate(same)]
+    found["one by one"] = tuple(sum(values) for values in zip(*alone, strict=True))
+    assert {inserted for _, _, inserted in found.values()} == {2 * ROWS}, found
+    seconds = {name: whole for name, (whole, _, _) in found.items()}
+    return seconds | {f"{name}, insertions": inside for name, (_, inside, _) in found.items()}
 
 
 def main() -> None:
@@ -131,34 +128,40 @@ def main() -> None:
         build_tiny_model(folder, TEXTS, window_s=SECONDS)
         policy = Qwen2Audio(folder).load().eval()
     rng, samples = np.random.default_rng(0), SECONDS * policy.sampling_rate
-    sounds = [rng.normal(0, 0.1, samples).astype(np.float32) for _ in range(ROWS)]
+    sounds = [rng.normal(0, 0.1, samples).astype(np.float32) for _ in range(2)]
     clips = [Clip(Example(f"clip {i}", Path("none")), sound) for i, sound in enumerate(sounds)]
-    scripts = [script(policy, row) for row in range(ROWS)]
-    one_round(policy, clips, scripts)  # warms up
-    rounds = [one_round(policy, clips, scripts) for _ in range(args.rounds)]
+    one_round(policy, clips)  # warms up
+    rounds = [one_round(policy, clips) for _ in range(args.rounds)]
 
     def ratio(above: str, below: str, factor: float = 1.0) -> str:
-        found = bootstrap_mean([factor * one[above] / one[below] for one in rounds], [str(i) for i in range(len(rounds))])
+        found = bootstrap_mean(
+            [factor * one[above] / one[below] for one in rounds], [str(i) for i in range(len(rounds))]
+        )
         return f"{found.mean:.2f} [{found.low:.2f}, {found.high:.2f}]"
 
     median = {name: float(np.median([one[name] for one in rounds])) for name in rounds[0]}
+    names = {
+        "in step": "one call, cited at the same steps",
+        "apart": "one call, cited at 32 different steps",
+        "shared": "one call, the same seconds, encoded once",
+        "one object each": "one call, the same seconds, each encoded",
+        "one by one": "16 calls of one row",
+    }
     rows = [
-        ["16 rows in one call, rows/s", f"{ROWS / median['batch']:.1f}"],
-        ["one row a call, rows/s", f"{ROWS / median['one by one']:.1f}"],
-        ["one call is faster by a factor of", ratio("one by one", "batch")],
-        ["insertions, % of the call of 16", ratio("batch, insertions", "batch", 100)],
-        ["2 x 8 rows that cite the same, encoded once: rows/s", f"{ROWS / median['groups, shared']:.1f}"],
-        ["the same, each citation encoded: rows/s", f"{ROWS / median['groups, one object each']:.1f}"],
-        ["encoding once is faster by a factor of", ratio("groups, one object each", "groups, shared")],
-        ["insertions encoded once, % of the call", ratio("groups, shared, insertions", "groups, shared", 100)],
-        ["insertions each encoded, % of the call", ratio(
-            "groups, one object each, insertions", "groups, one object each", 100)],
+        [text, f"{ROWS / median[name]:.1f}", ratio("one by one", name), ratio(f"{name}, insertions", name, 100)]
+        for name, text in names.items()
     ]
     about = {"threads": torch.get_num_threads(), "torch": torch.__version__, "machine": platform.machine()}
     rounded = [{name: round(value, 5) for name, value in one.items()} for one in rounds]
     result = about | {"rows": ROWS, "tokens a row": WORDS, "CPU seconds by round": rounded}
     (HERE / "results.json").write_text(json.dumps(result) + "\n")
-    table = markdown_table(["16 completions of 96 tokens, two segments of 1 s each", "median, or ratio (95 % over rounds)"], rows)
+    head = [
+        "16 completions of 96 tokens, two segments of 1 s each",
+        "rows/s",
+        "times one by one",
+        "insertions, % of the time",
+    ]
+    table = markdown_table(head, rows)
     (HERE / "results.md").write_text(table)
     print(table)
 
