@@ -14,7 +14,7 @@ from cogrl.models.audio_lm import AudioLM
 from cogrl.models.emotion import EmotionModule, EmotionSettings, refuse_silent_loss
 from cogrl.models.folder import refuse_another_family
 from cogrl.models.frame_pooling import KEY, checked_pooling, pooled, pooled_counts, with_pooling
-from cogrl.models.whisper_tower import OwnLengthEncoder, log_mels
+from cogrl.models.whisper_tower import log_mels, own_length
 from cogrl.types import Waveform
 
 MODEL_TYPES = ("qwen2_audio",)
@@ -45,8 +45,9 @@ class Qwen2Audio(AudioLM):
         if self.emotion is None:
             refuse_silent_loss(path)
         attention = "flash_attention_2" if is_flash_attn_2_available() else "sdpa"
-        model = Qwen2AudioForConditionalGeneration.from_pretrained(path, dtype=dtype, attn_implementation=attention)
-        model.model.audio_tower.__class__ = OwnLengthEncoder
+        model = own_length(
+            Qwen2AudioForConditionalGeneration.from_pretrained(path, dtype=dtype, attn_implementation=attention)
+        )
         model.model.audio_tower.embed_positions.requires_grad_(False)  # sinusoids, never trained
         if self.given_pooling is not None:
             setattr(model.config, KEY, self.given_pooling)

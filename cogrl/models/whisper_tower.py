@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn.functional import dropout, gelu
-from transformers import Qwen2AudioEncoder, WhisperFeatureExtractor
+from transformers import Qwen2AudioEncoder, Qwen2AudioForConditionalGeneration, WhisperFeatureExtractor
 from transformers.masking_utils import create_bidirectional_mask
 from transformers.modeling_outputs import BaseModelOutput
 
@@ -40,7 +40,7 @@ def log_mels(extractor: WhisperFeatureExtractor, waveforms: Sequence[Waveform]) 
 
 
 class OwnLengthEncoder(Qwen2AudioEncoder):
-    """`Qwen2AudioEncoder` over log-mels that are shorter than its window, too. It becomes the class of a loaded one."""
+    """`Qwen2AudioEncoder` over log-mels that are shorter than its window, too; see `own_length`."""
 
     def forward(
         self, input_features: Float[Tensor, "c m n"], attention_mask: Tensor | None = None, **kwargs: Any
@@ -62,3 +62,9 @@ class OwnLengthEncoder(Qwen2AudioEncoder):
         real = (positions < frames[:, None]).long()
         mask = create_bidirectional_mask(config=self.config, inputs_embeds=blank, attention_mask=real)
         return self(features, attention_mask=mask).last_hidden_state
+
+
+def own_length(model: Qwen2AudioForConditionalGeneration) -> Qwen2AudioForConditionalGeneration:
+    """The model, whose audio tower is an `OwnLengthEncoder` from now on: the same weights under the same names."""
+    model.model.audio_tower.__class__ = OwnLengthEncoder
+    return model

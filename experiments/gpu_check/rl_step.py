@@ -34,6 +34,7 @@ except ImportError:
 
 from cogrl.models.lora import Lora
 from cogrl.models.qwen2_audio import Qwen2Audio
+from cogrl.models.whisper_tower import own_length
 from cogrl.models.tiny import train_tokenizer
 from cogrl.rollout.sampling import Sampling
 from cogrl.stages import DrSapo
@@ -113,7 +114,7 @@ class RandomWeights(Qwen2Audio):
         with torch.device(self.where):
             model = Qwen2AudioForConditionalGeneration._from_config(config, dtype=dtype, attn_implementation="sdpa")
         model.model.audio_tower.embed_positions.requires_grad_(False)
-        return model, Qwen2AudioProcessor(extractor, tokenizer, chat_template=tokenizer.chat_template)
+        return own_length(model), Qwen2AudioProcessor(extractor, tokenizer, chat_template=tokenizer.chat_template)
 
 
 class Noise:

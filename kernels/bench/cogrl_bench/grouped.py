@@ -23,6 +23,7 @@ from torch import Tensor
 
 from cogrl.markdown import markdown_table
 from cogrl.models.qwen2_audio import Qwen2Audio
+from cogrl.models.whisper_tower import own_length
 from cogrl.types import Completions, Prompts
 from cogrl_bench import memory, timing
 
@@ -90,7 +91,8 @@ def problem(setting: Setting) -> Problem:
     )
     torch.manual_seed(setting.seed)
     policy = Qwen2Audio("made here")
-    policy.model = Qwen2AudioForConditionalGeneration(config).train()
+    policy.model = own_length(Qwen2AudioForConditionalGeneration(config).train())
+    policy.markers = (), ()  # there is no tokenizer, so none is barred
     text = torch.randint(1, setting.vocab, (1, setting.text))
     ids = torch.cat([torch.full((1, AUDIO_TOKENS), AUDIO_ID), text], 1)
     mels = torch.randn(1, config.audio_config.num_mel_bins, 2 * FRAMES)
