@@ -18,10 +18,11 @@ _BY_LETTER = re.compile(r"[(\[]?([A-Za-z])(?:[)\].:、]+\s*|\s*\Z)")
 
 
 class ConfidentAccuracy(Term):
-    """1 - (1 - c)^2 for a right answer and -c^2 for a wrong one, in [-1, 1], like a Brier score; 0 without an answer.
+    """1 - (1 - c)^2 for a right answer and -c^2 for a wrong one, in [-1, 1], like a Brier score; 0 if not well-formed.
 
     c is the probability, when it was drawn, of the first token of a right answer, or of the first one of a wrong answer
-    with which it leaves the text of the right one, or its letter, where it names a choice by letter.
+    with which it leaves the text of the right one, or its letter, where it names a choice by letter. An answer that
+    names no choice, or several, is wrong: naming none never pays more than a wrong guess that is as sure.
     The paper's code has half of these values: set its weight to 0.5. None where the line publishes no answer; in an
     evaluation, where no probabilities are kept, plainly 1 or 0.
 
@@ -45,7 +46,7 @@ class ConfidentAccuracy(Term):
         return self.accuracy.validate(example)
 
     def _value(self, answer: Answer, right: bool) -> float:
-        if answer.fields is None or not answer.said:
+        if answer.fields is None:
             return 0.0
         confidence = exp(float(answer.logprobs[deciding_token(answer, right)]))
         return 1 - (1 - confidence) ** 2 if right else -(confidence**2)
@@ -56,6 +57,8 @@ def deciding_token(answer: Answer, right: bool) -> int:
 
     Raises ValueError where it is not known which characters each token stands for.
     """
+    if _OPENED not in answer.text:
+        raise ValueError(f"format {answer.format} has no <answer>, behind which this term looks for its confidence")
     if answer.token_ends is None:
         raise ValueError("it is not known which characters the tokens stand for: the engine gave no token_ends")
     start = answer.text.index(_OPENED) + len(_OPENED)
@@ -74,5 +77,5 @@ def leaves_at(said: str, example: Example) -> int:
     if letter and letter[1].upper() != LETTERS[example.choices.index(gold)]:
         return letter.start(1)
     start = letter.end() if letter else 0
-    pairs = zip(said[start:].casefold(), gold.casefold(), strict=False)
-    return start + sum(1 for _ in takewhile(lambda pair: pair[0] == pair[1], pairs))
+    pairs = zip(said[start:], gold, strict=False)
+    return start + sum(1 for _ in takewhile(lambda pair: pair[0].casefold() == pair[1].casefold(), pairs))
