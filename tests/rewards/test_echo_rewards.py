@@ -257,3 +257,9 @@ def test_no_cheat_earns_more_than_the_honest_answer(reward):
     assert float(totals.max()) == pytest.approx(1.5) and float(totals.min()) >= -0.5
     wrong = [name for name in CHEATS if name.endswith("wrong")]
     assert all(CHEATS[name][1] <= CHEATS["wrong, one segment"][1] for name in wrong)
+
+
+def test_confidence_has_no_place_in_a_format_without_answer_tags():
+    plain = read_answer("a dog", "choice", QUESTION, logprobs=torch.zeros(3), token_ends=[2, 5, 5])
+    with pytest.raises(ValueError, match="format choice has no <answer>"):
+        ConfidentAccuracy().values([plain])

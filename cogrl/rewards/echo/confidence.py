@@ -56,6 +56,8 @@ def deciding_token(answer: Answer, right: bool) -> int:
 
     Raises ValueError where it is not known which characters each token stands for.
     """
+    if _OPENED not in answer.text:
+        raise ValueError(f"format {answer.format} has no <answer>, behind which this term looks for its confidence")
     if answer.token_ends is None:
         raise ValueError("it is not known which characters the tokens stand for: the engine gave no token_ends")
     start = answer.text.index(_OPENED) + len(_OPENED)
