@@ -40,7 +40,8 @@ class Citation:
 
 @dataclass(frozen=True)
 class SegmentRules:
-    """Which cited segments are heard again. No time is ever clamped: a segment is heard as cited, or it is refused.
+    """Which cited segments are heard again. No time is ever clamped, but for what rounding adds at the end: a segment
+    is heard as cited, or it is refused.
 
     A refused tag stays in the text, and nothing is inserted. Refused is what has no two plain decimal times
     (`malformed`), stands behind the opened answer (`answered`), does not end after it starts (`reversed`), ends behind

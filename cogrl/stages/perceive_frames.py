@@ -26,7 +26,7 @@ class PerceiveFrames(Stage):
 
     Args:
         events: the names of events, in any order; a line with another one is refused.
-        units: the words of speech; a line with another one is refused. None: speech is an event like others.
+        units: the words of speech; a line with another one is refused. Empty: speech is an event like others.
         mask_frames: as of `Perceive`.
 
     Raises ValueError for a name that is given twice.

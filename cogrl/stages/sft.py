@@ -15,7 +15,7 @@ from cogrl.objectives.reduce import sequence_mean
 from cogrl.stages.stage import Stage
 from cogrl.stages.target_excerpts import TargetExcerpts
 from cogrl.stages.target_fillers import TargetFillers
-from cogrl.types import ClipBatch, Completions, Example, ModelInput, Prompts
+from cogrl.types import ClipBatch, Completions, Example, ModelInput, Prompts, Role
 
 
 class Sft(Stage):
@@ -59,7 +59,7 @@ class Sft(Stage):
             return f"no target for format {missing[0]}; add targets.{missing[0]} to this line"
         if self.reads and not example.text:
             return "no text to read; add it to this line or train with reads: false"
-        cited = (self.target_excerpts.validate(example, format) for format in self.formats if self.target_excerpts)
+        cited = (self.target_excerpts.validate(example, format) for format in example.targets if self.target_excerpts)
         return next(filter(None, cited), None) or super().validate(example)
 
     def on_validation_start(self) -> None:
@@ -102,6 +102,7 @@ class Sft(Stage):
             batch, formats, [teacher_input(clip) if self.reads else audio_input(clip) for clip in batch.clips]
         )
         targets = self.targets(batch, formats)
+        self.check_positions(batch, prompts, targets)
         tokens = self.policy.token_logprobs(prompts, targets)
         return sequence_mean(-tokens.logprobs, targets.mask, len(batch))
 
@@ -116,6 +117,19 @@ class Sft(Stage):
             return targets
         draw = random.Random(f"fillers/{self.global_step}/{self.global_rank}")
         return self.target_fillers.inserted(targets, self.policy, draw)
+
+    def check_positions(self, batch: ClipBatch, prompts: Prompts, targets: Completions) -> None:
+        """Raises ValueError for a target that with its segments does not fit into the policy's positions."""
+        if not self.target_excerpts:
+            return
+        lengths = prompts.mask_on_host.sum(1) + (targets.roles_on_host != Role.PAD).sum(1)
+        longest = int(lengths.argmax())
+        if lengths[longest] > self.policy.max_positions:
+            example = batch.clips[longest].example
+            raise ValueError(
+                f"{example.where} ({example.id}): prompt, target and inserted segments take {int(lengths[longest])} "
+                f"tokens; this model has {self.policy.max_positions} positions: cite less, or leave the line out"
+            )
 
     def encode(self, batch: ClipBatch, formats: Sequence[str], inputs: Sequence[ModelInput]) -> Prompts:
         """The prompts of these formats with these inputs."""

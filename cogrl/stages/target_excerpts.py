@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 import torch
 from torch.nn.utils.rnn import pad_sequence
 
-from cogrl.formats.segments import Citation, SegmentRules
+from cogrl.formats.segments import CLOSED, Citation, SegmentRules
 from cogrl.models.audio_lm import AudioLM
 from cogrl.rollout.excerpts import excerpt_of
 from cogrl.rollout.insertions import clip_tokens
@@ -39,8 +39,10 @@ class TargetExcerpts:
 
     def validate(self, example: Example, format: str) -> str | None:
         """Why a target can not be read with its segments, and what to do; None when it can."""
-        text, duration_s = example.targets.get(format, ""), example.duration_s or float("inf")
-        reason = first_invalid(self.rules.citations(text, duration_s), text)
+        text = example.targets.get(format, "")
+        if CLOSED in text and example.duration_s is None:
+            return f"targets.{format} cites a segment, which can not be checked without duration_s; add it to this line"
+        reason = first_invalid(self.rules.citations(text, example.duration_s or 0.0), text)
         return reason and f"targets.{format} {reason}: correct the times, or the rules of the segments"
 
     def inserted(

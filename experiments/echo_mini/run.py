@@ -106,8 +106,8 @@ def markdown(result: Mapping) -> str:
     ]
     gains = [[name, *(starred(key, found) for key in ("accuracy", "task say"))] for name, found in result["differences"].items()]
     return (
-        f"Means over {len(result['seeds'])} seeds on the same test questions. Intervals: 95 %, bootstrap over the "
-        "speakers of the clips, of the seeds' means; they say nothing about other voices, words or seeds. A * marks a "
+        f"Means over {len(result['seeds'])} seeds on the same test questions. Intervals: 95 %, bootstrap over the clips "
+        "of the seeds' means; they say nothing about other voices, words or seeds. A * marks a "
         "difference whose interval leaves 0 out.\n\nAccuracy, %:\n\n"
         + markdown_table(["policy", *tasks], accuracy)
         + "\nDifferences, in points:\n\n"

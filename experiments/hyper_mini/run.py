@@ -140,7 +140,7 @@ def summary(seeds: Sequence[int]) -> dict:
 
 
 def pauses(seeds: Sequence[int]) -> dict[str, dict]:
-    """Of the policy trained with PAUSE, answering with it and with as many fillers at random places: what the controllers
+    """Of the policy trained with PAUSE, answering with it and with a filler at a random place of each answer: what the controllers
     reported, seed by seed, and what that changes."""
     asked = read("pause", seeds, "report")
     reports = [json.loads((run_dir("pause", seed) / "report" / "report.json").read_text()) for seed in seeds]

@@ -92,3 +92,17 @@ def test_one_kind_of_insertion_and_only_in_sft(policy):
         Sft(policy, target_fillers=TargetFillers(Filler("<thought>", 3)), target_excerpts=TargetExcerpts())
     with pytest.raises(ValueError, match="give target_fillers to Sft, or target_excerpts"):
         Align(policy, target_excerpts=TargetExcerpts())
+
+
+def test_without_a_duration_nothing_can_be_checked_and_formats_that_are_only_validated_are(policy, citing):
+    example = replace(citing[0].example, duration_s=None)
+    assert "can not be checked without duration_s" in stage_of(policy).validate(example)
+    other = replace(example, targets={"direct": "So.", "eips": "<seg>8, 99</seg>"}, duration_s=9.0)
+    assert "targets.eips cites '<seg>8, 99</seg>', which is outside" in stage_of(policy).validate(other)
+
+
+def test_a_target_that_does_not_fit_with_its_segments_is_refused_by_name(policy, citing):
+    stage, batch = stage_of(policy), ClipBatch(citing)
+    policy.model.config.get_text_config().max_position_embeddings = 160
+    with pytest.raises(ValueError, match=r"prompt, target and inserted segments take \d+ tokens"):
+        stage.loss(batch, ["direct"] * 2)

@@ -7,7 +7,7 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from cogrl.audio import to_seconds
-from cogrl.formats.segments import CLOSED, Citation, SegmentRules
+from cogrl.formats.segments import CLOSED, ROUNDING_S, Citation, SegmentRules
 from cogrl.models.audio_lm import AudioLM
 from cogrl.rollout.controller import Controller, Insertion, Tokens
 from cogrl.rollout.controllers.drawn_text import DrawnIds, tokens_that_close
@@ -58,7 +58,7 @@ class Relisten(Controller):
 
     def begin(self, policy: AudioLM, inputs: Sequence[ModelInput], group_size: int) -> None:
         """Raises ValueError where the policy can not hear the shortest segment, or a control lacks what it inserts."""
-        too_short = policy.audio_length_error(self.rules.min_s)
+        too_short = policy.audio_length_error(self.rules.min_s - ROUNDING_S)  # a segment may end so far behind its clip
         if too_short:
             raise ValueError(f"rules.min_s={self.rules.min_s}: {too_short}")
         if self.hears == "filler":

@@ -233,8 +233,10 @@ def test_a_budget_for_nothing_is_refused():
 
 
 def test_segments_shorter_than_the_policy_hears_are_refused_before_the_first_token(policy, clips):
-    with pytest.raises(ValueError, match=r"rules\.min_s=0\.05: 0\.05 s of audio; this model hears 0\.1 to 4 s"):
+    with pytest.raises(ValueError, match=r"rules\.min_s=0\.05: 0\.04 s of audio; this model hears 0\.1 to 4 s"):
         written(policy, clips[:1], [CITED], Relisten(SegmentRules(min_s=0.05)))
+    with pytest.raises(ValueError, match=r"rules\.min_s=0\.1: "):  # <seg>2.91, 3.01</seg> of 3 s would be 0.09 s
+        written(policy, clips[:1], [CITED], Relisten(SegmentRules(min_s=0.1)))
 
 
 def test_a_step_without_a_closed_tag_waits_for_the_device_once(policy, clips):

@@ -11,6 +11,7 @@ from itertools import pairwise
 
 from cogrl.data.recipes.balanced import placed
 from cogrl.data.recipes.eaqa.item import Asked, Item
+from cogrl.words import words
 
 PLACES = ("the first", "the second")
 Order = Sequence[Item]
@@ -65,16 +66,19 @@ class Questions:
     def options(self, order: Order, said: Item) -> tuple[str, ...]:
         """What `said` says, what two others in the clip say, and other texts; none where the question is open.
 
-        Raises Impossible where there are fewer than four texts.
+        No two of them have the same words. Raises Impossible where there are fewer than four texts.
         """
         if not self.texts:
             return ()
-        there = [item.text for item in order if item.text and item is not said]
-        others = [text for text in self.texts if text not in (said.text, *there)]
+        by_words: dict[tuple[str, ...], str] = {}
+        for text in (said.text, *(item.text for item in order if item.text)):
+            by_words.setdefault(tuple(words(text)), text)
+        right, *there = by_words.values()
+        others = {tuple(words(text)): text for text in self.texts if tuple(words(text)) not in by_words}
         wanted = 3 - len(there[:2])
         if len(others) < wanted:
             raise Impossible(f"{len(self.texts)} texts are too few for four options")
-        return (said.text, *there[:2], *self.rng.sample(others, wanted))
+        return (right, *there[:2], *self.rng.sample([*others.values()], wanted))
 
     def _is_due(self, asked: Asked) -> bool:
         """Whether no other option has been right less often."""
