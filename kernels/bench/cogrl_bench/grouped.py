@@ -101,8 +101,7 @@ def problem(setting: Setting) -> Problem:
     completions = Completions.from_mask(targets, torch.ones_like(targets, dtype=torch.bool))
     old = torch.full((targets.numel(),), -torch.tensor(setting.vocab).log()) + 0.3 * torch.randn(targets.numel())
     bounds = torch.arange(setting.group + 1) * setting.completion
-    prompts = Prompts(ids, torch.ones_like(ids), audio)
-    return Problem(policy, prompts, completions, old, torch.randn(setting.group), bounds)
+    return Problem(policy, Prompts(ids, torch.ones_like(ids), audio), completions, old, torch.randn(setting.group), bounds)
 
 
 def hugging_face(given: Problem, only_completions: bool) -> tuple[Tensor, Tensor]:
