@@ -93,15 +93,15 @@ def problem(setting: Setting) -> Problem:
     policy = Qwen2Audio("made here")
     policy.model = own_length(Qwen2AudioForConditionalGeneration(config).train())
     policy.markers = (), ()  # there is no tokenizer, so none is barred
-    text = torch.randint(1, setting.vocab, (1, setting.text))
-    ids = torch.cat([torch.full((1, AUDIO_TOKENS), AUDIO_ID), text], 1)
+    ids = torch.cat([torch.full((1, AUDIO_TOKENS), AUDIO_ID), torch.randint(1, setting.vocab, (1, setting.text))], 1)
     mels = torch.randn(1, config.audio_config.num_mel_bins, 2 * FRAMES)
     audio = {"input_features": mels, "feature_attention_mask": torch.ones(1, 2 * FRAMES, dtype=torch.long)}
     targets = torch.randint(1, setting.vocab, (setting.group, setting.completion))
     completions = Completions.from_mask(targets, torch.ones_like(targets, dtype=torch.bool))
     old = torch.full((targets.numel(),), -torch.tensor(setting.vocab).log()) + 0.3 * torch.randn(targets.numel())
     bounds = torch.arange(setting.group + 1) * setting.completion
-    return Problem(policy, Prompts(ids, torch.ones_like(ids), audio), completions, old, torch.randn(setting.group), bounds)
+    prompts = Prompts(ids, torch.ones_like(ids), audio)
+    return Problem(policy, prompts, completions, old, torch.randn(setting.group), bounds)
 
 
 def hugging_face(given: Problem, only_completions: bool) -> tuple[Tensor, Tensor]:
