@@ -8,11 +8,11 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, mse_loss
 
 from cogrl.models.audio_lm import AudioLM
-from cogrl.stages.stage import Stage
+from cogrl.stages.warm_up import WarmUp
 from cogrl.types import EMOTIONS, ClipBatch, Example
 
 
-class Perceive(Stage):
+class Perceive(WarmUp):
     """Emotion and valence / arousal / dominance from the frames that enter the language model.
 
     Not one of the published stages: it replaces the pretraining that the tower of a tiny random model has not had. Only
@@ -21,17 +21,15 @@ class Perceive(Stage):
 
     Args:
         vad_coef: weight of the dimensional regression (mean squared error, scales of [-1, 1]).
-        mask_frames: SpecAugment on the log-mels: up to this many frames and a quarter as many bins are blanked.
-            (arXiv:1904.08779)
+        mask_frames: SpecAugment, see `WarmUp`.
     """
 
     def __init__(self, policy: AudioLM, vad_coef: float = 1.0, mask_frames: int = 32, **shared: Any) -> None:
-        super().__init__(policy, **shared)
-        self.vad_coef, self.mask_frames = vad_coef, mask_frames
+        super().__init__(policy, mask_frames, **shared)
+        self.vad_coef = vad_coef
 
     def configure_model(self) -> None:
         super().configure_model()
-        freeze_language_model(self.policy)
         self.head = nn.Linear(2 * self.policy.head.weight.shape[1], len(EMOTIONS) + 3)
 
     def validate(self, example: Example) -> str | None:
@@ -43,16 +41,6 @@ class Perceive(Stage):
         if missing and self.vad_coef:
             return f"no {missing[0]}; add it to this line or train with vad_coef: 0"
         return self.audio_length_error(example)  # no answer is asked for, so it needs no positions
-
-    def training_step(self, batch: ClipBatch, batch_idx: int) -> Tensor:
-        loss, accuracy = self.loss_and_accuracy(batch, self.mask_frames)
-        self.log_dict({"train/loss": loss, "train/accuracy": accuracy}, batch_size=len(batch), prog_bar=True)
-        return loss
-
-    def validation_step(self, batch: ClipBatch, batch_idx: int) -> None:
-        loss, accuracy = self.loss_and_accuracy(batch, mask_frames=0)
-        self.means.add("val/loss", loss, batch.count)
-        self.means.add("val/accuracy", accuracy, batch.count)
 
     def loss_and_accuracy(self, batch: ClipBatch, mask_frames: int) -> tuple[Tensor, Tensor]:
         audio = {k: v.to(self.device) for k, v in self.policy.audio_tensors([c.waveform for c in batch.clips]).items()}
@@ -67,14 +55,6 @@ class Perceive(Stage):
             vad = torch.tensor([[e.valence, e.arousal, e.dominance] for e in examples], device=self.device)
             loss = loss + self.vad_coef * mse_loss(dimensions, vad)
         return loss, (logits.argmax(-1) == emotion).float().mean()
-
-
-def freeze_language_model(policy: AudioLM) -> None:
-    """Leaves only those audio modules to learn that the policy trains."""
-    trained = [p for part in policy.audio_modules for p in part.parameters() if p.requires_grad]
-    policy.model.requires_grad_(False)
-    for parameter in trained:
-        parameter.requires_grad_(True)
 
 
 def pool(frames: Float[Tensor, "c f d"], lengths: Int[Tensor, " c"]) -> Float[Tensor, "c two_d"]:

@@ -9,15 +9,15 @@ from torch import Tensor, nn
 from torch.nn.functional import cross_entropy
 
 from cogrl.models.audio_lm import AudioLM
-from cogrl.stages.perceive import blank, freeze_language_model
-from cogrl.stages.stage import Stage
+from cogrl.stages.perceive import blank
+from cogrl.stages.warm_up import WarmUp
 from cogrl.types import ClipBatch, Example
 
 NOTHING = 0
 """The class of a frame in which nothing is heard."""
 
 
-class PerceiveFrames(Stage):
+class PerceiveFrames(WarmUp):
     """Which event, and which unit of speech, is heard in each frame that enters the language model.
 
     Like `Perceive` it replaces the pretraining that a tiny random tower has not had. Targets are the times of a line's
@@ -27,7 +27,7 @@ class PerceiveFrames(Stage):
     Args:
         events: the names of events, in any order; a line with another one is refused.
         units: the words of speech; a line with another one is refused. Empty: speech is an event like others.
-        mask_frames: as of `Perceive`.
+        mask_frames: SpecAugment, see `WarmUp`.
 
     Raises ValueError for a name that is given twice.
     """
@@ -40,16 +40,14 @@ class PerceiveFrames(Stage):
         mask_frames: int = 16,
         **shared: Any,
     ) -> None:
-        super().__init__(policy, **shared)
+        super().__init__(policy, mask_frames, **shared)
         for names in (events, units):
             if len(set(names)) < len(names):
                 raise ValueError(f"PerceiveFrames: a name stands twice in {', '.join(names)}; give each once")
         self.names, self.units = list(events), list(units)
-        self.mask_frames = mask_frames
 
     def configure_model(self) -> None:
         super().configure_model()
-        freeze_language_model(self.policy)
         self.head = nn.Linear(self.policy.head.weight.shape[1], len(self.names) + 1 + len(self.units) + 1)
 
     def validate(self, example: Example) -> str | None:
@@ -64,16 +62,6 @@ class PerceiveFrames(Stage):
         if other:
             return f"{other[0]!r} is none of the events or units that are given; add it to them or leave the line out"
         return self.audio_length_error(example)
-
-    def training_step(self, batch: ClipBatch, batch_idx: int) -> Tensor:
-        loss, accuracy = self.loss_and_accuracy(batch, self.mask_frames)
-        self.log_dict({"train/loss": loss, "train/accuracy": accuracy}, batch_size=len(batch), prog_bar=True)
-        return loss
-
-    def validation_step(self, batch: ClipBatch, batch_idx: int) -> None:
-        loss, accuracy = self.loss_and_accuracy(batch, mask_frames=0)
-        self.means.add("val/loss", loss, batch.count)
-        self.means.add("val/accuracy", accuracy, batch.count)
 
     def loss_and_accuracy(self, batch: ClipBatch, mask_frames: int) -> tuple[Tensor, Tensor]:
         """Cross-entropy of the event of each frame, and of its unit; the share of frames in which both are right."""
