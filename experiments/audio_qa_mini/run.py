@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from cogrl.cli.pipeline.durations import step_seconds, time_table
-from cogrl.cli.pipeline.side_by_side import side_by_side
+from cogrl.cli.pipeline.side_by_side import seeds_and_overlays
 from cogrl.data.text_file import utf8_lines
 from cogrl.evaluate.choice.controls import CONTROL_TITLES
 from cogrl.evaluate.seeds import Record, SeedFigure, over_seeds
@@ -127,8 +127,8 @@ def main() -> None:
     parser.add_argument("--no-run", action="store_true", help="only read the reports that are there")
     options = parser.parse_args()
     if not options.no_run:
-        side_by_side({"the corpus they share": ["build", "qa-mini", "--out", "data/qa-mini"]}, ROOT)
-        side_by_side({f"seed {seed}": ["run", PIPELINE, "--set", f"seed={seed}"] for seed in options.seeds}, ROOT)
+        corpora = {"the corpus they share": ["build", "qa-mini", "--out", "data/qa-mini"]}
+        seeds_and_overlays(ROOT, PIPELINE, corpora, options.seeds)
     result = summary(read([run_dir(seed) / "report" / "answers_choice.jsonl" for seed in options.seeds]))
     result["seconds"] = {str(seed): step_seconds(run_dir(seed)) for seed in options.seeds}
     (HERE / "seeds.json").write_text(json.dumps(result, indent=1) + "\n")

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from cogrl.cli.pipeline.durations import step_seconds, time_table
-from cogrl.cli.pipeline.side_by_side import side_by_side
+from cogrl.cli.pipeline.side_by_side import seeds_and_overlays
 from cogrl.evaluate.seed_tables import COLUMNS, Column, by_condition, stage_rows, titles
 from cogrl.evaluate.seeds import Answered, SeedFigure, over_seeds, ratio_over_seeds, read_seeds
 from cogrl.markdown import markdown_table
@@ -122,9 +122,8 @@ def main() -> None:
     parser.add_argument("--no-run", action="store_true", help="only read the reports that are there")
     options = parser.parse_args()
     if not options.no_run:
-        commands = {f"seed {seed}": ["run", PIPELINE, "--set", f"seed={seed}"] for seed in options.seeds}
-        side_by_side({"the corpus they share": ["build", "lime-mini", "--out", "data/lime-mini"]}, ROOT)
-        side_by_side(commands, ROOT)
+        corpora = {"the corpus they share": ["build", "lime-mini", "--out", "data/lime-mini"]}
+        seeds_and_overlays(ROOT, PIPELINE, corpora, options.seeds)
     result = summary({seed: run_dir(seed) for seed in options.seeds})
     (HERE / "seeds.json").write_text(json.dumps(result, indent=1) + "\n")
     (HERE / "seeds.md").write_text(markdown(result))

@@ -1,4 +1,4 @@
-"""Echo on the embedded model, three seeds and variants, two at a time: python experiments/echo_mini/run.py
+"""Echo on the embedded model, three seeds, two at a time: python experiments/echo_mini/run.py
 
 Writes results.json and results.md from every report that is there. Finished steps are not run again.
 """
@@ -9,7 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from cogrl.cli.pipeline.durations import step_seconds, time_table
-from cogrl.cli.pipeline.side_by_side import side_by_side
+from cogrl.cli.pipeline.side_by_side import seeds_and_overlays
 from cogrl.evaluate.choice.seed_answers import Asked, by_task, figure, leaves_out_zero, part, read_answers
 from cogrl.evaluate.seeds import Record, SeedFigure
 from cogrl.evaluate.tables import number, percent
@@ -17,8 +17,6 @@ from cogrl.markdown import markdown_table
 
 HERE, ROOT = Path(__file__).parent, Path(__file__).parents[2]
 PIPELINE = "configs/pipelines/echo_mini.yaml"
-FULL = "echo_mini"
-VARIANTS = tuple(sorted(file.stem for file in HERE.glob("*.yaml")))
 REPORTS = ("report", "report_one_pass")
 ON = "sft_on"
 SEGMENTS = {
@@ -36,16 +34,15 @@ def right(record: Record) -> float:
     return float(record["right"])
 
 
-def run_dir(variant: str, seed: int) -> Path:
-    folder = FULL if variant == FULL else f"{FULL}_variants/{variant}"
-    return ROOT / "runs" / folder / f"seed{seed}"
+def run_dir(seed: int) -> Path:
+    return ROOT / "runs" / "echo_mini" / f"seed{seed}"
 
 
-def read(variant: str, seeds: Sequence[int]) -> dict[str, Asked]:
+def read(seeds: Sequence[int]) -> dict[str, Asked]:
     """By policy: the answers of each seed, those of answering in one pass among them."""
     found = {}
-    for report in REPORTS if variant == FULL else REPORTS[:1]:
-        found |= read_answers([run_dir(variant, seed) / report / "answers_choice.jsonl" for seed in seeds])
+    for report in REPORTS:
+        found |= read_answers([run_dir(seed) / report / "answers_choice.jsonl" for seed in seeds])
     return {policy: asked for (policy, _), asked in found.items()}
 
 
@@ -65,18 +62,11 @@ def figures(asked: Asked) -> dict[str, SeedFigure]:
 
 def summary(seeds: Sequence[int]) -> dict:
     """Everything in results.json: each policy and condition, and what the first of a pair has over the second."""
-    full = read(FULL, seeds)
+    full = read(seeds)
     policies = {name: figures(asked) for name, asked in full.items()}
     pairs = {f"{ON} minus {other}": (full[ON], asked) for other, asked in full.items() if other != ON}
     pairs["grpo_on minus grpo_off"] = full["grpo_on"], full["grpo_off"]
     differences = {name: gain(*pair) for name, pair in pairs.items()}
-    for variant in VARIANTS:
-        there = [seed for seed in seeds if (run_dir(variant, seed) / "report" / "answers_choice.jsonl").exists()]
-        for name, asked in (read(variant, there) if there else {}).items():
-            label = f"{variant}: {name} (seeds {', '.join(map(str, there))})"
-            policies[label] = figures(asked)
-            same = [full[ON][seeds.index(seed)] for seed in there]
-            differences[f"{ON} minus {label}"] = gain(same, asked)
     return {"seeds": list(seeds), "policies": policies, "differences": differences}
 
 
@@ -122,20 +112,13 @@ def markdown(result: Mapping) -> str:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
-    parser.add_argument("--only", nargs="*", choices=VARIANTS, default=VARIANTS, help="run only these variants")
     parser.add_argument("--no-run", action="store_true", help="only read the reports that are there")
     options = parser.parse_args()
     if not options.no_run:
-        side_by_side({"the corpus they share": ["build", "eaqa", "--out", "data/eaqa-mini"]}, ROOT)
-        side_by_side({f"seed {seed}": ["run", PIPELINE, "--set", f"seed={seed}"] for seed in options.seeds}, ROOT)
-        commands = {
-            f"{variant}, seed {seed}": ["run", PIPELINE, f"experiments/echo_mini/{variant}.yaml", "--set", f"seed={seed}"]
-            for seed in options.seeds
-            for variant in options.only
-        }
-        side_by_side(commands, ROOT)
+        corpora = {"the corpus they share": ["build", "eaqa", "--out", "data/eaqa-mini"]}
+        seeds_and_overlays(ROOT, PIPELINE, corpora, options.seeds)
     result = summary(options.seeds)
-    result["seconds"] = {str(seed): step_seconds(run_dir(FULL, seed)) for seed in options.seeds}
+    result["seconds"] = {str(seed): step_seconds(run_dir(seed)) for seed in options.seeds}
     (HERE / "results.json").write_text(json.dumps(result, indent=1) + "\n")
     (HERE / "results.md").write_text(markdown(result))
     print(markdown(result))

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from cogrl.cli.pipeline.durations import step_seconds, time_table
-from cogrl.cli.pipeline.side_by_side import side_by_side
+from cogrl.cli.pipeline.side_by_side import seeds_and_overlays
 from cogrl.evaluate.choice.controls import CONTROL_TITLES
 from cogrl.evaluate.choice.seed_answers import Asked, by_task, figure, leaves_out_zero, part, read_answers
 from cogrl.evaluate.perception.figures import BANDS_DB, in_band
@@ -217,26 +217,11 @@ def main() -> None:
     options = parser.parse_args()
     if not options.no_run:
         plain = ["build", "paqa", "--reflections", "0", "--out", "data/paqa-mini-plain"]
-        side_by_side(
-            {
-                "the corpus they share": ["build", "paqa", "--out", "data/paqa-mini"],
-                **({"the corpus without reflections": plain} if "no_reflections" in options.only else {}),
-            },
-            ROOT,
-        )
-        side_by_side({f"seed {seed}": ["run", PIPELINE, "--set", f"seed={seed}"] for seed in options.seeds}, ROOT)
-        commands = {
-            f"{variant}, seed {seed}": [
-                "run",
-                PIPELINE,
-                f"experiments/hyper_mini/{variant}.yaml",
-                "--set",
-                f"seed={seed}",
-            ]
-            for seed in options.seeds
-            for variant in options.only
-        }
-        side_by_side(commands, ROOT)
+        corpora = {"the corpus they share": ["build", "paqa", "--out", "data/paqa-mini"]}
+        if "no_reflections" in options.only:
+            corpora["the corpus without reflections"] = plain
+        overlays = [f"experiments/hyper_mini/{variant}.yaml" for variant in options.only]
+        seeds_and_overlays(ROOT, PIPELINE, corpora, options.seeds, overlays)
     result = summary(options.seeds)
     result["seconds"] = {str(seed): step_seconds(run_dir(FULL, seed)) for seed in options.seeds}
     (HERE / "results.json").write_text(json.dumps(result, indent=1) + "\n")

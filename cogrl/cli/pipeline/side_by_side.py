@@ -40,6 +40,24 @@ def side_by_side(commands: Mapping[str, Sequence[str]], root: Path, at_once: int
         raise RuntimeError(f"{', '.join(failed)} failed; what it printed is above, run the same command to go on")
 
 
+def seeds_and_overlays(
+    root: Path, pipeline: str, corpora: Mapping[str, Sequence[str]], seeds: Sequence[int], overlays: Sequence[str] = ()
+) -> None:
+    """What several runs share first, then a pipeline on each seed, then on each seed with each of the overlay files.
+
+    `corpora` holds the `cogrl` command of each corpus by a name. Files are given as seen from the folder `root`. Steps
+    that are done are not run again. Raises RuntimeError as `side_by_side` does.
+    """
+    side_by_side(corpora, root)
+    side_by_side({f"seed {seed}": ["run", pipeline, "--set", f"seed={seed}"] for seed in seeds}, root)
+    runs = {
+        f"{Path(overlay).stem}, seed {seed}": ["run", pipeline, overlay, "--set", f"seed={seed}"]
+        for seed in seeds
+        for overlay in overlays
+    }
+    side_by_side(runs, root)
+
+
 def set_up_store(root: Path) -> None:
     """MLflow's database and experiment, which two runs must not make at once."""
     prepare()

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from mlflow import MlflowClient
 
-from cogrl.cli.pipeline.side_by_side import side_by_side
+from cogrl.cli.pipeline.side_by_side import seeds_and_overlays, side_by_side
 
 STAND_IN = """
 import pathlib, sys, time
@@ -55,6 +55,17 @@ def test_after_a_failure_no_other_is_started_and_what_runs_is_waited_for(root):
         side_by_side(commands, root)
     log = (root / "log").read_text()
     assert log.endswith("-two ") and "three" not in log
+
+
+def test_corpora_come_first_then_the_seeds_then_each_overlay_of_each_seed(root, monkeypatch):
+    asked = []
+    monkeypatch.setattr("cogrl.cli.pipeline.side_by_side.side_by_side", lambda commands, root: asked.append(commands))
+    seeds_and_overlays(root, "a.yaml", {"corpus": ["build", "x"]}, [0, 1], ["o/no_kl.yaml"])
+    assert asked == [
+        {"corpus": ["build", "x"]},
+        {f"seed {seed}": ["run", "a.yaml", "--set", f"seed={seed}"] for seed in (0, 1)},
+        {f"no_kl, seed {seed}": ["run", "a.yaml", "o/no_kl.yaml", "--set", f"seed={seed}"] for seed in (0, 1)},
+    ]
 
 
 def test_a_failure_between_two_looks_is_seen(root, monkeypatch):
