@@ -67,16 +67,22 @@ def evidence_rates(reward: Reward, policy: AudioLM) -> list[str]:
 
 
 def rules_of_terms(reward: Reward, controllers: Sequence[Controller]) -> list[str]:
-    """A term that counts what is cited, inserted or not, would pay for tags that the controller takes for none."""
+    """A term that counts inserted segments is 0 for ever where nothing inserts any, and one that counts what is cited
+    would pay for tags that the controller takes for none."""
     terms = reward.terms.items() if isinstance(reward, WeightedSum) else ()
     counted = {name: getattr(term, "segments", None) for name, term in terms}
-    inserting = segment_rules(controllers)
+    segments = {name: found for name, found in counted.items() if isinstance(found, CountedSegments)}
+    inserting, rules = any(controller.rules for controller in controllers), segment_rules(controllers)
     return [
-        f"reward term {name!r} reads cited segments by {segments.rules}, the controller by {inserting}; give both the "
+        f"reward term {name!r} counts inserted segments, and there is no controller to insert any; add "
+        "--config configs/controllers/relisten.yaml, or set its segments.of to cited"
+        for name, found in segments.items()
+        if found.of == "inserted" and not controllers
+    ] + [
+        f"reward term {name!r} reads cited segments by {found.rules}, the controller by {rules}; give both the "
         "same rules"
-        for name, segments in counted.items()
-        if isinstance(segments, CountedSegments) and segments.of == "cited" and segments.rules != inserting
-        if any(controller.rules for controller in controllers)
+        for name, found in segments.items()
+        if found.of == "cited" and inserting and found.rules != rules
     ]
 
 

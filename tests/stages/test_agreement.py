@@ -105,6 +105,8 @@ def test_a_reward_that_counts_cited_segments_by_other_rules_than_the_controller_
         trainer().fit(Grpo(policy, reward=counts("cited", 7), controllers=[relisten]), data)
     assert rules_of_terms(counts("cited", 4), [relisten]) == [] == rules_of_terms(counts("cited", 7), [])
     assert rules_of_terms(counts("inserted", 7), [relisten]) == [] == rules_of_terms(NeverAsked(), [relisten])
+    with pytest.raises(ValueError, match=r"'segments' counts inserted segments, and there is no controller"):  # E1
+        trainer().fit(Grpo(policy, reward=counts("inserted", 7)), data)
 
 
 def test_prompts_that_do_not_divide_into_the_updates_are_refused_before_a_rollout(policy, smoke_corpus):
