@@ -22,11 +22,15 @@ class Perceive(WarmUp):
     Args:
         vad_coef: weight of the dimensional regression (mean squared error, scales of [-1, 1]).
         mask_frames: SpecAugment, see `WarmUp`.
+        mask_places: a blanked stretch begins at one of so many frames of 10 ms. By default those of the embedded
+            model's window, so that it often lies behind a short clip, which is then read whole.
     """
 
-    def __init__(self, policy: AudioLM, vad_coef: float = 1.0, mask_frames: int = 32, **shared: Any) -> None:
+    def __init__(
+        self, policy: AudioLM, vad_coef: float = 1.0, mask_frames: int = 32, mask_places: int = 400, **shared: Any
+    ) -> None:
         super().__init__(policy, mask_frames, **shared)
-        self.vad_coef = vad_coef
+        self.vad_coef, self.mask_places = vad_coef, mask_places
 
     def configure_model(self) -> None:
         super().configure_model()
@@ -44,7 +48,7 @@ class Perceive(WarmUp):
 
     def loss_and_accuracy(self, batch: ClipBatch, mask_frames: int) -> tuple[Tensor, Tensor]:
         audio = {k: v.to(self.device) for k, v in self.policy.audio_tensors([c.waveform for c in batch.clips]).items()}
-        audio["input_features"] = blank(audio["input_features"], mask_frames)
+        audio["input_features"] = blank(audio["input_features"], mask_frames, self.mask_places)
         frames, lengths = self.policy.audio_embeds(audio)
         outputs = self.head(pool(frames.to(self.head.weight.dtype), lengths))
         examples = [clip.example for clip in batch.clips]
@@ -65,14 +69,19 @@ def pool(frames: Float[Tensor, "c f d"], lengths: Int[Tensor, " c"]) -> Float[Te
     return torch.cat([mean, (variance + 1e-5).sqrt()], 1)
 
 
-def blank(mels: Float[Tensor, "c bins frames"], width: int) -> Float[Tensor, "c bins frames"]:
-    """One random stretch of frames and one of bins set to the clip's mean, in each clip."""
+def blank(mels: Float[Tensor, "c bins frames"], width: int, places: int = 0) -> Float[Tensor, "c bins frames"]:
+    """One random stretch of frames and one of bins set to the clip's mean, in each clip.
+
+    A stretch of frames begins at one of `places`, or of the batch's frames where these are more; behind a clip it blanks
+    nothing.
+    """
     if width == 0:
         return mels
     for axis, limit in ((2, width), (1, max(1, width // 4))):
         size = mels.shape[axis]
         length = torch.randint(0, limit + 1, (len(mels), 1), device=mels.device)
-        start = torch.randint(0, size, (len(mels), 1), device=mels.device)
+        starts = max(size, places) if axis == 2 else size
+        start = torch.randint(0, starts, (len(mels), 1), device=mels.device)
         place = torch.arange(size, device=mels.device)
         hit = (place >= start) & (place < start + length)
         hit = hit[:, None, :] if axis == 2 else hit[:, :, None]
