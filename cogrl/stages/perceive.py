@@ -72,8 +72,8 @@ def pool(frames: Float[Tensor, "c f d"], lengths: Int[Tensor, " c"]) -> Float[Te
 def blank(mels: Float[Tensor, "c bins frames"], width: int, places: int = 0) -> Float[Tensor, "c bins frames"]:
     """One random stretch of frames and one of bins set to the clip's mean, in each clip.
 
-    A stretch of frames begins at one of `places`, or of the batch's frames where these are more; behind a clip it blanks
-    nothing.
+    A stretch of frames begins at one of `places`, or of the batch's frames where these are more. Behind
+    a clip it blanks nothing.
     """
     if width == 0:
         return mels
