@@ -45,7 +45,9 @@ def segments_of(controller: Any, said: Any, row: int) -> dict[str, Any]:
     }
 
 
-def save_segments(folder: Path, audio: Path, format: str, clip: Any, segments: Sequence[Sequence[float]], rate: int):
+def save_segments(
+    folder: Path, audio: Path, format: str, clip: Any, segments: Sequence[Sequence[float]], rate: int
+) -> None:
     """The inserted parts of a clip as the policy heard them, mono at its rate: `<clip>_<format>_<number>.wav`."""
     from cogrl.atomic import atomic_write
     from cogrl.audio import wav_bytes
