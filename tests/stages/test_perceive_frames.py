@@ -29,6 +29,15 @@ def test_a_frame_has_the_event_and_the_unit_of_its_middle(policy, example):
     assert found[:, 1].tolist() == [0, 0, 0, 0, 1, 1, 2, 2, 0, 0, 0, 0]
 
 
+def test_with_a_grid_a_frame_says_from_when_to_when_its_event_lasts(policy, example):
+    found = stage_of(policy, grid_s=0.5).labels(example, 12, 1.2)
+    assert found[:, 2].tolist() == [0, 0, 0, 0, 1, 1, 1, 1, 0, 0, 3, 3]  # cells from 0.0 and from 1.0 s
+    assert found[:, 3].tolist() == [0, 0, 0, 0, 2, 2, 2, 2, 0, 0, 3, 3]  # ... to 1.0 and to 1.5 s
+    last = replace(example, events=(Event(policy.max_audio_s - 0.1, policy.max_audio_s, "bell"),), speech=())
+    stage = stage_of(policy, grid_s=0.5)
+    assert (stage.labels(last, 100, policy.max_audio_s).amax(0) < torch.tensor(stage.sizes)).all()
+
+
 def test_lines_with_other_names_or_without_events_are_refused(policy, example):
     stage = stage_of(policy)
     assert stage.validate(example) is None
@@ -38,6 +47,8 @@ def test_lines_with_other_names_or_without_events_are_refused(policy, example):
     assert "no events" in stage.validate(replace(example, events=()))
     with pytest.raises(ValueError, match="a name stands twice"):
         PerceiveFrames(policy, events=["bell", "bell"])
+    with pytest.raises(ValueError, match=r"grid_s=0\.0 must be above 0 seconds"):
+        PerceiveFrames(policy, events=["bell"], grid_s=0.0)
 
 
 def test_the_audio_modules_learn_when_a_tone_sounds_and_nothing_else_does(make):

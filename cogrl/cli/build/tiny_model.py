@@ -28,7 +28,7 @@ def add_tiny_model(targets: argparse._SubParsersAction) -> None:
     parser.add_argument("--family", choices=_FAMILIES, default="qwen2_audio", help="default: %(default)s")
     parser.add_argument("--out", type=Path, help="default: models/tiny, or models/tiny-omni for that family")
     parser.add_argument(
-        "--manifest", type=Path, default=Path("data/lime-mini/sft.jsonl"), help="texts for the tokenizer"
+        "--manifest", type=Path, nargs="+", default=[Path("data/lime-mini/sft.jsonl")], help="texts for the tokenizer"
     )
     parser.add_argument("--seed", type=int, default=0)
     for name, text in _SIZES.items():
@@ -48,7 +48,7 @@ def tiny_model(options: argparse.Namespace) -> None:
     from cogrl.formats import instructions
 
     disable_progress_bar()
-    examples = read_manifest(options.manifest)
+    examples = [example for path in options.manifest for example in read_manifest(path)]
     asked = dict.fromkeys(text for e in examples for text in instructions(e.targets, e))
     corpus = [*asked, *(text for e in examples for text in (e.text, *e.targets.values()))]
     sizes = {name: value for name, value in vars(options).items() if name in _SIZES}

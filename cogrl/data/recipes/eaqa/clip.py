@@ -9,7 +9,7 @@ from scipy.signal import lfilter
 
 from cogrl.audio import to_samples, to_seconds, write_flac
 from cogrl.data.recipes.eaqa.item import Asked, Item, Scene
-from cogrl.data.recipes.eaqa.times import thought, window, written
+from cogrl.data.recipes.eaqa.times import LISTS, thought
 from cogrl.data.recipes.mixing import mixed, normalised
 from cogrl.data.recipes.question_folder import hashed_id
 from cogrl.formats.choice import CHOICE
@@ -69,7 +69,8 @@ def _noise(samples: int, rng: np.random.Generator) -> Waveform:
 
 
 def _line(scene: Scene, asked: Asked, number: int, spans: Sequence[Span], path: Path, facts: dict[str, Any]) -> Example:
-    answer = asked.answer or written(window(spans[asked.evidence[0]]))
+    sought = [(scene.items[n].cue, spans[n]) for n in asked.evidence]
+    answer = asked.answer or LISTS[asked.task](sought)
     voices = [(item, span) for item, span in zip(scene.items, spans, strict=True) if item.text]
     speakers = {item.name: item.speaker for item, _ in voices}
     return Example(

@@ -33,7 +33,7 @@ class Asked:
     Args:
         task: the kind of question.
         question: its words.
-        answer: the right answer; empty where it is the time of `evidence`, which is known once the clip is made.
+        answer: the right answer; empty where it lists the times of `evidence`, which are known once the clip is made.
         evidence: the items that it is about.
         choices: the options; none where the question is open.
         thinking: the thought, in texts and items to hear again; empty where the task has none.

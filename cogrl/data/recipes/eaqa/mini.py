@@ -3,14 +3,14 @@
 The shape of EAQA at a size that the embedded model learns. (Echo, arXiv:2602.11909) Tasks: `say` (what does the low
 voice say), `after` (what is said right after the bell), `two` (what a voice and the one after it say), `count` (how
 many knocks), `order` (which of two sounds comes first), `pitch` (which of two beeps is higher), and, to learn to listen
-first, `said` (what is said, in a clip of one word) and `when` (when does the low voice speak). A word is four vowels.
+first, `said` (what is said, in a clip of one word) and `when` and `cite` (what is heard when). A word is four vowels.
 Source: voices and sounds made with numpy. Licence: generated audio, unencumbered. One line of a manifest:
 
     {"id": "3f…", "audio": "audio/7c/7c….flac", "split": "sft", "task": "say", "duration_s": 10.0, "snr_db": 7.25,
      "question": "What does the low voice say?", "answer": "o o e a", "evidence": [{"start_s": 3.69, "end_s": 4.17}],
      "events": [{"start_s": 0.62, "end_s": 1.01, "name": "knock"}, …], "speech": [{"speaker": "low voice", …}, …],
      "targets": {"choice": "o o e a",
-                 "echo": "<think>hear low <seg>3.5, 4.5</seg> o o e a</think><answer>o o e a</answer>"}, …}
+                 "echo": "<think>hear low<seg>3, 5</seg> o o e a</think><answer>o o e a</answer>"}, …}
 
 sft, rl, val and test share no speaker and no word. It shows that the machinery learns. It is no evidence about human
 speech or real sounds.
@@ -51,7 +51,7 @@ from cogrl.formats import echo, segments
 from cogrl.types import Waveform
 
 _ABOUT = """Four voices (low, high, robot, whisper) say a word of four vowels each, among other sounds, in noise. Most
-questions are open. sft, rl, val and test share no speaker and no word; short, middle and warm are of sft's."""
+questions are open. sft, rl, val and test share no speaker and no word; the others are of sft's."""
 _CODE = (assembly, balanced, card, clip, echo, item, mini_supply, mixing, plan, takes, question_folder, scenes)
 _CODE += (routing, segments, sounds, source_filter, tasks, thoughts, times, voices)
 _TIERS = {"mini": FULL, "smoke": SMOKE}
@@ -67,7 +67,7 @@ def build_eaqa_mini(
     clips: Mapping[str, int] = {},
     shares: Mapping[str, float] = {},
 ) -> Summary:
-    """Renders the corpus into `out`: `short|middle|warm|sft|rl|val|test.jsonl`, `audio/`, `CARD.md`, `build.json`.
+    """Renders the corpus into `out`: `short|…|test.jsonl` (see `plan.FULL`), `audio/`, `CARD.md`, `build.json`.
 
     `clips` are other numbers of clips by manifest, `shares` other shares of the tasks. The result depends on the
     arguments and this package's code alone, not on `workers` (default: all cores). A folder that holds exactly this

@@ -10,8 +10,10 @@ from cogrl.data.recipes.question_folder import SPLITS
 
 MIX: Mapping[str, float] = {"say": 0.76, "after": 0.06, "two": 0.06, "count": 0.04, "order": 0.04, "pitch": 0.04}
 """Shares of the tasks of sft, rl, val and test."""
-REPEATED = ("say", "when")
+REPEATED = ("say",)
 """Tasks that may be asked several times about one clip."""
+WARM_UP = ("said", "when", "cite")
+"""Tasks of the warm-up alone."""
 
 
 @dataclass(frozen=True)
@@ -40,16 +42,19 @@ class Part:
 
 Plan = Mapping[str, Part]
 _LONG = Part(0, 4, 4, (10.0,), 4, MIX, ())
+_WHEN = replace(_LONG, questions=1, shares={"when": 1.0}, formats=("choice",))
 FULL: Plan = {
     "short": Part(4000, 1, 0, (1.0, 1.5, 2.0), 1, {"said": 1.0}, ("choice",)),
-    "middle": Part(800, 2, 1, (3.5, 4.0, 4.5, 5.0), 2, {"say": 0.5, "when": 0.5}, ("choice",)),
-    "warm": replace(_LONG, clips=600, questions=8, shares={"when": 1.0}, formats=("choice",)),
+    "alone": replace(_WHEN, clips=800, voices=1, sounds=0),
+    "pair": replace(_WHEN, clips=800, voices=1, sounds=1),
+    "warm": replace(_WHEN, clips=800),
+    "cite": replace(_WHEN, clips=800, shares={"cite": 1.0}),
     "sft": replace(_LONG, clips=800, formats=("choice", "echo")),
     "rl": replace(_LONG, clips=300, speakers="rl"),
     "val": replace(_LONG, clips=40, formats=("choice", "echo"), speakers="val"),
     "test": replace(_LONG, clips=160, speakers="test"),
 }
-"""short, middle and warm are for a warm-up; they are of sft's speakers and words."""
+"""short, alone, pair, warm and cite are for a warm-up; they are of sft's speakers and words."""
 SMOKE: Plan = {name: replace(part, clips=5 if name == "sft" else 3) for name, part in FULL.items()}
 
 
@@ -63,10 +68,10 @@ def sized(plan: Plan, clips: Mapping[str, int], shares: Mapping[str, float]) -> 
         if name not in plan or number < 0:
             raise ValueError(f"--clips {name}={number}: give 0 or more clips of {', '.join(plan)}")
     asked = shares or MIX
-    unknown = [name for name in asked if name not in TASKS or name == "said"]
+    unknown = [name for name in asked if name not in TASKS or name in WARM_UP]
     if unknown or min(asked.values()) < 0 or not math.isclose(sum(asked.values()), 1, abs_tol=1e-6):
         listed = ", ".join(f"{name}={share:g}" for name, share in asked.items())
-        known = ", ".join(name for name in TASKS if name != "said")
+        known = ", ".join(name for name in TASKS if name not in WARM_UP)
         raise ValueError(f"--tasks {listed}: shares of {known} that are 0 or more and sum to 1")
     sizes = {name: replace(part, clips=clips.get(name, part.clips)) for name, part in plan.items()}
     if shares:

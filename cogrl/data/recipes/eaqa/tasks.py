@@ -14,6 +14,8 @@ from cogrl.data.recipes.eaqa.item import Asked, Item
 from cogrl.words import words
 
 PLACES = ("the first", "the second")
+MOST_LISTED = 6
+"""Things that `when` and `cite` ask for."""
 Order = Sequence[Item]
 """The items of a clip, from its beginning."""
 
@@ -111,11 +113,13 @@ def say(questions: Questions, order: Order) -> list[Asked]:
 
 
 def when(questions: Questions, order: Order) -> list[Asked]:
-    """When a voice or a sound is heard; the time is that of its cited part."""
-    verbs = ("sound", "speak")
-    return [
-        Asked("when", f"When does {item.called} {verbs[bool(item.text)]}?", "", (n,)) for n, item in enumerate(order)
-    ]
+    """What is heard when, in an order that is drawn, so that each time has to be looked up by its name."""
+    return [_listed(questions, order, "when", "What is heard when?")]
+
+
+def cite(questions: Questions, order: Order) -> list[Asked]:
+    """The same, as thoughts cite it."""
+    return [_listed(questions, order, "cite", "Cite what is heard.")]
 
 
 def after(questions: Questions, order: Order) -> list[Asked]:
@@ -194,6 +198,11 @@ def pitch(questions: Questions, order: Order) -> list[Asked]:
     return [asked]
 
 
+def _listed(questions: Questions, order: Order, task: str, question: str) -> Asked:
+    places = questions.rng.sample(range(len(order)), min(len(order), MOST_LISTED))
+    return Asked(task, question, "", tuple(places))
+
+
 def _voices(order: Order) -> list[tuple[int, Item]]:
     return [(n, item) for n, item in enumerate(order) if item.text]
 
@@ -202,6 +211,7 @@ TASKS: Mapping[str, Callable[[Questions, Order], list[Asked]]] = {
     "said": said,
     "say": say,
     "when": when,
+    "cite": cite,
     "after": after,
     "two": two,
     "count": count,
