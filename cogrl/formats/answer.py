@@ -27,8 +27,8 @@ class Answer:
         logprobs: log-probability of each sampled token under the sampling distribution, the end token included; None
             where nothing was kept.
         clip: the example with its waveform; None where no clip is at hand.
-        counterfactuals: what is said to the same prompt where the audio is replaced, by the name of the replacement;
-            empty where nobody asked.
+        counterfactuals: what is said to the same prompt where the audio is replaced or no controller takes part, by the
+            name of the change; empty where nobody asked.
     """
 
     text: str

@@ -1,7 +1,7 @@
-"""What the policy answers where the audio is replaced, for rewards that compare (see `rewards.perception`)."""
+"""What the policy answers otherwise: where the audio is replaced, or under no controllers; for rewards that compare."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from cogrl.formats.answer import Answer, answers_of
 from cogrl.rollout.sampling import Sampling
@@ -12,20 +12,32 @@ Replacement = Callable[[Sequence[Clip], int], list[ModelInput]]
 `cogrl.evaluate.controls.silence`."""
 
 
+WITHOUT_CONTROLLERS = "without_controllers"
+"""The name of what is said under none of the stage's controllers."""
+
+
 @dataclass(frozen=True)
 class Counterfactuals:
-    """One greedy completion of every prompt under each replacement of its audio; `Answer.counterfactuals` has them.
+    """One greedy completion of every prompt under each of these changes; `Answer.counterfactuals` has them.
 
-    That is 1 / group_size more to sample for each. Give it names and import paths, such as
-    `inputs: {silence: cogrl.evaluate.controls.silence}`; a replacement sees the clips of one batch. Raises ValueError
-    without any.
+    That is 1 / group_size more to sample for each.
+
+    Args:
+        inputs: replacements of the audio by their names, such as `{silence: cogrl.evaluate.controls.silence}`; each
+            sees the clips of one batch.
+        without_controllers: the audio as it is, and none of the stage's controllers: nothing is inserted.
+
+    Raises ValueError without any, and for a replacement with the other's name.
     """
 
-    inputs: dict[str, Replacement]
+    inputs: dict[str, Replacement] = field(default_factory=dict)
+    without_controllers: bool = False
 
     def __post_init__(self) -> None:
-        if not self.inputs:
+        if not self.inputs and not self.without_controllers:
             raise ValueError("counterfactuals.inputs is empty; name a replacement or leave counterfactuals out")
+        if WITHOUT_CONTROLLERS in self.inputs:
+            raise ValueError(f"counterfactuals.inputs names {WITHOUT_CONTROLLERS!r}, which is none; give another name")
 
     def said(
         self,
@@ -35,19 +47,23 @@ class Counterfactuals:
         sampling: Sampling,
         sampling_rate: int,
     ) -> list[dict[str, str]]:
-        """What is said to each prompt where its audio is replaced, by the name of the replacement.
+        """What is said to each prompt under each change, by its name.
 
-        `run_engine(clips, formats, sampling, inputs=...)` samples with the weights that the completions are of.
+        `run_engine(clips, formats, sampling, **changes)` samples with the weights that the completions are of.
         """
-        greedy, said = replace(sampling, greedy=True), {}
-        for name, replacement in self.inputs.items():
-            replaced = run_engine(clips, formats, greedy, inputs=replacement(clips, sampling_rate))
-            said[name] = [answer.said for answer in answers_of(replaced)]
+        greedy = replace(sampling, greedy=True)
+        changes = {name: {"inputs": make(clips, sampling_rate)} for name, make in self.inputs.items()}
+        if self.without_controllers:
+            changes[WITHOUT_CONTROLLERS] = {"controllers": []}
+        said = {
+            name: [answer.said for answer in answers_of(run_engine(clips, formats, greedy, **change))]
+            for name, change in changes.items()
+        }
         return [dict(zip(said, texts, strict=True)) for texts in zip(*said.values(), strict=True)]
 
 
 def compared(rollouts: Rollouts, said: Sequence[Mapping[str, str]]) -> list[Answer]:
-    """The answers in rollouts, each with what is said to its prompt where the audio is replaced."""
+    """The answers in rollouts, each with what is said to its prompt otherwise."""
     return [
         replace(answer, counterfactuals=said[row // rollouts.group_size])
         for row, answer in enumerate(answers_of(rollouts))

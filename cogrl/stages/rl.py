@@ -49,7 +49,7 @@ class RLStage(Stage):
         section_credit: which term of the reward moves the tokens of which section; None: the total moves all of them.
         confidence_weights: multiplies the advantages by how sure the policy was of each completion, and those of
             completions that a controller ended by 0; None: all count the same.
-        counterfactuals: replacements of the audio under which the policy is asked as well, for a reward that compares.
+        counterfactuals: changes under which the policy is asked as well, for a reward that compares.
         variance_tolerance: a group whose rewards vary no more than this has nothing to compare: advantage 0.
         resamples: how often groups without variance are sampled again before they are kept as they are. All ranks go
             the same number of rounds. Each round is scored as a batch of its own, so that a step waits for a judge at
@@ -167,7 +167,7 @@ class RLStage(Stage):
         return self.run_engine(clips, formats, self.sampling, **settings)
 
     def said_otherwise(self, rollouts: Rollouts) -> list[dict[str, str]]:
-        """What is said to each prompt where its audio is replaced; nothing without `counterfactuals`."""
+        """What is said to each prompt under each change; nothing without `counterfactuals`."""
         if self.counterfactuals is None:
             return [{} for _ in rollouts.clips]
         how = self.run_engine, self.sampling, self.policy.sampling_rate

@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
+from transformers import AutoTokenizer
 
 from cogrl.cli.main import COMMANDS, STAGE_COMMANDS, main
 
@@ -54,6 +55,16 @@ def test_building_a_model_twice_does_the_work_once(workdir, smoke_corpus, small_
     assert main(args) == 0
     assert weights.read_bytes() == content
     assert [path.name for path in workdir.glob("tiny*")] == ["tiny"]
+
+
+def test_the_tokenizer_knows_the_texts_of_every_manifest(workdir, smoke_corpus, small_model):
+    line = {"id": "x", "audio": "x.wav", "text": "words", "question": "Which?", "answer": "zyzzyva"}
+    line["targets"] = {"choice": " ".join(["zyzzyva"] * 99)}
+    Path("more.jsonl").write_text(json.dumps(line) + "\n")
+    args = ["build", "tiny-model", *small_model, "--manifest", str(smoke_corpus / "sft.jsonl")]
+    assert main([*args, "--out", "one"]) == 0 and main([*args, "more.jsonl", "--out", "both"]) == 0
+    words = {name: AutoTokenizer.from_pretrained(name).tokenize(" zyzzyva") for name in ("one", "both")}
+    assert len(words["both"]) == 1 < len(words["one"])
 
 
 def test_models_of_two_families_do_not_replace_each_other(workdir, smoke_corpus, small_model):

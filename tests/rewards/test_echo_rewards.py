@@ -1,5 +1,6 @@
 """Echo's reward, term by term against the paper's table."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from cogrl.rewards.echo.cited import CountedSegments
 from cogrl.rewards.echo.consistency import segment_consistency
 from cogrl.rewards.echo.evidence import SegmentOverlap, SegmentPrice
 from cogrl.rewards.echo.right_segments import RightSegments
+from cogrl.rewards.perception.counterfactual import Counterfactual
 from cogrl.types import Example, Span
 
 CITED = CountedSegments("cited")
@@ -49,6 +51,16 @@ def test_r_seg_is_for_right_answers_that_listened():
     assert RightSegments(CITED).values([right, unheard, wrong]) == [1.0, 1.0, 0.0]
     without = Example(id="q", audio=Path("q.wav"), question="?", answer="a")
     assert "no duration_s" in RightSegments(CITED).validate(without) and RightSegments().validate(without) is None
+
+
+def test_credit_for_segments_is_for_answers_that_are_not_given_without_them():
+    credit = RightSegments(accuracy=Counterfactual(changes=("without_controllers",)))
+    wrong = answer(RIGHT.replace("a dog", "a cat"))
+    given = [answer(RIGHT), answer(RIGHT, inserted=False), wrong]
+    off = lambda said: [replace(one, counterfactuals={"without_controllers": said}) for one in given]
+    assert credit.values(off("a cat")) == [1.0, 0.0, 0.0], "and the wrong one earns nothing by being another"
+    assert credit.values(off("a dog")) == [0.0, 0.0, 0.0]
+    assert credit.values(given) == [None] * 3
 
 
 @pytest.mark.parametrize("tag", ["9, 11", "7, 6", "6, 6", "1..2", "6, 6.1", "-1, 2"])

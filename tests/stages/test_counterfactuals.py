@@ -10,6 +10,8 @@ from jsonargparse import ArgumentParser
 
 from cogrl.evaluate.controls import another_voice, silence
 from cogrl.pitch import f0_track
+from cogrl.rollout.controllers import FixedFiller
+from cogrl.rollout.controllers.latent import Filler
 from cogrl.rollout.sampling import Sampling
 from cogrl.stages import Grpo
 from cogrl.stages.counterfactuals import Counterfactuals
@@ -49,6 +51,28 @@ def test_every_completion_has_the_greedy_answer_to_its_prompt_under_each_replace
     assert [a.counterfactuals["same"] for a in reward.answers] == [plain[i // 3].strip() for i in range(6)]
     assert [a.counterfactuals["silence"] for a in reward.answers] == [quiet[i // 3].strip() for i in range(6)]
     assert len(asked) == 2 and all(len(settings["inputs"]) == 2 for settings in asked)
+
+
+def test_one_answer_may_be_without_the_controllers(policy, clips):
+    reward = Keeps()
+    stage = Grpo(
+        policy,
+        formats=("direct",),
+        group_size=2,
+        reward=reward,
+        sampling=Sampling(max_new_tokens=6),
+        controllers=[FixedFiller(Filler("<thought>", 2), places=(1, 3))],
+        counterfactuals=Counterfactuals(without_controllers=True),
+    )
+    asked = []
+    stage.run_engine = lambda *args, **how: asked.append(how) or policy_answers(stage, *args, **how)
+    rollouts = policy_answers(stage, clips[:2], ["direct"] * 2, stage.sampling, group_size=2)
+    stage.score(rollouts)
+    plain = policy_answers(stage, clips[:2], ["direct"] * 2, replace(stage.sampling, greedy=True), controllers=[]).texts
+    assert [a.counterfactuals for a in reward.answers] == [
+        {"without_controllers": plain[i // 2].strip()} for i in range(4)
+    ]
+    assert asked == [{"controllers": []}]
 
 
 def test_groups_that_are_drawn_anew_are_compared_with_what_was_said_before(policy, clips):

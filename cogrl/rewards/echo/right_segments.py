@@ -6,6 +6,7 @@ from cogrl.formats.answer import Answer
 from cogrl.rewards.accuracy import Accuracy
 from cogrl.rewards.echo.cited import CountedSegments
 from cogrl.rewards.echo.confidence import ConfidentAccuracy
+from cogrl.rewards.perception.counterfactual import Counterfactual
 from cogrl.rewards.term import Term
 from cogrl.types import Example
 
@@ -15,11 +16,15 @@ class RightSegments(Term):
 
     Args:
         segments: which of them count.
-        accuracy: the term that grades the answer; a negative value counts as 0.
+        accuracy: the term that grades the answer; a negative value counts as 0. With `Counterfactual(changes:
+            [without_controllers])` only those right answers are worth something that the policy does not give when
+            nothing is inserted: a credit for hearing again that needs no gold segments.
     """
 
     def __init__(
-        self, segments: CountedSegments | None = None, accuracy: Accuracy | ConfidentAccuracy | None = None
+        self,
+        segments: CountedSegments | None = None,
+        accuracy: Accuracy | ConfidentAccuracy | Counterfactual | None = None,
     ) -> None:
         self.segments, self.accuracy = segments or CountedSegments(), accuracy or Accuracy()
 
