@@ -1,4 +1,4 @@
-"""Echo on the embedded model, three seeds, two at a time: python experiments/echo_mini/run.py
+"""Echo on the embedded model, three seeds and variants, two at a time: python experiments/echo_mini/run.py
 
 Writes results.json and results.md from every report that is there. Finished steps are not run again.
 """
@@ -17,6 +17,7 @@ from cogrl.markdown import markdown_table
 
 HERE, ROOT = Path(__file__).parent, Path(__file__).parents[2]
 PIPELINE = "configs/pipelines/echo_mini.yaml"
+VARIANTS = tuple(sorted(file.stem for file in HERE.glob("*.yaml")))
 REPORTS = ("report", "report_one_pass")
 ON = "sft_on"
 SEGMENTS = {
@@ -28,21 +29,30 @@ SEGMENTS = {
     "invalid": "tags refused",
 }
 SHARES = ("hit", "iou")
+OF_GRPO = ("credit", "longer", "price")
+"""Variants of GRPO alone."""
 
 
 def right(record: Record) -> float:
     return float(record["right"])
 
 
-def run_dir(seed: int) -> Path:
-    return ROOT / "runs" / "echo_mini" / f"seed{seed}"
+def run_dir(seed: int, variant: str = "") -> Path:
+    folder = f"echo_mini_ablations/{variant}" if variant else "echo_mini"
+    return ROOT / "runs" / folder / f"seed{seed}"
 
 
-def read(seeds: Sequence[int]) -> dict[str, Asked]:
+def files(seed: int, variant: str = "") -> list[Path]:
+    """The answers of a run that are there."""
+    found = [run_dir(seed, variant) / report / "answers_choice.jsonl" for report in REPORTS]
+    return [file for file in found if file.is_file()]
+
+
+def read(seeds: Sequence[int], variant: str = "") -> dict[str, Asked]:
     """By policy: the answers of each seed, those of answering in one pass among them."""
     found = {}
-    for report in REPORTS:
-        found |= read_answers([run_dir(seed) / report / "answers_choice.jsonl" for seed in seeds])
+    for same in zip(*(files(seed, variant) for seed in seeds), strict=True):
+        found |= read_answers(same)
     return {policy: asked for (policy, _), asked in found.items()}
 
 
@@ -66,8 +76,19 @@ def summary(seeds: Sequence[int]) -> dict:
     policies = {name: figures(asked) for name, asked in full.items()}
     pairs = {f"{ON} minus {other}": (full[ON], asked) for other, asked in full.items() if other != ON}
     pairs["grpo_on minus grpo_off"] = full["grpo_on"], full["grpo_off"]
-    differences = {name: gain(*pair) for name, pair in pairs.items()}
-    return {"seeds": list(seeds), "policies": policies, "differences": differences}
+    for variant in VARIANTS:
+        there = [seed for seed in seeds if files(seed, variant)]
+        same = read(there) if there else {}
+        for name, asked in (read(there, variant) if there else {}).items():
+            policies[name] = figures(asked)
+            pairs[f"{ON} minus {name}"] = same[ON], asked
+            if variant in OF_GRPO:
+                pairs[f"{name} minus grpo_on"] = asked, same["grpo_on"]
+    return {
+        "seeds": list(seeds),
+        "policies": policies,
+        "differences": {name: gain(*pair) for name, pair in pairs.items()},
+    }
 
 
 def gain(asked: Asked, minus: Asked) -> dict[str, SeedFigure]:
@@ -96,7 +117,7 @@ def markdown(result: Mapping) -> str:
     ]
     gains = [[name, *(starred(key, found) for key in ("accuracy", "task say"))] for name, found in result["differences"].items()]
     return (
-        f"Means over {len(result['seeds'])} seeds on the same test questions. Intervals: 95 %, bootstrap over the clips "
+        f"Means over {len(result['seeds'])} seeds, or as many as a variant was run on, on the same test questions. Intervals: 95 %, bootstrap over the clips "
         "of the seeds' means; they say nothing about other voices, words or seeds. A * marks a "
         "difference whose interval leaves 0 out.\n\nAccuracy, %:\n\n"
         + markdown_table(["policy", *tasks], accuracy)
@@ -116,7 +137,8 @@ def main() -> None:
     options = parser.parse_args()
     if not options.no_run:
         corpora = {"the corpus they share": ["build", "eaqa", "--out", "data/eaqa-mini"]}
-        seeds_and_overlays(ROOT, PIPELINE, corpora, options.seeds)
+        overlays = [f"experiments/echo_mini/{name}.yaml" for name in VARIANTS]
+        seeds_and_overlays(ROOT, PIPELINE, corpora, options.seeds, overlays)
     result = summary(options.seeds)
     result["seconds"] = {str(seed): step_seconds(run_dir(seed)) for seed in options.seeds}
     (HERE / "results.json").write_text(json.dumps(result, indent=1) + "\n")
