@@ -17,7 +17,7 @@ from cogrl.rollout.controllers.segment_sources import SOURCES, ClipsOfCall, Requ
 from cogrl.rollout.excerpts import EncodedExcerpts
 from cogrl.types import Example, ModelInput, Role, Rollouts, Span, Waveform
 
-Hears = Literal["cited", "random", "other_clip", "whole", "gold", "filler", "nothing"]
+Hears = Literal["cited", "random", "other_clip", "whole", "gold", "gold_seconds", "filler", "nothing"]
 
 
 class Relisten(Controller):
@@ -32,7 +32,8 @@ class Relisten(Controller):
         rules: which citations are heard again.
         hears: what is inserted: what was `cited`, or as a control: as many seconds at a `random` place of the clip, the
             same times of the `other_clip` that follows in the batch, the `whole` clip, the `gold` segments in their
-            order, as many latent tokens as a `filler`, or `nothing`.
+            order, or the whole seconds that these lie in (`gold_seconds`), as many latent tokens as a `filler`, or
+            `nothing`.
         audio_tokens: how many placeholders an answer gets at most; None: as many as the rules and the positions allow.
         filler: the token of `filler`, an entry of the tokenizer.
         seed: of the random places.
@@ -78,7 +79,7 @@ class Relisten(Controller):
         call = clips_of_call(inputs, [clip.example for clip in self.clips], policy.sampling_rate, self.seed)
         # a control's clip may be of another length than the example's
         self.replaced_s = {} if self.training else {one.id: call.duration_s(i) for i, one in enumerate(call.examples)}
-        if self.hears == "gold":
+        if self.hears in ("gold", "gold_seconds"):
             call.check_evidence()
         if self.hears == "other_clip":
             self.spare = call.with_another(self.spare)

@@ -1,5 +1,6 @@
 """What a policy hears behind a segment that it has cited: that segment, or what a control puts in its place."""
 
+import math
 import random
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
@@ -127,6 +128,15 @@ def gold(clips: ClipsOfCall, request: Request) -> Part | None:
     return (request.prompt, evidence[request.ordinal]) if request.ordinal < len(evidence) else None
 
 
+def gold_seconds(clips: ClipsOfCall, request: Request) -> Part | None:
+    """The same, with the rest of the whole seconds that they lie in, for a policy that has learned to cite those."""
+    part = gold(clips, request)
+    if part is None:
+        return None
+    start_s, end_s = math.floor(part[1].start_s), math.ceil(part[1].end_s)
+    return request.prompt, Span(float(start_s), min(float(end_s), clips.duration_s(request.prompt)))
+
+
 def nothing(clips: ClipsOfCall, request: Request) -> Part | None:
     """No segment."""
     return None
@@ -139,6 +149,7 @@ SOURCES: dict[str, Source] = {
     "other_clip": other_clip,
     "whole": whole,
     "gold": gold,
+    "gold_seconds": gold_seconds,
     "filler": cited,
     "nothing": nothing,
 }

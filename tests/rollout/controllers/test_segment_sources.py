@@ -1,5 +1,6 @@
 """Controls of re-listening: what is inserted in place of the segment that was cited."""
 
+import math
 from dataclasses import replace
 from pathlib import Path
 
@@ -81,6 +82,14 @@ def test_the_gold_segments_in_their_order_and_then_nothing(policy, clips):
     rollouts, found = inserted(policy, clip, "gold", [TEXT[:-1] + "<seg>2, 2.5</seg> a"])
     assert rollouts.spans[0] == gold and rollouts.completions.clip_counts == (2,)
     assert [len(part) for part in found] == [4_800, 6_400] and np.array_equal(found[0], clip.waveform[32_000:36_800])
+
+
+def test_gold_segments_with_the_rest_of_their_seconds_end_with_the_clip(policy, clips):
+    end_s = len(clips[0].waveform) / policy.sampling_rate
+    gold = (Span(0.3, 1.2), Span(end_s - 0.3, end_s))
+    clip = replace(clips[0], example=replace(clips[0].example, evidence=gold))
+    rollouts, _ = inserted(policy, clip, "gold_seconds", [TEXT[:-1] + "<seg>2, 2.5</seg> a"])
+    assert rollouts.spans[0] == (Span(0.0, 2.0), Span(float(math.floor(end_s - 0.3)), end_s))
 
 
 def test_gold_segments_that_a_line_does_not_have_are_asked_for(policy, clips):
