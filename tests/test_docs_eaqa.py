@@ -55,7 +55,7 @@ def test_the_commands_of_the_page_run_one_after_the_other(tmp_path, monkeypatch)
 
 def test_the_page_counts_what_is_built():
     for name, part in FULL.items():
-        (line,) = [line for line in DOC.splitlines() if line.startswith(f"| `{name}` |")]
+        line = next(line for line in DOC.splitlines() if line.startswith(f"| `{name}` |"))
         cells = [cell.strip() for cell in line.split("|")]
         assert cells[2] == f"{part.clips:,}" and cells[4] == f"{part.clips * part.questions:,}"
     for task, share in MIX.items():
