@@ -18,6 +18,7 @@ import soundfile
 import soxr
 
 from cogrl.atomic import atomic_write
+from cogrl.audio_facts import AudioFacts
 from cogrl.containers.opened import check_last_sample, decoded, ffmpeg_line, label_of, opened
 from cogrl.types import Waveform
 
@@ -30,6 +31,7 @@ _STEP = 2.0**-15
 _CANCELLED = 0.01
 """Channels cancel each other out when their mix has less than this share (-40 dB) of the level of the loudest."""
 SilentClips = Literal["refuse", "keep"]
+_KNOWN: dict[Path, AudioFacts] = {}
 
 
 @dataclass(frozen=True)
@@ -56,13 +58,14 @@ def to_seconds(samples: int, sampling_rate: int) -> float:
 
 
 def audio_info(path: Path, name: str = "") -> AudioInfo:
-    """The true length and the form of `path`; only its last sample is decoded.
+    """The true length and the form of `path`; only its last sample is decoded, and nothing where its facts are known.
 
     Raises FileNotFoundError, another OSError or ValueError, naming `name` (a sample id or file:line), for a file that
     is missing, can not be read, is no audio, or is cut.
     """
     try:
-        return _info(Path(path), file_stamp(path))
+        stamp = file_stamp(path)
+        return _known_info(Path(path), stamp) or _info(Path(path), stamp)
     except (OSError, ValueError) as error:
         raise type(error)(f"{name}: {error}" if name else str(error)) from error
 
@@ -76,6 +79,24 @@ def _info(path: Path, stamp: tuple[int, int] | None) -> AudioInfo:
         if sound.format == "FLAC" and info.frames:  # its number of samples does not show where the last frame ends
             check_last_sample(sound, label)
     return info
+
+
+def know(source: Path, facts: AudioFacts) -> None:
+    """From now on `audio_info` takes what it is asked from `facts`, where a file is still what it was.
+
+    `source` names where they are from; later facts of the same source take their place.
+    """
+    _KNOWN[source] = facts
+
+
+def _known_info(path: Path, stamp: tuple[int, int] | None) -> AudioInfo | None:
+    rows = (facts.current(path, stamp) for facts in _KNOWN.values())
+    return next((info_of(row) for row in rows if row is not None), None)
+
+
+def info_of(row: np.void) -> AudioInfo:
+    """The length and the form in a row of `AudioFacts`."""
+    return AudioInfo(int(row["frames"]), int(row["sampling_rate"]), int(row["channels"]))
 
 
 def file_stamp(path: Path) -> tuple[int, int] | None:
@@ -109,9 +130,7 @@ def load_audio(
     label = label_of(path, name)
     with opened(path, label) as sound:
         header = AudioInfo(sound.frames, sound.samplerate, sound.channels)
-        if not convert:
-            _check_form(header, sampling_rate, path, label)
-        _check_duration(header, label, max_s, expected_s)
+        check_header(header, path, label, sampling_rate, max_s, expected_s, convert)
         samples = decoded(sound, label)
     waveform = samples.mean(axis=1) if header.channels > 1 else samples[:, 0]
     _check_scale(samples, label)
@@ -132,6 +151,21 @@ def decode_audio(content: bytes, name: str) -> tuple[np.ndarray, int]:
         raise ValueError(f"{name}: holds no samples")
     _check_scale(samples, name)
     return samples, rate
+
+
+def check_header(
+    header: AudioInfo,
+    path: Path,
+    label: str,
+    sampling_rate: int,
+    max_s: float | None = None,
+    expected_s: float | None = None,
+    convert: bool = False,
+) -> None:
+    """What `load_audio` refuses by the form and the length of a file: a ValueError that names `label` and a remedy."""
+    if not convert:
+        _check_form(header, sampling_rate, path, label)
+    _check_duration(header, label, max_s, expected_s)
 
 
 def _check_form(header: AudioInfo, sampling_rate: int, path: Path, label: str) -> None:

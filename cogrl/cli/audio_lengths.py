@@ -1,25 +1,28 @@
 """Checks that every clip fits into every policy's audio window, before any weights are read."""
 
 from collections.abc import Sequence
+from pathlib import Path
 
 from cogrl.audio import SilentClips, audio_info
-from cogrl.data.manifest import FileStamps, check_audio_files, raise_all
+from cogrl.audio_facts import AudioFacts
+from cogrl.data.audio_check import check_audio_files
+from cogrl.data.errors import raise_all
 from cogrl.models.saved import saved_window
 from cogrl.types import Example
 
 
 def check_audio_lengths(
     examples: Sequence[Example], policies: Sequence[str], convert: bool, silent_clips: SilentClips
-) -> FileStamps:
-    """Checks every clip, earlier turns included, for every policy folder; returns what `check_audio_files` does.
+) -> AudioFacts:
+    """Checks every clip, earlier turns included, for every policy folder; returns what was found.
 
     Raises one ValueError with every reason: those of `check_audio_files`, or the clips that are longer or shorter than
     a policy's window.
     """
-    stamps: FileStamps = {}
+    facts = AudioFacts(Path())
     for policy in policies:
         window = saved_window(policy)
-        stamps = check_audio_files(examples, window.sampling_rate, convert=convert, silent_clips=silent_clips)
+        check_audio_files(examples, window.sampling_rate, None, convert, silent_clips, facts)
         errors = []
         for example in examples:
             clips = [(f", turn {n}", turn.audio) for n, turn in enumerate(example.turns, start=1) if turn.audio]
@@ -28,4 +31,4 @@ def check_audio_lengths(
                 if reason is not None:
                     errors.append(f"{example.where} ({example.id}{turn}): {audio}: {reason} ({policy})")
         raise_all(errors)
-    return stamps
+    return facts

@@ -116,8 +116,9 @@ def main(args: argparse.Namespace) -> None:
 
     from cogrl.cli.audio_lengths import check_audio_lengths
     from cogrl.cli.described import described
-    from cogrl.data.manifest import raise_all, read_manifest, with_history
-    from cogrl.data.module import Clips
+    from cogrl.data.clips import Clips
+    from cogrl.data.errors import raise_all
+    from cogrl.data.manifest import read_manifest, with_history
     from cogrl.evaluate.choice.answers import ask
     from cogrl.evaluate.choice.controls import CHOICE_CONTROLS
     from cogrl.evaluate.choice.official import read_official
@@ -162,7 +163,7 @@ def main(args: argparse.Namespace) -> None:
         raise ValueError(f"--conflict {args.conflict}: {args.data} has no line with an emotion to compare it with")
     raters = {name: found.levels for name, found in load_all(args.epitome).items()} if args.epitome else {}
     form = args.convert, args.silent_clips
-    stamps = check_audio_lengths([*examples, *polar], [item.rpartition("=")[2] for item in args.policy], *form)
+    facts = check_audio_lengths([*examples, *polar], [item.rpartition("=")[2] for item in args.policy], *form)
     evaluations, choices = [], []
     for item in args.policy:
         path = item.rpartition("=")[2]
@@ -172,7 +173,7 @@ def main(args: argparse.Namespace) -> None:
         asked_of = ((example, instructions(EVALUATED_FORMATS, example)) for example in (*spoken, *polar))
         raise_all(list(overflows(policy, asked_of, args.max_new_tokens)))
         lists = (questions, spoken, polar)
-        asked, clips, polar_clips = (list(Clips(rows, *limits, False, *form, stamps)) for rows in lists)
+        asked, clips, polar_clips = (list(Clips(rows, *limits, False, *form, facts)) for rows in lists)
         print(f"answering {len(asked) + len(clips) + len(polar_clips)} clips with {path}", flush=True)
         of_policy, under = (policy_name(item), policy), {"controllers": controllers[policy_name(item)]}
         if asked:

@@ -38,8 +38,8 @@ def main(args: argparse.Namespace) -> None:
     from transformers.utils.logging import disable_progress_bar
 
     from cogrl.cli.audio_lengths import check_audio_lengths
+    from cogrl.data.clips import Clips
     from cogrl.data.manifest import read_manifest, with_history, write_manifest
-    from cogrl.data.module import Clips
     from cogrl.evaluate.choice.select import Window, select
     from cogrl.models.saved import refuse_no_policy, saved_policy
     from cogrl.rollout.sampling import Sampling
@@ -55,11 +55,11 @@ def main(args: argparse.Namespace) -> None:
     sampling = Sampling(args.temperature, args.max_new_tokens)
     refuse_no_policy(args.policy)
     examples = with_history(read_manifest(args.data), args.history)
-    stamps = check_audio_lengths(examples, [args.policy], args.convert, "refuse")
+    facts = check_audio_lengths(examples, [args.policy], args.convert, "refuse")
     policy = saved_policy(args.policy, args.dtype)
     policy.to("cuda" if torch.cuda.is_available() else "cpu")
     limits = policy.sampling_rate, policy.max_audio_s
-    clips = list(Clips(examples, *limits, False, args.convert, "refuse", stamps))
+    clips = list(Clips(examples, *limits, False, args.convert, "refuse", facts))
     rule = accuracy_of(args)
     found = select(
         policy, clips, window, wrong_on_silence, sampling, args.seed, rule, args.audio_contribution, args.format

@@ -56,7 +56,7 @@ def main(options: argparse.Namespace) -> int:
     from transformers.utils.logging import disable_progress_bar
 
     from cogrl.audio import audio_info, load_audio
-    from cogrl.data.manifest import raise_all
+    from cogrl.data.errors import raise_all
     from cogrl.formats import instructions
     from cogrl.models.prompt_length import overflows
     from cogrl.models.saved import saved_policy, saved_window

@@ -5,7 +5,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import replace
 
-from cogrl.data.manifest import raise_all
+from cogrl.data.errors import raise_all
 from cogrl.types import Example
 
 _LETTER = re.compile(r"[(\[]?[A-Z][)\]]?[.:、]?(\s.*)?", re.S)

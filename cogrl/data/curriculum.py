@@ -7,7 +7,7 @@ from typing import Literal
 
 from torch.utils.data import DistributedSampler
 
-from cogrl.data.manifest import raise_all
+from cogrl.data.errors import raise_all
 from cogrl.data.shuffled_batches import EpochPlaces, ShuffledBatches
 from cogrl.types import Example
 

@@ -11,20 +11,34 @@ from cogrl.data.text_file import printable, suspect
 def parse_json(text: str) -> Any:
     """The value of a JSON text. Raises ValueError for a broken one, a key that comes twice, and deep nesting."""
     try:
-        return json.loads(text, object_pairs_hook=_once)
+        return _DECODER.decode(text)
     except json.JSONDecodeError as error:
         raise ValueError(f"not JSON: {error}") from error
     except RecursionError as error:
         raise ValueError("not JSON that can be read: nested too deeply") from error
 
 
+def with_damage(text: str) -> tuple[Any, str | None]:
+    """`parse_json` of a text, and the `damage` in it.
+
+    Damage is looked for only where the text can hold any: a character that is not printable or an escape that may
+    stand for one, a number that is not finite. Raises what `parse_json` raises.
+    """
+    if text.isprintable() and not any(escape in text for escape in _ESCAPES):
+        try:
+            return _FINITE.decode(text), None
+        except (ValueError, RecursionError):
+            pass  # found below, in the words of `parse_json` and `damage`
+    value = parse_json(text)
+    return value, damage(value)
+
+
 def checked_json(text: str, where: str) -> Any:
     """`parse_json` of a text without any `damage`. Raises ValueError, `where: reason`."""
     try:
-        value = parse_json(text)
+        value, reason = with_damage(text)
     except ValueError as error:
         raise ValueError(f"{where}: {error}; mend this record, or get the file again") from error
-    reason = damage(value)
     if reason:
         raise ValueError(f"{where}: {reason}; mend this record")
     return value
@@ -70,3 +84,23 @@ def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         twice = next(key for key in keys if keys.count(key) > 1)
         raise ValueError(f"key {printable(twice)!r} comes twice; only one of the two values could be kept")
     return found
+
+
+def _finite_number(text: str) -> float:
+    value = float(text)
+    if not math.isfinite(value):
+        raise ValueError(text)
+    return value
+
+
+def _finite_integer(text: str) -> int:
+    _finite_number(text)
+    return int(text)
+
+
+_DECODER = json.JSONDecoder(object_pairs_hook=_once)
+_FINITE = json.JSONDecoder(
+    object_pairs_hook=_once, parse_float=_finite_number, parse_int=_finite_integer, parse_constant=_finite_number
+)
+_ESCAPES = (r"\u", r"\b", r"\f")
+"""Those of JSON's escapes that stand for a character which may be `suspect`."""

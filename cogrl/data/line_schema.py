@@ -188,10 +188,10 @@ class Line(BaseModel):
         return self
 
 
-def checked_line(record: Mapping[str, Any]) -> dict[str, Any]:
-    """The values that a line gives. Raises ValueError with what is wrong first: unknown keys, missing keys, values."""
+def check_line(record: Mapping[str, Any]) -> None:
+    """Raises ValueError with what is wrong with a line first: unknown keys, missing keys, values."""
     try:
-        return Line.model_validate(record).model_dump(exclude_unset=True)
+        Line.model_validate(record)
     except ValidationError as error:
         raise ValueError(_message(error)) from error
 

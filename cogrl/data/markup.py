@@ -10,6 +10,8 @@ _ESCAPED = re.compile(r"(?<=[<\[])\\(?=[|/a-z])", re.I)
 
 def escape_markup(text: str) -> str:
     r"""`<|AUDIO|>`, `<sound>`, `[AUDIO]` with a backslash after the bracket (`<\|AUDIO|>`): visible, but no token."""
+    if "<" not in text and "[" not in text:
+        return text
     return _MARKUP.sub(lambda match: match.group() + "\\", text)
 
 

@@ -1,21 +1,34 @@
 """Manifests -> batches of clips, checked before training starts."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import pytorch_lightning as pl
 from torch.utils.data import DataLoader, Dataset, DistributedSampler
 
-from cogrl.audio import SilentClips, file_stamp, load_audio
-from cogrl.data.choice_order import choices_of_epoch, refuse_lettered_targets
+from cogrl.audio import SilentClips, know
+from cogrl.audio_facts import AudioFacts
+from cogrl.data.audio_check import check_audio_files
+from cogrl.data.audio_memory import remembered
+from cogrl.data.choice_order import refuse_lettered_targets
+from cogrl.data.clips import Batches, Clips
 from cogrl.data.curriculum import Curriculum, CurriculumBatches
 from cogrl.data.dealt_batches import DealtBatches
-from cogrl.data.manifest import FileStamps, check_audio_files, check_splits, read_manifest, with_history
+from cogrl.data.lazy_examples import LazyExamples
+from cogrl.data.line_check import check_lines, lines_in_two
+from cogrl.data.manifest import check_splits, with_history
+from cogrl.data.manifest_file import ManifestFile
 from cogrl.data.repeating_loader import RepeatingLoader
-from cogrl.data.shuffled_batches import EpochPlaces, ShuffledBatches
-from cogrl.types import Clip, ClipBatch, Example, Turn, Waveform
+from cogrl.data.shuffled_batches import ShuffledBatches
+from cogrl.types import ClipBatch, Example
+
+
+class Checked(NamedTuple):
+    """What the first process found of a split: which lines have earlier turns, and the facts of its audio files."""
+
+    dialogues: list[int]
+    facts: AudioFacts
 
 
 class AudioData(pl.LightningDataModule):
@@ -39,6 +52,11 @@ class AudioData(pl.LightningDataModule):
         shuffle_choices: training questions come with their choices in another order each epoch, fixed by seed, epoch
             and id. Lines whose targets answer with a letter are refused: it would name another choice.
         curriculum: which clips the first batches are drawn from; None: all of them from the start.
+        decode_first: decode every clip before training, which is remembered beside the manifest; without it only
+            headers are read, and damaged or silent sound is found when training reaches it.
+        broken_clips: what follows when a training clip can not be read in the middle of a run. `stop` ends the run with
+            its line; `skip` puts the next clip of the manifest in its place, warns, and counts `data/broken_clips`.
+            Evaluation always stops.
     """
 
     def __init__(
@@ -58,6 +76,8 @@ class AudioData(pl.LightningDataModule):
         silent_clips: SilentClips = "refuse",
         shuffle_choices: bool = False,
         curriculum: Curriculum | None = None,
+        decode_first: bool = True,
+        broken_clips: Literal["stop", "skip"] = "stop",
     ) -> None:
         super().__init__()
         if batch_size < 1:
@@ -71,29 +91,67 @@ class AudioData(pl.LightningDataModule):
         self.manifests = {"train": train, "val": val, "test": test}
         self.batch_size, self.workers, self.seed = batch_size, workers, seed
         self.sampling_rate, self.max_s, self.keep_in_memory = sampling_rate, max_s, keep_in_memory
-        self.examples: dict[str, list[Example]] = {}
-        self.stamps: dict[str, FileStamps] = {}
+        self.decode_first, self.broken_clips = decode_first, broken_clips
+        self.examples: dict[str, Sequence[Example]] = {}
+        self.checked: dict[str, Checked] = {}
+        self.checked_error: ValueError | OSError | None = None
+
+    def prepare_data(self) -> None:
+        """The checks, on the first process alone; the others wait for it, however long it takes."""
+        try:
+            self.checked |= self._check(self.trainer.state.fn)
+        except (ValueError, OSError) as error:
+            self.checked_error = error
 
     def setup(self, stage: str) -> None:
-        needed = {"fit": ("train", "val"), "validate": ("val",), "test": ("test",), "predict": ("test",)}[stage]
-        first = needed[0]
-        if self.manifests[first] is None:
-            raise ValueError(f"`cogrl {stage}` needs data.{first}: the path of a JSONL manifest")
-        for name in needed:
-            path = self.manifests[name]
-            if path is not None and name not in self.examples:
-                self.examples[name] = with_history(read_manifest(Path(path)), self.history)
-                self.stamps[name] = check_audio_files(
-                    self.examples[name], self.sampling_rate, self.max_s, self.convert, self.silent_clips
-                )
-        if "train" in self.examples:
+        if self.trainer is None:
+            self.checked |= self._check(stage)
+        else:  # what the first process has found, or why it refuses, is known to all of them
+            self.checked, error = self.trainer.strategy.broadcast((self.checked, self.checked_error))
+            if error is not None:
+                raise error
+        for name in self._needed(stage):
+            if name not in self.examples:
+                file, (dialogues, facts) = ManifestFile(Path(self.manifests[name])), self.checked[name]
+                self.examples[name] = with_history(LazyExamples(file), self.history, dialogues)
+                know(file.path, facts)
+
+    def _needed(self, stage: str) -> list[str]:
+        """The splits of a subcommand. Raises ValueError where the first of them is not given."""
+        splits = {"fit": ("train", "val"), "validate": ("val",), "test": ("test",), "predict": ("test",)}[stage]
+        if self.manifests[splits[0]] is None:
+            raise ValueError(f"`cogrl {stage}` needs data.{splits[0]}: the path of a JSONL manifest")
+        return [name for name in splits if self.manifests[name] is not None]
+
+    def _check(self, stage: str) -> dict[str, Checked]:
+        """Checks the lines of the splits of a subcommand, what they share and every audio file; what it found."""
+        needed = [name for name in self._needed(stage) if name not in self.checked]
+        given = needed if "train" not in needed else [name for name, path in self.manifests.items() if path is not None]
+        files = {name: ManifestFile(Path(self.manifests[name])) for name in given}
+        keys = {name: check_lines(file) for name, file in files.items()}
+        if "train" in needed:
+            check_splits(lines_in_two(files, keys, self.disjoint), self.disjoint)
             if self.shuffle_choices:
-                refuse_lettered_targets(self.examples["train"])
+                refuse_lettered_targets(LazyExamples(files["train"]))
             if self.curriculum:
-                self.curriculum.easiest_first(self.examples["train"])  # refuses lines without its key
-            given = {name: Path(path) for name, path in self.manifests.items() if path is not None}
-            splits = {name: self.examples.get(name) or read_manifest(path) for name, path in given.items()}
-            check_splits(splits, self.disjoint)
+                self.curriculum.easiest_first(LazyExamples(files["train"]))  # refuses lines without its key
+        return {name: self._check_audio(files[name], keys[name].dialogues) for name in needed}
+
+    def _check_audio(self, file: ManifestFile, dialogues: list[int]) -> Checked:
+        examples = with_history(LazyExamples(file), self.history, dialogues)
+        with remembered(file.path) as facts:
+            form = self.sampling_rate, self.max_s, self.convert, self.silent_clips
+            check_audio_files(examples, *form, facts, self.decode_first)
+        return Checked(dialogues, facts)
+
+    def on_before_batch_transfer(self, batch: ClipBatch, dataloader_idx: int) -> ClipBatch:
+        """Raises ValueError for a batch with a clip that can not be read, unless another one stands in for it."""
+        if batch.broken and not batch.clips:
+            raise ValueError(
+                f"{batch.broken[0]} (it was readable when training began, or data.decode_first is false); mend it and "
+                "go on with --ckpt_path last, or let other clips stand in for such with data.broken_clips: skip"
+            )
+        return batch
 
     def train_dataloader(self) -> DataLoader:
         clips = self._clips("train")
@@ -107,7 +165,8 @@ class AudioData(pl.LightningDataModule):
         batches = ShuffledBatches(len(clips), self.batch_size, self.seed, *ranks)
         if self.curriculum:
             batches = CurriculumBatches(batches, self.curriculum, self.curriculum.easiest_first(clips.examples))
-        return self._loader(Batches(clips, self.seed if self.shuffle_choices else None), batches, repeats)
+        skip = self.broken_clips == "skip"
+        return self._loader(Batches(clips, self.seed if self.shuffle_choices else None, skip), batches, repeats)
 
     def val_dataloader(self) -> DataLoader | list:
         if "val" not in self.examples:
@@ -119,16 +178,10 @@ class AudioData(pl.LightningDataModule):
 
     predict_dataloader = test_dataloader
 
-    def _clips(self, name: str) -> "Clips":
-        return Clips(
-            self.examples[name],
-            self.sampling_rate,
-            self.max_s,
-            self.keep_in_memory,
-            self.convert,
-            self.silent_clips,
-            self.stamps.get(name),
-        )
+    def _clips(self, name: str) -> Clips:
+        form = self.convert, self.silent_clips
+        facts = self.checked[name].facts
+        return Clips(self.examples[name], self.sampling_rate, self.max_s, self.keep_in_memory, *form, facts)
 
     def _dealt(self, name: str) -> DataLoader:
         clips, ranks = self._clips(name), (self.trainer.global_rank, self.trainer.world_size)
@@ -137,73 +190,3 @@ class AudioData(pl.LightningDataModule):
     def _loader(self, dataset: Dataset, sampler: DistributedSampler, repeats: int = 1) -> DataLoader:
         workers = {"num_workers": self.workers, "persistent_workers": self.workers > 0}
         return RepeatingLoader(dataset, sampler=sampler, batch_size=None, repeats=repeats, **workers)
-
-
-class Clips(Dataset):
-    """Examples with their audio and that of their earlier turns, decoded on access.
-
-    Raises ValueError, on access, for a file that is no longer what it was when it was checked, by its size and time of
-    change in `stamps`.
-    """
-
-    def __init__(
-        self,
-        examples: Sequence[Example],
-        sampling_rate: int,
-        max_s: float,
-        keep_in_memory: bool,
-        convert: bool = False,
-        silent_clips: SilentClips = "refuse",
-        stamps: FileStamps | None = None,
-    ) -> None:
-        self.examples, self.sampling_rate, self.max_s, self.convert = examples, sampling_rate, max_s, convert
-        self.silent_clips, self.stamps = silent_clips, stamps or {}
-        self.kept: dict[int, Clip] | None = {} if keep_in_memory else None
-
-    def __len__(self) -> int:
-        return len(self.examples)
-
-    def __getitem__(self, index: int) -> Clip:
-        if self.kept is not None and index in self.kept:
-            return self.kept[index]
-        e = self.examples[index]
-        history = (self._load(turn, f"{e.id}, turn {n}") for n, turn in enumerate(e.turns, start=1))
-        clip = Clip(e, self._load(e, e.id), tuple(history))
-        if self.kept is not None:
-            self.kept[index] = clip
-        return clip
-
-    def _load(self, spoken: Example | Turn, name: str) -> Waveform | None:
-        if spoken.audio is None:
-            return None
-        now = file_stamp(spoken.audio)
-        checked = self.stamps.get(spoken.audio, now)
-        if now != checked:
-            raise ValueError(
-                f"{name}: {spoken.audio}: has changed since it was checked (bytes, time of change in ns: "
-                f"{checked}, now {now}); start again with files that stay as they are"
-            )
-        return load_audio(
-            spoken.audio, self.sampling_rate, self.max_s, spoken.duration_s, name, self.convert, self.silent_clips
-        )
-
-
-class Batches(Dataset):
-    """Clips by the list of their places; an empty list gives padding: one clip, to be run and not counted.
-
-    Of an `EpochPlaces`, with a `choice_seed`, the questions have their choices in the order of that epoch.
-    """
-
-    def __init__(self, clips: Clips, choice_seed: int | None = None) -> None:
-        self.clips, self.choice_seed = clips, choice_seed
-
-    def __len__(self) -> int:
-        return len(self.clips)
-
-    def __getitem__(self, places: list[int]) -> ClipBatch:
-        found = [self.clips[i] for i in places or [0]]
-        if self.choice_seed is not None and isinstance(places, EpochPlaces):
-            found = [
-                replace(clip, example=choices_of_epoch(clip.example, self.choice_seed, places.epoch)) for clip in found
-            ]
-        return ClipBatch(found, padding=not places)

@@ -19,11 +19,16 @@ def utf8_bytes(path: Path) -> bytes:
     Whether the rest is UTF-8 is checked by the caller, which can name the line.
     """
     content = path.read_bytes()
-    if content.startswith(_UTF_16) or b"\0" in content[:4]:
+    refuse_utf16(path, content[:4])
+    return content.removeprefix(codecs.BOM_UTF8)
+
+
+def refuse_utf16(path: Path, head: bytes) -> None:
+    """Raises ValueError, with the remedy, for a file whose first four bytes are of UTF-16 or UTF-32."""
+    if head.startswith(_UTF_16) or b"\0" in head:
         raise ValueError(
             f"{path}: is UTF-16 or UTF-32, not UTF-8; convert it: iconv -f UTF-16 -t UTF-8 {shlex.quote(str(path))}"
         )
-    return content.removeprefix(codecs.BOM_UTF8)
 
 
 def utf8_lines(path: Path) -> list[tuple[str, str]]:

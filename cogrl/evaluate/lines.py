@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from cogrl.data.manifest import raise_all
+from cogrl.data.errors import raise_all
 from cogrl.formats import instructions
 from cogrl.rewards.accuracy import Accuracy
 from cogrl.rewards.composite import Reward

@@ -176,10 +176,14 @@ ModelInput = Waveform | str | Conversation
 
 
 class ClipBatch:
-    """Clips as an opaque object (Lightning would cast tensors); `padding` ones only keep ranks in step."""
+    """Clips as an opaque object (Lightning would cast tensors); `padding` ones only keep ranks in step.
 
-    def __init__(self, clips: Sequence[Clip], padding: bool = False) -> None:
-        self.clips, self.padding = list(clips), padding
+    `broken` says of each clip that could not be read where it stands and why. Others stand in for it, or the batch is
+    empty.
+    """
+
+    def __init__(self, clips: Sequence[Clip], padding: bool = False, broken: Sequence[str] = ()) -> None:
+        self.clips, self.padding, self.broken = list(clips), padding, tuple(broken)
 
     def __len__(self) -> int:
         return len(self.clips)

@@ -12,8 +12,9 @@ from surgery import RATE, encoded, sound
 
 from cogrl.audio import audio_info, load_audio
 from cogrl.containers.flac import _crc8
+from cogrl.data.audio_check import check_audio_files
 from cogrl.data.corpora.corpus import Reading, Source, with_audio, write_corpus
-from cogrl.data.manifest import check_audio_files, read_manifest
+from cogrl.data.manifest import read_manifest
 from cogrl.types import Example
 
 FLAC, MP3, WAV = (encoded(sound(), name) for name in ("flac", "mp3", "wav"))

@@ -216,5 +216,7 @@ def test_a_file_that_changes_after_the_check_is_named_and_not_heard(corpus, work
     else:
         status = path.stat()
         os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns + 10**9))
-    with pytest.raises(ValueError, match=rf"{record['id']}: .*{path.name}: has changed since it was checked"):
+    with pytest.raises(
+        ValueError, match=rf"val.jsonl:1 \({record['id']}\): .*{path.name}: has changed since it was checked"
+    ):
         next(iter(loader))

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from cogrl.audio import write_flac
-from cogrl.data.manifest import check_audio_files, check_splits, read_manifest, write_manifest
+from cogrl.data.audio_check import check_audio_files
+from cogrl.data.manifest import check_splits, read_manifest, write_manifest
 from cogrl.data.module import AudioData
 
 TURN = {"text": "The test results are here.", "audio": "t1.flac", "emotion": "fear", "reply": "Go on.", "duration_s": 1}

@@ -8,7 +8,8 @@ import pytest
 from format_instructions import INSTRUCTIONS
 
 from cogrl.cli.main import main
-from cogrl.data.manifest import check_audio_files, check_splits, read_manifest
+from cogrl.data.audio_check import check_audio_files
+from cogrl.data.manifest import check_splits, read_manifest
 from cogrl.data.module import AudioData
 from cogrl.data.recipes import ieat
 from cogrl.data.recipes.ieat import build_ieat, think_manifest

@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 import tone_speaker
 
-from cogrl.data.manifest import check_audio_files, check_splits, read_manifest
+from cogrl.data.audio_check import check_audio_files
+from cogrl.data.manifest import check_splits, read_manifest
 from cogrl.data.recipes.annotate import Annotations, Annotator, TemplateAnnotator
 from cogrl.data.recipes.lime import Recipe, build_lime
 from cogrl.data.recipes.lime_clips import Split, clips

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from cogrl.data.manifest import check_audio_files, read_manifest
+from cogrl.data.audio_check import check_audio_files
+from cogrl.data.manifest import read_manifest
 from cogrl.data.recipes.lime_conflict import PAIRS, SENTIMENT, conflict_cells
 from cogrl.data.recipes.lime_mini import MAX_S, check_disjoint
 from cogrl.data.recipes.lime_plan import MINI, SMOKE, cells, sentences

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from cogrl.audio import audio_info
-from cogrl.data.manifest import check_audio_files, check_splits, read_manifest
+from cogrl.data.audio_check import check_audio_files
+from cogrl.data.manifest import check_splits, read_manifest
 from cogrl.data.recipes.lime_mini import MAX_S, build_lime_mini
 from cogrl.data.recipes.lime_plan import MINI, SMOKE, Split, cells, sentences
 from cogrl.data.recipes.lime_text import targets

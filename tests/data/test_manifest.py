@@ -5,8 +5,9 @@ import numpy as np
 import pytest
 
 from cogrl.audio import write_flac
+from cogrl.data.audio_check import check_audio_files
 from cogrl.data.line_schema import Line, TurnLine
-from cogrl.data.manifest import check_audio_files, check_splits, read_manifest, write_manifest
+from cogrl.data.manifest import check_splits, read_manifest, write_manifest
 from cogrl.data.markup import escape_markup
 from cogrl.types import Example, Turn
 

@@ -7,7 +7,8 @@ import pytest
 import torch
 
 from cogrl.audio import write_flac
-from cogrl.data.module import AudioData, Batches
+from cogrl.data.clips import Batches
+from cogrl.data.module import AudioData
 from cogrl.data.repeating_loader import RepeatingLoader
 from cogrl.data.shuffled_batches import ShuffledBatches
 

@@ -12,7 +12,8 @@ import soundfile
 
 from cogrl.audio import load_audio
 from cogrl.cli.main import main
-from cogrl.data.manifest import check_audio_files, check_splits, read_manifest
+from cogrl.data.audio_check import check_audio_files
+from cogrl.data.manifest import check_splits, read_manifest
 from cogrl.data.recipes.paqa.mini import build_paqa_mini
 from cogrl.data.recipes.paqa.mini_clip import MAX_S
 from cogrl.data.recipes.paqa.mini_plan import FULL, SMOKE, Plan, cells

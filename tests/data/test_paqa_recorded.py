@@ -16,7 +16,8 @@ from cogrl.chat.client import ChatClient, RetryPolicy
 from cogrl.chat.endpoint import Endpoint
 from cogrl.cli.described import described
 from cogrl.cli.main import main
-from cogrl.data.manifest import check_audio_files, read_manifest
+from cogrl.data.audio_check import check_audio_files
+from cogrl.data.manifest import read_manifest
 from cogrl.data.recipes.paqa.recorded import build_paqa
 from cogrl.data.recipes.paqa.template import trace
 from cogrl.data.recipes.paqa.traces import TraceWriter

@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 import soundfile
 
+from cogrl.data.audio_check import check_audio_files
 from cogrl.data.line import line_of, parse_line
-from cogrl.data.manifest import check_audio_files, read_manifest, write_manifest
+from cogrl.data.manifest import read_manifest, write_manifest
 from cogrl.data.module import AudioData
 from cogrl.types import Event, Span, SpokenTurn
 

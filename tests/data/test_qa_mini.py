@@ -12,7 +12,8 @@ import pytest
 
 from cogrl.audio import load_audio
 from cogrl.cli.main import main
-from cogrl.data.manifest import check_audio_files, read_manifest
+from cogrl.data.audio_check import check_audio_files
+from cogrl.data.manifest import read_manifest
 from cogrl.data.recipes.qa_mini.build import MAX_S, build_qa_mini
 from cogrl.data.recipes.qa_mini.plan import FULL, SMOKE, SPLITS, Split, cells
 from cogrl.data.recipes.qa_mini.tasks import EMOTIONS, TASKS

@@ -6,8 +6,8 @@ import pytest
 import torch
 from format_instructions import INSTRUCTIONS
 
+from cogrl.data.clips import Clips
 from cogrl.data.manifest import with_history
-from cogrl.data.module import Clips
 from cogrl.model_input import audio_input
 from cogrl.models.prompt_length import PromptBudget
 from cogrl.stages import DrSapo, Sft

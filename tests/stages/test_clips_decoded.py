@@ -6,7 +6,7 @@ import pytest
 import pytorch_lightning as pl
 import torch
 
-from cogrl.data import module
+from cogrl.data import clips, module
 from cogrl.rollout.sampling import Sampling
 from cogrl.stages import Grpo
 from cogrl.types import Scores
@@ -23,18 +23,18 @@ class Rising:
 def test_clips_are_decoded_once_a_rollout_and_not_once_a_micro_batch(
     workers, policy, smoke_corpus, tmp_path, monkeypatch
 ):
-    decoded, load_audio = tmp_path / "decoded.txt", module.load_audio
+    decoded, load_audio = tmp_path / "decoded.txt", clips.load_audio
 
     def counting(path, *args):
         with decoded.open("a") as file:  # also from the loader's workers
             file.write(f"{path}\n")
         return load_audio(path, *args)
 
-    monkeypatch.setattr(module, "load_audio", counting)
+    monkeypatch.setattr(clips, "load_audio", counting)
     stage = Grpo(policy, reward=Rising(), group_size=2, updates_per_rollout=2, sampling=Sampling(max_new_tokens=2))
     sampled, sample = [], stage.sample
-    stage.sample = lambda clips, *args: (
-        sampled.extend(str(clip.example.audio) for clip in clips) or sample(clips, *args)
+    stage.sample = lambda asked, *args: (
+        sampled.extend(str(clip.example.audio) for clip in asked) or sample(asked, *args)
     )
     quiet = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False}
     trainer = pl.Trainer(max_steps=4, accumulate_grad_batches=2, accelerator="cpu", enable_model_summary=False, **quiet)

@@ -26,7 +26,8 @@ def emotion_encoder(options: argparse.Namespace) -> None:
     from cogrl.audio import load_audio
     from cogrl.cli.digest import digest
     from cogrl.data.build_folder import holds, replacing
-    from cogrl.data.manifest import raise_all, read_manifest
+    from cogrl.data.errors import raise_all
+    from cogrl.data.manifest import read_manifest
     from cogrl.models import emotion_mel, emotion_train
     from cogrl.types import Clip
 

@@ -15,8 +15,8 @@ from typing import Any
 from cogrl.data.corpora.corpus import Reading, Source, with_audio, within
 from cogrl.data.corpora.dialogues import located
 from cogrl.data.corpora.layout import files
+from cogrl.data.errors import raise_all
 from cogrl.data.json_text import damage, parse_json
-from cogrl.data.manifest import raise_all
 from cogrl.data.text_file import printable, utf8_lines, utf8_text
 from cogrl.types import Example
 

@@ -14,8 +14,9 @@ from pathlib import Path
 from cogrl.audio import audio_info
 from cogrl.data import build_folder
 from cogrl.data.corpora.layout import in_any_case, listing
+from cogrl.data.errors import raise_all
 from cogrl.data.json_text import damage
-from cogrl.data.manifest import check_splits, raise_all, read_manifest, write_manifest
+from cogrl.data.manifest import check_splits, read_manifest, write_manifest
 from cogrl.data.text_file import LOST, decoded
 from cogrl.markdown import markdown_table
 from cogrl.progress import progress

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from cogrl.data.manifest import raise_all
+from cogrl.data.errors import raise_all
 from cogrl.evaluate.choice.sampled import SampledAnswer, sampled_answers
 from cogrl.evaluate.controls import Condition, sound, voice
 from cogrl.evaluate.groups import cell

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from cogrl.data.corpora.benchmark import Item, checked_item, is_array, rows
-from cogrl.data.manifest import raise_all
+from cogrl.data.errors import raise_all
 from cogrl.data.markup import escape_markup
 from cogrl.evaluate.choice.benchmarks import BENCHMARKS, Benchmark
 from cogrl.types import Example

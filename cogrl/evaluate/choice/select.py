@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from cogrl.data.manifest import raise_all
+from cogrl.data.errors import raise_all
 from cogrl.evaluate.controls import silence
 from cogrl.formats import format_named
 from cogrl.formats.answer import read_answer

@@ -24,8 +24,9 @@ def wav() -> Callable[..., Path]:
 @pytest.fixture
 def written(tmp_path: Path) -> Callable:
     """`written(reading)`: the splits as the manifests say, and the card."""
+    from cogrl.data.audio_check import check_audio_files
     from cogrl.data.corpora.corpus import write_corpus
-    from cogrl.data.manifest import check_audio_files, read_manifest
+    from cogrl.data.manifest import read_manifest
 
     def build(reading, convert: bool = False) -> tuple[dict, str]:
         card = write_corpus(reading, tmp_path / "built" / "out")

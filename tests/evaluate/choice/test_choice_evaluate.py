@@ -10,8 +10,8 @@ from mlflow import MlflowClient
 
 from cogrl.audio import write_flac
 from cogrl.cli.main import main
+from cogrl.data.clips import Clips
 from cogrl.data.manifest import read_manifest
-from cogrl.data.module import Clips
 from cogrl.evaluate.choice.answers import ChoiceAnswers, ask, choice_figures
 from cogrl.evaluate.choice.controls import CHOICE_CONTROLS, other_clip
 from cogrl.evaluate.choice.tables import choice_differences, choice_table

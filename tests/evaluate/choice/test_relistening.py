@@ -10,8 +10,8 @@ from test_choice_evaluate import answers, figures, manifest, questions
 from test_official import LISTS, layout, submitted  # noqa: F401
 
 from cogrl.cli.main import main
+from cogrl.data.clips import Clips
 from cogrl.data.manifest import read_manifest
-from cogrl.data.module import Clips
 from cogrl.formats import format_named
 from cogrl.formats.segments import SegmentRules
 from cogrl.models.qwen2_audio import Qwen2Audio

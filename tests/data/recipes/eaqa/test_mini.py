@@ -14,7 +14,8 @@ import pytest
 
 from cogrl.audio import load_audio
 from cogrl.cli.main import main
-from cogrl.data.manifest import check_audio_files, read_manifest
+from cogrl.data.audio_check import check_audio_files
+from cogrl.data.manifest import read_manifest
 from cogrl.data.recipes.eaqa.clip import GAP_S, placed
 from cogrl.data.recipes.eaqa.mini import build_eaqa_mini
 from cogrl.data.recipes.eaqa.mini_supply import MiniSupply, words_by_part

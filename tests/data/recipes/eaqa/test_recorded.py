@@ -9,7 +9,8 @@ import pytest
 import soundfile
 
 from cogrl.cli.main import main
-from cogrl.data.manifest import check_audio_files, read_manifest
+from cogrl.data.audio_check import check_audio_files
+from cogrl.data.manifest import read_manifest
 from cogrl.data.recipes.eaqa.recorded_supply import RecordedSupply, SoundFile, longest_s
 from cogrl.data.recipes.eaqa.routing import Flags, flags_of
 
