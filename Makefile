@@ -10,7 +10,7 @@ $(READY): pyproject.toml constraints.txt
 	@echo "setting up .venv (about two minutes, once)"
 	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	@$(BIN)/python -m pip install -qq -c constraints.txt torch
-	@$(BIN)/python -m pip install -qq -c constraints.txt -e '.[espeak,lora,test]'
+	@$(BIN)/python -m pip install -qq -c constraints.txt -e '.[deepspeed,espeak,lora,test]'
 	@rm -f .venv/.ready-*
 	@touch $@
 

@@ -4,7 +4,15 @@ from collections.abc import Iterable, Sequence
 
 import torch
 from torch import Tensor
+from torch.distributed.tensor import DTensor
 from torch.nn.utils import get_total_norm
+
+
+def held(tensor: Tensor) -> Tensor:
+    """What this process holds of a tensor: its shard, where a strategy shards weights (FSDP2, ZeRO stage 3)."""
+    if isinstance(tensor, DTensor):
+        return tensor.to_local()
+    return getattr(tensor, "ds_tensor", tensor)
 
 
 def all_finite(tensors: Sequence[Tensor]) -> bool:
@@ -15,7 +23,7 @@ def all_finite(tensors: Sequence[Tensor]) -> bool:
 
 def not_finite(named: Iterable[tuple[str, Tensor]]) -> str | None:
     """The first tensor that holds a NaN or an infinity, and how many; None when all are finite."""
-    named = list(named)
+    named = [(name, held(tensor)) for name, tensor in named]
     if all_finite([tensor for _, tensor in named]):
         return None
     for name, tensor in named:

@@ -22,12 +22,25 @@ class Export(pl.Callback):
         self.enabled, self.to_mlflow = enabled, to_mlflow
 
     def on_fit_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
-        if not self.enabled or trainer.fast_dev_run or not trainer.is_global_zero:
+        if not self.enabled or trainer.fast_dev_run:
             return
         broken = not_finite(pl_module.policy.named_parameters())
-        if broken:
-            raise FloatingPointError(f"no export: the weights are not finite, {broken}")
+        if trainer.strategy.reduce_boolean_decision(broken is not None, all=False):
+            raise FloatingPointError(f"no export: the weights are not finite, {broken or 'on another rank'}")
         folder = Path(trainer.default_root_dir) / "export"
+        with pl_module.whole():
+            if trainer.is_global_zero:
+                self.write(folder, pl_module)
+        trainer.strategy.barrier("export written")
+        if not trainer.is_global_zero:
+            return
+        print(f"policy written to {folder}")
+        for logger in trainer.loggers:
+            if self.to_mlflow and isinstance(logger, MLflowLogger):
+                logger.log_file(folder)
+
+    def write(self, folder: Path, pl_module: pl.LightningModule) -> None:
+        """Raises OSError when the disk does not take it."""
         try:
             with atomic_write(folder, exclusive=True) as unfinished:
                 pl_module.policy.save(unfinished)
@@ -38,7 +51,3 @@ class Export(pl.Callback):
                 f"the policy can not be written to {folder} ({error}; {free_space(folder.parent)}); make room there, "
                 "and --ckpt_path last writes it again"
             ) from error
-        print(f"policy written to {folder}")
-        for logger in trainer.loggers:
-            if self.to_mlflow and isinstance(logger, MLflowLogger):
-                logger.log_file(folder)

@@ -24,7 +24,7 @@ _PACKAGES = (
 class RunRecord(SaveConfigCallback):
     """`config.yaml` and `environment.json` in the run folder and in MLflow.
 
-    Every checkpoint says which stage wrote it, in how many processes, and the MLflow run it belongs to.
+    Every checkpoint says which stage wrote it, in how many processes, under which strategy, and its MLflow run.
     """
 
     def __init__(self, parser, config, **kwargs: Any) -> None:
@@ -34,7 +34,11 @@ class RunRecord(SaveConfigCallback):
 
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
         self.loggers = mlflow_loggers(trainer)
-        self.ran = {"stage": class_path(pl_module), "world_size": trainer.world_size}
+        self.ran = {
+            "stage": class_path(pl_module),
+            "world_size": trainer.world_size,
+            "strategy": strategy_name(trainer),
+        }
         super().setup(trainer, pl_module, stage)
 
     def save_config(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
@@ -62,6 +66,11 @@ class RunRecord(SaveConfigCallback):
 def class_path(value: Any) -> str:
     """The full name of an object's class, as YAML spells it."""
     return f"{type(value).__module__}.{type(value).__qualname__}"
+
+
+def strategy_name(trainer: pl.Trainer) -> str:
+    """By which checkpoints are told apart: a strategy reads its own alone, and ZeRO those of its stage."""
+    return getattr(trainer.strategy, "name", type(trainer.strategy).__name__)
 
 
 def mlflow_loggers(trainer: pl.Trainer) -> list[MLflowLogger]:

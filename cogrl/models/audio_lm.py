@@ -1,10 +1,11 @@
 """The contract every audio language model fulfils, and what all Hugging Face families share."""
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
+import numpy as np
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
@@ -69,6 +70,7 @@ class AudioLM(Parts, ABC):
         self.train_audio_tower, self.train_language_model = train_audio_tower, train_language_model
         self.lora, self.gradient_checkpointing = lora, gradient_checkpointing
         self.share_prompt, self.head_impl = share_prompt, head
+        self.any_rank: Callable[[bool], bool] = bool  # a strategy that shards the weights asks all ranks
 
     # ---- family ----
     # optional, for `models.check`: the types its `config.json` may have, and the transformers class it reads
@@ -196,6 +198,11 @@ class AudioLM(Parts, ABC):
             )
         return frames[torch.arange(frames.shape[1], device=frames.device) < lengths[:, None]]
 
+    def silent_frames(self) -> Float[Tensor, "c f d"]:
+        """The frames of a second of silence, as inserted clips are read."""
+        audio = self.excerpt_tensors([np.zeros(self.sampling_rate, np.float32)])
+        return self.audio_embeds({name: value.to(self.device) for name, value in audio.items()})[0]
+
     def token_states(
         self,
         prompts: Prompts,
@@ -212,10 +219,12 @@ class AudioLM(Parts, ABC):
         """
         run = packed_states if self.share_prompt else repeated_states
         embeds = self.prompt_embeds(prompts) if embeds is None else embeds
-        frames = None
+        frames, inserted = None, self.any_rank(bool(completions.audio))
         if completions.audio:
             placeholders = (completions.roles_on_host == Role.AUDIO).sum(1)
             frames = self.frames_in_order(completions.audio, completions.clip_counts, placeholders)
+        elif inserted:
+            embeds = embeds + 0.0 * self.silent_frames().sum()  # the tower's shards are gathered by all ranks or none
         return run(self.embed, self.decoder, embeds, prompts, completions, group_size, frames)
 
     def token_logprobs(

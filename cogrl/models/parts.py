@@ -68,6 +68,16 @@ class Parts(nn.Module):
         return self.model.config.get_text_config().max_position_embeddings
 
     @property
+    def width(self) -> int:
+        """The size of a hidden state of the language model."""
+        return self.model.config.get_text_config().hidden_size
+
+    @property
+    def vocab_size(self) -> int:
+        """How many tokens have a logit. The weights do not say: they may be a shard."""
+        return self.model.config.get_text_config().vocab_size
+
+    @property
     def audio_tower(self) -> nn.Module:
         """The audio encoder."""
         return self.model.model.audio_tower
@@ -97,7 +107,7 @@ class Parts(nn.Module):
 
         Sampling and scoring both add it, so that they use the same distribution. Finite, so that 0 * log 0 = 0.
         """
-        bias = torch.zeros(self.lm_head_weight.shape[0], device=self.device)
+        bias = torch.zeros(self.vocab_size, device=self.device)
         for barred in (self.audio_token_id, *chain(*self.audio_markers)):
             bias[barred] = -1e4
         return bias

@@ -108,7 +108,7 @@ def frozen_policy(path: str, policy: AudioLM) -> AudioLM:
     frozen.share_prompt, frozen.head_impl = policy.share_prompt, policy.head_impl
     differences = {
         "vocabulary": policy.tokenizer.get_vocab() != frozen.tokenizer.get_vocab()
-        or len(policy.head.weight) != len(frozen.head.weight),
+        or policy.vocab_size != frozen.vocab_size,
         "feature extractor": policy.processor.feature_extractor.to_dict()
         != frozen.processor.feature_extractor.to_dict(),
         "emotion encoder": not same_emotion(policy, frozen),

@@ -87,9 +87,8 @@ class Align(Sft):
         super().configure_model()
         if self.teacher is not None:
             self.teacher.load().requires_grad_(False)
-        width = self.policy.head.weight.shape[1]
-        self.emotion_head = nn.Linear(width, len(EMOTIONS), bias=False)
-        self.dimension_head = nn.Linear(width, 3)
+        self.emotion_head = nn.Linear(self.policy.width, len(EMOTIONS), bias=False)
+        self.dimension_head = nn.Linear(self.policy.width, 3)
 
     def validate(self, example: Example) -> str | None:
         if self.emotion.used and example.emotion is None:
@@ -141,7 +140,7 @@ class Align(Sft):
                 [clip.example.target(format) for clip, format in zip(batch.clips, formats, strict=True)]
             )
         greedy = Sampling(max_new_tokens=self.sampling.max_new_tokens, greedy=True)
-        with teaching(self.teacher or self.policy) as teacher:
+        with self.whole(self.teacher), teaching(self.teacher or self.policy) as teacher:
             inputs = [teacher_input(clip) for clip in batch.clips]
             self.engine.sync(teacher)
             self.synced_step = None  # the engine has the teacher's weights now

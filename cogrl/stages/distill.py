@@ -44,7 +44,8 @@ class Distill(Sft):
 
     def self_distillation(self, batch: ClipBatch) -> Tensor:
         """KL of sampled direct answers to the explicit format that has thought; end tokens are left to the targets."""
-        thoughts, answers = (self.draw(batch, format) for format in ("eips", "direct"))
+        with self.whole():
+            thoughts, answers = (self.draw(batch, format) for format in ("eips", "direct"))
         policy = self.policy
         words = without_end(answers.completions, answers.finished)
         openings = [opening(text) for text in thoughts.texts]

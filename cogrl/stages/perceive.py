@@ -34,7 +34,7 @@ class Perceive(WarmUp):
 
     def configure_model(self) -> None:
         super().configure_model()
-        self.head = nn.Linear(2 * self.policy.head.weight.shape[1], len(EMOTIONS) + 3)
+        self.head = nn.Linear(2 * self.policy.width, len(EMOTIONS) + 3)
 
     def validate(self, example: Example) -> str | None:
         if example.turns:

@@ -55,7 +55,7 @@ class PerceiveFrames(WarmUp):
 
     def configure_model(self) -> None:
         super().configure_model()
-        self.head = nn.Linear(self.policy.head.weight.shape[1], sum(self.sizes))
+        self.head = nn.Linear(self.policy.width, sum(self.sizes))
 
     @property
     def sizes(self) -> list[int]:

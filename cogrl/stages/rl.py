@@ -138,7 +138,7 @@ class RLStage(Stage):
 
     def training_step(self, batch: ClipBatch, batch_idx: int) -> Tensor:
         if batch_idx % self.steps_per_batch == 0 or not self.buffer:
-            with in_training(self.controllers):
+            with self.whole(), in_training(self.controllers):
                 rollouts = self.sample(batch.clips, self.formats_of(batch))
                 said = self.said_otherwise(rollouts)
                 rollouts, self.scores = self.resample_flat_groups(rollouts, self.score(rollouts, said), said)

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -24,6 +25,7 @@ from cogrl.rollout.hf import HFEngine
 from cogrl.rollout.sampling import Sampling
 from cogrl.stages.agreement import compare
 from cogrl.stages.means import Means
+from cogrl.stages.sharding import Sharding
 from cogrl.stages.step_means import REDUCTIONS, StepMeans
 from cogrl.types import Clip, ClipBatch, Example, Rollouts, Scores
 
@@ -76,6 +78,7 @@ class Stage(pl.LightningModule):
         self.reward = as_reward(reward or cogaudio_reward())
         self.engine, self.controllers = engine or HFEngine(), controllers or []
         self.synced_step: int | None = None
+        self.sharding: Sharding | None = None
         self.prompt_budget, self.means = PromptBudget(policy), Means()
         self.step_means = StepMeans()
         self.formats: tuple[str, ...] = ("eips", "direct")
@@ -97,6 +100,18 @@ class Stage(pl.LightningModule):
 
     def configure_model(self) -> None:
         self.policy.load()
+
+    def setup(self, stage: str) -> None:
+        strategy = self.trainer.strategy
+        self.sharding = strategy if isinstance(strategy, Sharding) else None
+        self.policy.any_rank = self.sharding.any_rank if self.sharding else bool
+
+    def whole(self, model: AudioLM | None = None) -> AbstractContextManager[None]:
+        """Inside, every rank has all weights of the policy (or of `model`), whatever shards them.
+
+        Collective: all ranks enter, and then need not do the same. Within another one it does nothing.
+        """
+        return self.sharding.whole(model or self.policy) if self.sharding else nullcontext()
 
     def check_agreement(self) -> None:
         """Checks that the settings of policy, data, stage and trainer agree and that the weights are finite.
@@ -120,7 +135,8 @@ class Stage(pl.LightningModule):
         scaled = getattr(self.trainer.precision_plugin, "scaler", None) is not None
         gradients = ((name, p.grad) for name, p in self.named_parameters() if p.grad is not None)
         broken = None if scaled else not_finite(gradients)
-        if broken:
+        if self.policy.any_rank(broken is not None):
+            broken = broken or "another rank's shard"
             raise FloatingPointError(
                 f"optimiser step {self.global_step + 1} was not taken: the gradient of {broken}. The last checkpoint "
                 "is as it was, go on from it with --ckpt_path last; when this comes again, lower optim.lr, set "
@@ -276,9 +292,10 @@ class Stage(pl.LightningModule):
         self, clips: Sequence[Clip], formats: Sequence[str], sampling: Sampling, **settings: Any
     ) -> Rollouts:
         """Completions under the stage's controllers, by an engine that has the weights of this optimiser step."""
-        if self.synced_step != self.global_step:
-            self.engine.sync(self.policy)
-            self.synced_step = self.global_step
-        return self.engine.sample(
-            self.policy, clips, formats, sampling, **({"controllers": self.controllers} | settings)
-        )
+        with self.whole():
+            if self.synced_step != self.global_step:
+                self.engine.sync(self.policy)
+                self.synced_step = self.global_step
+            return self.engine.sample(
+                self.policy, clips, formats, sampling, **({"controllers": self.controllers} | settings)
+            )

@@ -7,12 +7,14 @@ from typing import Any
 
 import pytorch_lightning as pl
 import torch
-from pytorch_lightning.strategies import DeepSpeedStrategy, FSDPStrategy, ModelParallelStrategy
+from pytorch_lightning.strategies import DeepSpeedStrategy
 
 from cogrl.callbacks.checkpoint_files import folder_of, kept
-from cogrl.callbacks.run_record import RunRecord, class_path
+from cogrl.callbacks.run_record import RunRecord, class_path, strategy_name
 
-_SHARDED = (DeepSpeedStrategy, FSDPStrategy, ModelParallelStrategy)
+_SHARDS = "checkpoint/*model_states.pt"
+"""What DeepSpeed writes into the folder of a checkpoint: of stage 3 one file a rank, else one. Each holds all but the
+weights."""
 
 
 def chosen_checkpoint(given: str | None, run_dir: Path) -> Path | None:
@@ -28,7 +30,7 @@ def chosen_checkpoint(given: str | None, run_dir: Path) -> Path | None:
             f"--ckpt_path {given}: {path or folder_of(run_dir)} holds no checkpoint that can be read; leave the "
             "option out to start afresh"
         )
-    if path.is_file() and read_checkpoint(path) is None:
+    if read_checkpoint(path) is None:
         other = last_checkpoint(run_dir)
         advice = f"the last good one is {other}: --ckpt_path last" if other else "begin anew without --ckpt_path"
         raise ValueError(f"--ckpt_path {given}: {path} is damaged or no checkpoint of cogrl; {advice}")
@@ -38,17 +40,22 @@ def chosen_checkpoint(given: str | None, run_dir: Path) -> Path | None:
 def last_checkpoint(run_dir: Path) -> Path | None:
     """The newest readable checkpoint of a run folder; None when there is none. Says which ones it passes over."""
     for path in kept(folder_of(run_dir)):
-        if path.is_dir() or read_checkpoint(path) is not None:
+        if read_checkpoint(path) is not None:
             return path
         print(f"{path} is damaged and passed over", flush=True)
     return None
 
 
 def read_checkpoint(path: Path) -> dict[str, Any] | None:
-    """What a checkpoint file holds, its tensors left on disk; None for a file that is cut or no checkpoint.
+    """What a checkpoint holds, its tensors left on disk; None for one that is cut or no checkpoint.
 
-    Of a whole one in which a callback keeps objects that are not loaded unseen, nothing.
+    Of a whole one in which a callback keeps objects that are not loaded unseen, nothing. Of a folder, what the first
+    rank has written.
     """
+    if path.is_dir():
+        shards = sorted(path.glob(_SHARDS))
+        whole = shards and all(zipfile.is_zipfile(file) for file in path.glob("checkpoint/*.pt"))
+        return read_checkpoint(shards[0]) if whole else None
     try:
         return torch.load(path, map_location="cpu", mmap=True, weights_only=True)
     except pickle.UnpicklingError:
@@ -58,14 +65,13 @@ def read_checkpoint(path: Path) -> dict[str, Any] | None:
 
 
 def mlflow_run_of(checkpoint: Path) -> str | None:
-    """The MLflow run a checkpoint belongs to; None when it names none (or is a sharded folder)."""
+    """The MLflow run a checkpoint belongs to; None when it names none."""
     return record_of(checkpoint).get("mlflow_run_id")
 
 
 def record_of(checkpoint: Path) -> dict[str, Any]:
-    """What the run record has noted in a checkpoint file; nothing for a sharded folder."""
-    held = read_checkpoint(checkpoint) if checkpoint.is_file() else None
-    return (held or {}).get("callbacks", {}).get(RunRecord.__name__, {})
+    """What the run record has noted in a checkpoint."""
+    return (read_checkpoint(checkpoint) or {}).get("callbacks", {}).get(RunRecord.__name__, {})
 
 
 def refuse_foreign(checkpoint: Path, stage: pl.LightningModule, trainer: pl.Trainer) -> None:
@@ -73,8 +79,8 @@ def refuse_foreign(checkpoint: Path, stage: pl.LightningModule, trainer: pl.Trai
 
     A run goes on as it was: the order of the clips and the optimiser's state belong to one number of processes.
     """
-    strategy = type(trainer.strategy).__name__
-    if checkpoint.is_dir() and not isinstance(trainer.strategy, _SHARDED):
+    strategy = strategy_name(trainer)
+    if checkpoint.is_dir() and not isinstance(trainer.strategy, DeepSpeedStrategy):
         raise ValueError(
             f"{checkpoint} is a folder, as sharded strategies write it; {strategy} reads a file: use the strategy that "
             "wrote it, or start a new run from the export of this one"
@@ -85,7 +91,7 @@ def refuse_foreign(checkpoint: Path, stage: pl.LightningModule, trainer: pl.Trai
             "from the export of this one"
         )
     noted = record_of(checkpoint)
-    for name, value in {"stage": class_path(stage), "world_size": trainer.world_size}.items():
+    for name, value in {"stage": class_path(stage), "world_size": trainer.world_size, "strategy": strategy}.items():
         if noted.get(name, value) != value:
             raise ValueError(
                 f"{checkpoint} was written with {name} {noted[name]}, this run has {value}: a checkpoint resumes its "

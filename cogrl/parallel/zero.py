@@ -1,0 +1,138 @@
+"""DeepSpeed's ZeRO as a Lightning strategy. (arXiv:1910.02054)"""
+
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any, Literal
+
+import torch
+from pytorch_lightning.accelerators import CPUAccelerator
+from pytorch_lightning.strategies import DDPStrategy, DeepSpeedStrategy
+from torch import Tensor, nn
+
+from cogrl.parallel.hooks import hooks_aside
+
+
+class ZeroStrategy(DeepSpeedStrategy):
+    """Optimiser state (stage 1), gradients (2) and weights (3) are shards, one on each rank; on GPUs, or on CPUs.
+
+    Needs `pip install 'cogrl[deepspeed]'`. Weights in float32 train as under DDP, up to rounding; with `bf16-mixed`
+    DeepSpeed keeps them in bfloat16 besides a float32 copy of what is trained.
+
+    Args:
+        stage: 1, 2 or 3.
+        offload_optimizer: optimiser state in the memory of the host (AdamW then runs there).
+        offload_parameters: weights in the memory of the host, stage 3 alone.
+        persistence_threshold: tensors of at most so many elements stay whole, stage 3 alone; None: DeepSpeed's own.
+        config: everything else, as DeepSpeed spells it; laid over what is made of the above.
+
+    Raises ValueError for another stage, and for an offload that the stage does not have.
+    """
+
+    def __init__(
+        self,
+        stage: Literal[1, 2, 3] = 2,
+        offload_optimizer: bool = False,
+        offload_parameters: bool = False,
+        persistence_threshold: int | None = None,
+        config: dict[str, Any] | None = None,
+    ) -> None:
+        if stage not in (1, 2, 3):
+            raise ValueError(f"strategy: stage={stage} is none of ZeRO's 1, 2 and 3; for none of them use ddp")
+        if stage < 3 and (offload_parameters or persistence_threshold is not None):
+            raise ValueError(
+                f"strategy: offload_parameters and persistence_threshold are of stage 3, which shards weights; with "
+                f"stage={stage} every rank holds them whole: leave both out, or set stage: 3"
+            )
+        super().__init__(
+            stage=stage,
+            offload_optimizer=offload_optimizer,
+            offload_parameters=offload_parameters,
+            logging_batch_size_per_gpu=1,  # for DeepSpeed's log, which can not ask our loader
+        )
+        self.stage = stage
+        own: dict[str, Any] = {"zero_force_ds_cpu_optimizer": False}  # the stage's AdamW is torch's
+        if persistence_threshold is not None:
+            own["zero_optimization"] = {"stage3_param_persistence_threshold": persistence_threshold}
+        self.config = laid_over(laid_over(self.config, own), config or {})
+        self._whole = False
+
+    @property
+    def name(self) -> str:
+        """What a checkpoint notes: shards of one kind are of no use to another."""
+        return f"zero{self.stage}"
+
+    def setup_environment(self) -> None:
+        if not isinstance(self.accelerator, CPUAccelerator):
+            super().setup_environment()
+            return
+        os.environ.setdefault("DS_ACCELERATOR", "cpu")  # read when deepspeed is imported; the host may have GPUs
+        import deepspeed
+
+        deepspeed.ops.__compatible_ops__["deepspeed_shm_comm"] = False  # needs a compiler and a minute; gloo does it
+        self.parallel_devices = [torch.device("cpu", i) for i in range(len(self.parallel_devices or [None]))]
+        DDPStrategy.setup_environment(self)
+
+    @contextmanager
+    def model_sharded_context(self) -> Iterator[None]:
+        """Models of transformers shard themselves while they are read, as long as this setting is alive."""
+        self._init_config_if_needed()
+        if self.stage < 3:
+            yield
+            return
+        from transformers.integrations import HfDeepSpeedConfig
+
+        sharding = HfDeepSpeedConfig(self.config)
+        yield
+        del sharding  # a reference is read later, by each rank whole
+        for part in self.lightning_module.modules():
+            keep_used_conversions(part)
+
+    def backward(self, closure_loss: Tensor, optimizer: Any, *args: Any, **kwargs: Any) -> None:
+        """Lightning has divided the loss by the number of micro-batches; the engine is not to divide once more."""
+        super().backward(closure_loss, optimizer, *args, scale_wrt_gas=False, **kwargs)
+
+    @contextmanager
+    def whole(self, module: nn.Module) -> Iterator[None]:
+        """Inside, this rank has all weights of `module`, and may run it as often as it likes without the others.
+
+        Collective: all ranks enter. Within another `whole` it does nothing.
+        """
+        params = [] if self._whole else [p for p in module.parameters() if hasattr(p, "ds_id")]
+        if not params:
+            yield
+            return
+        import deepspeed
+
+        optimizer = self.deepspeed_engine.optimizer  # in test and predict it is the sharding itself
+        getattr(optimizer, "parameter_offload", optimizer).partition_all_parameters()  # some may be on their way
+        self._whole = True
+        try:
+            with deepspeed.zero.GatheredParameters(params), hooks_aside(module):
+                yield
+        finally:
+            self._whole = False
+
+    def any_rank(self, here: bool) -> bool:
+        """Whether it holds on any rank: weights are gathered for a module by all ranks together (stage 3)."""
+        alone = self.stage < 3 or self._whole
+        return here if alone else self.reduce_boolean_decision(here, all=False)
+
+
+def keep_used_conversions(model: nn.Module) -> None:
+    """Of the renamings of weights that transformers knows for a class, those that its folder needed.
+
+    Its reader for ZeRO-3 keeps all of them, and the model would be saved under other names than it was read from.
+    """
+    conversions = getattr(model, "_weight_conversions", None)
+    if conversions:
+        model._weight_conversions = [conversion for conversion in conversions if conversion.was_used()]
+
+
+def laid_over(base: Mapping[str, Any], top: Mapping[str, Any]) -> dict[str, Any]:
+    """`base` with what `top` has, key by key at every depth."""
+    both = {
+        key: laid_over(base[key], value) if isinstance(value, Mapping) and isinstance(base.get(key), Mapping) else value
+        for key, value in top.items()
+    }
+    return {**base, **both}
