@@ -12,11 +12,13 @@ from cogrl.cli.pipeline.pipeline import read_pipeline
 
 CONFIGS = Path(__file__).parents[3] / "configs"
 STAGES = sorted(file.stem for file in (CONFIGS / "stage").glob("*.yaml"))
+SEVERAL = ("ddp", "fsdp", "zero1", "zero2", "zero3", "zero3_offload")
+"""Trainer files of several GPUs; tests/parallel runs them on two processes."""
 PARTS = sorted(
     (file.parent.name, file.stem)
     for kind in ("stage", "policy", "data", "trainer", "kernels")
     for file in (CONFIGS / kind).glob("*.yaml")
-    if file.stem != "zero2"  # needs several GPUs
+    if file.stem not in SEVERAL
 )
 
 
@@ -66,10 +68,18 @@ def test_a_policy_file_of_billions_starts_every_stage_in_the_precision_it_names(
     assert '"dtype": "bfloat16"' in (workdir / "run" / "export" / "config.json").read_text()
 
 
-def test_sharding_is_configured_as_lightning_takes_it(command):
+def test_sharding_is_configured_as_its_strategy_takes_it(command):
     strategy = printed(command("fit", "--model.policy.dtype=float32", trainer="zero2"))["trainer"]["strategy"]
-    assert strategy["class_path"].endswith("DeepSpeedStrategy")
-    assert strategy["init_args"]["stage"] == 2 and strategy["init_args"]["logging_batch_size_per_gpu"] == 1
+    assert strategy["class_path"].endswith("ZeroStrategy") and strategy["init_args"]["stage"] == 2
+
+
+@pytest.mark.sample(3)
+@pytest.mark.parametrize("trainer", SEVERAL)
+@pytest.mark.parametrize("name", ["cogaudio", "echo", "hyper"])
+def test_every_pipeline_of_the_papers_size_takes_every_trainer_file(name, trainer, monkeypatch):
+    monkeypatch.chdir(CONFIGS.parent)
+    found = read_pipeline(CONFIGS / "pipelines" / f"{name}.yaml", [f"vars.trainer=configs/trainer/{trainer}.yaml"])
+    assert all(printed(list(step.args))["trainer"]["devices"] == -1 for step in found.steps if step.is_fit)
 
 
 @pytest.mark.parametrize("file", sorted((CONFIGS / "pipelines").glob("*.yaml")), ids=lambda file: file.stem)
