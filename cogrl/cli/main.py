@@ -8,6 +8,7 @@ from importlib import import_module
 
 from cogrl.cli.errors import EXPECTED, is_defect, report
 from cogrl.cli.nearest import nearest
+from cogrl.cli.quiet import silence_imports
 
 STAGE_COMMANDS = {
     "fit": "train a stage described by YAML files",
@@ -35,6 +36,7 @@ def main(args: Sequence[str] | None = None) -> int:
     """
     args = list(sys.argv[1:] if args is None else args)
     find_own_modules()
+    silence_imports()
     try:
         return dispatch([arg for arg in args if arg != "--debug"])
     except (*EXPECTED, KeyboardInterrupt) as error:

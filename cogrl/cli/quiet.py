@@ -23,6 +23,28 @@ _LOGGERS = {
     "lightning_fabric.utilities.seed": logging.ERROR,  # "Seed set to 0": it stands in the configuration
 }
 """The least level that these loggers show."""
+_RECORDS = {"DeepSpeed": "Setting accelerator to CPU"}  # which is so wherever it is installed and there is no GPU
+"""How records begin that these loggers do not show; they set their level themselves."""
+
+
+class Beginning(logging.Filter):
+    """Leaves out what begins like this."""
+
+    def __init__(self, beginning: str) -> None:
+        super().__init__()
+        self.beginning = beginning
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        return not record.getMessage().startswith(self.beginning)
+
+
+_FILTERS = {name: Beginning(beginning) for name, beginning in _RECORDS.items()}
+
+
+def silence_imports() -> None:
+    """Leave out what libraries say while they are imported; to be called before that."""
+    for name, beginning in _FILTERS.items():
+        logging.getLogger(name).addFilter(beginning)
 
 
 def silence_messages() -> None:
