@@ -24,7 +24,8 @@ _PACKAGES = (
 class RunRecord(SaveConfigCallback):
     """`config.yaml` and `environment.json` in the run folder and in MLflow.
 
-    Every checkpoint says which stage wrote it, in how many processes, and the MLflow run it belongs to.
+    Every checkpoint says which stage wrote it, under which strategy, in how many processes, and the MLflow run it
+    belongs to.
     """
 
     def __init__(self, parser, config, **kwargs: Any) -> None:
@@ -34,7 +35,7 @@ class RunRecord(SaveConfigCallback):
 
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
         self.loggers = mlflow_loggers(trainer)
-        self.ran = {"stage": class_path(pl_module), "world_size": trainer.world_size}
+        self.ran = identity(trainer, pl_module)
         super().setup(trainer, pl_module, stage)
 
     def save_config(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
@@ -57,6 +58,12 @@ class RunRecord(SaveConfigCallback):
 
     def state_dict(self) -> dict[str, Any]:
         return self.ran | {"mlflow_run_id": next((logger.run_id for logger in self.loggers), None)}
+
+
+def identity(trainer: pl.Trainer, stage: pl.LightningModule) -> dict[str, Any]:
+    """What has to be the same for a run to go on from its checkpoint."""
+    strategy = type(trainer.strategy).__name__
+    return {"stage": class_path(stage), "strategy": strategy, "world_size": trainer.world_size}
 
 
 def class_path(value: Any) -> str:

@@ -1,7 +1,7 @@
 """What every stage shares: the policy, the optimiser, checks of the data, test and predict."""
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -127,8 +127,16 @@ class Stage(pl.LightningModule):
                 "trainer.gradient_clip_val, or look for what is wrong with the clips of this step"
             )
 
-    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        checkpoint["controllers"] = [(type(each).__name__, each.state_dict()) for each in self.controllers]
+    def controller_states(self) -> list[tuple[str, dict[str, Any]]]:
+        """What each controller has learned, with its name; alike on all ranks."""
+        return [(type(each).__name__, each.state_dict()) for each in self.controllers]
+
+    def step_state(self) -> dict[str, Any]:
+        """What this rank needs to go on behind an optimiser step: plain data that no later step changes."""
+        return {}
+
+    def load_step_state(self, state: Mapping[str, Any]) -> None:
+        """Go on from what `step_state` gave."""
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """What controllers have learned. Raises ValueError when the checkpoint is of a run with others."""
