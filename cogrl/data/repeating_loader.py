@@ -50,9 +50,9 @@ class RepeatingLoader(SignalSafeLoader):
         """Warns where an epoch has become longer or shorter: its order is then another one."""
         if state["length"] != len(self):
             rank_zero_warn(
-                f"an epoch had {state['length']} batches when the checkpoint was written and has {len(self)} now: the "
-                "data, data.batch_size or the micro-batches of a rollout have changed, so other clips follow than would "
-                "have followed"
+                f"an epoch had {state['length']} batches when the checkpoint was written and has {len(self)} now: "
+                "the data, data.batch_size or the micro-batches of a rollout have changed, so other clips follow "
+                "than would have followed"
             )
         self.sampler.set_epoch(state["epoch"])
         self.start = state["handed_out"]
