@@ -130,6 +130,7 @@ class LastCheckpoint(Checkpoint):
         if trainer.is_global_zero:
             self.folder.mkdir(parents=True, exist_ok=True)
             remove(unfinished)
+        strategy.barrier("room for the checkpoint")  # of a folder every rank writes its own part
         trainer.save_checkpoint(unfinished, weights_only=False)
         failure = getattr(strategy.checkpoint_io, "failure", None)
         if strategy.reduce_boolean_decision(failure is not None, all=False):

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytorch_lightning as pl
+import torch
+from lightning_fabric.utilities import move_data_to_device
 from torch import distributed
 
 from cogrl.callbacks.random_state import random_state
@@ -35,7 +37,8 @@ class ResumePoint:
     def write(self, checkpoint: dict[str, Any]) -> None:
         """Put it into a checkpoint that is about to be written. Collective."""
         checkpoint["loops"]["fit_loop"], checkpoint["controllers"] = self.loops, self.controllers
-        checkpoint["ranks"] = of_all_ranks({"random": self.random, "stage": self.stage})
+        mine = move_data_to_device({"random": self.random, "stage": self.stage}, torch.device("cpu"))
+        checkpoint["ranks"] = of_all_ranks(mine)
 
 
 def of_all_ranks(state: Any) -> dict[int, Any]:

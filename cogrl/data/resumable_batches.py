@@ -1,4 +1,4 @@
-"""The batches of another sampler, of one epoch not from the first on: where a resumed run goes on."""
+"""The batches of another sampler, not from the first of the epoch on: where a resumed run goes on."""
 
 from collections.abc import Iterator
 from itertools import islice
@@ -7,7 +7,9 @@ from torch.utils.data import DistributedSampler
 
 
 class ResumableBatches(DistributedSampler):
-    """Those of `batches`, any sampler with epochs; what is before `first` is left out once, and its audio never read.
+    """Those of `batches`, any sampler with epochs, from the one in place `first` on; what is before it is never read.
+
+    Whoever begins an epoch says from where, each time: a loader with workers begins its sampler twice.
 
     A `DistributedSampler` so that Lightning leaves it in place under every strategy.
     """
@@ -26,5 +28,4 @@ class ResumableBatches(DistributedSampler):
         return len(self.batches)
 
     def __iter__(self) -> Iterator[list[int]]:
-        first, self.first = self.first, 0
-        return islice(iter(self.batches), first, None)
+        return islice(iter(self.batches), self.first, None)

@@ -139,7 +139,7 @@ class RLStage(Stage):
         return self.buffer.rollouts
 
     def step_state(self) -> dict[str, Any]:
-        state = {"steps_per_batch": self.steps_per_batch, "tokens_a_part": self.tokens_a_part}
+        state = super().step_state() | {"steps_per_batch": self.steps_per_batch, "tokens_a_part": self.tokens_a_part}
         state |= {"buffer": self.buffer.state_dict(), "drift": self.drift.state_dict()}
         return state | ({"reward": self.reward.counts()} if isinstance(self.reward, Counts) else {})
 
@@ -151,6 +151,7 @@ class RLStage(Stage):
                 f"{self.steps_per_batch}; set updates_per_rollout and trainer.accumulate_grad_batches as they were, or "
                 "start a new run from the export of this one"
             )
+        super().load_step_state(state)
         self.tokens_a_part = state["tokens_a_part"]
         self.buffer.load_state_dict(state["buffer"])
         self.drift.load_state_dict(state["drift"])

@@ -133,10 +133,14 @@ class Stage(pl.LightningModule):
 
     def step_state(self) -> dict[str, Any]:
         """What this rank needs to go on behind an optimiser step: plain data that no later step changes."""
-        return {}
+        return {"metrics": self.step_means.state_dict()}
 
     def load_step_state(self, state: Mapping[str, Any]) -> None:
         """Go on from what `step_state` gave."""
+        self.step_means.load_state_dict(state["metrics"])
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        checkpoint.setdefault("controllers", self.controller_states())  # unless a callback has kept earlier ones
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """What controllers have learned. Raises ValueError when the checkpoint is of a run with others."""
@@ -238,8 +242,12 @@ class Stage(pl.LightningModule):
         """
         each_step = self._current_fx_name == "training_step" and on_step is not False and not on_epoch
         if each_step and reduce_fx in REDUCTIONS and isinstance(value, (int, float, torch.Tensor)):
-            micro_batch = self.trainer.fit_loop.total_batch_idx
+            micro_batch, epoch = self.trainer.fit_loop.total_batch_idx, self.current_epoch
+            for held, (old, how) in self.step_means.take_over(epoch).items():
+                super().log(held, old, batch_size=1, **how)
             value = self.step_means.add(name, value, self.global_step, micro_batch, reduce_fx)
+            how = {"prog_bar": prog_bar, "on_step": on_step, "on_epoch": on_epoch, "reduce_fx": reduce_fx}
+            self.step_means.note(name, value, how, epoch)
         super().log(name, value, prog_bar=prog_bar, on_step=on_step, on_epoch=on_epoch, reduce_fx=reduce_fx, **options)
 
     def test_step(self, batch: ClipBatch, batch_idx: int) -> None:

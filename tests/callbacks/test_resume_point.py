@@ -9,7 +9,6 @@ from torch.utils.data import Dataset
 
 from cogrl.callbacks.checkpoint import LastCheckpoint
 from cogrl.callbacks.checkpoint_files import LAST, folder_of
-from cogrl.callbacks.run_record import RunRecord
 from cogrl.data.repeating_loader import RepeatingLoader
 from cogrl.data.shuffled_batches import ShuffledBatches
 
@@ -74,16 +73,14 @@ class Line(pl.LightningModule):
 
 
 def fitted(folder, resumed=False, every=1, stop=None, error=RuntimeError, repeats=2, workers=0, **settings) -> Line:
-    """The module after a training of three epochs, or after the error that ended it."""
+    """The module after a training of two epochs, or after the error that ended it."""
     torch.manual_seed(1)
     line = Line(stop, error)
-    record = RunRecord(None, None)
-    record.save_config = lambda *_: None
     trainer = pl.Trainer(
-        **({"max_epochs": 3, "accumulate_grad_batches": 2, "limit_train_batches": 8} | settings),
+        **({"max_epochs": 2, "accumulate_grad_batches": 2, "limit_train_batches": 8} | settings),
         accelerator="cpu",
         default_root_dir=str(folder),
-        callbacks=[LastCheckpoint(every), record],
+        callbacks=[LastCheckpoint(every)],
         logger=False,
         enable_progress_bar=False,
         enable_model_summary=False,
@@ -97,15 +94,17 @@ def fitted(folder, resumed=False, every=1, stop=None, error=RuntimeError, repeat
     return line
 
 
-VALIDATED = {
-    "after each epoch": {},
-    "after every third micro-batch": {"val_check_interval": 3, "check_val_every_n_epoch": None},
-    "twice an epoch": {"val_check_interval": 0.5},
-    "never": {"limit_val_batches": 0},
-}
+VALIDATED = [
+    pytest.param({"val_check_interval": 0.5}, id="twice an epoch"),
+    pytest.param({}, id="after each epoch", marks=pytest.mark.slow),
+    pytest.param(
+        {"val_check_interval": 3, "check_val_every_n_epoch": None}, id="between steps", marks=pytest.mark.slow
+    ),
+    pytest.param({"limit_val_batches": 0}, id="never", marks=pytest.mark.slow),
+]
 
 
-@pytest.mark.parametrize("validated", VALIDATED.values(), ids=VALIDATED)
+@pytest.mark.parametrize("validated", VALIDATED)
 def test_wherever_an_error_ends_it_a_training_goes_on_as_if_there_had_been_none(tmp_path, validated):
     whole = fitted(tmp_path / "whole", **validated)
     places = [(what, n + 1) for what in ("train", "val") for n in range(whole.calls.get(what, 0))]
@@ -127,7 +126,7 @@ def test_what_a_killed_training_did_behind_its_checkpoint_is_done_again(tmp_path
 
 def test_a_training_may_be_stopped_again_and_again(tmp_path):
     whole, seen = fitted(tmp_path / "whole", workers=2), []
-    parts = [fitted(tmp_path / "cut", resumed=n > 0, stop=("train", 5), workers=2) for n in range(6)]
+    parts = [fitted(tmp_path / "cut", resumed=n > 0, stop=("train", 5), workers=2) for n in range(4)]
     for part in parts:
         seen = [*seen[: whole.seen.index(part.seen[0])], *part.seen]
     assert seen == whole.seen

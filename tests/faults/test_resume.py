@@ -1,11 +1,13 @@
 """A run that is killed at any moment and taken up again comes to the same numbers as one that was left alone."""
 
 import shutil
+import uuid
 from pathlib import Path
 
 import pytest
 import torch
-from killed_runs import Corpus, differences, finished, killing, points, started
+from kill import started as process_of
+from killed_runs import Corpus, differences, finished, killing, points, started, steps
 
 from cogrl.cli.main import main
 
@@ -66,6 +68,30 @@ def test_a_run_that_was_killed_goes_on_to_the_same_numbers(request, folders, sta
     assert same(*(state["state_dict"] for state in states))
     assert points(cut) == points(whole), "a point is missing in the store, or there twice"
     assert rollouts(cut) == rollouts(whole)
+
+
+@pytest.mark.slow
+def test_two_ranks_that_were_killed_go_on_to_the_same_numbers(folders, corpus):
+    whole, cut = folders
+    ranks = ["--trainer.devices=2", "--trainer.strategy=ddp", "--data.workers=2"]
+    args = corpus.arguments("dr_sapo", *ranks)
+    for arguments, folder, expected in (
+        (args, whole, 0),
+        ([*args, killing("updating", 6)], cut, -9),
+        ([*args, "--ckpt_path=last"], cut, 0),
+    ):
+        with open(folder / "log.txt", "a") as log:
+            process = process_of(arguments, folder, uuid.uuid4().hex, log)
+            assert process.wait(400) == expected, (folder / "log.txt").read_text()
+    for rank in (0, 1):
+        expected = {record["step"]: float.fromhex(record["loss"]) for record in steps(whole, rank)}
+        found = [(record["step"], float.fromhex(record["loss"])) for record in steps(cut, rank)]
+        assert {step for step, _ in found} == set(expected)
+        assert [value for _, value in found] == pytest.approx([expected[step] for step, _ in found], rel=0, abs=1e-6)
+    first, second = (torch.load(folder / "run/checkpoints/last.ckpt", weights_only=True) for folder in folders)
+    assert first["ranks"].keys() == {0, 1}
+    for name, value in first["state_dict"].items():
+        torch.testing.assert_close(second["state_dict"][name], value, rtol=0, atol=1e-6)
 
 
 def same(one, other) -> bool:
