@@ -6,12 +6,15 @@ from typing import Any
 import pytorch_lightning as pl
 from lightning_fabric.plugins.io.torch_io import TorchCheckpointIO
 from pytorch_lightning.callbacks import Checkpoint
+from pytorch_lightning.trainer.states import TrainerFn
 from pytorch_lightning.utilities.exceptions import SIGTERMException
 from pytorch_lightning.utilities.rank_zero import rank_zero_warn
 
 from cogrl.atomic import remove
 from cogrl.callbacks.checkpoint_files import LAST, PREVIOUS, UNFINISHED, folder_of, kept
 from cogrl.callbacks.checkpoint_io import DirectCheckpointIO, free_space
+from cogrl.callbacks.random_state import set_random_state
+from cogrl.callbacks.resume_point import ResumePoint
 from cogrl.finite import not_finite
 
 
@@ -20,7 +23,10 @@ class LastCheckpoint(Checkpoint):
 
     A checkpoint replaces the last one only when it is complete and its weights are finite: it is written beside it, on
     the same disk, and renamed. It resumes the same run and nothing else: the next stage takes the Hugging Face folder
-    in `export`.
+    in `export`. With it the run goes on to the same numbers: it holds the place in the data, the rollouts in use, the
+    random numbers of every rank and whether a validation is due, all as they were behind its last whole optimiser step,
+    see `ResumePoint`. It is written once the metrics of that step are logged, and before a validation that is due,
+    except behind the last step, where it would be left out.
 
     Args:
         every_n_steps: optimiser steps between two writes; 0 = only at the end or when training is interrupted.
@@ -32,6 +38,8 @@ class LastCheckpoint(Checkpoint):
             raise ValueError(f"checkpoint.every_n_steps={every_n_steps} must be at least 0")
         self.every_n_steps, self.keep_previous = every_n_steps, keep_previous
         self.saved_at, self.failed = 0, False
+        self.point: ResumePoint | None = None
+        self.random: dict[str, Any] | None = None
 
     @property
     def state_key(self) -> str:
@@ -42,14 +50,48 @@ class LastCheckpoint(Checkpoint):
         if type(trainer.strategy.checkpoint_io) is TorchCheckpointIO:
             trainer.strategy.checkpoint_io = DirectCheckpointIO()
 
+    def on_load_checkpoint(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        mine = checkpoint.get("ranks", {}).get(trainer.global_rank)
+        if mine is not None and trainer.state.fn == TrainerFn.FITTING:
+            self.random = mine["random"]
+            pl_module.load_step_state(mine["stage"])
+
     def on_train_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self.saved_at, self.failed = trainer.global_step, False
+        if self.random is not None:  # last of all, since what comes before draws as well
+            set_random_state(self.random, trainer.strategy.root_device)
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
+        if not trainer.fit_loop._should_accumulate():
+            self.point = ResumePoint.of(trainer, pl_module, validated=False)
+
+    def on_validation_start(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        if trainer.global_step != trainer.max_steps:
+            self.save_if_due(trainer, pl_module)
+
+    def on_validation_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        if self.point and not trainer.sanity_checking and not trainer.fit_loop._should_accumulate():
+            self.point = ResumePoint.of(trainer, pl_module, validated=True)
+
+    def on_train_batch_start(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, batch: Any, batch_idx: int
+    ) -> None:
+        self.save_if_due(trainer, pl_module)
+
+    def save_if_due(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         if self.every_n_steps and trainer.global_step % self.every_n_steps == 0:
             self.save(trainer, pl_module)
+
+    def on_save_checkpoint(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule, checkpoint: dict[str, Any]
+    ) -> None:
+        if self.point is None or self.point.step != trainer.global_step:  # a step is over whose end was not reached
+            self.point = ResumePoint.of(trainer, pl_module, validated=False)
+        self.point.write(checkpoint)
 
     def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
         self.save(trainer, pl_module)
@@ -88,6 +130,7 @@ class LastCheckpoint(Checkpoint):
         if trainer.is_global_zero:
             self.folder.mkdir(parents=True, exist_ok=True)
             remove(unfinished)
+        strategy.barrier("room for the checkpoint")  # of a folder every rank writes its own part
         trainer.save_checkpoint(unfinished, weights_only=False)
         failure = getattr(strategy.checkpoint_io, "failure", None)
         if strategy.reduce_boolean_decision(failure is not None, all=False):
@@ -98,11 +141,11 @@ class LastCheckpoint(Checkpoint):
                 f"--run_dir; {self.advice()}"
             )
         if trainer.is_global_zero:
+            for logger in trainer.loggers:
+                logger.after_save_checkpoint(self)  # which sends what it holds: the run never logs it again
             self.put_in_place()
         strategy.barrier("checkpoint in place")
         self.saved_at, self.failed = step, False
-        for logger in trainer.loggers if trainer.is_global_zero else ():
-            logger.after_save_checkpoint(self)
 
     def put_in_place(self) -> None:
         """The last checkpoint becomes the previous one, the unfinished the last; at every moment one is whole."""

@@ -33,6 +33,9 @@ class MLflowLogger(MLFlowLogger):
     it works again, and after ten failures in a row the run goes on without it. A run that failed or was killed says so:
     status FAILED or KILLED and the tag `cogrl.error`.
 
+    A run that is taken up again does some steps a second time, those behind its checkpoint: the store keeps the points
+    that it has, and gets none twice.
+
     Args:
         experiment_name: groups runs.
         run_name: shown in the list of runs; the CLI puts the name of `run_dir` here when it is None.
@@ -62,6 +65,7 @@ class MLflowLogger(MLFlowLogger):
         self.final_status: str | None = None
         self.experiment_name = experiment_name
         self.resumes = run_id is not None
+        self.last_steps: dict[str, int] = {}
         self.failures = 0
         self._initialized = False
         uri = absolute_uri(tracking_uri)
@@ -93,6 +97,9 @@ class MLflowLogger(MLFlowLogger):
         with one_at_a_time(self.settings["tracking_uri"]):
             super().__init__(**self.settings)
             client = super().experiment
+        if self.resumes:
+            known = client.get_run(self._run_id).data._metric_objs  # the latest point of each; `metrics` has no steps
+            self.last_steps = {metric.key: metric.step for metric in known}
         client.update_run(self._run_id, status=RunStatus.to_string(RunStatus.RUNNING))
         return client
 
@@ -146,6 +153,7 @@ class MLflowLogger(MLFlowLogger):
                 self.pause_s *= 2
                 return
             self.postponed.pop(0)
+        self.waiting = [metric for metric in self.waiting if metric.step > self.last_steps.get(metric.key, -1)]
         for start in range(0, len(self.waiting), _BATCH):
             chunk = self.waiting[start : start + _BATCH]
             if not self.attempt(lambda client, run, chunk=chunk: client.log_batch(run, metrics=chunk)):

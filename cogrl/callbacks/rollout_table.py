@@ -33,15 +33,16 @@ class RolloutTable(pl.Callback):
             )
         self.every_n_rollouts, self.groups = every_n_rollouts, groups
         self.seen = 0
-        self.latest: Rollouts | None = None
+        self.latest: int | None = None
 
     def on_train_batch_end(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         rollouts = getattr(pl_module, "rollouts", None)
-        if rollouts is None or rollouts is self.latest or self.every_n_rollouts == 0 or not trainer.is_global_zero:
+        known = rollouts is None or rollouts.policy_version == self.latest
+        if known or self.every_n_rollouts == 0 or not trainer.is_global_zero:
             return
-        self.latest = rollouts
+        self.latest = rollouts.policy_version
         if self.seen % self.every_n_rollouts == 0:
             rules = getattr(pl_module, "segment_rules", SegmentRules())
             self.write(trainer, rollouts, pl_module.scores, pl_module.policy.sampling_rate, rules)
@@ -72,10 +73,10 @@ class RolloutTable(pl.Callback):
                 logger.log_file(page, "rollouts")
 
     def state_dict(self) -> dict[str, Any]:
-        return {"seen": self.seen}
+        return {"seen": self.seen, "latest": self.latest}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        self.seen = state_dict["seen"]
+        self.seen, self.latest = state_dict["seen"], state_dict.get("latest")
 
 
 def rows(rollouts: Rollouts, scores: Scores) -> list[dict[str, Any]]:

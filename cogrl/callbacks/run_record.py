@@ -34,11 +34,7 @@ class RunRecord(SaveConfigCallback):
 
     def setup(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
         self.loggers = mlflow_loggers(trainer)
-        self.ran = {
-            "stage": class_path(pl_module),
-            "world_size": trainer.world_size,
-            "strategy": strategy_name(trainer),
-        }
+        self.ran = identity(trainer, pl_module)
         super().setup(trainer, pl_module, stage)
 
     def save_config(self, trainer: pl.Trainer, pl_module: pl.LightningModule, stage: str) -> None:
@@ -61,6 +57,11 @@ class RunRecord(SaveConfigCallback):
 
     def state_dict(self) -> dict[str, Any]:
         return self.ran | {"mlflow_run_id": next((logger.run_id for logger in self.loggers), None)}
+
+
+def identity(trainer: pl.Trainer, stage: pl.LightningModule) -> dict[str, Any]:
+    """What has to be the same for a run to go on from its checkpoint."""
+    return {"stage": class_path(stage), "strategy": strategy_name(trainer), "world_size": trainer.world_size}
 
 
 def class_path(value: Any) -> str:

@@ -3,6 +3,8 @@
 import math
 from collections import deque
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from typing import Any
 
 from cogrl.chat import question as chat
 from cogrl.chat.client import ChatClient
@@ -98,6 +100,13 @@ class HttpJudgeReward:
     def validate(self, example: Example) -> str | None:
         """Why answers to `example` can not be judged; None when they can."""
         return self.reward.validate(example)
+
+    def counts(self) -> dict[str, Any]:
+        return {"usage": asdict(self.usage), "lately_failed": list(self._lately_failed)}
+
+    def count_on(self, counts: Mapping[str, Any]) -> None:
+        self.usage = chat.Usage(**counts["usage"])
+        self._lately_failed = deque(counts["lately_failed"], maxlen=self.window)
 
     def _count_failures(
         self, judged: Sequence[Sequence[Request]], outcomes: Mapping[Request, JudgeScores | Exception]

@@ -3,9 +3,9 @@
 import inspect
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from numbers import Real
-from typing import Protocol, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 from torch import Tensor
 
@@ -113,6 +113,19 @@ class Validates(Protocol):
 
     def validate(self, example: Example) -> str | None:
         """Why answers to `example` can not be graded, and what to do; None when they can."""
+        ...
+
+
+@runtime_checkable
+class Counts(Protocol):
+    """A reward that counts over batches; a run that was stopped counts on."""
+
+    def counts(self) -> dict[str, Any]:
+        """The counts so far, as plain data that no later batch changes."""
+        ...
+
+    def count_on(self, counts: Mapping[str, Any]) -> None:
+        """Goes on from what `counts` gave."""
         ...
 
 

@@ -1,7 +1,9 @@
 """Checks whether the policy moves between the updates of a rollout; if it does not, gates and clips are inert."""
 
 import warnings
+from collections.abc import Mapping
 from statistics import fmean
+from typing import Any
 
 NOISE = 1.1
 """The later updates must drift so many times as far as the first: noise alone differs a little between mini-batches."""
@@ -28,6 +30,13 @@ class DriftMonitor:
             self.judge()
             self.sampled_at, self.first, self.later = sampled_at, [], []
         (self.first if step == sampled_at else self.later).append(drift)
+
+    def state_dict(self) -> dict[str, Any]:
+        held = {name: vars(self)[name] for name in ("sampled_at", "still", "warned")}
+        return held | {"first": list(self.first), "later": list(self.later)}
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        vars(self).update(state)
 
     def judge(self) -> None:
         if self.warned or not self.first or not self.later:

@@ -17,6 +17,7 @@ from cogrl.models.reference import Reference, logprobs_of
 from cogrl.objectives.advantages import Advantages, grouped
 from cogrl.objectives.confidence import ConfidenceWeights
 from cogrl.rewards.composite import WeightedSum
+from cogrl.rewards.term import Counts
 from cogrl.rollout.controller import in_training, reported
 from cogrl.stages.counterfactuals import Counterfactuals, compared
 from cogrl.stages.credit import Credit
@@ -24,6 +25,7 @@ from cogrl.stages.drift import DriftMonitor
 from cogrl.stages.means import Means
 from cogrl.stages.objective import Objective
 from cogrl.stages.ranks import gathered
+from cogrl.stages.rollout_buffer import RolloutBuffer
 from cogrl.stages.section_credit import SectionCredit
 from cogrl.stages.stage import Stage
 from cogrl.types import Clip, ClipBatch, Example, Rollouts, Scores
@@ -109,8 +111,7 @@ class RLStage(Stage):
         estimate = Advantages(advantages), group_size, variance_tolerance
         self.credit = Credit(*estimate, self.format_weights, section_credit, confidence_weights)
         self.counterfactuals = counterfactuals
-        self.buffer: list[Rollouts] = []
-        self.rollouts: Rollouts | None = None
+        self.buffer = RolloutBuffer()
         self.scores: Scores | None = None
         self.tokens_a_part: float | None = None
         self.drift = DriftMonitor()
@@ -132,25 +133,50 @@ class RLStage(Stage):
     def parts_per_batch(self) -> int:
         return self.steps_per_batch // self.passes
 
+    @property
+    def rollouts(self) -> Rollouts | None:
+        """Those that are being learnt from; None before the first."""
+        return self.buffer.rollouts
+
+    def step_state(self) -> dict[str, Any]:
+        state = super().step_state() | {"steps_per_batch": self.steps_per_batch, "tokens_a_part": self.tokens_a_part}
+        state |= {"buffer": self.buffer.state_dict(), "drift": self.drift.state_dict()}
+        return state | ({"reward": self.reward.counts()} if isinstance(self.reward, Counts) else {})
+
+    def load_step_state(self, state: Mapping[str, Any]) -> None:
+        """Raises ValueError when a rollout was split into more or fewer micro-batches."""
+        if state["steps_per_batch"] != self.steps_per_batch:
+            raise ValueError(
+                f"in the checkpoint's run a rollout served {state['steps_per_batch']} micro-batches and now "
+                f"{self.steps_per_batch}; set updates_per_rollout and trainer.accumulate_grad_batches as they were, or "
+                "start a new run from the export of this one"
+            )
+        super().load_step_state(state)
+        self.tokens_a_part = state["tokens_a_part"]
+        self.buffer.load_state_dict(state["buffer"])
+        self.drift.load_state_dict(state["drift"])
+        if "reward" in state and isinstance(self.reward, Counts):
+            self.reward.count_on(state["reward"])
+
     def configure_model(self) -> None:
         super().configure_model()
         without_dropout(self.policy)
 
     def training_step(self, batch: ClipBatch, batch_idx: int) -> Tensor:
-        if batch_idx % self.steps_per_batch == 0 or not self.buffer:
+        if batch_idx % self.steps_per_batch == 0 or not self.buffer.has_parts(batch.clips, self.device):
             with self.whole(), in_training(self.controllers):
                 rollouts = self.sample(batch.clips, self.formats_of(batch))
                 said = self.said_otherwise(rollouts)
                 rollouts, self.scores = self.resample_flat_groups(rollouts, self.score(rollouts, said), said)
-            self.rollouts = self.compare(self.credit(rollouts, self.scores, self.policy.tokenizer.decode))
-            self.buffer = self.split(self.rollouts)
-            tokens = self.trainer.strategy.reduce(self.rollouts.completions.mask.sum().float(), reduce_op="mean")
+            rollouts = self.compare(self.credit(rollouts, self.scores, self.policy.tokenizer.decode))
+            self.buffer.fill(rollouts, self.parts_per_batch, self.passes)
+            tokens = self.trainer.strategy.reduce(rollouts.completions.mask.sum().float(), reduce_op="mean")
             self.tokens_a_part = tokens.item() / self.parts_per_batch
-            self.log_rollouts(self.rollouts, self.scores)
+            self.log_rollouts(rollouts, self.scores)
             progress = self.global_step / self.trainer.estimated_stepping_batches
             for controller in self.controllers:
-                controller.learn(self.rollouts, progress, gathered)
-        part = self.buffer.pop(0)
+                controller.learn(rollouts, progress, gathered)
+        part = self.buffer.pop()
         loss = self.update(part)
         self.log("train/loss", loss, batch_size=len(part), prog_bar=True)
         return loss
@@ -211,24 +237,6 @@ class RLStage(Stage):
         if self.reference:
             rollouts = replace(rollouts, ref_logprobs=self.reference.logprobs(rollouts, temperature, groups))
         return rollouts
-
-    def split(self, rollouts: Rollouts) -> list[Rollouts]:
-        """Micro-batches of whole groups in the order they will be used, freshly shuffled on each pass.
-
-        They are equal in size, on every rank, so that the mean over one is the mean over all: Lightning averages over
-        accumulated micro-batches and ranks.
-        """
-        groups, parts = len(rollouts.clips), self.parts_per_batch
-        if groups % parts:
-            raise ValueError(
-                f"{groups} prompts a batch can not be split into {parts} equal micro-batches (updates_per_rollout / "
-                "passes * accumulate_grad_batches); change data.batch_size"
-            )
-        order = [torch.randperm(groups).chunk(parts) for _ in range(self.passes)]
-        split = [rollouts.groups(index.tolist()) for one_pass in order for index in one_pass]
-        for part in split:
-            _ = part.prompts.mask_on_host, part.completions.roles_on_host  # read now, so that no update waits for it
-        return split
 
     def update(self, rollouts: Rollouts) -> Float[Tensor, ""]:
         """The loss of one micro-batch."""

@@ -1,10 +1,9 @@
 """What every stage shares: the policy, the optimiser, checks of the data, test and predict."""
 
-import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass, replace
-from typing import Any, Literal
+from dataclasses import replace
+from typing import Any
 
 import pytorch_lightning as pl
 import torch
@@ -25,28 +24,10 @@ from cogrl.rollout.hf import HFEngine
 from cogrl.rollout.sampling import Sampling
 from cogrl.stages.agreement import compare
 from cogrl.stages.means import Means
+from cogrl.stages.optim import Optim
 from cogrl.stages.sharding import Sharding
 from cogrl.stages.step_means import REDUCTIONS, StepMeans
 from cogrl.types import Clip, ClipBatch, Example, Rollouts, Scores
-
-
-@dataclass(frozen=True)
-class Optim:
-    """AdamW with a linear warm-up of `warmup_steps` optimiser steps, then constant or falling to 0 as a cosine."""
-
-    lr: float = 1e-4
-    weight_decay: float = 0.0
-    betas: tuple[float, float] = (0.9, 0.999)
-    warmup_steps: int = 0
-    schedule: Literal["constant", "cosine"] = "constant"
-
-    def scale(self, step: int, total_steps: int) -> float:
-        """The share of `lr` used at `step` of `total_steps`."""
-        warm = min(1.0, (step + 1) / max(1, self.warmup_steps))
-        if self.schedule == "constant":
-            return warm
-        progress = max(0, step - self.warmup_steps) / max(1, total_steps - self.warmup_steps)
-        return warm * 0.5 * (1 + math.cos(math.pi * min(1.0, progress)))
 
 
 class Stage(pl.LightningModule):
@@ -143,8 +124,20 @@ class Stage(pl.LightningModule):
                 "trainer.gradient_clip_val, or look for what is wrong with the clips of this step"
             )
 
+    def controller_states(self) -> list[tuple[str, dict[str, Any]]]:
+        """What each controller has learned, with its name; alike on all ranks."""
+        return [(type(each).__name__, each.state_dict()) for each in self.controllers]
+
+    def step_state(self) -> dict[str, Any]:
+        """What this rank needs to go on behind an optimiser step: plain data that no later step changes."""
+        return {"metrics": self.step_means.state_dict()}
+
+    def load_step_state(self, state: Mapping[str, Any]) -> None:
+        """Go on from what `step_state` gave."""
+        self.step_means.load_state_dict(state["metrics"])
+
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        checkpoint["controllers"] = [(type(each).__name__, each.state_dict()) for each in self.controllers]
+        checkpoint.setdefault("controllers", self.controller_states())  # unless a callback has kept earlier ones
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """What controllers have learned. Raises ValueError when the checkpoint is of a run with others."""
@@ -246,8 +239,12 @@ class Stage(pl.LightningModule):
         """
         each_step = self._current_fx_name == "training_step" and on_step is not False and not on_epoch
         if each_step and reduce_fx in REDUCTIONS and isinstance(value, (int, float, torch.Tensor)):
-            micro_batch = self.trainer.fit_loop.total_batch_idx
+            micro_batch, epoch = self.trainer.fit_loop.total_batch_idx, self.current_epoch
+            for held, (old, how) in self.step_means.take_over(epoch).items():
+                super().log(held, old, batch_size=1, **how)
             value = self.step_means.add(name, value, self.global_step, micro_batch, reduce_fx)
+            how = {"prog_bar": prog_bar, "on_step": on_step, "on_epoch": on_epoch, "reduce_fx": reduce_fx}
+            self.step_means.note(name, value, how, epoch)
         super().log(name, value, prog_bar=prog_bar, on_step=on_step, on_epoch=on_epoch, reduce_fx=reduce_fx, **options)
 
     def test_step(self, batch: ClipBatch, batch_idx: int) -> None:

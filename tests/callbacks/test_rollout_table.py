@@ -235,3 +235,20 @@ def test_a_resumed_run_replaces_the_steps_it_does_again_and_keeps_the_others(wor
     assert [row["step"] for row in tracked(artifact_folder(logger))] == [
         *(str(step) for step in (0, 2, 4, 6) for _ in range(4)),
     ]
+
+
+def test_the_rollout_that_a_resumed_run_is_in_the_middle_of_is_not_counted_again(workdir):
+    trainer = pl.Trainer(default_root_dir=workdir, logger=False, accelerator="cpu", enable_checkpointing=False)
+
+    def keep(table, *steps):
+        for step in steps:
+            stage = SamplingStage()
+            stage.rollouts, stage.scores = rollouts(step=step)
+            table.on_train_batch_end(trainer, stage, None, None, 0)
+        return table
+
+    state = keep(RolloutTable(every_n_rollouts=2), 0, 2, 4).state_dict()
+    resumed = RolloutTable(every_n_rollouts=2)
+    resumed.load_state_dict(state)
+    keep(resumed, 4, 6, 8)  # the middle of the rollout of step 4, and two more
+    assert sorted(file.stem for file in (workdir / "rollouts").glob("*.jsonl")) == ["000000", "000004", "000008"]

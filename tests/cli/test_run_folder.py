@@ -141,14 +141,20 @@ def test_a_checkpoint_of_another_stage_is_refused_by_name(command, workdir, caps
     assert "was written with stage cogrl.stages.perceive.Perceive, this run has cogrl.stages.sft.Sft" in said
 
 
-def test_a_checkpoint_of_another_number_of_processes_is_refused(command, workdir, capsys):
+@pytest.mark.parametrize(
+    ("name", "theirs", "ours"), [("world_size", 2, 1), ("strategy", "DDPStrategy", "SingleDeviceStrategy")]
+)
+def test_a_checkpoint_of_another_strategy_or_number_of_processes_is_refused(
+    command, workdir, capsys, name, theirs, ours
+):
     args = command("fit")
     assert main(args) == 0
     state = torch.load(LAST, weights_only=True)
-    state["callbacks"]["RunRecord"]["world_size"] = 2
+    assert state["callbacks"]["RunRecord"][name] == ours
+    state["callbacks"]["RunRecord"][name] = theirs
     torch.save(state, LAST)
     assert main([*args, "--ckpt_path=last"]) == 2
-    assert "was written with world_size 2, this run has 1" in capsys.readouterr().err
+    assert f"was written with {name} {theirs}, this run has {ours}" in capsys.readouterr().err
 
 
 def test_a_checkpoint_folder_of_a_sharded_strategy_is_refused_by_a_strategy_that_reads_files(command, workdir, capsys):

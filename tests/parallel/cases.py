@@ -21,7 +21,7 @@ from cogrl.rollout.sampling import Sampling
 from cogrl.stages import Align, Distill, DrSapo, Grpo, Sft
 from cogrl.stages.align import Weight
 from cogrl.stages.objective import Objective
-from cogrl.stages.stage import Optim
+from cogrl.stages.optim import Optim
 from cogrl.stages.target_excerpts import TargetExcerpts
 from cogrl.types import Clip, ClipBatch, Rollouts
 

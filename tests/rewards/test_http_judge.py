@@ -293,6 +293,16 @@ def test_what_was_judged_once_is_not_judged_again(server, client, tmp_path):
     assert (first.metrics["judge/cached"], repeated.metrics["judge/cached"]) == (0.0, 1.0)
 
 
+def test_failures_and_the_bill_are_counted_on_by_a_reward_that_takes_over(server, client):
+    server.behave("500", only="unlucky")
+    first, second = (HttpJudgeReward(client, max_failures=0.5, window=4) for _ in range(2))
+    first.score(answers(["I hear that.", "How unlucky.", "So unlucky."], ["direct"] * 3, [example()] * 3))
+    second.count_on(json.loads(json.dumps(first.counts())))
+    assert second.usage == first.usage and second.usage.requests > 0
+    with pytest.raises(RuntimeError, match="failed on 3 of the last 4"):
+        second.score(answers(["Most unlucky."], ["direct"], [example()]))
+
+
 def test_the_bill_is_kept(client):
     reward = HttpJudgeReward(replace(client, prices=Prices(1.0, 1.0)))
     first = reward.score(answers(["I hear that."], ["direct"], [example()])).metrics

@@ -14,7 +14,7 @@ from cogrl.chat.endpoint import Endpoint
 from cogrl.rewards.http_judge import HttpJudgeReward
 from cogrl.rollout.sampling import Sampling
 from cogrl.stages import DrSapo, Grpo
-from cogrl.stages.stage import Optim
+from cogrl.stages.optim import Optim
 from cogrl.types import ClipBatch
 
 

@@ -14,7 +14,7 @@ from cogrl.data.module import AudioData
 from cogrl.models.qwen2_audio import Qwen2Audio
 from cogrl.rollout.sampling import Sampling
 from cogrl.stages import DrSapo
-from cogrl.stages.stage import Optim
+from cogrl.stages.optim import Optim
 from cogrl.types import Scores
 
 

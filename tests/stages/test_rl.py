@@ -13,7 +13,7 @@ from cogrl.models.qwen2_audio import Qwen2Audio
 from cogrl.rollout.sampling import Sampling
 from cogrl.stages import DrSapo, Grpo
 from cogrl.stages.objective import Objective
-from cogrl.stages.stage import Optim
+from cogrl.stages.optim import Optim
 from cogrl.types import ClipBatch, Scores
 
 

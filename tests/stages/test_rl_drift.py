@@ -9,7 +9,7 @@ from test_rl import CountsTokens, fit, stage_of
 
 from cogrl.stages import DrSapo
 from cogrl.stages.drift import DriftMonitor
-from cogrl.stages.stage import Optim
+from cogrl.stages.optim import Optim
 
 STILL, MOVING = (1e-3, 1e-3), (1e-3, 3e-3)
 
@@ -34,6 +34,19 @@ def test_five_still_rollouts_in_a_row_are_said_aloud_once():
 def test_four_are_not_and_one_that_moves_begins_the_count_anew():
     assert said(DriftMonitor(), *[STILL] * 4, MOVING, *[STILL] * 4) == []
     assert len(said(DriftMonitor(), *[STILL] * 4, MOVING, *[STILL] * 5)) == 1
+
+
+def test_a_count_goes_on_where_a_checkpoint_left_it():
+    first, second = DriftMonitor(), DriftMonitor()
+    assert said(first, *[STILL] * 3) == []
+    first.add(STILL[0], 100, 100)
+    state = first.state_dict()
+    first.add(STILL[0], 101, 100)  # what is added later is no part of it
+    second.load_state_dict(state)
+    assert (second.still, second.first, second.later) == (0, [STILL[0]], []) and second.sampled_at == 100
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        second.add(STILL[1], 101, 100)
 
 
 def test_noise_that_varies_a_little_is_no_movement_and_more_is():

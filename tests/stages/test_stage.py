@@ -11,7 +11,7 @@ from cogrl.data.module import AudioData
 from cogrl.models.qwen2_audio import Qwen2Audio
 from cogrl.rollout.sampling import Sampling
 from cogrl.stages import Perceive, Sft
-from cogrl.stages.stage import Optim
+from cogrl.stages.optim import Optim
 
 QUIET = {
     "logger": False,

@@ -10,7 +10,7 @@ import torch
 from pytorch_lightning.strategies import DeepSpeedStrategy
 
 from cogrl.callbacks.checkpoint_files import folder_of, kept
-from cogrl.callbacks.run_record import RunRecord, class_path, strategy_name
+from cogrl.callbacks.run_record import RunRecord, identity, strategy_name
 
 _SHARDS = "checkpoint/*model_states.pt"
 """What DeepSpeed writes into the folder of a checkpoint: of stage 3 one file a rank, else one. Each holds all but the
@@ -91,7 +91,7 @@ def refuse_foreign(checkpoint: Path, stage: pl.LightningModule, trainer: pl.Trai
             "from the export of this one"
         )
     noted = record_of(checkpoint)
-    for name, value in {"stage": class_path(stage), "world_size": trainer.world_size, "strategy": strategy}.items():
+    for name, value in identity(trainer, stage).items():
         if noted.get(name, value) != value:
             raise ValueError(
                 f"{checkpoint} was written with {name} {noted[name]}, this run has {value}: a checkpoint resumes its "
