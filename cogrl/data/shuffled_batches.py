@@ -1,9 +1,9 @@
 """The batches of training: an order fixed by seed and epoch, the same for any number of workers."""
 
-import random
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
-from torch.utils.data import DistributedSampler
+from cogrl.data.permutation import Permutation
+from cogrl.data.rank_batches import RankBatches
 
 
 class EpochPlaces(list):
@@ -17,22 +17,17 @@ class EpochPlaces(list):
         return EpochPlaces, (list(self), self.epoch)
 
 
-class ShuffledBatches(DistributedSampler):
-    """Full batches in an order fixed by (seed, epoch), dealt out to the ranks in turn.
-
-    A `DistributedSampler` so that Lightning leaves it in place under every strategy.
-    """
+class ShuffledBatches(RankBatches):
+    """Full batches in an order fixed by (seed, epoch), dealt out to the ranks in turn; no list of places is held."""
 
     def __init__(self, size: int, batch_size: int, seed: int, rank: int, world_size: int) -> None:
-        self.size, self.batch_size, self.seed = size, batch_size, seed
-        self.rank, self.world_size, self.epoch = rank, world_size, 0
+        super().__init__(size, batch_size, rank, world_size)
+        self.seed = seed
 
     def __len__(self) -> int:
         return self.size // (self.batch_size * self.world_size)
 
-    def __iter__(self) -> Iterator[list[int]]:
-        order = list(range(self.size))
-        random.Random(f"{self.seed}/{self.epoch}").shuffle(order)
-        for i in range(len(self)):
-            start = (i * self.world_size + self.rank) * self.batch_size
-            yield EpochPlaces(order[start : start + self.batch_size], self.epoch)
+    def batch(self, number: int) -> EpochPlaces:
+        order = Permutation(self.size, f"{self.seed}/{self.epoch}")
+        start = (number * self.world_size + self.rank) * self.batch_size
+        return EpochPlaces([order[place] for place in range(start, start + self.batch_size)], self.epoch)

@@ -46,6 +46,16 @@ def test_ranks_draw_the_batches_of_one_process_in_turn():
     assert [batch for pair in zip(*ranks, strict=True) for batch in pair] == one[:4]
 
 
+def test_a_curriculum_goes_on_in_mid_epoch():
+    curriculum = Curriculum(start=0.2, batches=4)
+    whole = batches(curriculum)
+    sampler = CurriculumBatches(
+        ShuffledBatches(**SHARED, rank=0, world_size=1), curriculum, curriculum.easiest_first(EXAMPLES)
+    )
+    sampler.start_at(3)
+    assert [list(batch) for batch in sampler] == whole[3:] and len(whole) == 5
+
+
 def test_lines_without_the_key_and_settings_out_of_range_are_refused():
     with pytest.raises(ValueError, match=r"m.jsonl:1 \(0\): no duration_s, which data.curriculum sorts by"):
         Curriculum(key="duration_s").easiest_first(EXAMPLES)

@@ -8,6 +8,7 @@ import torch
 
 from cogrl.audio import write_flac
 from cogrl.data.clips import Batches
+from cogrl.data.dealt_batches import DealtBatches
 from cogrl.data.module import AudioData
 from cogrl.data.repeating_loader import RepeatingLoader
 from cogrl.data.shuffled_batches import ShuffledBatches
@@ -46,6 +47,24 @@ def test_ranks_share_no_clip_and_get_the_same_number_of_batches():
     ranks = [order(rank=rank, world_size=2) for rank in (0, 1)]
     seen = [{i for batch in rank for i in batch} for rank in ranks]
     assert not seen[0] & seen[1] and len(ranks[0]) == len(ranks[1]) == 2
+
+
+@pytest.mark.parametrize("sampler", [ShuffledBatches(23, 2, 0, 1, 2), DealtBatches(23, 2, 1, 2)])
+@pytest.mark.parametrize("workers", [0, 2])
+def test_an_epoch_that_was_left_goes_on_at_the_next_batch_and_the_one_after_it_is_whole(sampler, workers):
+    loader = RepeatingLoader(Named(), sampler=sampler, batch_size=None, repeats=1, num_workers=workers)
+    sampler.set_epoch(3)
+    whole = list(loader)
+    sampler.start_at(2)
+    assert list(loader) == whole[2:] and len(whole) > 3
+    assert list(loader) == whole
+    sampler.start_at(len(whole))
+    assert list(loader) == []
+
+
+def test_an_epoch_can_not_go_on_behind_its_end():
+    with pytest.raises(ValueError, match=r"an epoch of 5 batches can not go on at batch 6: .* set them back"):
+        ShuffledBatches(10, 2, 0, 0, 1).start_at(6)
 
 
 def test_batches_are_the_named_clips(smoke_corpus):
