@@ -5,9 +5,8 @@ from typing import Any
 
 import torch
 from pytorch_lightning.utilities.rank_zero import rank_zero_warn
-from torch.utils.data import DistributedSampler
 
-from cogrl.data.resumable_batches import ResumableBatches
+from cogrl.data.rank_batches import RankBatches
 from cogrl.data.signal_safe_loader import SignalSafeLoader
 
 
@@ -21,9 +20,8 @@ class RepeatingLoader(SignalSafeLoader):
     ahead is not among them. Once taken over, the next epoch that is begun is that one, from there on.
     """
 
-    def __init__(self, *args: Any, sampler: DistributedSampler, repeats: int, **kwargs: Any) -> None:
-        batches = ResumableBatches(sampler)
-        super().__init__(*args, sampler=batches, generator=torch.Generator(), **kwargs)
+    def __init__(self, *args: Any, sampler: RankBatches, repeats: int, **kwargs: Any) -> None:
+        super().__init__(*args, sampler=sampler, generator=torch.Generator(), **kwargs)
         self.repeats, self.start, self.handed_out = repeats, 0, 0
 
     def __len__(self) -> int:
@@ -31,7 +29,8 @@ class RepeatingLoader(SignalSafeLoader):
 
     def __iter__(self) -> Iterator[Any]:
         start, self.start = self.start, 0
-        self.sampler.first, used = divmod(start, self.repeats)
+        first, used = divmod(start, self.repeats)
+        self.sampler.start_at(first)
         self.handed_out = start
         return self._repeated(super().__iter__(), used)
 
