@@ -1,16 +1,20 @@
 """DeepSpeed's ZeRO as a Lightning strategy. (arXiv:1910.02054)"""
 
+import math
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, Literal
 
+import pytorch_lightning as pl
 import torch
 from pytorch_lightning.accelerators import CPUAccelerator
 from pytorch_lightning.strategies import DDPStrategy, DeepSpeedStrategy
+from pytorch_lightning.utilities.enums import GradClipAlgorithmType
 from torch import Tensor, nn
 
 from cogrl.parallel.hooks import hooks_aside
+from cogrl.parallel.host_memory import refuse_small_host
 
 
 class ZeroStrategy(DeepSpeedStrategy):
@@ -26,7 +30,7 @@ class ZeroStrategy(DeepSpeedStrategy):
         persistence_threshold: tensors of at most so many elements stay whole, stage 3 alone; None: DeepSpeed's own.
         config: everything else, as DeepSpeed spells it; laid over what is made of the above.
 
-    Raises ValueError for another stage, and for an offload that the stage does not have.
+    Raises ValueError for an offload that the stage does not have.
     """
 
     def __init__(
@@ -37,8 +41,6 @@ class ZeroStrategy(DeepSpeedStrategy):
         persistence_threshold: int | None = None,
         config: dict[str, Any] | None = None,
     ) -> None:
-        if stage not in (1, 2, 3):
-            raise ValueError(f"strategy: stage={stage} is none of ZeRO's 1, 2 and 3; for none of them use ddp")
         if stage < 3 and (offload_parameters or persistence_threshold is not None):
             raise ValueError(
                 f"strategy: offload_parameters and persistence_threshold are of stage 3, which shards weights; with "
@@ -50,7 +52,7 @@ class ZeroStrategy(DeepSpeedStrategy):
             offload_parameters=offload_parameters,
             logging_batch_size_per_gpu=1,  # for DeepSpeed's log, which can not ask our loader
         )
-        self.stage = stage
+        self.stage, self.offloads = stage, (offload_optimizer, offload_parameters)
         own: dict[str, Any] = {"zero_force_ds_cpu_optimizer": False}  # the stage's AdamW is torch's
         if persistence_threshold is not None:
             own["zero_optimization"] = {"stage3_param_persistence_threshold": persistence_threshold}
@@ -73,6 +75,17 @@ class ZeroStrategy(DeepSpeedStrategy):
         self.parallel_devices = [torch.device("cpu", i) for i in range(len(self.parallel_devices or [None]))]
         DDPStrategy.setup_environment(self)
 
+    def setup(self, trainer: pl.Trainer) -> None:
+        """Raises ValueError for an offload that the memory of this host does not hold, and for clipping by value."""
+        if trainer.gradient_clip_val and trainer.gradient_clip_algorithm == GradClipAlgorithmType.VALUE:
+            raise ValueError(
+                "trainer.gradient_clip_algorithm: value is not to be had under ZeRO, whose gradients are shards; use "
+                "norm, or configs/trainer/fsdp.yaml"
+            )
+        if any(self.offloads):
+            refuse_small_host(self.lightning_module, self.num_processes, self.world_size, *self.offloads)
+        super().setup(trainer)
+
     @contextmanager
     def model_sharded_context(self) -> Iterator[None]:
         """Models of transformers shard themselves while they are read, as long as this setting is alive."""
@@ -91,6 +104,21 @@ class ZeroStrategy(DeepSpeedStrategy):
     def backward(self, closure_loss: Tensor, optimizer: Any, *args: Any, **kwargs: Any) -> None:
         """Lightning has divided the loss by the number of micro-batches; the engine is not to divide once more."""
         super().backward(closure_loss, optimizer, *args, scale_wrt_gas=False, **kwargs)
+
+    def optimizer_step(self, *args: Any, **kwargs: Any) -> Any:
+        """Raises FloatingPointError, on all ranks, when the gradient of the step that was taken was not finite.
+
+        DeepSpeed reduces gradients while it steps, so that none can be looked at before.
+        """
+        result = super().optimizer_step(*args, **kwargs)
+        norm = self.deepspeed_engine.get_global_grad_norm()
+        if norm is not None and not math.isfinite(float(norm)):
+            raise FloatingPointError(
+                f"the gradient of optimiser step {self.lightning_module.global_step + 1} has norm {float(norm)}; the "
+                "last checkpoint is as it was, go on from it with --ckpt_path last; when this comes again, lower "
+                "optim.lr, set trainer.gradient_clip_val, or look for what is wrong with the clips of this step"
+            )
+        return result
 
     @contextmanager
     def whole(self, module: nn.Module) -> Iterator[None]:

@@ -36,9 +36,10 @@ class RolloutBuffer:
                 "passes * accumulate_grad_batches); change data.batch_size"
             )
         order = [index for _ in range(passes) for index in torch.randperm(groups).chunk(parts)]
-        self._cut(rollouts, [index.tolist() for index in order])
+        self.cut(rollouts, [index.tolist() for index in order])
 
-    def _cut(self, rollouts: Rollouts, order: list[list[int]]) -> None:
+    def cut(self, rollouts: Rollouts, order: list[list[int]]) -> None:
+        """Micro-batches of these groups, in this order."""
         self.rollouts, self.left, self.kept = rollouts, order, None
         self.parts = [rollouts.groups(index) for index in order]
         for part in self.parts:
@@ -62,7 +63,7 @@ class RolloutBuffer:
                     "they are used up under the names of these: the manifest has changed since",
                     stacklevel=2,
                 )
-            self._cut(rollouts_of(self.kept["rollouts"], clips, device), self.kept["left"])
+            self.cut(rollouts_of(self.kept["rollouts"], clips, device), self.kept["left"])
         return bool(self.parts)
 
     def pop(self) -> Rollouts:

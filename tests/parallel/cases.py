@@ -22,6 +22,8 @@ from cogrl.stages import Align, Distill, DrSapo, Grpo, Sft
 from cogrl.stages.align import Weight
 from cogrl.stages.objective import Objective
 from cogrl.stages.optim import Optim
+from cogrl.stages.rl import RLStage
+from cogrl.stages.rollout_buffer import RolloutBuffer
 from cogrl.stages.target_excerpts import TargetExcerpts
 from cogrl.types import Clip, ClipBatch, Rollouts
 
@@ -94,12 +96,26 @@ def clips_of(manifest: str) -> list[Clip]:
     return found
 
 
+class ByRank(RolloutBuffer):
+    """The same places in the groups of each of `ranks`; `lengths` of all completions there were."""
+
+    def __init__(self, ranks: range) -> None:
+        super().__init__()
+        self.ranks, self.lengths, self.filled = ranks, [], 0
+
+    def fill(self, rollouts: Rollouts, parts: int, passes: int) -> None:
+        self.lengths += rollouts.completions.mask.sum(1).tolist()
+        shuffled = torch.randperm(CLIPS, generator=torch.Generator().manual_seed(self.filled))
+        order, self.filled = [part.tolist() for part in shuffled.chunk(parts)], self.filled + 1
+        self.cut(rollouts, [[i + rank * CLIPS for rank in self.ranks for i in part] for part in order])
+
+
 def drawn_by_rank(stage: Any, one: bool) -> Any:
     """`stage`, whose samples depend on step and rank alone; with `one` those of all ranks, one after another."""
     kind = type(stage)
 
     class Drawn(kind):
-        rank, lengths = 0, ()
+        rank = 0
         global_rank = property(lambda self: self.rank if one else self.trainer.global_rank)
 
         def by_rank(self, clips: Sequence[Clip], draw: Callable[[list[int]], Rollouts]) -> Rollouts:
@@ -124,13 +140,9 @@ def drawn_by_rank(stage: Any, one: bool) -> Any:
 
             return self.by_rank(clips, mine)
 
-        def split(self, rollouts: Rollouts) -> list[Rollouts]:
-            self.lengths = [*self.lengths, *rollouts.completions.mask.sum(1).tolist()]
-            parts = torch.randperm(CLIPS).chunk(self.parts_per_batch)
-            ranks = range(RANKS if one else 1)
-            return [rollouts.groups([i + rank * CLIPS for rank in ranks for i in part.tolist()]) for part in parts]
-
     stage.__class__ = Drawn
+    if isinstance(stage, RLStage):
+        stage.buffer = ByRank(range(RANKS if one else 1))
     return stage
 
 
@@ -162,8 +174,8 @@ def trained(
 
     stage.log = note
     ranks = range(RANKS) if rank is None else (rank,)
-    mine = [[clips[each * CLIPS + i] for each in ranks] for i in range(CLIPS)]
-    parts = [[clip for pair in mine[m::accumulate] for clip in pair] for m in range(accumulate)]
+    own = [clips[each * CLIPS : (each + 1) * CLIPS] for each in ranks]
+    parts = [[clip for of_rank in own for clip in of_rank[m::accumulate]] for m in range(accumulate)]
     run = pl.Trainer(
         max_steps=STEPS,
         accelerator="cpu",

@@ -73,7 +73,7 @@ def main(policy: str, manifest: str, out: str, cases: str) -> None:
                 "losses": losses,
                 "gathers": gathers(stage.policy),
                 "held_whole": held_whole(stage.policy),
-                "lengths": stage.lengths,
+                "lengths": stage.buffer.lengths if hasattr(stage, "buffer") else [],
                 "seconds": time.monotonic() - began,
             }
         )

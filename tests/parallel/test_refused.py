@@ -1,0 +1,49 @@
+"""Settings of a sharding strategy that can not work, refused with what to do instead."""
+
+import psutil
+import pytest
+import pytorch_lightning as pl
+from pytorch_lightning.utilities.enums import GradClipAlgorithmType
+
+from cogrl.parallel.host_memory import offload_bytes, refuse_small_host
+from cogrl.parallel.zero import ZeroStrategy, laid_over
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"stage": 2, "offload_parameters": True}, r"are of stage 3, .* leave both out, or set stage: 3"),
+        ({"stage": 1, "persistence_threshold": 0}, r"with stage=1 every rank holds them whole"),
+    ],
+)
+def test_settings_of_another_stage_are_refused(settings, said):
+    with pytest.raises(ValueError, match=said):
+        ZeroStrategy(**settings)
+
+
+def test_an_offload_needs_its_shards_in_the_memory_of_the_host(policy, monkeypatch):
+    count = sum(p.numel() for p in policy.parameters())
+    policy.audio_tower.requires_grad_(False)
+    trained = sum(p.numel() for p in policy.parameters() if p.requires_grad)
+    assert offload_bytes(trained, count, 4, True, True) == 16 * trained + 4 * count
+    refuse_small_host(policy, 2, 4, True, True)
+    free = psutil.virtual_memory()._replace(available=offload_bytes(trained, count, 4, True, True) // 2 - 1000)
+    monkeypatch.setattr(psutil, "virtual_memory", lambda: free)
+    with pytest.raises(ValueError, match=r"the offload of 2 of 4 ranks needs .* GiB .* use more hosts"):
+        refuse_small_host(policy, 2, 4, True, True)
+    refuse_small_host(policy, 1, 4, True, True)  # a quarter of it on each of four hosts
+    refuse_small_host(policy, 2, 4, False, True)
+
+
+def test_clipping_by_value_is_refused():
+    trainer = pl.Trainer(accelerator="cpu", logger=False, enable_checkpointing=False, gradient_clip_val=1.0)
+    trainer.gradient_clip_algorithm = GradClipAlgorithmType.VALUE
+    with pytest.raises(ValueError, match=r"value is not to be had under ZeRO.* use norm"):
+        ZeroStrategy(2).setup(trainer)
+
+
+def test_what_deepspeed_takes_besides_is_laid_over_at_every_depth():
+    strategy = ZeroStrategy(3, config={"zero_optimization": {"reduce_bucket_size": 7}, "wall_clock_breakdown": True})
+    assert strategy.config["zero_optimization"]["reduce_bucket_size"] == 7
+    assert strategy.config["zero_optimization"]["stage"] == 3 and strategy.config["wall_clock_breakdown"] is True
+    assert laid_over({"a": {"b": 1}}, {"a": 2}) == {"a": 2}
