@@ -14,12 +14,12 @@ def sampled() -> Rollouts:
     """Two groups of two; the second row heard a part of its clip again."""
     clips = [Clip(Example(name, Path(f"{name}.wav")), np.zeros(8, np.float32)) for name in "ab"]
     ids = torch.arange(12).view(4, 3)
-    heard = {"input_features": torch.rand(1, 4, 8), "lengths": torch.tensor([8])}
+    inserted = {"input_features": torch.rand(1, 4, 8), "lengths": torch.tensor([8])}
     return Rollouts(
         clips=clips,
         formats=["eips", "direct"],
         prompts=Prompts(torch.arange(10).view(2, 5), torch.ones(2, 5, dtype=torch.long), {"mels": torch.rand(2, 4, 8)}),
-        completions=Completions(ids, torch.ones_like(ids), heard, (0, 1, 0, 0)),
+        completions=Completions(ids, torch.ones_like(ids), inserted, (0, 1, 0, 0)),
         sampling_logprobs=torch.rand(4, 3),
         texts=list("wxyz"),
         finish=["end", "end", "length", "abort"],
