@@ -131,7 +131,7 @@ def table(results: list[dict]) -> str:
             f"{result['trial']['moment']} {result['trial']['count']}, {1000 * result['trial']['delay_s']:.0f} ms in",
             result["died"],
             str(result["steps"]),
-            str(result["checkpoint"] or "none: begun anew"),
+            str(result["checkpoint"] or "none, begun anew"),
             "yes" if holds(result) else "**no**",
         ]
         for result in results

@@ -58,10 +58,10 @@ def test_a_run_that_does_steps_again_logs_no_point_twice_and_leaves_none_out(wor
     first.log_metrics({"val": 0.5}, 1)
     first.flush()
     first.log_metrics({"loss": 4.0}, 4)  # killed with this in hand
-    repeated = MLflowLogger(run_id=first.run_id, flush_every_s=60.0)
+    second = MLflowLogger(run_id=first.run_id, flush_every_s=60.0)
     for step in range(2, 6):
-        repeated.log_metrics({"loss": float(step), "val": step / 2}, step)
-    repeated.finalize("success")
+        second.log_metrics({"loss": float(step), "val": step / 2}, step)
+    second.finalize("success")
     assert history(client, first.run_id) == [(step, float(step)) for step in range(6)]
     assert history(client, first.run_id, "val") == [(1, 0.5), *((step, step / 2) for step in range(2, 6))]
 

@@ -101,7 +101,8 @@ def _cogrl(args: list[str], folder: Path) -> None:
 
 def steps(folder: Path, rank: int = 0) -> list[dict]:
     """What `StepTrace` has noted in a folder, step by step; a step that was done twice is there twice."""
-    return [json.loads(line) for line in (folder / f"trace.{rank}.jsonl").read_text().splitlines()]
+    file = folder / f"trace.{rank}.jsonl"
+    return [json.loads(line) for line in file.read_text().splitlines()] if file.exists() else []
 
 
 def differences(whole: Path, cut: Path) -> list[str]:
