@@ -30,7 +30,8 @@ ALLOWED = {
     | {"formats", "chat", "containers"},
     "rewards": {"types", "audio", "pitch", "words", "formats", "chat"},
     "rollout": {"types", "audio", "formats", "model_input", "objectives", "lm_head", "models"},
-    "stages": {"types", "finite", "formats", "model_input", "objectives", "lm_head", "models", "rewards", "rollout"},
+    "stages": {"types", "finite", "progress", "formats", "model_input", "objectives", "lm_head", "models", "rewards"}
+    | {"rollout"},
     "parallel": set(),
     "callbacks": {"atomic", "types", "finite", "formats"},
     "evaluate": {"words", "types", "audio", "progress", "markdown", "formats", "model_input", "objectives", "lm_head"}

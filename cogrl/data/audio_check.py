@@ -27,8 +27,9 @@ class _Clip(NamedTuple):
 
 
 class _Headers(NamedTuple):
-    """Of a part of the lines: new `FACTS`, the (key, line, turn) of what is not decoded yet, and what is refused."""
+    """Of a part of the lines: its files, new `FACTS`, the (key, line, turn) of what is not decoded yet, refusals."""
 
+    paths: list[Path]
     rows: np.ndarray
     undecoded: list[tuple[int, int, int]]
     errors: list[str]
@@ -42,8 +43,10 @@ def check_audio_files(
     silent_clips: SilentClips = "refuse",
     facts: AudioFacts | None = None,
     decode: bool = True,
-) -> None:
+) -> list[Path]:
     """Checks every file, earlier turns included: all headers first and then, with `decode`, all of the sound.
+
+    Returns the files.
 
     Raises one ValueError with each refusal of `load_audio`, which says what `convert` and `silent_clips` allow, and
     each line whose `speech`, `events` or `evidence` end after its clip. `facts` takes up what is found, also where this
@@ -54,8 +57,9 @@ def check_audio_files(
     found = list(in_parallel(look, len(examples), "check of audio headers", "line"))
     facts.add(np.concatenate([part.rows for part in found]))
     raise_all([error for part in found for error in part.errors])
+    paths = list(dict.fromkeys(path for part in found for path in part.paths))
     if not decode:
-        return
+        return paths
     firsts: dict[int, tuple[int, int]] = {}
     for key, place, turn in (one for part in found for one in part.undecoded):
         firsts.setdefault(key, (place, turn))
@@ -65,6 +69,7 @@ def check_audio_files(
         facts.add(rows)
         errors += problems
     raise_all(errors)
+    return paths
 
 
 def _clips(example: Example) -> Iterator[_Clip]:
@@ -86,10 +91,12 @@ def _headers(
     part: range,
 ) -> _Headers:
     found: dict[Path, np.void] = {}
+    paths: dict[Path, None] = {}
     enough = (Seen.AUDIBLE, Seen.SILENT) if silent_clips == "keep" else (Seen.AUDIBLE,)
     undecoded, errors = [], []
     for place in part:
         for clip in _clips(examples[place]):
+            paths[clip.audio] = None
             try:
                 stamp = file_stamp(clip.audio)
                 row = facts.current(clip.audio, stamp)
@@ -104,7 +111,7 @@ def _headers(
                     undecoded.append((int(row["key"]), place, clip.turn))
             except (ValueError, OSError) as error:
                 errors.append(str(error))
-    return _Headers(np.array(list(found.values()), dtype=FACTS), undecoded, errors)
+    return _Headers(list(paths), np.array(list(found.values()), dtype=FACTS), undecoded, errors)
 
 
 def _row(facts: AudioFacts, clip: _Clip, stamp: tuple[int, int] | None) -> np.void:

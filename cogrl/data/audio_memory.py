@@ -6,6 +6,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import numpy as np
+
 import cogrl.audio
 import cogrl.containers
 from cogrl.audio_facts import AudioFacts
@@ -15,15 +17,18 @@ SUFFIX = ".audio.npz"
 
 
 @contextmanager
-def remembered(manifest: Path) -> Iterator[AudioFacts]:
+def remembered(manifest: Path, known: AudioFacts | None = None) -> Iterator[AudioFacts]:
     """The facts of the audio files of a manifest, read from `<manifest>.audio.npz` and written back at the end.
 
     They are written also where the block raises, so that nothing is checked twice after an interruption. Those of fewer
-    than 2,000 files are not kept: they are found in seconds. A folder that can not be written is warned of.
+    than 2,000 files are not kept: they are found in seconds. A folder that can not be written is warned of. `known` are
+    facts of another node, of use where the disk is the same or the files are copies with their times.
     """
     path, rules = manifest.with_name(manifest.name + SUFFIX), _rules()
     facts = AudioFacts.load(path, manifest.parent, rules)
     before = facts.rows.copy()
+    if known is not None:
+        facts.add(known.rows[~np.isin(known.keys, facts.keys)])
     try:
         yield facts
     finally:

@@ -1,6 +1,7 @@
 """A manifest as a file: its lines are read and parsed one by one, when they are asked for."""
 
 import codecs
+import hashlib
 import os
 from array import array
 from pathlib import Path
@@ -15,8 +16,8 @@ from cogrl.types import Example
 class ManifestFile:
     """Where each line of a JSONL file begins: 16 bytes a line in a process, whatever stands in it.
 
-    Blank lines and a byte-order mark are passed over. A file that is replaced meanwhile is still read as it was; a copy
-    in another process refuses one that has changed.
+    Blank lines and a byte-order mark are passed over; `digest` is a hash of the content. A file that is
+    replaced meanwhile is still read as it was; a copy in another process refuses one that has changed.
 
     Args:
         path: the manifest.
@@ -40,13 +41,16 @@ class ManifestFile:
     def _find_lines(self) -> None:
         head = self.file.read(4)
         refuse_utf16(self.path, head)
+        content = hashlib.blake2b(digest_size=16)
         offset = self.file.seek(len(codecs.BOM_UTF8) if head.startswith(codecs.BOM_UTF8) else 0)
         for number, line in enumerate(self.file, start=1):
+            content.update(line)
             if line.strip():
                 self.numbers.append(number)
                 self.bounds.append(offset)
             offset += len(line)
         self.bounds.append(offset)
+        self.digest = content.hexdigest()
 
     def __len__(self) -> int:
         return len(self.numbers)

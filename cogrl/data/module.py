@@ -2,37 +2,38 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Literal, NamedTuple
+from typing import Literal
 
+import numpy as np
 import pytorch_lightning as pl
-from torch.utils.data import DataLoader, Dataset, DistributedSampler
+from torch.utils.data import DataLoader, Dataset
 
 from cogrl.audio import SilentClips, know
 from cogrl.audio_facts import AudioFacts
 from cogrl.data.audio_check import check_audio_files
 from cogrl.data.audio_memory import remembered
+from cogrl.data.broken_clips import BrokenClips
+from cogrl.data.checked import Checked, on_every_node
 from cogrl.data.choice_order import refuse_lettered_targets
 from cogrl.data.clips import Batches, Clips
 from cogrl.data.curriculum import Curriculum, CurriculumBatches
 from cogrl.data.dealt_batches import DealtBatches
 from cogrl.data.lazy_examples import LazyExamples
-from cogrl.data.line_check import check_lines, lines_in_two
+from cogrl.data.line_check import LineKeys, check_lines, lines_in_two
 from cogrl.data.manifest import check_splits, with_history
 from cogrl.data.manifest_file import ManifestFile
+from cogrl.data.passed import Passed, keep_passed, passed_before
+from cogrl.data.rank_batches import RankBatches
 from cogrl.data.repeating_loader import RepeatingLoader
 from cogrl.data.shuffled_batches import ShuffledBatches
 from cogrl.types import ClipBatch, Example
 
 
-class Checked(NamedTuple):
-    """What the first process found of a split: which lines have earlier turns, and the facts of its audio files."""
-
-    dialogues: list[int]
-    facts: AudioFacts
-
-
 class AudioData(pl.LightningDataModule):
     """Clips for `fit` (train and val), `test` and `predict`. `setup` reads every manifest and every audio file once.
+
+    The first process does, for all of them; the first of each further node looks at its own copy of the audio files,
+    which on a disk that nodes share is to see that they are the same. What one process refuses, all of them raise.
 
     Args:
         train, val, test: JSONL manifests; only those a subcommand needs are read. `predict` uses `test`.
@@ -80,6 +81,7 @@ class AudioData(pl.LightningDataModule):
         broken_clips: Literal["stop", "skip"] = "stop",
     ) -> None:
         super().__init__()
+        self.prepare_data_per_node = False
         if batch_size < 1:
             raise ValueError(f"data.batch_size={batch_size} must be at least 1")
         unknown = [field for field in disjoint if field not in ("text_group", "speaker")]
@@ -95,6 +97,7 @@ class AudioData(pl.LightningDataModule):
         self.examples: dict[str, Sequence[Example]] = {}
         self.checked: dict[str, Checked] = {}
         self.checked_error: ValueError | OSError | None = None
+        self.broken = BrokenClips()
 
     def prepare_data(self) -> None:
         """The checks, on the first process alone; the others wait for it, however long it takes."""
@@ -110,11 +113,15 @@ class AudioData(pl.LightningDataModule):
             self.checked, error = self.trainer.strategy.broadcast((self.checked, self.checked_error))
             if error is not None:
                 raise error
-        for name in self._needed(stage):
-            if name not in self.examples:
-                file, (dialogues, facts) = ManifestFile(Path(self.manifests[name])), self.checked[name]
-                self.examples[name] = with_history(LazyExamples(file), self.history, dialogues)
-                know(file.path, facts)
+        paths = {name: self.manifests[name] for name in self._needed(stage) if name not in self.examples}
+        node, further = 0, False
+        if self.trainer is not None:
+            node, further = self.trainer.node_rank, self.trainer.local_rank == 0 and not self.trainer.is_global_zero
+        files, own = on_every_node(paths, self.checked, node, self._facts_here if further else None)
+        self.checked |= own
+        for name, file in files.items():
+            self.examples[name] = with_history(LazyExamples(file), self.history, self.checked[name].dialogues)
+            know(file.path, self.checked[name].facts)
 
     def _needed(self, stage: str) -> list[str]:
         """The splits of a subcommand. Raises ValueError where the first of them is not given."""
@@ -128,29 +135,53 @@ class AudioData(pl.LightningDataModule):
         needed = [name for name in self._needed(stage) if name not in self.checked]
         given = needed if "train" not in needed else [name for name, path in self.manifests.items() if path is not None]
         files = {name: ManifestFile(Path(self.manifests[name])) for name in given}
-        keys = {name: check_lines(file) for name, file in files.items()}
+        passed = {name: self._passed_before(file) for name, file in files.items()}
+        keys = {name: before.keys if (before := passed[name]) else check_lines(file) for name, file in files.items()}
+        order: np.ndarray | None = None
         if "train" in needed:
             check_splits(lines_in_two(files, keys, self.disjoint), self.disjoint)
             if self.shuffle_choices:
                 refuse_lettered_targets(LazyExamples(files["train"]))
-            if self.curriculum:
-                self.curriculum.easiest_first(LazyExamples(files["train"]))  # refuses lines without its key
-        return {name: self._check_audio(files[name], keys[name].dialogues) for name in needed}
+            order = self.curriculum and self.curriculum.easiest_first(LazyExamples(files["train"]))
+        found = {}
+        for name in needed:
+            before = passed[name]
+            facts = before.facts if before else self._check_audio(files[name], keys[name])
+            found[name] = Checked(files[name].digest, keys[name].dialogues, facts, order if name == "train" else None)
+        return found
 
-    def _check_audio(self, file: ManifestFile, dialogues: list[int]) -> Checked:
-        examples = with_history(LazyExamples(file), self.history, dialogues)
+    def _facts_here(self, file: ManifestFile, checked: Checked) -> AudioFacts:
+        before = self._passed_before(file)
+        if before:
+            return before.facts
+        with remembered(file.path, checked.facts) as facts:
+            self._check_files(file, checked.dialogues, facts)
+        return facts
+
+    def _passed_before(self, file: ManifestFile) -> Passed | None:
         with remembered(file.path) as facts:
-            form = self.sampling_rate, self.max_s, self.convert, self.silent_clips
-            check_audio_files(examples, *form, facts, self.decode_first)
-        return Checked(dialogues, facts)
+            return passed_before(file, self._settings, facts)
+
+    def _check_audio(self, file: ManifestFile, keys: LineKeys) -> AudioFacts:
+        with remembered(file.path) as facts:
+            paths = self._check_files(file, keys.dialogues, facts)
+        keep_passed(file, self._settings, keys, paths, facts)
+        return facts
+
+    def _check_files(self, file: ManifestFile, dialogues: list[int], facts: AudioFacts) -> list[Path]:
+        examples = with_history(LazyExamples(file), self.history, dialogues)
+        form = self.sampling_rate, self.max_s, self.convert, self.silent_clips
+        return check_audio_files(examples, *form, facts, self.decode_first)
+
+    @property
+    def _settings(self) -> str:
+        """What decides whether a clip passes."""
+        settings = self.sampling_rate, self.max_s, self.convert, self.silent_clips, self.history, self.decode_first
+        return repr(settings)
 
     def on_before_batch_transfer(self, batch: ClipBatch, dataloader_idx: int) -> ClipBatch:
-        """Raises ValueError for a batch with a clip that can not be read, unless another one stands in for it."""
-        if batch.broken and not batch.clips:
-            raise ValueError(
-                f"{batch.broken[0]} (it was readable when training began, or data.decode_first is false); mend it and "
-                "go on with --ckpt_path last, or let other clips stand in for such with data.broken_clips: skip"
-            )
+        """Raises ValueError, on every rank, for a clip of any batch that can not be read and has no stand-in."""
+        self.broken.look(self.trainer, batch)
         return batch
 
     def train_dataloader(self) -> DataLoader:
@@ -164,7 +195,7 @@ class AudioData(pl.LightningDataModule):
         ranks = (self.trainer.global_rank, self.trainer.world_size)
         batches = ShuffledBatches(len(clips), self.batch_size, self.seed, *ranks)
         if self.curriculum:
-            batches = CurriculumBatches(batches, self.curriculum, self.curriculum.easiest_first(clips.examples))
+            batches = CurriculumBatches(batches, self.curriculum, self.checked["train"].easiest_first)
         skip = self.broken_clips == "skip"
         return self._loader(Batches(clips, self.seed if self.shuffle_choices else None, skip), batches, repeats)
 
@@ -187,6 +218,6 @@ class AudioData(pl.LightningDataModule):
         clips, ranks = self._clips(name), (self.trainer.global_rank, self.trainer.world_size)
         return self._loader(Batches(clips), DealtBatches(len(clips), self.batch_size, *ranks))
 
-    def _loader(self, dataset: Dataset, sampler: DistributedSampler, repeats: int = 1) -> DataLoader:
+    def _loader(self, dataset: Dataset, sampler: RankBatches, repeats: int = 1) -> DataLoader:
         workers = {"num_workers": self.workers, "persistent_workers": self.workers > 0}
         return RepeatingLoader(dataset, sampler=sampler, batch_size=None, repeats=repeats, **workers)

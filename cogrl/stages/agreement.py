@@ -4,6 +4,7 @@ What is wrong in one of them alone is refused by its constructor; a line of a ma
 by `Stage.check`, by file and line.
 """
 
+import heapq
 from collections.abc import Sequence
 from typing import Any
 
@@ -124,8 +125,8 @@ def precision(trainer: str, policy: str) -> str | None:
 
 def cut_answers(budget: PromptBudget, examples: Sequence[Example], max_new_tokens: int) -> str | None:
     """A policy that learns targets longer than `max_new_tokens` is cut off when it is sampled."""
-    texts = [(text, example) for example in examples for text in example.targets.values()]
-    longest = sorted(texts, key=lambda pair: len(pair[0]), reverse=True)[:_LONGEST]
+    texts = ((text, example) for example in examples for text in example.targets.values())
+    longest = heapq.nlargest(_LONGEST, texts, key=lambda pair: len(pair[0]))
     tokens, where = max(((budget.answer(text), example.where) for text, example in longest), default=(0, ""))
     if tokens <= max_new_tokens:
         return None

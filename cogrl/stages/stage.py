@@ -8,6 +8,7 @@ from typing import Any
 import pytorch_lightning as pl
 import torch
 from pytorch_lightning.trainer.states import TrainerFn
+from torch.utils.data import ConcatDataset, Dataset
 
 from cogrl.finite import not_finite
 from cogrl.formats import format_named, instructions
@@ -27,6 +28,7 @@ from cogrl.stages.means import Means
 from cogrl.stages.optim import Optim
 from cogrl.stages.sharding import Sharding
 from cogrl.stages.step_means import REDUCTIONS, StepMeans
+from cogrl.stages.usable_lines import refuse_unusable
 from cogrl.types import Clip, ClipBatch, Example, Rollouts, Scores
 
 
@@ -153,7 +155,7 @@ class Stage(pl.LightningModule):
 
     def on_fit_start(self) -> None:
         self.check_agreement()
-        self.check([*self.examples("train"), *self.examples("val")])
+        self.check(ConcatDataset([self.examples("train"), self.examples("val")]))
         self.policy.train()  # loaded weights come in evaluation mode
 
     def on_validation_start(self) -> None:
@@ -173,17 +175,15 @@ class Stage(pl.LightningModule):
         """The lines of a split; none where the data come from elsewhere than `AudioData`."""
         return getattr(self.trainer.datamodule, "examples", {}).get(split, [])
 
-    def check(self, examples: Sequence[Example], validate: Callable[[Example], str | None] | None = None) -> None:
+    def check(
+        self, examples: Sequence[Example] | Dataset, validate: Callable[[Example], str | None] | None = None
+    ) -> None:
         """Before the first step: checks that every clip fits the audio window and each line has what the stage needs.
 
         Raises ValueError with the first twenty reasons (by default of `self.validate`), each as `file:line (id):
-        reason`.
+        reason`, on every rank: each looks at its share of the lines.
         """
-        validate = validate or self.validate
-        reasons = ((example, validate(example)) for example in examples)
-        wrong = [f"{example.where} ({example.id}): {reason}" for example, reason in reasons if reason]
-        if wrong:
-            raise ValueError("\n".join(wrong[:20]) + (f"\n... and {len(wrong) - 20} more" if len(wrong) > 20 else ""))
+        refuse_unusable(examples, validate or self.validate)
 
     def validate(self, example: Example) -> str | None:
         """Why this stage can not learn from an example; None when it can."""
