@@ -26,15 +26,31 @@ class Fails(pl.Callback):
             raise RuntimeError(f"no step for rank {self.rank}")
 
 
+def sharding(strategy: str | None) -> list[str]:
+    """The flag of a strategy of `cogrl.parallel`; none for DDP, which the trial has."""
+    return [f'--trainer.strategy={{"class_path": "cogrl.parallel.{strategy}"}}'] if strategy else []
+
+
 @pytest.mark.slow
-@pytest.mark.parametrize(("rank", "kind"), [(0, "error"), (1, "error"), (1, "killed")])
-def test_the_failure_of_one_rank_is_said_and_ends_both_soon(rank, kind, smoke_corpus, tiny_policy_dir, tmp_path):
+@pytest.mark.parametrize(
+    ("rank", "kind", "strategy"),
+    [(0, "error", None), (1, "error", None), (1, "killed", None)]
+    + [(rank, "error", name) for rank in (0, 1) for name in ("zero.ZeroStrategy", "fsdp.FsdpStrategy")],
+)
+def test_the_failure_of_one_rank_is_said_and_ends_both_soon(
+    rank, kind, strategy, smoke_corpus, tiny_policy_dir, tmp_path
+):
     trial = Trial("sft", 2, 0, signal.SIGTERM, False, False, 0)
     mark = uuid.uuid4().hex
     args = arguments(trial, smoke_corpus, tiny_policy_dir, tmp_path)
     fails = f'{{"class_path": "{HERE}.Fails", "init_args": {{"rank": {rank}, "kind": "{kind}"}}}}'
     with open(tmp_path / "log.txt", "w") as log:
-        process = started([*args, "--checkpoint.every_n_steps=0", f"--trainer.callbacks+={fails}"], tmp_path, mark, log)
+        process = started(
+            [*args, *sharding(strategy), "--checkpoint.every_n_steps=0", f"--trainer.callbacks+={fails}"],
+            tmp_path,
+            mark,
+            log,
+        )
         try:
             status = process.wait(240)
             wait_for_the_end_of_all(mark, time.monotonic())

@@ -84,7 +84,11 @@ def test_every_trainer_file_of_several_gpus_trains_the_same(fit, workdir):
 
 
 @pytest.mark.slow
-def test_a_file_of_fsdp_goes_on(fit, workdir):
-    ended_well(fit("fsdp", "run", 2))
-    ended_well(fit("fsdp", "run", 3, "--ckpt_path=last"))
-    assert read_checkpoint(workdir / "run" / LAST)["global_step"] == 3
+@pytest.mark.parametrize("trainer", ["ddp", "zero2", "zero3", "fsdp"])
+def test_a_run_that_goes_on_ends_where_it_would_have_ended(trainer, fit, workdir):
+    ended_well(fit(trainer, "whole", 5))
+    ended_well(fit(trainer, "in_two", 2))
+    ended_well(fit(trainer, "in_two", 5, "--ckpt_path=last"))
+    whole, in_two = (load_file(workdir / folder / "export" / "model.safetensors") for folder in ("whole", "in_two"))
+    for name, value in whole.items():
+        torch.testing.assert_close(in_two[name], value, atol=1e-6, rtol=0)
