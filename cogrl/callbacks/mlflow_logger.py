@@ -153,7 +153,8 @@ class MLflowLogger(MLFlowLogger):
                 self.pause_s *= 2
                 return
             self.postponed.pop(0)
-        self.waiting = [metric for metric in self.waiting if metric.step > self.last_steps.get(metric.key, -1)]
+        if self.resumes and self.waiting and self.experiment is not None:  # which knows the last steps once it is open
+            self.waiting = [metric for metric in self.waiting if metric.step > self.last_steps.get(metric.key, -1)]
         for start in range(0, len(self.waiting), _BATCH):
             chunk = self.waiting[start : start + _BATCH]
             if not self.attempt(lambda client, run, chunk=chunk: client.log_batch(run, metrics=chunk)):
