@@ -31,7 +31,11 @@ def seen(smoke_corpus, tmp_path_factory):
         )
         for rank in ("0", "1")
     ]
-    errors = [rank.communicate()[1] for rank in ranks]
+    try:
+        errors = [rank.communicate(timeout=400)[1] for rank in ranks]
+    finally:
+        for rank in ranks:
+            rank.kill()  # one that waits in a collective ignores SIGTERM
     assert [rank.returncode for rank in ranks] == [0, 0], "\n".join(errors)
     found = [json.loads((out / f"{rank}.json").read_text()) for rank in (0, 1)]
     return {name: [rank[name] for rank in found] for name in found[0]}

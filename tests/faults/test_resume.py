@@ -22,7 +22,6 @@ CASES = [
             ("align", "updating", 9, []),
             ("distill", "sampling", 14, ["--data.workers=2"]),
             ("dr_sapo", "scoring", 3, ["--trainer.accumulate_grad_batches=2", "--data.workers=2"]),
-            ("grpo", "sampling", 2, []),
             ("grpo", "writing", 2, ["--trainer.accumulate_grad_batches=2", "--data.batch_size=8"]),
         )
     ),
