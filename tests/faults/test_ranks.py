@@ -34,8 +34,13 @@ def sharding(strategy: str | None) -> list[str]:
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("rank", "kind", "strategy"),
-    [(0, "error", None), (1, "error", None), (1, "killed", None)]
-    + [(0, "error", "fsdp.FsdpStrategy"), (1, "error", "zero.ZeroStrategy")],
+    [
+        (0, "error", None),
+        (1, "error", None),
+        (1, "killed", None),
+        (0, "error", "fsdp.FsdpStrategy"),
+        (1, "error", "zero.ZeroStrategy"),
+    ],
 )
 def test_the_failure_of_one_rank_is_said_and_ends_both_soon(
     rank, kind, strategy, smoke_corpus, tiny_policy_dir, tmp_path
