@@ -57,7 +57,9 @@ def test_parts_of_a_rollout_carry_their_masks(policy, clips):
     rollouts = HFEngine().sample(
         policy, clips, ["eips", "direct", "eips", "direct"], Sampling(max_new_tokens=6), group_size=3
     )
-    for part in stage.split(replace(rollouts, advantages=torch.randn(12))):
+    stage.buffer.fill(replace(rollouts, advantages=torch.randn(12)), stage.parts_per_batch, stage.passes)
+    assert stage.buffer.parts
+    for part in stage.buffer.parts:
         assert "mask_on_host" in part.prompts.__dict__ and "roles_on_host" in part.completions.__dict__
         assert torch.equal(part.completions.mask_on_host, part.completions.mask)
         assert part.advantages.device.type == "cpu"

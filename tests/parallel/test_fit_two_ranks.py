@@ -14,7 +14,6 @@ from cogrl.cli.fit.checkpoints import read_checkpoint, record_of
 from cogrl.models.qwen2_audio import Qwen2Audio
 
 CONFIGS = Path(__file__).parents[2] / "configs"
-SHARDED = sorted(file.stem for file in (CONFIGS / "trainer").glob("*.yaml") if file.stem not in ("cpu", "gpu"))
 LAST = Path("checkpoints/last.ckpt")
 
 
@@ -70,12 +69,12 @@ def test_a_run_with_sharded_weights_goes_on_and_its_export_opens_in_one_process(
 
 
 @pytest.mark.slow
-def test_every_trainer_file_of_several_gpus_trains_the_same(fit, workdir):
+def test_trainer_files_of_several_gpus_train_the_same(fit, workdir):
+    """Those that no other test here runs, against DDP's."""
     exports = {}
-    for trainer in SHARDED:
+    for trainer in ("ddp", "zero1", "zero3_offload"):
         ended_well(fit(trainer, trainer, 2))
         exports[trainer] = load_file(workdir / trainer / "export" / "model.safetensors")
-    assert len(exports) == 6
     for trainer, found in exports.items():
         for name, value in exports["ddp"].items():
             torch.testing.assert_close(
