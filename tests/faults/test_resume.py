@@ -9,17 +9,13 @@ import torch
 from kill import started as process_of
 from killed_runs import Corpus, differences, finished, killing, points, started, steps
 
-from cogrl.cli.main import main
-
 CASES = [
     pytest.param("perceive", "writing", 3, [], id="the audio tower, while the third checkpoint is written"),
     pytest.param("dr_sapo", "updating", 6, [], id="DR-SAPO, between the two updates of a rollout"),
     *(
         pytest.param(*case, marks=pytest.mark.slow)
         for case in (
-            ("perceive_frames", "updating", 5, ["--data.workers=2"]),
             ("sft", "validating", 2, ["--trainer.accumulate_grad_batches=2"]),
-            ("align", "updating", 9, []),
             ("distill", "sampling", 14, ["--data.workers=2"]),
             ("dr_sapo", "scoring", 3, ["--trainer.accumulate_grad_batches=2", "--data.workers=2"]),
             ("grpo", "writing", 2, ["--trainer.accumulate_grad_batches=2", "--data.batch_size=8"]),
@@ -34,13 +30,6 @@ def corpus(smoke_corpus: Path, tiny_policy_dir: Path) -> Corpus:
 
 
 @pytest.fixture
-def frames(workdir: Path, tiny_policy_dir: Path) -> Corpus:
-    """Lines that say what is heard when."""
-    assert main(["build", "eaqa", "--tier", "smoke", "--clips", "short=12", "--workers", "1"]) == 0
-    return Corpus(tiny_policy_dir, workdir / "data/eaqa-mini/short.jsonl", None)
-
-
-@pytest.fixture
 def folders(tmp_path: Path, empty_store: Path) -> tuple[Path, Path]:
     """Two, each with a store that is ready: for a whole run and for one that is cut."""
     found = tmp_path / "whole", tmp_path / "cut"
@@ -51,9 +40,8 @@ def folders(tmp_path: Path, empty_store: Path) -> tuple[Path, Path]:
 
 
 @pytest.mark.parametrize(("stage", "moment", "count", "flags"), CASES)
-def test_a_run_that_was_killed_goes_on_to_the_same_numbers(request, folders, stage, moment, count, flags):
+def test_a_run_that_was_killed_goes_on_to_the_same_numbers(corpus, folders, stage, moment, count, flags):
     whole, cut = folders
-    corpus = request.getfixturevalue("frames" if stage == "perceive_frames" else "corpus")
     args = corpus.arguments(stage, *flags)
     alone = started(args, whole)
     assert finished([*args, killing(moment, count)], cut) == -9, (cut / "log.txt").read_text()
