@@ -15,7 +15,7 @@ CASES = [
     *(
         pytest.param(*case, marks=pytest.mark.slow)
         for case in (
-            ("sft", "validating", 2, ["--trainer.accumulate_grad_batches=2"]),
+            ("sft", "validating", 3, []),
             ("distill", "sampling", 14, ["--data.workers=2"]),
             ("dr_sapo", "scoring", 3, ["--trainer.accumulate_grad_batches=2", "--data.workers=2"]),
             ("grpo", "writing", 2, ["--trainer.accumulate_grad_batches=2", "--data.batch_size=8"]),
