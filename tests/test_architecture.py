@@ -17,6 +17,7 @@ ALLOWED = {
     "finite": set(),
     "parent_process": set(),
     "progress": set(),
+    "ranks": set(),
     "model_input": {"types"},
     "words": set(),
     "pitch": {"types"},
@@ -27,13 +28,13 @@ ALLOWED = {
     "chat": {"types"},
     "models": {"types", "audio", "finite", "progress", "formats", "lm_head"},
     "data": {"atomic", "types", "audio", "audio_facts", "parent_process", "pitch", "progress", "words", "markdown"}
-    | {"formats", "chat", "containers"},
+    | {"ranks", "formats", "chat", "containers"},
     "rewards": {"types", "audio", "pitch", "words", "formats", "chat"},
     "rollout": {"types", "audio", "formats", "model_input", "objectives", "lm_head", "models"},
     "stages": {"types", "finite", "progress", "formats", "model_input", "objectives", "lm_head", "models", "rewards"}
-    | {"rollout"},
+    | {"ranks", "rollout"},
     "parallel": set(),
-    "callbacks": {"atomic", "types", "finite", "formats"},
+    "callbacks": {"atomic", "types", "finite", "ranks", "formats"},
     "evaluate": {"words", "types", "audio", "progress", "markdown", "formats", "model_input", "objectives", "lm_head"}
     | {"models", "data", "rewards", "rollout", "chat"},
 }

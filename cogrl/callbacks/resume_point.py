@@ -10,6 +10,7 @@ from lightning_fabric.utilities import move_data_to_device
 from torch import distributed
 
 from cogrl.callbacks.random_state import random_state
+from cogrl.ranks import place
 
 _COUNTS = ("ready", "started", "processed", "completed")
 
@@ -43,10 +44,10 @@ class ResumePoint:
 
 def of_all_ranks(state: Any) -> dict[int, Any]:
     """By rank: on the first rank the `state` of each, on any other its own alone. Collective."""
-    if not (distributed.is_available() and distributed.is_initialized()):
+    rank, ranks = place()
+    if ranks == 1:
         return {0: state}
-    rank = distributed.get_rank()
-    found: list | None = [None] * distributed.get_world_size() if rank == 0 else None
+    found: list | None = [None] * ranks if rank == 0 else None
     distributed.gather_object(state, found, dst=0)
     return {rank: state} if found is None else dict(enumerate(found))
 

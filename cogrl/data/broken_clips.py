@@ -5,7 +5,7 @@ from typing import Any
 import torch
 from pytorch_lightning.utilities.rank_zero import rank_zero_warn
 
-from cogrl.data.over_ranks import all_gathered
+from cogrl.ranks import patiently_gathered
 from cogrl.types import ClipBatch
 
 
@@ -28,7 +28,7 @@ class BrokenClips:
         own = torch.tensor(float(len(batch.broken)), device=strategy.root_device)
         if not strategy.reduce(own, reduce_op="sum"):
             return
-        reports = all_gathered((bool(batch.clips), batch.broken))
+        reports = patiently_gathered((bool(batch.clips), batch.broken))
         for whole, broken in reports:
             if not whole and broken:
                 raise ValueError(

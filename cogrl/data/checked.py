@@ -9,7 +9,7 @@ import numpy as np
 
 from cogrl.audio_facts import AudioFacts
 from cogrl.data.manifest_file import ManifestFile
-from cogrl.data.over_ranks import all_gathered
+from cogrl.ranks import patiently_gathered
 
 
 class Checked(NamedTuple):
@@ -46,7 +46,7 @@ def on_every_node(
                 own[name] = facts
     except (ValueError, OSError) as refused:
         error = refused
-    reports = all_gathered((node, own, error))
+    reports = patiently_gathered((node, own, error))
     _raise_first(refused for _, _, refused in reports)
     here = {name: facts for its_node, found, _ in reports if its_node == node for name, facts in found.items()}
     return files, {name: checked[name]._replace(facts=here.get(name, checked[name].facts)) for name in paths}

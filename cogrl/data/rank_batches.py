@@ -1,11 +1,12 @@
 """What the orders of batches have in common: each batch is known by its number, so that an epoch can begin at any."""
 
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 
 from torch.utils.data import DistributedSampler
 
 
-class RankBatches(DistributedSampler):
+class RankBatches(DistributedSampler, ABC):
     """The batches of one rank as lists of places, each found from its number alone.
 
     A `DistributedSampler` so that Lightning leaves it in place under every strategy and tells it the epoch.
@@ -15,9 +16,9 @@ class RankBatches(DistributedSampler):
         self.size, self.batch_size, self.rank, self.world_size = size, batch_size, rank, world_size
         self.epoch = self.first = 0
 
+    @abstractmethod
     def batch(self, number: int) -> list[int]:
         """The places of batch `number` of this rank in this epoch."""
-        raise NotImplementedError
 
     def start_at(self, number: int) -> None:
         """The next walk, and no other, begins at batch `number`: so many were trained on before the run was stopped.

@@ -2,12 +2,13 @@
 
 import math
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, Literal
 
 import pytorch_lightning as pl
 import torch
+from omegaconf import OmegaConf
 from pytorch_lightning.accelerators import CPUAccelerator
 from pytorch_lightning.strategies import DDPStrategy, DeepSpeedStrategy
 from pytorch_lightning.utilities.enums import GradClipAlgorithmType
@@ -56,7 +57,7 @@ class ZeroStrategy(DeepSpeedStrategy):
         own: dict[str, Any] = {"zero_force_ds_cpu_optimizer": False}  # the stage's AdamW is torch's
         if persistence_threshold is not None:
             own["zero_optimization"] = {"stage3_param_persistence_threshold": persistence_threshold}
-        self.config = laid_over(laid_over(self.config, own), config or {})
+        self.config = OmegaConf.to_container(OmegaConf.merge(self.config, own, config or {}))
         self._whole = False
 
     @property
@@ -155,12 +156,3 @@ def keep_used_conversions(model: nn.Module) -> None:
     conversions = getattr(model, "_weight_conversions", None)
     if conversions:
         model._weight_conversions = [conversion for conversion in conversions if conversion.was_used()]
-
-
-def laid_over(base: Mapping[str, Any], top: Mapping[str, Any]) -> dict[str, Any]:
-    """`base` with what `top` has, key by key at every depth."""
-    both = {
-        key: laid_over(base[key], value) if isinstance(value, Mapping) and isinstance(base.get(key), Mapping) else value
-        for key, value in top.items()
-    }
-    return {**base, **both}

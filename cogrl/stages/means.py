@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from jaxtyping import Float
 from torch import Tensor
 
-from cogrl.stages.ranks import gathered
+from cogrl.ranks import gathered
 
 Totals = Mapping[str, tuple[float, int]]
 """A sum and a count by name."""

@@ -16,6 +16,7 @@ from cogrl.models.dropout import without_dropout
 from cogrl.models.reference import Reference, logprobs_of
 from cogrl.objectives.advantages import Advantages, grouped
 from cogrl.objectives.confidence import ConfidenceWeights
+from cogrl.ranks import gathered
 from cogrl.rewards.composite import WeightedSum
 from cogrl.rewards.term import Counts
 from cogrl.rollout.controller import in_training, reported
@@ -24,7 +25,6 @@ from cogrl.stages.credit import Credit
 from cogrl.stages.drift import DriftMonitor
 from cogrl.stages.means import Means
 from cogrl.stages.objective import Objective
-from cogrl.stages.ranks import gathered
 from cogrl.stages.rollout_buffer import RolloutBuffer
 from cogrl.stages.section_credit import SectionCredit
 from cogrl.stages.stage import Stage

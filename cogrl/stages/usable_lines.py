@@ -2,11 +2,10 @@
 
 from collections.abc import Callable, Sequence
 
-from torch import distributed
 from torch.utils.data import Dataset
 
 from cogrl.progress import progress
-from cogrl.stages.ranks import gathered
+from cogrl.ranks import patiently_gathered, place
 from cogrl.types import Example
 
 _MOST = 20
@@ -18,32 +17,25 @@ def refuse_unusable(examples: Sequence[Example] | Dataset, validate: Callable[[E
     A ValueError or OSError of `validate` itself ends the check and is raised on every rank. No example is kept.
     Collective: every rank makes this call.
     """
-    rank, ranks = _place()
+    rank, ranks = place()
     share: Sequence[int] = range(rank, len(examples), ranks)
     wrong: list[tuple[int, str]] = []
     error: ValueError | OSError | None = None
-    for place in progress(share, "check of lines by the stage", unit="line") if rank == 0 else share:
-        example = examples[place]
+    for number in progress(share, "check of lines by the stage", unit="line") if rank == 0 else share:
+        example = examples[number]
         try:
             reason = validate(example)
         except (ValueError, OSError) as raised:
             error = raised
             break
         if reason:
-            wrong.append((place, f"{example.where} ({example.id}): {reason}"))
-    reports = gathered((error, len(wrong), wrong[:_MOST]))
+            wrong.append((number, f"{example.where} ({example.id}): {reason}"))
+    reports = patiently_gathered((error, len(wrong), wrong[:_MOST]))
     for raised, _, _ in reports:
         if raised is not None:
             raise raised
-    count = sum(number for _, number, _ in reports)
+    count = sum(many for _, many, _ in reports)
     if count:
         first = sorted(pair for _, _, pairs in reports for pair in pairs)[:_MOST]
         more = [f"... and {count - _MOST} more"] if count > _MOST else []
         raise ValueError("\n".join([*(reason for _, reason in first), *more]))
-
-
-def _place() -> tuple[int, int]:
-    """The rank of this process and how many there are."""
-    if not (distributed.is_available() and distributed.is_initialized()):
-        return 0, 1
-    return distributed.get_rank(), distributed.get_world_size()

@@ -15,10 +15,10 @@ import torch
 from cogrl.data.manifest import read_manifest, write_manifest
 from cogrl.data.module import AudioData
 from cogrl.models.qwen2_audio import Qwen2Audio
+from cogrl.ranks import leave
 from cogrl.rollout.sampling import Sampling
 from cogrl.stages import Align, Perceive, Sft
 from cogrl.stages.align import Weight
-from cogrl.stages.ranks import leave
 from cogrl.types import Scores
 
 

@@ -37,8 +37,8 @@ from cogrl.data.module import AudioData
 from cogrl.models.audio_lm import AudioLM
 from cogrl.models.check import check_policy
 from cogrl.parent_process import end_with_parent
+from cogrl.ranks import gathered, leave
 from cogrl.stages import Stage
-from cogrl.stages.ranks import gathered, leave
 
 
 class StageParser(LightningArgumentParser):
