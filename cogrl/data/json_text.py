@@ -24,7 +24,7 @@ def with_damage(text: str) -> tuple[Any, str | None]:
     Damage is looked for only where the text can hold any: a character that is not printable or an escape that may
     stand for one, a number that is not finite. Raises what `parse_json` raises.
     """
-    if text.isprintable() and not any(escape in text for escape in _ESCAPES):
+    if text.isprintable() and not ("\\" in text and any(escape in text for escape in _ESCAPES)):
         try:
             return _FINITE.decode(text), None
         except (ValueError, RecursionError):

@@ -19,7 +19,12 @@ _TEXTS = ("text", "reply", "question", "answer", "cause", "environment")
 
 
 def parse_line(line: bytes, where: str, root: Path) -> Example:
-    """The example, with every field checked; audio paths are relative to `root`.
+    """The example, with every field checked; audio paths are relative to `root`. Raises what `checked_record` raises."""
+    return _example(checked_record(line, where), where, root)
+
+
+def checked_record(line: bytes, where: str) -> dict[str, Any]:
+    """What stands in the line, as it stands there, with every field checked.
 
     Raises ValueError, `where (id): what is wrong`, without the id where the line does not give one.
     """
@@ -31,7 +36,7 @@ def parse_line(line: bytes, where: str, root: Path) -> Example:
         if reason:
             raise ValueError(f"{reason}; mend this line")
         check_line(record)
-        return _example(record, where, root)
+        return record
     except ValueError as error:
         raise ValueError(f"{name}: {error}") from error
 

@@ -1,6 +1,7 @@
 """The check of all lines of a manifest, and hashes of what lines must not share: 60 bytes a line, whatever is in it."""
 
 import hashlib
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -67,17 +68,20 @@ def _part(file: ManifestFile, part: range) -> LineKeys:
     keys: dict[str, list[int]] = {field: [] for field in SHARED_FIELDS}
     places: dict[str, list[int]] = {field: [] for field in SHARED_FIELDS}
     dialogues, errors = [], {}
+    root = str(file.audio_root)
     for place in part:
         try:
-            example = file.checked(place)
+            record = file.checked(place)
         except ValueError as error:
             errors[place] = str(error)
             continue
-        for field in SHARED_FIELDS:
-            for value in values_of(example, field):
-                keys[field].append(_key(value))
-                places[field].append(place)
-        if example.turns:
+        turns = record.get("turns", [])
+        values = {field: [record[field]] for field in SHARED_FIELDS if field in record}
+        values["audio"] = [_joined_path(root, said["audio"]) for said in (record, *turns) if said["audio"]]
+        for field, shared in values.items():
+            keys[field] += map(_key, shared)
+            places[field] += [place] * len(shared)
+        if turns:
             dialogues.append(place)
     return LineKeys(
         {field: np.array(found, dtype=np.uint64) for field, found in keys.items()},
@@ -95,9 +99,13 @@ def values_of(example: Example, field: str) -> Iterator[Any]:
         yield from (turn.audio for turn in example.turns if turn.audio)
 
 
-def _key(value: Any) -> int:
-    text = str(value).encode("utf-8", "surrogatepass")
-    return int.from_bytes(hashlib.blake2b(text, digest_size=8).digest(), "little")
+def _joined_path(root: str, audio: str) -> str:
+    """The same for all ways to write one path."""
+    return os.path.normpath(os.path.join(root, audio))
+
+
+def _key(text: str) -> int:
+    return int.from_bytes(hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest(), "little")
 
 
 def _joined(parts: Sequence[LineKeys]) -> LineKeys:

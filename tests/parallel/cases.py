@@ -163,7 +163,7 @@ def trained(
     pl.seed_everything(0, verbose=False)
     adapters = {"lora": Lora(rank=2, dropout=0.0), "train_audio_tower": False} if lora else {}
     policy = Qwen2Audio(folder, **adapters)
-    settings = {"optim": Optim(lr=3e-3), "sampling": Sampling(max_new_tokens=12)}
+    settings = {"optim": Optim(lr=1e-3), "sampling": Sampling(max_new_tokens=12)}
     stage = drawn_by_rank(STAGES[kind](policy, **settings), one=rank is None)
     losses, log = [], stage.log
 

@@ -83,7 +83,7 @@ def check(cases, run, alone) -> None:
     assert len(seen) == len(cases)
     for case, (first, second) in zip(cases, seen, strict=True):
         both = [(a + b) / 2 for a, b in zip(first["losses"], second["losses"], strict=True)]
-        assert both == pytest.approx(alone(case), abs=1e-5), case
+        assert both == pytest.approx(alone(case), rel=1e-5, abs=1e-5), case
         assert len(both) == STEPS * case.get("accumulate", 1) and len(set(both)) == len(both), case
         if case["strategy"] in ("zero3", "fsdp", "zero3_offload"):
             assert first["held_whole"] == second["held_whole"] == 0, case
