@@ -3,7 +3,14 @@
 from dataclasses import dataclass
 
 import torch
-from cogrl_kernels.head_chunks import autocast_dtype, operand_dtype, product, rounded, without_autocast
+from cogrl_kernels.head_chunks import (
+    autocast_dtype,
+    operand_dtype,
+    product,
+    rounded,
+    training_rows,
+    without_autocast,
+)
 from cogrl_kernels.linear_kl import Direction, LinearKlOutput, linear_kl
 from cogrl_kernels.linear_logprob import Impl, linear_logprob
 from cogrl_kernels.linear_policy_loss import LinearPolicyLossOutput, linear_policy_loss
@@ -24,6 +31,7 @@ __all__ = [
     "TokenLogprobs",
     "TokenStates",
     "head_operand",
+    "logits_bytes",
     "merge",
     "next_token_logits",
     "policy_loss",
@@ -58,6 +66,11 @@ def head_operand(weight: Float[Tensor, "v d"]) -> Float[Tensor, "v d"]:
     """The head as it is multiplied: float32, on a GPU also 16-bit; under autocast rounded to its dtype."""
     weight = rounded(weight, autocast_dtype(weight))
     return weight if weight.is_cuda and weight.dtype.itemsize == 2 else weight.float()
+
+
+def logits_bytes(tokens: int, vocabulary: int, on_gpu: bool) -> int:
+    """What the logits of a loss of so many tokens and their gradient take at once, both in float32."""
+    return 8 * vocabulary * min(tokens, training_rows(vocabulary, on_gpu))
 
 
 def next_token_logits(

@@ -37,6 +37,8 @@ ALLOWED = {
     "callbacks": {"atomic", "types", "finite", "ranks", "formats"},
     "evaluate": {"words", "types", "audio", "progress", "markdown", "formats", "model_input", "objectives", "lm_head"}
     | {"models", "data", "rewards", "rollout", "chat"},
+    "doctor": {"types", "audio", "formats", "model_input", "lm_head", "models", "data", "rollout", "stages"}
+    | {"parallel", "callbacks"},
 }
 MAY_USE_KERNELS = {"lm_head", "objectives", "cogrl_kernels", "bench", "cli"}
 MAY_USE = {"models": {"cogrl_kernels.prefix"}}

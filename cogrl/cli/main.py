@@ -15,6 +15,7 @@ STAGE_COMMANDS = {
     "validate": "compute the validation metrics of a policy",
     "test": "grade greedy answers on the test manifest with the training reward",
     "predict": "write greedy answers in each format to run_dir/predictions.jsonl",
+    "doctor": "examine a fit before it is started: audio, tokens, rewards, memory, disk; takes the options of fit",
 }
 COMMANDS = {
     "build": ("cogrl.cli.build.build", "make a corpus or a small model, read a public corpus or benchmark"),
@@ -57,7 +58,8 @@ def dispatch(args: Sequence[str]) -> int:
         return 0
     command, rest = args[0], args[1:]
     if command in STAGE_COMMANDS:
-        return import_module("cogrl.cli.fit.train").main(command, rest)
+        module = "cogrl.cli.doctor" if command == "doctor" else "cogrl.cli.fit.train"
+        return import_module(module).main(command, rest)
     parsed = parser_of(command).parse_args(rest)
     return import_module(COMMANDS[command][0]).main(parsed) or 0
 

@@ -185,7 +185,7 @@ class AudioData(pl.LightningDataModule):
         return batch
 
     def train_dataloader(self) -> DataLoader:
-        clips = self._clips("train")
+        clips = self.clips("train")
         if len(clips) < self.batch_size * self.trainer.world_size:
             raise ValueError(
                 f"{self.manifests['train']} has {len(clips)} clips, fewer than data.batch_size={self.batch_size} for "
@@ -209,13 +209,14 @@ class AudioData(pl.LightningDataModule):
 
     predict_dataloader = test_dataloader
 
-    def _clips(self, name: str) -> Clips:
+    def clips(self, name: str) -> Clips:
+        """The clips of a split that `setup` has read, in the order of its manifest."""
         form = self.convert, self.silent_clips
         facts = self.checked[name].facts
         return Clips(self.examples[name], self.sampling_rate, self.max_s, self.keep_in_memory, *form, facts)
 
     def _dealt(self, name: str) -> DataLoader:
-        clips, ranks = self._clips(name), (self.trainer.global_rank, self.trainer.world_size)
+        clips, ranks = self.clips(name), (self.trainer.global_rank, self.trainer.world_size)
         return self._loader(Batches(clips), DealtBatches(len(clips), self.batch_size, *ranks))
 
     def _loader(self, dataset: Dataset, sampler: RankBatches, repeats: int = 1) -> DataLoader:

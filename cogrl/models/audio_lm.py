@@ -111,6 +111,14 @@ class AudioLM(Parts, ABC):
         self.model, self.processor = self.read_folder(self.path, getattr(torch, self.dtype_name))
         refuse_another_tokenizer(self.path, self.tokenizer, self.model.config.get_text_config().vocab_size)
         self.ends = end_tokens(self.processor, self.model.generation_config, self.path)
+        self.mark_trained()
+        if self.gradient_checkpointing:
+            new_name = getattr(self.model, "activation_checkpointing_enable", None)  # since transformers 5.23
+            (new_name or self.model.gradient_checkpointing_enable)({"use_reentrant": False})
+        return self
+
+    def mark_trained(self) -> None:
+        """Put in the adapters and freeze what is not to train; the weights are not looked at."""
         trained = [p for part in self.audio_modules for p in part.parameters() if p.requires_grad]
         if not self.train_audio_tower:
             self.audio_tower.requires_grad_(False)
@@ -121,10 +129,6 @@ class AudioLM(Parts, ABC):
         if not self.train_language_model:
             self.decoder.requires_grad_(False)
             self.model.lm_head.requires_grad_(False)
-        if self.gradient_checkpointing:
-            new_name = getattr(self.model, "activation_checkpointing_enable", None)  # since transformers 5.23
-            (new_name or self.model.gradient_checkpointing_enable)({"use_reentrant": False})
-        return self
 
     def audio_length_error(self, seconds: float) -> str | None:
         """Why a clip of this length does not fit into the audio window; None when it does."""

@@ -1,5 +1,6 @@
 """What of a policy can be known before any data or weights are read: its folder, its files, where adapters would go."""
 
+from copy import deepcopy
 from pathlib import Path
 
 import torch
@@ -34,3 +35,11 @@ def without_weights(policy: AudioLM) -> nn.Module:
     family = policy.model_class
     with torch.random.fork_rng(devices=[]), torch.device("meta"):
         return family(family.config_class.from_pretrained(policy.path))
+
+
+def shapes_of(policy: AudioLM) -> AudioLM:
+    """A copy of a policy that is not loaded, whose weights, adapters among them, have shapes alone (on "meta")."""
+    copy = deepcopy(policy)
+    copy.model = without_weights(policy).to(getattr(torch, policy.dtype_name))
+    copy.mark_trained()
+    return copy

@@ -34,6 +34,7 @@ from cogrl.cli.fit.signals import graceful_signals
 from cogrl.cli.quiet import ask_for_no_workers, silence_messages
 from cogrl.cli.run_folder import refuse_to_mix, set_aside, sole_writer
 from cogrl.data.module import AudioData
+from cogrl.doctor.before_fit import Doctor, ExaminingTrainer
 from cogrl.models.audio_lm import AudioLM
 from cogrl.models.check import check_policy
 from cogrl.parent_process import end_with_parent
@@ -59,6 +60,7 @@ class StageCLI(LightningCLI):
         super().__init__(
             Stage,
             AudioData,
+            trainer_class=ExaminingTrainer,
             subclass_mode_model=True,
             seed_everything_default=0,
             auto_configure_optimizers=False,
@@ -69,11 +71,14 @@ class StageCLI(LightningCLI):
         )
 
     def subcommands(self) -> dict[str, set[str]]:
-        return {self.command: LightningCLI.subcommands()[self.command]}
+        given_here = {"doctor": {"model", "datamodule", "device_gib", "elsewhere"}}
+        return {self.command: (LightningCLI.subcommands() | given_here)[self.command]}
 
     def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
         parser.add_argument("--run_dir", type=str, default="runs/run", help="folder of everything this run writes")
         parser.add_argument("--overwrite", type=bool, default=False, help="set an earlier run in run_dir aside")
+        parser.add_argument("--doctor", action="store_true", help="the doctor's cheap checks before the first step")
+        parser.add_argument("--device_gib", type=float | None, default=None, help="for the doctor: memory of a device")
         parser.add_lightning_class_args(LastCheckpoint, "checkpoint")
         parser.add_lightning_class_args(RolloutTable, "rollout_table")
         parser.add_lightning_class_args(Export, "export")
@@ -101,8 +106,12 @@ class StageCLI(LightningCLI):
 
     def instantiate_classes(self) -> None:
         super().instantiate_classes()
+        self.check_policies()
+
+    def check_policies(self) -> None:
+        """Now, and not after all data were read."""
         for part in self.model.modules():
-            if isinstance(part, AudioLM):  # checked now, not after all data were read
+            if isinstance(part, AudioLM):
                 check_policy(part)
         if getattr(self.model, "reference", None):
             self.model.reference.check()
@@ -111,6 +120,8 @@ class StageCLI(LightningCLI):
         trainer, settings = self._get(self.config_init, "trainer"), self._get(self.config_init, "mlflow").as_dict()
         self.stop = AgreedStop()
         self.trainer_defaults["callbacks"] = [self.stop, Ending(report)]
+        if self._get(self.config, "doctor") and self.command == "fit":
+            self.trainer_defaults["callbacks"].append(Doctor(self._get(self.config, "device_gib")))
         if trainer.logger is None:
             name = self.run_dir.name if self.command == "fit" else f"{self.run_dir.name} {self.command}"
             resumed = mlflow_run_of(self.checkpoint) if self.checkpoint and self.command == "fit" else None
