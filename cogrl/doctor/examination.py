@@ -6,7 +6,13 @@ from dataclasses import dataclass
 
 from torch.utils.data import ConcatDataset
 
-from cogrl.doctor.audio_contract import batch_of_one, frames_for_placeholders, sampled_and_scored, whole_clips
+from cogrl.doctor.audio_contract import (
+    another_clip,
+    batch_of_one,
+    frames_for_placeholders,
+    sampled_and_scored,
+    whole_clips,
+)
 from cogrl.doctor.case import Case
 from cogrl.doctor.disk import room_on_disk
 from cogrl.doctor.finding import Finding
@@ -87,6 +93,7 @@ CHECKS = (
     Check("frames for placeholders", frames_for_placeholders, ("lines", "special tokens")),
     Check("whole clips", whole_clips, ("frames for placeholders",)),
     Check("batch of one", batch_of_one, ("frames for placeholders",)),
+    Check("another clip", another_clip, ("frames for placeholders",)),
     Check("sampled and scored", sampled_and_scored, ("frames for placeholders", "memory of a step")),
     Check("gradients", gradients_arrive, ("frames for placeholders", "what trains", "memory of a step")),
 )

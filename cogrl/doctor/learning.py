@@ -32,7 +32,9 @@ def gradients_arrive(case: Case) -> Iterable[Finding]:
     name, policy = "gradients", case.policy
     prompts, targets = prompts_and_texts(case, case.clips[-1:])
     policy.zero_grad()
-    (-policy.token_logprobs(prompts, targets).logprobs[targets.mask].mean()).backward()
+    likelihood = policy.token_logprobs(prompts, targets).logprobs[targets.mask].mean()
+    if likelihood.requires_grad:
+        likelihood.backward()
     trained = [(key, p) for key, p in policy.named_parameters() if p.requires_grad]
     broken = [key for key, p in trained if p.grad is not None and not p.grad.isfinite().all()]
     reached = [key for key, p in trained if p.grad is not None and torch.count_nonzero(p.grad)]
