@@ -36,6 +36,7 @@ NOT_RUN = {
     "cogrl run base.yaml overlay.yaml": "names that stand for any; tests/cli/pipeline/test_overlay.py",
     "cogrl bench": "minutes; tests/cli/test_bench.py runs it at small sizes",
     "cogrl ui": "a server that does not end; tests/cli/test_commands.py",
+    "cogrl doctor": "7B weights; tests/doctor runs it on tiny ones",
     "cogrl generate clip.wav --policy runs/echo": "a policy that cites; tests/cli/test_generate_relisten.py",
     "python tests/faults/kill.py": "an hour of killed runs; tests/faults makes single trials",
 }
