@@ -70,6 +70,9 @@ def memory_of_a_step(case: Case) -> Iterable[Finding]:
     if any(p.requires_grad for p in policy.audio_tower.parameters()):
         frames, width = int(clips * clip_s * _AUDIO_FRAMES_S), policy.width
         parts["audio tower"] = activation_bytes(policy.audio_tower, frames, width, each, policy.gradient_checkpointing)
+    copies = autocast_copies(case)
+    if copies:
+        parts["autocast copies"] = copies
     parts["logits"] = logits_bytes(clips * group * answer, policy.vocab_size, case.device.type == "cuda")
     update, rollout = sum(parts.values()), 0
     if isinstance(stage, RLStage):
@@ -100,6 +103,12 @@ def is_half(case: Case) -> bool:
     return precision in ("bf16-true", "16-true") or (master and precision in ("bf16-mixed", "16-mixed"))
 
 
+def autocast_copies(case: Case) -> int:
+    """Bytes of what autocast makes of float32 weights that train, and keeps for the backward pass."""
+    mixed = str(case.trainer.precision).endswith("-mixed") and not is_half(case)
+    return 2 * sum(w.numbers for w in weights_of(case.policy) if mixed and w.trains and w.bytes_each == 4)
+
+
 def longest(case: Case) -> tuple[int, int, float]:
     """Tokens of the longest prompt and the longest answer, and seconds of the longest clip, of the lines looked at."""
     budget, stage = case.stage.prompt_budget, case.stage
@@ -108,8 +117,8 @@ def longest(case: Case) -> tuple[int, int, float]:
     given = [budget.answer(e.targets[format]) for e, format in asked if format in e.targets]
     sampled = stage.sampling.max_new_tokens
     answers = [sampled] if isinstance(stage, RLStage) else given or [0]
-    seconds = [case.policy.sampling_rate and len(clip.waveform) / case.policy.sampling_rate for clip in case.clips]
-    return max(prompts, default=0), max(answers), max(seconds)
+    seconds = max(len(clip.waveform) for clip in case.clips) / case.policy.sampling_rate
+    return max(prompts, default=0), max(answers), seconds
 
 
 def frozen_copies(case: Case) -> int:

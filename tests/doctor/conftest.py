@@ -40,7 +40,7 @@ def folder(tmp_path: Path, tiny_policy_dir: Path, smoke_corpus: Path, monkeypatc
     monkeypatch.syspath_prepend(tmp_path)
     shutil.copytree(tiny_policy_dir, "tiny")
     for split in ("sft", "val"):
-        lines = map(json.loads, (smoke_corpus / f"{split}.jsonl").read_text().splitlines())
+        lines = map(json.loads, (smoke_corpus / f"{split}.jsonl").read_text().splitlines()[:8])
         write_lines(
             tmp_path / f"{split}.jsonl", [line | {"audio": str(smoke_corpus / line["audio"])} for line in lines]
         )

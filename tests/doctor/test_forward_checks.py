@@ -8,6 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from cogrl.doctor.tokens import joined_tags
+from cogrl.models.tiny import train_tokenizer
+
 MODULE = """
 from dataclasses import replace
 
@@ -60,20 +63,24 @@ def lower_case() -> None:
 
 WRONG = {
     "whole clips": (
-        ["--model.policy=planted.Cuts", "--model.policy.path=tiny"],
+        ["--model.policy=misbehaving.Cuts", "--model.policy.path=tiny"],
         "0.4 s or more of .* of 4 clips .* the end of its",
     ),
-    "batch of one": (["--model.policy=planted.Mixes", "--model.policy.path=tiny"], "another distribution"),
-    "gradients": (["--model.policy=planted.OnlyUnused", "--model.policy.path=tiny"], "reaches none of the 2 tensors"),
-    "sampled and scored": (["--model.engine=planted.Hot"], "rounding in float32 explains 0.0001"),
-    "reward": (["--model.reward=planted.silence"], "earns no more than an empty one .*right 0, empty 1"),
+    "batch of one": (["--model.policy=misbehaving.Mixes", "--model.policy.path=tiny"], "another distribution"),
+    "sampled and scored": (["--model.engine=misbehaving.Hot"], "rounding in float32 explains 0.0001"),
+    "reward": (["--model.reward=misbehaving.silence"], "earns no more than an empty one .*right 0, empty 1"),
+    "gradients": (
+        ["--model.policy=misbehaving.OnlyUnused", "--model.policy.path=tiny"],
+        "reaches none of the 2 tensors",
+    ),
     "formats": (lower_case, "do not come back from their tokens"),
 }
 
 
+@pytest.mark.sample(4)
 @pytest.mark.parametrize("check", WRONG)
 def test_what_raises_no_error_is_seen(doctor, check):
-    Path("planted.py").write_text(MODULE)
+    Path("misbehaving.py").write_text(MODULE)
     flags, words = WRONG[check]
     if callable(flags):
         flags()
@@ -85,8 +92,8 @@ def test_what_raises_no_error_is_seen(doctor, check):
 
 
 def test_a_policy_that_answers_any_clip_alike_is_a_warning(doctor):
-    Path("planted.py").write_text(MODULE)
-    said = doctor("--model.policy=planted.Ignores", "--model.policy.path=tiny")
+    Path("misbehaving.py").write_text(MODULE)
+    said = doctor("--model.policy=misbehaving.Ignores", "--model.policy.path=tiny")
     (found,) = (row for row in said.of("warning") if row.startswith("warning another clip "))
     assert "of another clip of the same length" in found
 
@@ -99,6 +106,12 @@ def test_tags_that_the_tokenizer_splits_are_a_warning(doctor):
     assert said.status == 0
     (found,) = (row for row in said.of("warning") if row.startswith("warning formats "))
     assert re.search(r"<think> takes \d tokens", found)
+
+
+def test_a_tag_that_shares_a_token_with_its_neighbour_is_found():
+    tokenizer = train_tokenizer(["loud</b>... <b>low</b>..."] * 50, vocab_size=320)
+    assert joined_tags(tokenizer, "<b>low</b>...") == ["</b>"]
+    assert joined_tags(tokenizer, "<b>low</b>") == []
 
 
 def test_a_disk_without_room_is_a_fault(doctor, monkeypatch):
@@ -120,11 +133,11 @@ def test_a_missing_accelerator_is_told_and_the_ranks_are_counted(doctor):
 
 
 def test_fit_runs_the_cheap_half_before_its_first_step(doctor, folder):
-    Path("planted.py").write_text(MODULE)
+    Path("misbehaving.py").write_text(MODULE)
     few = ("--doctor", "--trainer.max_steps=1", "--trainer.logger=false", "--model.group_size=2")
     sound = doctor(*few, command="fit")
     assert sound.status == 0 and "ok special tokens" in " ".join(sound.text.split())
     assert "batch of one" not in sound.text and (folder / "run/export/config.json").is_file()
-    wrong = doctor(*few, "--model.reward=planted.silence", "--run_dir=other", command="fit")
+    wrong = doctor(*few, "--model.reward=misbehaving.silence", "--run_dir=other", command="fit")
     assert wrong.status == 2 and not (folder / "other/export").exists()
     assert not list((folder / "other").glob("rollouts/*"))
