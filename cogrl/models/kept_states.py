@@ -34,9 +34,7 @@ class KeptStates:
         digests = (hashlib.blake2b(waveform.tobytes(), digest_size=8).digest() for waveform in waveforms)
         return torch.tensor([int.from_bytes(digest, "little", signed=True) for digest in digests])
 
-    def of(
-        self, keys: Int[Tensor, " c"], encode: Callable[[int], Float[Tensor, "f d"]]
-    ) -> list[Float[Tensor, "f d"]]:
+    def of(self, keys: Int[Tensor, " c"], encode: Callable[[int], Float[Tensor, "f d"]]) -> list[Float[Tensor, "f d"]]:
         """The states of the clips with these keys; `encode(i)` makes those of the i-th where none are kept.
 
         Raises ValueError where `encode` gives a gradient to follow: what learns has to be run.

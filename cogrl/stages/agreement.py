@@ -56,12 +56,13 @@ def sampling_rates(data_rate: int | None, policy: AudioLM) -> str | None:
 
 
 def encoders(stage: Any) -> str | None:
-    """Where weights are sharded all ranks run the encoder together; one that knows its clips would keep them waiting."""
+    """Where weights are sharded all ranks run the encoder together; one that knows its clips would not come."""
     if stage.sharding is None or getattr(stage.policy, "kept_states", None) is None:
         return None
     return (
         "policy.keep_states_mb lets a rank leave out its encoder for clips that it knows, but under "
-        f"{type(stage.trainer.strategy).__name__} all ranks run it together; leave keep_states_mb out, or train under ddp"
+        f"{type(stage.trainer.strategy).__name__} all ranks run it together; leave keep_states_mb out, or train "
+        "under DDP"
     )
 
 

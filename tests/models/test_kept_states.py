@@ -1,4 +1,4 @@
-"""A frozen encoder runs once for each clip: the same frames, the same gradients, whatever came before in which batch."""
+"""A frozen encoder runs once for each clip: the same frames, the same gradients, whatever came before."""
 
 import numpy as np
 import pytest
