@@ -24,6 +24,6 @@ def refuse_plain_sharding(strategy: Strategy) -> None:
     if sharded and not isinstance(strategy, Sharding):
         raise ValueError(
             f"trainer.strategy is Lightning's {type(strategy).__name__}, under which rollouts and exports would have "
-            "shards of weights; use --config configs/trainer/zero1.yaml, zero2.yaml, zero3.yaml, zero3_offload.yaml or fsdp.yaml "
-            "(docs/scaling.md), whose strategies are cogrl's own"
+            "shards of weights; use --config configs/trainer/zero1.yaml, zero2.yaml, zero3.yaml, zero3_offload.yaml or "
+            "fsdp.yaml (docs/scaling.md), whose strategies are cogrl's own"
         )
