@@ -89,7 +89,10 @@ def run(pytester):
 
 
 def test_sample_rest_and_slow_tests_are_the_whole(run):
-    (sample, said), (rest, _), (slow, _), (whole, _) = run(), *(run("--cases", part) for part in ("rest", "slow", "all"))
+    (sample, said), (rest, _), (slow, _), (whole, _) = (
+        run(),
+        *(run("--cases", part) for part in ("rest", "slow", "all")),
+    )
     assert len(whole) == 20 + 40 + 4 + 4 + 3 and sorted(sample + rest + slow) == sorted(whole)
     assert sorted(slow) == [f"test_slow[{n}]" for n in range(3)]
     assert f"{len(rest + slow)} cases were left out; run them: pytest --cases rest, --cases slow" in said
