@@ -2,7 +2,7 @@
 
 A test with several parameters runs on the product of their values. By default (`sample`) a product of more than
 `SAMPLE_SIZE` cases is thinned to some that together still hold every value of every parameter, and of the pairs of
-values as many as fit. `rest` runs the other cases, `slow` the tests marked `slow`, which neither of them runs, and `all`
+values as many as fit. `rest` runs the other cases, `slow` the tests marked `slow`, which neither of them runs, `all`
 everything. A list of values, or of tuples of values, is one parameter and is thinned only where the test asks for it:
 of a test marked `sample(n)`, whose cases take seconds each, the first n cases are kept. The choice depends on the
 values' places in their lists alone. (Pairs: D. Cohen et al., "The AETG system", IEEE TSE 23(7), 1997.)
