@@ -3,7 +3,7 @@ PYTHON ?= python3
 BIN := .venv/bin
 READY := .venv/.ready-$(shell cat pyproject.toml constraints.txt | cksum | cut -d' ' -f1)
 
-.PHONY: demo test test-rest interpreter setup lint seeds
+.PHONY: demo test test-rest test-slow interpreter setup lint seeds
 setup: $(READY)
 
 $(READY): pyproject.toml constraints.txt
@@ -18,9 +18,9 @@ demo: setup
 	@OMP_NUM_THREADS=2 $(BIN)/cogrl run configs/pipelines/demo.yaml   # always two: the digits do not depend on the number of cores
 
 # sets of strings are walked through in another order on every run; PYTHONHASHSEED=... make test repeats one
-test test-rest: export PYTHONHASHSEED := $(or $(filter-out random,$(PYTHONHASHSEED)),$(strip $(shell od -An -N4 -tu4 /dev/urandom)))
+test test-rest test-slow: export PYTHONHASHSEED := $(or $(filter-out random,$(PYTHONHASHSEED)),$(strip $(shell od -An -N4 -tu4 /dev/urandom)))
 # two processes share the work; the threads of both would be in each other's way
-test test-rest interpreter: export OMP_NUM_THREADS := 1
+test test-rest test-slow interpreter: export OMP_NUM_THREADS := 1
 PYTEST := $(BIN)/python -m pytest -q -n 2 --dist worksteal
 CASES ?= sample
 
@@ -29,12 +29,17 @@ test: setup
 	@$(PYTEST)
 	@$(MAKE) -s interpreter
 
-# what `make test` leaves out: the other cases of large products, the slow tests, and those of the experiments' scripts
+# what `make test` leaves out: the other cases of large products, and the tests of the experiments' scripts
 test-rest: setup
 	@echo "PYTHONHASHSEED=$$PYTHONHASHSEED"
 	@$(PYTEST) --cases rest
 	@$(PYTEST) experiments
 	@$(MAKE) -s interpreter CASES=rest
+
+# tests of many real processes: ranks, kills, resumed runs, whole pipelines; about half an hour
+test-slow: setup
+	@echo "PYTHONHASHSEED=$$PYTHONHASHSEED"
+	@$(PYTEST) --cases slow
 
 interpreter: setup
 	@TRITON_INTERPRET=1 $(PYTEST) --cases $(CASES) tests/interpreter || [ $$? -eq 5 ]   # 5: no Triton, nothing to run

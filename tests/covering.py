@@ -1,9 +1,9 @@
-"""A covering sample of the cases of parametrised tests: `pytest --cases sample|rest|all`.
+"""A covering sample of the cases of parametrised tests: `pytest --cases sample|rest|slow|all`.
 
 A test with several parameters runs on the product of their values. By default (`sample`) a product of more than
 `SAMPLE_SIZE` cases is thinned to some that together still hold every value of every parameter, and of the pairs of
-values as many as fit; tests marked `slow` are left out. `rest` runs what `sample` leaves out and nothing else, `all`
-runs both. A list of values, or of tuples of values, is one parameter and is thinned only where the test asks for it:
+values as many as fit. `rest` runs the other cases, `slow` the tests marked `slow`, which neither of them runs, `all`
+everything. A list of values, or of tuples of values, is one parameter and is thinned only where the test asks for it:
 of a test marked `sample(n)`, whose cases take seconds each, the first n cases are kept. The choice depends on the
 values' places in their lists alone. (Pairs: D. Cohen et al., "The AETG system", IEEE TSE 23(7), 1997.)
 """
@@ -22,9 +22,9 @@ LEFT_OUT = pytest.StashKey[int]()
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
         "--cases",
-        choices=("sample", "rest", "all"),
+        choices=("sample", "rest", "slow", "all"),
         default="sample",
-        help="sample: large products of parameters thinned, no slow tests; rest: what sample leaves out; all: both",
+        help="sample: large products of parameters thinned; rest: their other cases; slow: slow tests; all: all three",
     )
 
 
@@ -81,25 +81,25 @@ def few(cases: list[pytest.Item]) -> list[pytest.Item]:
     return [cases[i] for i in covering(places(cases), SAMPLE_SIZE)]
 
 
-def sampled(items: Iterable[pytest.Item]) -> set[str]:
-    """Node ids of the tests that a default run keeps."""
-    tests = defaultdict(list)
+def parts(items: Iterable[pytest.Item]) -> dict[str, str]:
+    """By node id: whether a test is of the `sample`, of the `rest` or `slow`."""
+    tests, found = defaultdict(list), {}
     for item in items:
-        if item.get_closest_marker("slow") is None:
+        found[item.nodeid] = "slow" if item.get_closest_marker("slow") else "rest"
+        if found[item.nodeid] == "rest":
             tests[item.nodeid.partition("[")[0]].append(item)
-    kept = set()
     for cases in tests.values():
-        kept |= {case.nodeid for case in few(cases)}
-    return kept
+        found |= {case.nodeid: "sample" for case in few(cases)}
+    return found
 
 
 @pytest.hookimpl(tryfirst=True)  # before -k and -m: a sample does not depend on what else is asked for
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    kept, cases = sampled(items), config.getoption("cases")
+    part, cases = parts(items), config.getoption("cases")
     config.stash[LEFT_OUT] = 0
     if cases == "all":
         return
-    left_out = [item for item in items if (item.nodeid in kept) == (cases == "rest")]
+    left_out = [item for item in items if part[item.nodeid] != cases]
     config.hook.pytest_deselected(items=left_out)
     items[:] = [item for item in items if item not in left_out]
     config.stash[LEFT_OUT] = len(left_out)
@@ -120,4 +120,6 @@ def pytest_testnodedown(node) -> None:
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
     left_out = config.stash.get(LEFT_OUT, 0)
     if left_out and config.getoption("cases") == "sample":
-        terminalreporter.write_line(f"{left_out} cases were left out; run them: pytest --cases rest (make test-rest)")
+        terminalreporter.write_line(
+            f"{left_out} cases were left out; run them: pytest --cases rest, --cases slow (make test-rest test-slow)"
+        )

@@ -88,10 +88,14 @@ def run(pytester):
     return run
 
 
-def test_sample_and_rest_are_the_whole(run):
-    (sample, said), (rest, _), (whole, _) = run(), run("--cases", "rest"), run("--cases", "all")
-    assert len(whole) == 20 + 40 + 4 + 4 + 3 and sorted(sample + rest) == sorted(whole)
-    assert f"{len(rest)} cases were left out; run them: pytest --cases rest" in said
+def test_sample_rest_and_slow_tests_are_the_whole(run):
+    (sample, said), (rest, _), (slow, _), (whole, _) = (
+        run(),
+        *(run("--cases", part) for part in ("rest", "slow", "all")),
+    )
+    assert len(whole) == 20 + 40 + 4 + 4 + 3 and sorted(sample + rest + slow) == sorted(whole)
+    assert sorted(slow) == [f"test_slow[{n}]" for n in range(3)]
+    assert f"{len(rest + slow)} cases were left out; run them: pytest --cases rest, --cases slow" in said
     kept = {name: [test for test in sample if test.startswith(f"test_{name}[")] for name in ("product", "list", "slow")}
     assert (len(kept["product"]), len(kept["list"]), len(kept["slow"])) == (SAMPLE_SIZE, 40, 0)  # a list is no product
     assert sum(test.startswith("test_small_product") for test in sample) == 4

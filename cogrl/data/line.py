@@ -19,7 +19,7 @@ _TEXTS = ("text", "reply", "question", "answer", "cause", "environment")
 
 
 def parse_line(line: bytes, where: str, root: Path) -> Example:
-    """The example, with every field checked; audio paths are relative to `root`. Raises what `checked_record` raises."""
+    """The example, every field checked; audio paths are relative to `root`. Raises what `checked_record` raises."""
     return _example(checked_record(line, where), where, root)
 
 

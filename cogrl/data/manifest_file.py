@@ -56,7 +56,7 @@ class ManifestFile:
         return len(self.numbers)
 
     def checked(self, place: int) -> dict[str, Any]:
-        """What stands in the line at `place`, every field checked. Raises ValueError, `file:line (id): what is wrong`."""
+        """What stands in a line, every field checked. Raises ValueError, `file:line (id): what is wrong`."""
         return checked_record(self.line(place), self.where(place))
 
     def known(self, place: int) -> Example:

@@ -7,6 +7,7 @@ from typing import Any
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
+from torch.nn.utils.rnn import pad_sequence
 from transformers import Qwen2AudioForConditionalGeneration, Qwen2AudioProcessor
 from transformers.utils import is_flash_attn_2_available
 
@@ -14,6 +15,7 @@ from cogrl.models.audio_lm import AudioLM
 from cogrl.models.emotion import EmotionModule, EmotionSettings, refuse_silent_loss
 from cogrl.models.folder import refuse_another_family
 from cogrl.models.frame_pooling import KEY, checked_pooling, pooled, pooled_counts, with_pooling
+from cogrl.models.kept_states import KeptStates
 from cogrl.models.whisper_tower import log_mels, own_length
 from cogrl.types import Waveform
 
@@ -27,16 +29,29 @@ class Qwen2Audio(AudioLM):
         emotion: adds the embedding of an emotion encoder to every audio frame; see `cogrl.models.emotion`.
         first_pass_pooling: how many frames of a prompt's clip the language model reads as one, their mean; clips that
             are inserted are read frame by frame. None: what the folder's config.json says, which `save` writes.
+        keep_states_mb: so many megabytes of what a frozen encoder makes of clips are kept for later batches, steps and
+            rollouts, see `KeptStates`; None: every batch is encoded.
 
-    Raises ValueError for a pooling that is no number of frames.
+    Raises ValueError for a pooling that is no number of frames, and for states kept of an encoder that trains.
     """
 
     model_types, model_class = MODEL_TYPES, Qwen2AudioForConditionalGeneration
 
     def __init__(
-        self, path: str, emotion: EmotionSettings | None = None, first_pass_pooling: int | None = None, **shared: Any
+        self,
+        path: str,
+        emotion: EmotionSettings | None = None,
+        first_pass_pooling: int | None = None,
+        keep_states_mb: float | None = None,
+        **shared: Any,
     ) -> None:
         super().__init__(path, **shared)
+        if keep_states_mb is not None and self.train_audio_tower:
+            raise ValueError(
+                f"policy.keep_states_mb={keep_states_mb} keeps what a frozen audio encoder makes of a clip; set "
+                "policy.train_audio_tower: false, or leave keep_states_mb out"
+            )
+        self.kept_states = None if keep_states_mb is None else KeptStates(keep_states_mb)
         self.given_pooling = None if first_pass_pooling is None else checked_pooling(first_pass_pooling)
         self.emotion = None if emotion is None else EmotionModule(emotion)
 
@@ -82,17 +97,30 @@ class Qwen2Audio(AudioLM):
         return self.audio_tower._get_feat_extract_output_lengths(mels)[1]
 
     def audio_embeds(self, audio: Mapping[str, Tensor]) -> tuple[Float[Tensor, "c f d"], Int[Tensor, " c"]]:
-        tower = self.audio_tower
-        frames, counts = tower._get_feat_extract_output_lengths(audio["feature_attention_mask"].sum(-1))
-        states = tower.encoded(audio["input_features"], frames)
+        states, counts = self._states(audio)
         if "pooling" in audio:
             states, counts = pooled(states, counts, audio["pooling"])
         embeds = self.model.model.multi_modal_projector(states)
         return embeds if self.emotion is None else embeds + self.emotion(audio["emotion"]), counts
+
+    def _states(self, audio: Mapping[str, Tensor]) -> tuple[Float[Tensor, "c f d"], Int[Tensor, " c"]]:
+        """What the encoder makes of clips, right-padded, and how many states of each are real."""
+        tower, features, mels = self.audio_tower, audio["input_features"], audio["feature_attention_mask"].sum(-1)
+        frames, counts = tower._get_feat_extract_output_lengths(mels)
+        if self.kept_states is None:
+            return tower.encoded(features, frames), counts
+
+        def alone(clip: int) -> Float[Tensor, "f d"]:
+            seen = int(mels[clip]) + 2  # the convolutions of the last frame see two mels of the silence behind a clip
+            return tower.encoded(features[clip : clip + 1, :, :seen], frames[clip : clip + 1])[0, : int(counts[clip])]
+
+        return pad_sequence(self.kept_states.of(audio["key"], alone), batch_first=True), counts
 
     def _tensors(self, waveforms: Sequence[Waveform], pooling: int) -> Mapping[str, Tensor]:
         """The input tensors; of a model with two rates they say at which each clip is read."""
         tensors = dict(log_mels(self.processor.feature_extractor, waveforms))
         if self.first_pass_pooling > 1:
             tensors = with_pooling(tensors, pooling)
+        if self.kept_states is not None:
+            tensors["key"] = self.kept_states.keys(waveforms)
         return tensors if self.emotion is None else tensors | {"emotion": self.emotion.embedding(waveforms)}

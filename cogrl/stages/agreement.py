@@ -27,7 +27,7 @@ _LONGEST = 50
 def compare(stage: Any, trainer: pl.Trainer) -> None:
     """Raises ValueError with every disagreement that would spoil this run; warns of what may be intended."""
     data, fits = trainer.datamodule, trainer.state.fn == TrainerFn.FITTING
-    found = [sampling_rates(getattr(data, "sampling_rate", None), stage.policy)]
+    found = [sampling_rates(getattr(data, "sampling_rate", None), stage.policy), encoders(stage)]
     found += evidence_rates(stage.reward, stage.policy)
     if fits:
         found += rules_of_terms(stage.reward, stage.controllers)
@@ -52,6 +52,17 @@ def sampling_rates(data_rate: int | None, policy: AudioLM) -> str | None:
         f"data.sampling_rate={data_rate}, but this policy hears {policy.sampling_rate} Hz and would take every clip at "
         f"{policy.sampling_rate / data_rate:g} times its speed; set data.sampling_rate: {policy.sampling_rate}, and "
         "data.convert: true to resample files of another rate"
+    )
+
+
+def encoders(stage: Any) -> str | None:
+    """Where weights are sharded all ranks run the encoder together; one that knows its clips would not come."""
+    if stage.sharding is None or getattr(stage.policy, "kept_states", None) is None:
+        return None
+    return (
+        "policy.keep_states_mb lets a rank leave out its encoder for clips that it knows, but under "
+        f"{type(stage.trainer.strategy).__name__} all ranks run it together; leave keep_states_mb out, or train "
+        "under DDP"
     )
 
 

@@ -3,6 +3,7 @@
 from contextlib import AbstractContextManager
 from typing import Protocol, runtime_checkable
 
+from pytorch_lightning.strategies import DeepSpeedStrategy, FSDPStrategy, ModelParallelStrategy, Strategy
 from torch import nn
 
 
@@ -15,3 +16,14 @@ class Sharding(Protocol):
 
     def any_rank(self, here: bool) -> bool:
         """Whether it holds on any rank, where ranks must keep in step; else whether it holds here."""
+
+
+def refuse_plain_sharding(strategy: Strategy) -> None:
+    """ValueError for a strategy that shards weights and can not make them whole for a rollout or an export."""
+    sharded = isinstance(strategy, DeepSpeedStrategy | FSDPStrategy | ModelParallelStrategy)
+    if sharded and not isinstance(strategy, Sharding):
+        raise ValueError(
+            f"trainer.strategy is Lightning's {type(strategy).__name__}, under which rollouts and exports would have "
+            "shards of weights; use --config configs/trainer/zero1.yaml, zero2.yaml, zero3.yaml, zero3_offload.yaml or "
+            "fsdp.yaml (docs/scaling.md), whose strategies are cogrl's own"
+        )

@@ -53,7 +53,7 @@ def with_stage(corpus: Path) -> None:
 
     data = AudioData(train=str(corpus / "train.jsonl"), val=str(corpus / "val.jsonl"))
     data.setup("fit")
-    Sft(Qwen2Audio(str(corpus / "policy"))).check(ConcatDataset([data.examples["train"], data.examples["val"]]))
+    Sft(Qwen2Audio(str(corpus / "policy")).load()).check(ConcatDataset([data.examples["train"], data.examples["val"]]))
 
 
 def policy(corpus: Path) -> None:

@@ -19,10 +19,10 @@ LAST = Path("checkpoints/last.ckpt")
 
 @pytest.fixture
 def fit(smoke_corpus, tiny_policy_dir, workdir):
-    """`fit(trainer, folder, steps)`: the end of an SFT of so many steps on two ranks."""
+    """`fit(trainer, folder, steps)`: the end of a stage of so many steps on two ranks, SFT unless told otherwise."""
 
-    def run(trainer: str, folder: str, steps: int, *flags: str) -> subprocess.CompletedProcess:
-        files = [f"{kind}/{name}.yaml" for kind, name in (("stage", "sft"), ("policy", "tiny"), ("trainer", trainer))]
+    def run(trainer: str, folder: str, steps: int, *flags: str, stage: str = "sft") -> subprocess.CompletedProcess:
+        files = [f"{kind}/{name}.yaml" for kind, name in (("stage", stage), ("policy", "tiny"), ("trainer", trainer))]
         args = [
             *(word for file in files for word in ("--config", str(CONFIGS / file))),
             *("--trainer.accelerator=cpu", "--trainer.devices=2", "--trainer.precision=32-true"),
@@ -83,11 +83,15 @@ def test_trainer_files_of_several_gpus_train_the_same(fit, workdir):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("trainer", ["zero2", "fsdp"])
-def test_a_run_that_goes_on_ends_where_it_would_have_ended(trainer, fit, workdir):
-    ended_well(fit(trainer, "whole", 5))
-    ended_well(fit(trainer, "in_two", 2))
-    ended_well(fit(trainer, "in_two", 5, "--ckpt_path=last"))
+@pytest.mark.parametrize(
+    ("stage", "trainer", "stopped", "flags"),
+    [("sft", "fsdp", 2, []), ("dr_sapo", "zero2", 3, ["--model.group_size=4", "--model.sampling.max_new_tokens=12"])],
+    ids=["SFT under FSDP2", "DR-SAPO under ZeRO-2, between the two updates of a rollout"],
+)
+def test_a_run_that_goes_on_ends_where_it_would_have_ended(stage, trainer, stopped, flags, fit, workdir):
+    ended_well(fit(trainer, "whole", 5, *flags, stage=stage))
+    ended_well(fit(trainer, "in_two", stopped, *flags, stage=stage))
+    ended_well(fit(trainer, "in_two", 5, "--ckpt_path=last", *flags, stage=stage))
     whole, in_two = (load_file(workdir / folder / "export" / "model.safetensors") for folder in ("whole", "in_two"))
     for name, value in whole.items():
         torch.testing.assert_close(in_two[name], value, atol=1e-6, rtol=0)

@@ -1,12 +1,20 @@
 """Settings of a sharding strategy that can not work, refused with what to do instead."""
 
+from pathlib import Path
+
 import psutil
 import pytest
 import pytorch_lightning as pl
+from pytorch_lightning.strategies import DDPStrategy, ModelParallelStrategy, SingleDeviceStrategy
 from pytorch_lightning.utilities.enums import GradClipAlgorithmType
 
+from cogrl.cli.main import main
+from cogrl.parallel.fsdp import FsdpStrategy
 from cogrl.parallel.host_memory import offload_bytes, refuse_small_host
 from cogrl.parallel.zero import ZeroStrategy
+from cogrl.stages.sharding import refuse_plain_sharding
+
+CONFIGS = Path(__file__).parents[2] / "configs"
 
 
 @pytest.mark.parametrize(
@@ -47,3 +55,26 @@ def test_what_deepspeed_takes_besides_is_laid_over_at_every_depth():
     assert strategy.config["zero_optimization"]["reduce_bucket_size"] == 7
     assert strategy.config["zero_optimization"]["stage"] == 3 and strategy.config["wall_clock_breakdown"] is True
     assert type(strategy.config) is type(strategy.config["zero_optimization"]) is dict
+
+
+@pytest.mark.parametrize(
+    "strategy", ["deepspeed", "deepspeed_stage_2_offload", "deepspeed_stage_3", ModelParallelStrategy()]
+)
+def test_strategies_of_lightning_that_shard_are_refused_with_ours_named(strategy):
+    trainer = pl.Trainer(accelerator="cpu", logger=False, enable_checkpointing=False, strategy=strategy)
+    with pytest.raises(ValueError, match=r"Lightning's \w+Strategy.* configs/trainer/zero1\.yaml.* fsdp\.yaml"):
+        refuse_plain_sharding(trainer.strategy)
+
+
+def test_the_command_refuses_them_before_it_reads_data(tiny_policy_dir, smoke_corpus, tmp_path, capsys):
+    files = ["stage/sft", "policy/tiny", "trainer/cpu"]
+    words = [f"--config={CONFIGS / file}.yaml" for file in files] + [f"--run_dir={tmp_path / 'run'}"]
+    words += [f"--model.policy.path={tiny_policy_dir}", f"--data.train={smoke_corpus / 'sft.jsonl'}"]
+    assert main(["fit", *words, "--trainer.strategy=deepspeed_stage_2"]) != 0
+    said = capsys.readouterr().err
+    assert "Lightning's DeepSpeedStrategy" in said and "Traceback" not in said
+
+
+def test_other_strategies_are_not():
+    for strategy in (DDPStrategy(), SingleDeviceStrategy(), ZeroStrategy(2), FsdpStrategy()):
+        refuse_plain_sharding(strategy)

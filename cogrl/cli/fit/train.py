@@ -40,6 +40,7 @@ from cogrl.models.check import check_policy
 from cogrl.parent_process import end_with_parent
 from cogrl.ranks import gathered, leave
 from cogrl.stages import Stage
+from cogrl.stages.sharding import refuse_plain_sharding
 
 
 class StageParser(LightningArgumentParser):
@@ -134,7 +135,9 @@ class StageCLI(LightningCLI):
         if trainer.enable_progress_bar is None and (self.command == "fit" or not terminal):
             kwargs["enable_progress_bar"] = False
             self.trainer_defaults["callbacks"].append(StepBar() if terminal else ProgressLines())
-        return super().instantiate_trainer(default_root_dir=str(self.run_dir), **kwargs)
+        found = super().instantiate_trainer(default_root_dir=str(self.run_dir), **kwargs)
+        refuse_plain_sharding(found.strategy)
+        return found
 
     @cached_property
     def checkpoint(self) -> Path | None:

@@ -50,7 +50,7 @@ def pipeline(workdir, smoke_corpus, small_model, monkeypatch) -> Path:
                         "data.batch_size": 4,
                         "trainer.max_steps": "${vars.steps}",
                         "trainer.log_every_n_steps": 1,
-                        "checkpoint.every_n_steps": 5,
+                        "checkpoint.every_n_steps": 3,
                     },
                 },
             },
@@ -94,7 +94,7 @@ def test_steps_are_skipped_when_done_and_redone_when_what_they_read_changes(pipe
 
 
 def test_a_stopped_pipeline_resumes_the_fit_it_was_in(pipeline, workdir, capfd):
-    args = ["run", str(pipeline), "--set", "vars.steps=150"]
+    args = ["run", str(pipeline), "--set", "vars.steps=60"]
     process = subprocess.Popen([sys.executable, "-m", "cogrl.cli.main", *args], stdout=subprocess.PIPE, text=True)
     checkpoint, end = Path("runs/two/sft/checkpoints/last.ckpt"), time.monotonic() + 120
     while not checkpoint.exists():
@@ -106,7 +106,7 @@ def test_a_stopped_pipeline_resumes_the_fit_it_was_in(pipeline, workdir, capfd):
     assert process.returncode == 130, output
     assert "interrupted; the same command goes on from here" in output
     stopped_at = torch.load(checkpoint, weights_only=True)["global_step"]
-    assert 0 < stopped_at < 150
+    assert 0 < stopped_at < 60
     store = MlflowClient(f"sqlite:///{workdir}/mlflow.db")
     experiment = store.get_experiment_by_name("cogrl").experiment_id
     assert {run.info.status for run in store.search_runs([experiment])} == {"KILLED"}
@@ -119,7 +119,7 @@ def test_a_stopped_pipeline_resumes_the_fit_it_was_in(pipeline, workdir, capfd):
     assert {run.info.status for run in runs} == {"FINISHED"}
     (fit,) = [run for run in runs if run.info.run_name == "sft"]
     steps = [metric.step for metric in store.get_metric_history(fit.info.run_id, "train/loss")]
-    assert steps == list(range(150))
+    assert steps == list(range(60))
 
 
 def test_a_named_folder_is_an_input_too(pipeline, workdir):
@@ -201,8 +201,9 @@ def test_a_step_depends_on_what_it_reads_and_not_on_what_it_writes(pipeline, wor
     assert model.out == Path("tiny")
 
 
+@pytest.mark.slow
 def test_a_step_ends_in_good_order_when_the_pipeline_is_killed_and_goes_on_afterwards(pipeline, workdir, capfd):
-    args = ["run", str(pipeline), "--set", "vars.steps=150"]
+    args = ["run", str(pipeline), "--set", "vars.steps=60"]
     process = subprocess.Popen([sys.executable, "-m", "cogrl.cli.main", *args], stdout=subprocess.DEVNULL)
     checkpoint, end = Path("runs/two/sft/checkpoints/last.ckpt"), time.monotonic() + 120
     while not checkpoint.exists():
