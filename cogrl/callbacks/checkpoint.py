@@ -150,11 +150,9 @@ class LastCheckpoint(Checkpoint):
     def put_in_place(self) -> None:
         """The last checkpoint becomes the previous one, the unfinished the last; at every moment one is whole."""
         last, previous = self.folder / LAST, self.folder / PREVIOUS
-        if self.keep_previous and last.exists():
+        if last.is_dir() or (self.keep_previous and last.exists()):  # no folder is renamed over another one
             remove(previous)
             last.rename(previous)
-        elif last.is_dir():
-            remove(last)
         (self.folder / UNFINISHED).rename(last)
         if not self.keep_previous:
             remove(previous)

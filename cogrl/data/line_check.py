@@ -68,7 +68,7 @@ def _part(file: ManifestFile, part: range) -> LineKeys:
     keys: dict[str, list[int]] = {field: [] for field in SHARED_FIELDS}
     places: dict[str, list[int]] = {field: [] for field in SHARED_FIELDS}
     dialogues, errors = [], {}
-    root = str(file.audio_root)
+    root = os.path.abspath(file.audio_root)
     for place in part:
         try:
             record = file.checked(place)
@@ -100,7 +100,7 @@ def values_of(example: Example, field: str) -> Iterator[Any]:
 
 
 def _joined_path(root: str, audio: str) -> str:
-    """The same for all ways to write one path."""
+    """The same for all ways to write one path, and for a folder by its whole and by its relative name."""
     return os.path.normpath(os.path.join(root, audio))
 
 

@@ -1,5 +1,6 @@
 """Manifests: JSON lines <-> `Example`, and the checks that run before anything is trained."""
 
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -45,9 +46,10 @@ def check_splits(splits: Mapping[str, Sequence[Example]], disjoint: Sequence[str
         for split, examples in splits.items():
             reported = set()
             for value, example in ((value, one) for one in examples for value in values_of(one, field)):
-                owner, earlier = first.setdefault(value, (split, example))
-                if owner != split and value not in reported:
-                    reported.add(value)
+                key = os.path.abspath(value) if isinstance(value, Path) else value
+                owner, earlier = first.setdefault(key, (split, example))
+                if owner != split and key not in reported:
+                    reported.add(key)
                     errors.append(
                         f"{example.where} ({example.id}): {field} {str(value)!r} of split {split!r} is also in split "
                         f"{owner!r} ({earlier.where}); give each {field} to one split"

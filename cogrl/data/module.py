@@ -1,11 +1,12 @@
 """Manifests -> batches of clips, checked before training starts."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
 import numpy as np
 import pytorch_lightning as pl
+from pytorch_lightning.utilities.rank_zero import rank_zero_warn
 from torch.utils.data import DataLoader, Dataset
 
 from cogrl.audio import SilentClips, know
@@ -122,6 +123,19 @@ class AudioData(pl.LightningDataModule):
         for name, file in files.items():
             self.examples[name] = with_history(LazyExamples(file), self.history, self.checked[name].dialogues)
             know(file.path, self.checked[name].facts)
+
+    def state_dict(self) -> dict[str, str]:
+        """Of a checkpoint: the digest of the training manifest."""
+        return {"train": self.checked["train"].digest} if "train" in self.checked else {}
+
+    def load_state_dict(self, state: Mapping[str, str]) -> None:
+        """Warns where the training manifest is not the one that the run was begun with."""
+        now = self.state_dict()
+        if now and state.get("train", now["train"]) != now["train"]:
+            rank_zero_warn(
+                f"{self.manifests['train']} has changed since the checkpoint was written: other clips follow than "
+                "would have followed; put the manifest back to come to the same numbers"
+            )
 
     def _needed(self, stage: str) -> list[str]:
         """The splits of a subcommand. Raises ValueError where the first of them is not given."""

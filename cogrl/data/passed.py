@@ -86,13 +86,13 @@ def _place(file: ManifestFile) -> Path:
 
 
 def _of(file: ManifestFile, settings: str) -> str:
-    """What a kept check is of: content, settings, and the code that has checked."""
+    """What a kept check is of: content, folder (whose clips are told apart by their paths), settings, and the code."""
     root = Path(cogrl.__file__).parent
     sources = [
         path for room in _ROOMS for path in sorted([root / room, *(root / room).rglob("*.py")]) if path.is_file()
     ]
     code = hashlib.blake2b(b"\0".join(path.read_bytes() for path in sources), digest_size=8).hexdigest()
-    return f"{file.digest} {code} {pydantic.VERSION} {settings}"
+    return f"{file.digest} {os.path.abspath(file.audio_root)} {code} {pydantic.VERSION} {settings}"
 
 
 def _stamps(folder: Path, names: Sequence[bytes], part: range) -> np.ndarray:

@@ -5,7 +5,7 @@ by `Stage.check`, by file and line.
 """
 
 import heapq
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import pytorch_lightning as pl
@@ -15,6 +15,8 @@ from pytorch_lightning.utilities.rank_zero import rank_zero_warn
 
 from cogrl.models.audio_lm import AudioLM
 from cogrl.models.prompt_length import PromptBudget
+from cogrl.progress import progress
+from cogrl.ranks import patiently_gathered, place
 from cogrl.rewards.composite import Reward, WeightedSum
 from cogrl.rewards.echo.cited import CountedSegments
 from cogrl.rollout.controller import Controller, segment_rules
@@ -135,10 +137,17 @@ def precision(trainer: str, policy: str) -> str | None:
 
 
 def cut_answers(budget: PromptBudget, examples: Sequence[Example], max_new_tokens: int) -> str | None:
-    """A policy that learns targets longer than `max_new_tokens` is cut off when it is sampled."""
-    texts = ((text, example) for example in examples for text in example.targets.values())
+    """A policy that learns targets longer than `max_new_tokens` is cut off when it is sampled.
+
+    Collective: each rank reads its share of the lines.
+    """
+    rank, ranks = place()
+    share: Iterable[int] = range(rank, len(examples), ranks)
+    share = progress(share, "lengths of targets", unit="line") if rank == 0 else share
+    texts = ((text, example) for example in map(examples.__getitem__, share) for text in example.targets.values())
     longest = heapq.nlargest(_LONGEST, texts, key=lambda pair: len(pair[0]))
-    tokens, where = max(((budget.answer(text), example.where) for text, example in longest), default=(0, ""))
+    own = max(((budget.answer(text), example.where) for text, example in longest), default=(0, ""))
+    tokens, where = max(patiently_gathered(own))
     if tokens <= max_new_tokens:
         return None
     return (

@@ -150,6 +150,9 @@ def test_a_clip_a_line_or_a_setting_that_changed_is_looked_at_in_full(passed_onc
         set_up(passed_once, max_s=0.1)
     clip = tmp_path / "audio/3.wav"
     whole = clip.read_bytes()
+    clip.write_bytes(bytes(len(whole)))
+    with pytest.raises(ValueError, match=r"train\.jsonl:4 \(c3\).*zero bytes"):
+        set_up(passed_once)
     clip.write_bytes(whole[:3000])
     with pytest.raises(ValueError, match=r"train\.jsonl:4 \(c3\).*is cut"):
         set_up(passed_once)
@@ -168,6 +171,22 @@ def test_splits_are_still_compared_when_no_line_is_parsed(passed_once, tmp_path)
     other.write_text(json.dumps({"id": "c7", "audio": "audio/0.wav"}) + "\n")
     with pytest.raises(ValueError, match=r"val\.jsonl:1 \(c7\): id 'c7' of split 'val' is also in split 'train'"):
         set_up(passed_once, val=str(other))
+
+
+def test_a_shared_clip_is_found_by_whatever_name_the_folder_is_called_and_where_it_has_moved(
+    passed_once, tmp_path, monkeypatch
+):
+    moved = tmp_path / "moved"
+    passed_once.with_name("val.jsonl").write_text(json.dumps({"id": "v", "audio": "audio/0.wav"}) + "\n")
+    monkeypatch.chdir(tmp_path)
+    said = r"audio 'audio/0\.wav' of split 'val' is also in split 'train'"
+    with pytest.raises(ValueError, match=said):
+        set_up(passed_once, val="val.jsonl")
+    moved.mkdir()
+    for name in [path.name for path in tmp_path.iterdir() if path != moved]:
+        os.rename(tmp_path / name, moved / name)
+    with pytest.raises(ValueError, match=r"moved/audio/0\.wav' of split 'val' is also in split 'train'"):
+        set_up(moved / "train.jsonl", val=str(moved / "val.jsonl"))
 
 
 def test_headers_alone_are_remembered_as_such(corpus, monkeypatch):

@@ -110,3 +110,19 @@ def test_a_clip_that_changed_on_disk_is_refused_with_line_and_id(smoke_corpus, t
 def test_a_batch_size_of_zero_is_refused():
     with pytest.raises(ValueError, match="batch_size=0"):
         AudioData(batch_size=0)
+
+
+def test_a_run_that_goes_on_with_another_manifest_is_warned(smoke_corpus, tmp_path):
+    manifest = tmp_path / "train.jsonl"
+    lines = (smoke_corpus / "sft.jsonl").read_text().replace('"audio/', f'"{smoke_corpus}/audio/').splitlines()
+
+    def opened(lines):
+        manifest.write_text("\n".join(lines) + "\n")
+        data = AudioData(train=str(manifest))
+        data.setup("fit")
+        return data
+
+    state = opened(lines).state_dict()
+    opened(lines).load_state_dict(state)
+    with pytest.warns(UserWarning, match=r"train\.jsonl has changed since the checkpoint was written"):
+        opened(lines[::-1]).load_state_dict(state)

@@ -78,6 +78,14 @@ def test_ranks_share_the_stages_check_of_the_lines_and_raise_what_any_of_them_fo
     assert [line.rpartition(": ")[2] for line in second["error"].splitlines()] == ["of no use"] * 4
 
 
+def test_ranks_share_the_count_of_the_longest_targets(seen):
+    first, second = seen["targets"]
+    assert first["counted"] and second["counted"] and not set(first["counted"]) & set(second["counted"])
+    longest = max([*first["counted"], *second["counted"]], key=lambda text: len(text.encode()))
+    said = [f"a target of {len(longest.encode())} tokens" in rank["said"] for rank in (first, second)]
+    assert said == [True, True]
+
+
 def test_a_clip_that_breaks_in_mid_run_stops_both_ranks_at_the_same_batch_by_name(seen):
     first, second = seen["stop"]
     assert first["error"] == second["error"] and len(first["seen"]) == len(second["seen"]) == 1

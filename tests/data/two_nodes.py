@@ -18,6 +18,8 @@ from cogrl.data import audio_check
 from cogrl.data.lazy_examples import LazyExamples
 from cogrl.data.manifest_file import ManifestFile
 from cogrl.data.module import AudioData
+from cogrl.models.prompt_length import PromptBudget
+from cogrl.stages.agreement import cut_answers
 from cogrl.stages.usable_lines import refuse_unusable
 
 RANK = int(os.environ["RANK"])
@@ -98,6 +100,24 @@ def check_of_the_stage(manifest: Path) -> dict:
         return {"asked": asked, "error": str(raised)}
 
 
+class Bytes(PromptBudget):
+    """Counts a byte as a token, and notes whose answers it counted."""
+
+    def __init__(self) -> None:
+        self.counted = []
+
+    def answer(self, text: str) -> int:
+        self.counted.append(text)
+        return len(text.encode())
+
+
+def longest_target(manifest: Path) -> dict:
+    """Of whose targets this rank counts the tokens, and what is said of the longest of all."""
+    budget = Bytes()
+    said = cut_answers(budget, LazyExamples(ManifestFile(manifest)), 1)
+    return {"counted": budget.counted, "said": said}
+
+
 def main(corpora: Path, out: Path) -> None:
     torch.set_num_threads(1)
     own, shared = corpora / str(RANK), corpora / "0"
@@ -126,6 +146,7 @@ def main(corpora: Path, out: Path) -> None:
         corpus = shutil.copytree(own, corpora / f"{policy}-{RANK}")
         found[policy] = fit(corpus, spoils=True, broken_clips=policy)
     found["the stage's check"] = check_of_the_stage(own / "sft.jsonl")
+    found["targets"] = longest_target(own / "sft.jsonl")
     (out / f"{RANK}.json").write_text(json.dumps(found))
 
 

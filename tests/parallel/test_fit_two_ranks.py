@@ -64,8 +64,11 @@ def test_a_run_with_sharded_weights_goes_on_and_its_export_opens_in_one_process(
     assert policy.token_logprobs(prompts, policy.encode_targets(["yes", "no"])).logprobs.isfinite().all()
     other = fit("zero2", "run", 4, "--ckpt_path=last")
     assert other.returncode == 2 and "was written with strategy zero3, this run has zero2" in other.stderr
-    (run / LAST / "checkpoint" / "zero_pp_rank_1_mp_rank_00_optim_states.pt").write_bytes(b"cut")
+    of_second_rank = run / LAST / "checkpoint" / "zero_pp_rank_1_mp_rank_00_optim_states.pt"
+    of_second_rank.write_bytes(b"cut")
     assert read_checkpoint(run / LAST) is None and read_checkpoint(run / "checkpoints" / "previous.ckpt") is not None
+    of_second_rank.unlink()
+    assert read_checkpoint(run / LAST) is None
 
 
 @pytest.mark.slow
@@ -85,8 +88,12 @@ def test_trainer_files_of_several_gpus_train_the_same(fit, workdir):
 @pytest.mark.slow
 @pytest.mark.parametrize(
     ("stage", "trainer", "stopped", "flags"),
-    [("sft", "fsdp", 2, []), ("dr_sapo", "zero2", 3, ["--model.group_size=4", "--model.sampling.max_new_tokens=12"])],
-    ids=["SFT under FSDP2", "DR-SAPO under ZeRO-2, between the two updates of a rollout"],
+    [
+        ("sft", "fsdp", 2, []),
+        ("sft", "zero3", 2, []),
+        ("dr_sapo", "zero2", 3, ["--model.group_size=4", "--model.sampling.max_new_tokens=12"]),
+    ],
+    ids=["SFT under FSDP2", "SFT under ZeRO-3", "DR-SAPO under ZeRO-2, between the two updates of a rollout"],
 )
 def test_a_run_that_goes_on_ends_where_it_would_have_ended(stage, trainer, stopped, flags, fit, workdir):
     ended_well(fit(trainer, "whole", 5, *flags, stage=stage))

@@ -13,6 +13,7 @@ from cogrl.cli.fit.checkpoints import record_of
 ROOT = Path(__file__).parents[2]
 LAUNCH = ROOT / "configs" / "launch"
 SRUN = """#!/usr/bin/env bash
+[ "$1" = --kill-on-bad-exit=1 ] && shift
 for rank in 0 1; do SLURM_PROCID=$rank SLURM_LOCALID=$rank SLURM_NODEID=0 "$@" & pids="${pids:-} $!"; done
 for pid in $pids; do wait "$pid"; done
 """
@@ -65,3 +66,14 @@ def test_two_ranks_of_one_node_train_together(name, smoke_corpus, tiny_policy_di
 @pytest.mark.parametrize("file", sorted(LAUNCH.iterdir()), ids=lambda file: file.name)
 def test_a_launch_file_is_sound_and_may_be_executed(file):
     assert subprocess.run(["bash", "-n", str(file)]).returncode == 0 and os.access(file, os.X_OK)
+
+
+@pytest.mark.parametrize(("status", "requeued"), [(0, False), (1, False), (143, True)])
+def test_a_job_that_slurm_has_stopped_is_put_into_the_queue_again(status, requeued, tmp_path):
+    for name, line in (("srun", f"exit {status}"), ("scontrol", 'echo "$@" > queue')):
+        (tmp_path / name).write_text(f"#!/usr/bin/env bash\n{line}\n")
+        (tmp_path / name).chmod(0o755)
+    surroundings = os.environ | SLURM | {"PATH": f"{tmp_path}{os.pathsep}{os.environ['PATH']}"}
+    done = subprocess.run(["bash", str(LAUNCH / "slurm.sbatch"), "fit"], env=surroundings, cwd=tmp_path)
+    assert done.returncode == status and (tmp_path / "queue").exists() == requeued
+    assert not requeued or (tmp_path / "queue").read_text() == "requeue 7\n"

@@ -66,13 +66,23 @@ def test_strategies_of_lightning_that_shard_are_refused_with_ours_named(strategy
         refuse_plain_sharding(trainer.strategy)
 
 
-def test_the_command_refuses_them_before_it_reads_data(tiny_policy_dir, smoke_corpus, tmp_path, capsys):
+@pytest.mark.parametrize(
+    ("strategy", "reason"),
+    [
+        ("deepspeed_stage_2", "Lightning's DeepSpeedStrategy"),
+        ("zero3", "strategy='zero3'"),
+        ("fsdp", "requires a GPU accelerator"),
+    ],
+)
+def test_the_command_refuses_them_before_it_reads_data(
+    strategy, reason, tiny_policy_dir, smoke_corpus, tmp_path, capsys
+):
     files = ["stage/sft", "policy/tiny", "trainer/cpu"]
     words = [f"--config={CONFIGS / file}.yaml" for file in files] + [f"--run_dir={tmp_path / 'run'}"]
     words += [f"--model.policy.path={tiny_policy_dir}", f"--data.train={smoke_corpus / 'sft.jsonl'}"]
-    assert main(["fit", *words, "--trainer.strategy=deepspeed_stage_2"]) != 0
+    assert main(["fit", *words, f"--trainer.strategy={strategy}"]) == 2
     said = capsys.readouterr().err
-    assert "Lightning's DeepSpeedStrategy" in said and "Traceback" not in said
+    assert reason in said and "zero3.yaml" in said and "Traceback" not in said
 
 
 def test_other_strategies_are_not():

@@ -15,6 +15,8 @@ from cogrl.callbacks.run_record import RunRecord, identity, strategy_name
 _SHARDS = "checkpoint/*model_states.pt"
 """What DeepSpeed writes into the folder of a checkpoint: of stage 3 one file a rank, else one. Each holds all but the
 weights."""
+_OF_EACH_RANK = "checkpoint/*optim_states.pt"
+"""One of these is written by each rank, whatever the stage."""
 
 
 def chosen_checkpoint(given: str | None, run_dir: Path) -> Path | None:
@@ -50,12 +52,13 @@ def read_checkpoint(path: Path) -> dict[str, Any] | None:
     """What a checkpoint holds, its tensors left on disk; None for one that is cut or no checkpoint.
 
     Of a whole one in which a callback keeps objects that are not loaded unseen, nothing. Of a folder, what the first
-    rank has written.
+    rank has written; it is cut where the file of any rank is cut or missing.
     """
     if path.is_dir():
         shards = sorted(path.glob(_SHARDS))
         whole = shards and all(zipfile.is_zipfile(file) for file in path.glob("checkpoint/*.pt"))
-        return read_checkpoint(shards[0]) if whole else None
+        found = read_checkpoint(shards[0]) if whole else None
+        return found if found and len(list(path.glob(_OF_EACH_RANK))) == _noted(found).get("world_size") else None
     try:
         return torch.load(path, map_location="cpu", mmap=True, weights_only=True)
     except pickle.UnpicklingError:
@@ -71,7 +74,11 @@ def mlflow_run_of(checkpoint: Path) -> str | None:
 
 def record_of(checkpoint: Path) -> dict[str, Any]:
     """What the run record has noted in a checkpoint."""
-    return (read_checkpoint(checkpoint) or {}).get("callbacks", {}).get(RunRecord.__name__, {})
+    return _noted(read_checkpoint(checkpoint) or {})
+
+
+def _noted(found: dict[str, Any]) -> dict[str, Any]:
+    return found.get("callbacks", {}).get(RunRecord.__name__, {})
 
 
 def refuse_foreign(checkpoint: Path, stage: pl.LightningModule, trainer: pl.Trainer) -> None:

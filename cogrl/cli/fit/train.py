@@ -14,6 +14,7 @@ from typing import Any, NoReturn
 import jsonargparse
 from omegaconf.errors import OmegaConfBaseException
 from pytorch_lightning.cli import LightningArgumentParser, LightningCLI
+from pytorch_lightning.utilities.exceptions import MisconfigurationException
 from pytorch_lightning.utilities.model_helpers import is_overridden
 from pytorch_lightning.utilities.rank_zero import rank_zero_only
 
@@ -26,11 +27,12 @@ from cogrl.callbacks.rollout_table import RolloutTable
 from cogrl.callbacks.run_record import RunRecord
 from cogrl.callbacks.stop import AgreedStop
 from cogrl.cli.errors import report
-from cogrl.cli.fit.checkpoints import chosen_checkpoint, mlflow_run_of, refuse_foreign
+from cogrl.cli.fit.checkpoints import chosen_checkpoint, last_checkpoint, mlflow_run_of, refuse_foreign
 from cogrl.cli.fit.explain import empty_groups, explain
 from cogrl.cli.fit.explain_class import left_open
 from cogrl.cli.fit.nulls import with_nulls
 from cogrl.cli.fit.signals import graceful_signals
+from cogrl.cli.fit.slurm import leave_requeueing_to_slurm, requeued
 from cogrl.cli.quiet import ask_for_no_workers, silence_messages
 from cogrl.cli.run_folder import refuse_to_mix, set_aside, sole_writer
 from cogrl.data.module import AudioData
@@ -135,13 +137,23 @@ class StageCLI(LightningCLI):
         if trainer.enable_progress_bar is None and (self.command == "fit" or not terminal):
             kwargs["enable_progress_bar"] = False
             self.trainer_defaults["callbacks"].append(StepBar() if terminal else ProgressLines())
-        found = super().instantiate_trainer(default_root_dir=str(self.run_dir), **kwargs)
+        try:
+            found = super().instantiate_trainer(default_root_dir=str(self.run_dir), **kwargs)
+        except (ValueError, MisconfigurationException) as error:
+            raise ValueError(
+                f"Lightning refuses these trainer settings: {error} (without a GPU: --config configs/trainer/cpu.yaml; "
+                "on several: ddp.yaml, zero1.yaml, zero2.yaml, zero3.yaml or fsdp.yaml there, see docs/scaling.md)"
+            ) from error
         refuse_plain_sharding(found.strategy)
+        leave_requeueing_to_slurm(found)
         return found
 
     @cached_property
     def checkpoint(self) -> Path | None:
-        return chosen_checkpoint(self._get(self.config, "ckpt_path"), self.run_dir)
+        given = self._get(self.config, "ckpt_path")
+        if given is None and self.command == "fit" and requeued() and last_checkpoint(self.run_dir):
+            given = "last"
+        return chosen_checkpoint(given, self.run_dir)
 
     def _prepare_subcommand_kwargs(self, subcommand: str) -> dict[str, Any]:
         return super()._prepare_subcommand_kwargs(subcommand) | {"ckpt_path": self.checkpoint and str(self.checkpoint)}
@@ -158,8 +170,7 @@ class StageCLI(LightningCLI):
 
     def claim(self) -> None:
         """Lock the run folder for this run, or refuse to mix it with another run."""
-        requeued = self.trainer._checkpoint_connector._hpc_resume_path  # by SLURM, with the same command
-        if requeued or (self.checkpoint and self.checkpoint.resolve().is_relative_to(self.run_dir.resolve())):
+        if self.checkpoint and self.checkpoint.resolve().is_relative_to(self.run_dir.resolve()):
             return
         if self._get(self.config, "overwrite") and (aside := set_aside(self.run_dir)):
             print(f"the earlier run is kept in {aside}")
