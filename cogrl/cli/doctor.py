@@ -1,5 +1,6 @@
 """`cogrl doctor CONFIG...`: examines the fit that these files and options describe, and prints what it found."""
 
+import re
 from collections.abc import Sequence
 from itertools import takewhile
 from pathlib import Path
@@ -28,11 +29,12 @@ class DoctorCLI(StageCLI):
         """A trainer as of `fit`; where this machine lacks its accelerator, one on as many CPU processes."""
         try:
             return super().instantiate_trainer(**kwargs)
-        except MisconfigurationException as error:
-            devices = self._get(self.config_init, "trainer").devices
-            if "accelerator" not in str(error) and "backend" not in str(error):
-                raise ValueError(f"trainer: {error}") from error
-            self.elsewhere = str(error)
+        except ValueError as error:
+            devices, reason = self._get(self.config_init, "trainer").devices, error.__cause__
+            missing = isinstance(reason, MisconfigurationException) and re.search("accelerator|backend", str(reason))
+            if not missing:
+                raise
+            self.elsewhere = str(reason)
             many = int(devices) if str(devices).isdigit() else len(devices) if isinstance(devices, list) else 1
             return super().instantiate_trainer(accelerator="cpu", devices=many, **kwargs)
 

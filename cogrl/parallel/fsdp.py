@@ -67,6 +67,10 @@ class FsdpStrategy(ModelParallelStrategy):
             finally:
                 self._whole = False
 
+    @property
+    def together(self) -> bool:
+        return True
+
     def any_rank(self, here: bool) -> bool:
         """Whether it holds on any rank: weights are gathered for a layer by all ranks together."""
         return here if self._whole else self.reduce_boolean_decision(here, all=False)

@@ -142,10 +142,13 @@ class ZeroStrategy(DeepSpeedStrategy):
         finally:
             self._whole = False
 
+    @property
+    def together(self) -> bool:
+        return self.stage == 3
+
     def any_rank(self, here: bool) -> bool:
         """Whether it holds on any rank: weights are gathered for a module by all ranks together (stage 3)."""
-        alone = self.stage < 3 or self._whole
-        return here if alone else self.reduce_boolean_decision(here, all=False)
+        return here if self._whole or not self.together else self.reduce_boolean_decision(here, all=False)
 
 
 def keep_used_conversions(model: nn.Module) -> None:

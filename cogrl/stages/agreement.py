@@ -59,7 +59,8 @@ def sampling_rates(data_rate: int | None, policy: AudioLM) -> str | None:
 
 def encoders(stage: Any) -> str | None:
     """Where weights are sharded all ranks run the encoder together; one that knows its clips would not come."""
-    if stage.sharding is None or getattr(stage.policy, "kept_states", None) is None:
+    together = stage.sharding is not None and stage.sharding.together
+    if not together or getattr(stage.policy, "kept_states", None) is None:
         return None
     return (
         "policy.keep_states_mb lets a rank leave out its encoder for clips that it knows, but under "

@@ -11,6 +11,10 @@ from torch import nn
 class Sharding(Protocol):
     """Implemented by the strategies of `cogrl.parallel`."""
 
+    @property
+    def together(self) -> bool:
+        """Whether a rank has its shards of the weights alone, so that all ranks run every module together."""
+
     def whole(self, module: nn.Module) -> AbstractContextManager[None]:
         """Inside, this rank has all weights of `module`. Collective: all ranks enter."""
 

@@ -208,7 +208,7 @@ def test_the_policy_for_silent_clips_decides(corpus, spoil):
 @pytest.mark.parametrize("change", ["bytes", "time"])
 def test_a_file_that_changes_after_the_check_is_named_and_not_heard(corpus, workers, change):
     data = set_up(corpus, workers=workers, batch_size=4)
-    loader = DataLoader(data._clips("val"), batch_size=4, num_workers=workers, collate_fn=ClipBatch)
+    loader = DataLoader(data.clips("val"), batch_size=4, num_workers=workers, collate_fn=ClipBatch)
     record = lines(corpus, "val")[0]
     path = corpus / record["audio"]
     if change == "bytes":

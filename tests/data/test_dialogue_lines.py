@@ -74,7 +74,7 @@ def test_a_typed_turn_says_that_it_has_no_audio(tmp_path, spoken):
     check_splits({"train": [example], "test": [replace(example, id="x", audio=tmp_path / "x.flac", turns=())]}, ())
     data = AudioData(test=str(tmp_path / "copy.jsonl"), history="heard")
     data.setup("test")
-    assert [voice is None for voice in data._clips("test")[0].history] == [False, True]
+    assert [voice is None for voice in data.clips("test")[0].history] == [False, True]
 
 
 def test_a_line_without_the_new_fields_has_none_of_them(tmp_path):
@@ -159,6 +159,6 @@ def test_earlier_turns_are_never_dropped_silently(spoken):
     for history, count in (("heard", 2), ("left_out", 0)):
         data = AudioData(test=str(spoken), history=history)
         data.setup("test")
-        (clip,) = (data._clips("test")[i] for i in range(1))
+        (clip,) = (data.clips("test")[i] for i in range(1))
         assert len(clip.history) == len(clip.example.turns) == count and len(clip.waveform) == 16_000
         assert all(len(waveform) == 16_000 for waveform in clip.history)

@@ -88,7 +88,7 @@ def test_a_teacher_reads_the_cause_and_no_student_does(policy, folder, history):
     for split in ("train", "val", "test"):
         data = AudioData(test=str(folder / f"{split}.jsonl"), history=history)
         data.setup("test")
-        clips = data._clips("test")
+        clips = data.clips("test")
         clips = [clips[i] for i in range(len(clips))]
         names = [clip.example.id for clip in clips]
         for instruction in INSTRUCTIONS.values():
@@ -117,7 +117,7 @@ def test_every_turn_has_sound_audio_and_splits_share_nothing(corpus):
 def test_the_history_reaches_the_clips(folder):
     data = AudioData(train=str(folder / "train.jsonl"), history="heard", keep_in_memory=True)
     data.setup("fit")
-    clip = data._clips("train")[0]
+    clip = data.clips("train")[0]
     assert [len(waveform) for waveform in clip.history] == [round(16_000 * t.duration_s) for t in clip.example.turns]
 
 

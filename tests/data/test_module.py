@@ -69,7 +69,7 @@ def test_an_epoch_can_not_go_on_behind_its_end():
 def test_batches_are_the_named_clips(smoke_corpus):
     data = AudioData(train=str(smoke_corpus / "sft.jsonl"), keep_in_memory=True)
     data.setup("fit")
-    clips = data._clips("train")
+    clips = data.clips("train")
     batch = Batches(clips)[[3, 1]]
     assert [c.example.id for c in batch.clips] == [data.examples["train"][i].id for i in (3, 1)]
     assert clips[3] is batch.clips[0]

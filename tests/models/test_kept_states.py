@@ -1,11 +1,15 @@
 """A frozen encoder runs once for each clip: the same frames, the same gradients, whatever came before."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
 
 from cogrl.models.kept_states import KeptStates
 from cogrl.models.qwen2_audio import Qwen2Audio
+from cogrl.parallel.fsdp import FsdpStrategy
+from cogrl.parallel.zero import ZeroStrategy
 from cogrl.stages.agreement import encoders
 
 FROZEN = {"train_audio_tower": False}
@@ -109,9 +113,10 @@ def test_an_encoder_that_trains_is_refused(coarse_policy_dir, keeping):
 
 
 def test_a_strategy_under_which_all_ranks_run_the_encoder_is_refused(keeping, plain):
-    class Stage:
-        policy, sharding, trainer = keeping, object(), type("Trainer", (), {"strategy": "zero"})
+    def said(policy, sharding):
+        return encoders(SimpleNamespace(policy=policy, sharding=sharding, trainer=SimpleNamespace(strategy=sharding)))
 
-    assert "leave keep_states_mb out" in encoders(Stage())
-    assert encoders(type("Whole", (Stage,), {"sharding": None})()) is None
-    assert encoders(type("Plain", (Stage,), {"policy": plain})()) is None
+    for strategy in (ZeroStrategy(3), FsdpStrategy()):
+        assert f"under {type(strategy).__name__} all ranks run it together" in said(keeping, strategy)
+        assert said(plain, strategy) is None
+    assert said(keeping, ZeroStrategy(2)) is said(keeping, None) is None

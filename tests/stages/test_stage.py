@@ -127,7 +127,7 @@ def test_perceive_learns_what_it_is_shown(policy, smoke_corpus):
     stage = Perceive(policy, mask_frames=0, optim=Optim(lr=1e-2))
     trainer = pl.Trainer(max_epochs=60, **QUIET)
     trainer.fit(stage, data)
-    shown = Batches(data._clips("train"))[list(range(28))]
+    shown = Batches(data.clips("train"))[list(range(28))]
     with torch.no_grad():
         _, accuracy = stage.loss_and_accuracy(shown, mask_frames=0)
     assert accuracy > 0.5, "of seven emotions"

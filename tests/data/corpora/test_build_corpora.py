@@ -65,7 +65,7 @@ def test_audio_at_another_rate_trains_only_when_asked_to_convert(tmp_path, wav):
         AudioData(test=str(out / "test.jsonl")).setup("test")
     data = AudioData(test=str(out / "test.jsonl"), convert=True)
     data.setup("test")
-    assert len(data._clips("test")[0].waveform) == pytest.approx(1600, abs=2)
+    assert len(data.clips("test")[0].waveform) == pytest.approx(1600, abs=2)
 
 
 def test_a_folder_with_other_names_says_what_was_found_and_never_only_that_nothing_is_left(tmp_path, wav, capsys):
