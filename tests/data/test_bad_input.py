@@ -173,7 +173,7 @@ def test_stereo_at_44_1_khz_is_mixed_and_resampled_only_when_asked_to(corpus):
     wav(corpus / record["audio"], np.stack([left, right], 1).astype(np.float32), 44_100)
     rewrite(corpus, [record | {"duration_s": 1.0}, *lines(corpus)[1:]])
     assert "has 2 channels" in error_message(corpus)
-    waveform = set_up(corpus, convert=True)._clips("train")[0].waveform
+    waveform = set_up(corpus, convert=True).clips("train")[0].waveform
     assert waveform.shape == (16_000,) and waveform.dtype == np.float32
     spectrum = np.abs(np.fft.rfft(waveform)) * 2 / len(waveform)
     np.testing.assert_allclose(spectrum[[300, 500]], 0.125, rtol=0.02)
@@ -200,7 +200,7 @@ def test_the_policy_for_silent_clips_decides(corpus, spoil):
     spoil(corpus / record["audio"])
     rewrite(corpus, [{k: v for k, v in record.items() if k != "duration_s"}, *lines(corpus)[1:]])
     assert f"sft.jsonl:1 ({record['id']})" in error_message(corpus, convert=True)
-    waveform = set_up(corpus, convert=True, silent_clips="keep")._clips("train")[0].waveform
+    waveform = set_up(corpus, convert=True, silent_clips="keep").clips("train")[0].waveform
     assert len(waveform) == 16_000 and not waveform.any()
 
 
