@@ -8,7 +8,7 @@ from typing import Any
 
 from transformers import PreTrainedTokenizerBase
 
-TOKENIZER = ("tokenizer.json", "vocab.json", "tokenizer.model")
+TOKENIZER = ("tokenizer.json", "vocab.json", "tokenizer.model", "tekken.json")
 PROCESSOR = ("processor_config.json", "preprocessor_config.json")
 WEIGHTS = ("model.safetensors", "model.safetensors.index.json", "pytorch_model.bin", "pytorch_model.bin.index.json")
 _OUR_FOLDERS = ("models", "runs", "data")

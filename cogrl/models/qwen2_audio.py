@@ -9,13 +9,13 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 from transformers import Qwen2AudioForConditionalGeneration, Qwen2AudioProcessor
-from transformers.utils import is_flash_attn_2_available
 
 from cogrl.models.audio_lm import AudioLM
 from cogrl.models.emotion import EmotionModule, EmotionSettings, refuse_silent_loss
 from cogrl.models.folder import refuse_another_family
 from cogrl.models.frame_pooling import KEY, checked_pooling, pooled, pooled_counts, with_pooling
 from cogrl.models.kept_states import KeptStates
+from cogrl.models.pretrained import read_weights
 from cogrl.models.whisper_tower import log_mels, own_length
 from cogrl.types import Waveform
 
@@ -59,10 +59,7 @@ class Qwen2Audio(AudioLM):
         refuse_another_family(path, MODEL_TYPES)
         if self.emotion is None:
             refuse_silent_loss(path)
-        attention = "flash_attention_2" if is_flash_attn_2_available() else "sdpa"
-        model = own_length(
-            Qwen2AudioForConditionalGeneration.from_pretrained(path, dtype=dtype, attn_implementation=attention)
-        )
+        model = own_length(read_weights(path, self.model_class, dtype))
         model.model.audio_tower.embed_positions.requires_grad_(False)  # sinusoids, never trained
         if self.given_pooling is not None:
             setattr(model.config, KEY, self.given_pooling)
