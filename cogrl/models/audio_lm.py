@@ -22,7 +22,7 @@ from cogrl.lm_head import (
 from cogrl.models.audio_window import AudioWindow, read_window
 from cogrl.models.chat_prompts import as_conversation, chat_prompts
 from cogrl.models.end_tokens import end_tokens
-from cogrl.models.folder import read_config, refuse_another_tokenizer
+from cogrl.models.folder import read_config, refuse_another_tokenizer, refuse_tokenizer_without_audio
 from cogrl.models.lora import Lora
 from cogrl.models.parts import Parts
 from cogrl.models.token_states import packed_states, repeated_states
@@ -116,6 +116,9 @@ class AudioLM(Parts, ABC):
         read_config(self.path)
         self.model, self.processor = self.read_folder(self.path, getattr(torch, self.dtype_name))
         refuse_another_tokenizer(self.path, self.tokenizer, self.model.config.get_text_config().vocab_size)
+        refuse_tokenizer_without_audio(
+            self.path, self.tokenizer, self.processor.audio_token, self.model.config.audio_token_id
+        )
         self.window = self.window_of(self.path)
         self.ends = end_tokens(self.processor, self.model.generation_config, self.path)
         trained = [p for part in self.audio_modules for p in part.parameters() if p.requires_grad]

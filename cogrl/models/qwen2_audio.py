@@ -19,8 +19,6 @@ from cogrl.models.pretrained import read_weights
 from cogrl.models.whisper_tower import log_mels, own_length
 from cogrl.types import Waveform
 
-MODEL_TYPES = ("qwen2_audio",)
-
 
 class Qwen2Audio(AudioLM):
     """`Qwen2AudioForConditionalGeneration` of any size, from a local folder.
@@ -35,7 +33,7 @@ class Qwen2Audio(AudioLM):
     Raises ValueError for a pooling that is no number of frames, and for states kept of an encoder that trains.
     """
 
-    model_types, model_class = MODEL_TYPES, Qwen2AudioForConditionalGeneration
+    model_types, model_class = ("qwen2_audio",), Qwen2AudioForConditionalGeneration
 
     def __init__(
         self,
@@ -56,7 +54,7 @@ class Qwen2Audio(AudioLM):
         self.emotion = None if emotion is None else EmotionModule(emotion)
 
     def read_folder(self, path: str, dtype: torch.dtype) -> tuple[nn.Module, Any]:
-        refuse_another_family(path, MODEL_TYPES)
+        refuse_another_family(path, self.model_types)
         if self.emotion is None:
             refuse_silent_loss(path)
         model = own_length(read_weights(path, self.model_class, dtype))

@@ -7,11 +7,14 @@ from cogrl.models.audio_window import AudioWindow
 from cogrl.models.emotion import EmotionSettings, holds_module
 from cogrl.models.folder import model_type_of, refuse_another_family
 from cogrl.models.qwen2_audio import Qwen2Audio
+from cogrl.models.qwen3_omni import Qwen3Omni
 from cogrl.models.qwen25_omni import Qwen25Omni
 from cogrl.models.voxtral import Voxtral
 
 FAMILIES: dict[str, type[AudioLM]] = {
-    kind: family for family in (Qwen2Audio, Qwen25Omni, AudioFlamingo, Voxtral) for kind in family.model_types
+    kind: family
+    for family in (Qwen2Audio, Qwen25Omni, Qwen3Omni, AudioFlamingo, Voxtral)
+    for kind in family.model_types
 }
 """By the `model_type` in their `config.json`."""
 
