@@ -6,6 +6,7 @@
 import inspect
 from typing import NamedTuple
 
+from cogrl.models.any_audio_lm import AnyAudioLM
 from cogrl.models.audio_flamingo import AudioFlamingo
 from cogrl.models.audio_lm import AudioLM
 from cogrl.models.qwen2_audio import Qwen2Audio
@@ -25,6 +26,7 @@ FAMILIES = {
     "qwen3_omni": Family(Qwen3Omni, "cogrl.models.tiny_omni3"),
     "audio_flamingo": Family(AudioFlamingo, "cogrl.models.tiny_flamingo"),
     "voxtral": Family(Voxtral, "cogrl.models.tiny_voxtral"),
+    "qwen3_asr": Family(AnyAudioLM, "cogrl.models.tiny_qwen3_asr"),
 }
 """By the name that `cogrl build tiny-model --family` knows them by."""
 

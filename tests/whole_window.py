@@ -35,4 +35,5 @@ KINDS = {
     "qwen3_omni_moe_thinker": lambda policy, audio: audio,
     "audioflamingo3": masked_windows,
     "voxtral": bare_windows,
+    "qwen3_asr": lambda policy, audio: {name: value for name, value in audio.items() if name != "tokens"},
 }

@@ -1,6 +1,7 @@
 """A policy read from a folder alone, whatever its family: how the exports of stages are evaluated."""
 
 from cogrl.finite import not_finite
+from cogrl.models.any_audio_lm import AnyAudioLM
 from cogrl.models.audio_flamingo import AudioFlamingo
 from cogrl.models.audio_lm import AudioLM
 from cogrl.models.audio_window import AudioWindow
@@ -13,7 +14,7 @@ from cogrl.models.voxtral import Voxtral
 
 FAMILIES: dict[str, type[AudioLM]] = {
     kind: family
-    for family in (Qwen2Audio, Qwen25Omni, Qwen3Omni, AudioFlamingo, Voxtral)
+    for family in (Qwen2Audio, Qwen25Omni, Qwen3Omni, AudioFlamingo, Voxtral, AnyAudioLM)
     for kind in family.model_types
 }
 """By the `model_type` in their `config.json`."""

@@ -110,7 +110,7 @@ def test_half_precision_drifts_by_no_more_than_its_rounding(make, clips):
 def test_a_saved_folder_opens_with_plain_transformers_and_generates(policy, clips, tmp_path):
     policy.save(tmp_path)
     prompts, _ = encoded(policy, clips[:2])
-    plain = policy.model_class.from_pretrained(tmp_path).eval()
+    plain = type(policy.model).from_pretrained(tmp_path).eval()
     given = {"input_ids": prompts.input_ids, "attention_mask": prompts.attention_mask}
     ids = plain.generate(**given, **whole_window(policy, prompts.audio), max_new_tokens=3, do_sample=False)
     tokenizer = AutoTokenizer.from_pretrained(tmp_path)

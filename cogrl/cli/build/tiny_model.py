@@ -25,6 +25,7 @@ _FAMILIES = {
     "qwen3_omni": ("tiny", "tiny_omni3"),
     "audio_flamingo": ("tiny", "tiny_flamingo"),
     "voxtral": ("tiny", "tiny_voxtral"),
+    "qwen3_asr": ("tiny", "tiny_qwen3_asr"),
 }
 """Modules of `cogrl.models` whose source makes the tiny model of a family; the last one builds it."""
 
