@@ -1,5 +1,7 @@
 """A small spoken corpus, a very small policy and an empty MLflow store: made once, shared by all tests."""
 
+import functools
+import importlib
 import os
 import shutil
 import signal
@@ -8,6 +10,7 @@ from pathlib import Path
 
 import pytest
 import torch
+from policy_families import FAMILIES
 
 pytest_plugins = ["covering"]
 
@@ -61,13 +64,22 @@ def smoke_texts(smoke_corpus: Path) -> list[str]:
 
 
 @pytest.fixture(scope="session")
-def tiny_policy_dir(tmp_path_factory: pytest.TempPathFactory, smoke_texts: list[str]) -> Path:
-    """A Hugging Face folder: one layer, 50 thousand parameters, random weights."""
-    from cogrl.models.tiny import build_tiny_model
+def family_dir(tmp_path_factory: pytest.TempPathFactory, smoke_texts: list[str]):
+    """`family_dir(name)`: the Hugging Face folder of a family's tiny model: one layer, random weights; made once."""
 
-    folder = tmp_path_factory.mktemp("policy") / "tiny"
-    build_tiny_model(folder, smoke_texts, **SIZES)
+    @functools.cache
+    def folder(name: str) -> Path:
+        out = tmp_path_factory.mktemp("policy") / name
+        importlib.import_module(FAMILIES[name].builder).build_tiny_model(out, smoke_texts, **SIZES)
+        return out
+
     return folder
+
+
+@pytest.fixture(scope="session")
+def tiny_policy_dir(family_dir) -> Path:
+    """A Hugging Face folder: one layer, 50 thousand parameters, random weights."""
+    return family_dir("qwen2_audio")
 
 
 @pytest.fixture(scope="session")
@@ -81,13 +93,9 @@ def coarse_policy_dir(tmp_path_factory: pytest.TempPathFactory, smoke_texts: lis
 
 
 @pytest.fixture(scope="session")
-def tiny_omni_dir(tmp_path_factory: pytest.TempPathFactory, smoke_texts: list[str]) -> Path:
+def tiny_omni_dir(family_dir) -> Path:
     """The same for the thinker of Qwen2.5-Omni."""
-    from cogrl.models.tiny_omni import build_tiny_model
-
-    folder = tmp_path_factory.mktemp("policy") / "tiny-omni"
-    build_tiny_model(folder, smoke_texts, **SIZES)
-    return folder
+    return family_dir("qwen25_omni")
 
 
 @pytest.fixture(scope="session")
@@ -150,17 +158,21 @@ def leads(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     return found
 
 
-@pytest.fixture(params=["Qwen2Audio", "Qwen25Omni"])
-def make(request: pytest.FixtureRequest):
-    """`make(**settings)`: a tiny policy of each family, or the one at `path`, with its weights read."""
-    from cogrl.models.qwen2_audio import Qwen2Audio
-    from cogrl.models.qwen25_omni import Qwen25Omni
+@pytest.fixture
+def make_policy(family_dir):
+    """`make_policy(name, **settings)`: a tiny policy of a family, or the one at `path`, with its weights read."""
 
-    family, fixture = {"Qwen2Audio": (Qwen2Audio, "tiny_policy_dir"), "Qwen25Omni": (Qwen25Omni, "tiny_omni_dir")}[
-        request.param
-    ]
-    folder = str(request.getfixturevalue(fixture))
-    return lambda path=folder, **settings: family(path, **settings).load()
+    def make(name: str, path: str | None = None, **settings):
+        kind = FAMILIES[name].policy
+        return kind(path or str(family_dir(name)), **settings).load()
+
+    return make
+
+
+@pytest.fixture(params=["qwen2_audio", "qwen25_omni"])
+def make(request: pytest.FixtureRequest, make_policy):
+    """`make(**settings)`: a tiny policy of the two families that differ most, or the one at `path`."""
+    return functools.partial(make_policy, request.param)
 
 
 @pytest.fixture

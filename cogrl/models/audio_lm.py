@@ -19,10 +19,10 @@ from cogrl.lm_head import (
     policy_loss,
     token_logprobs,
 )
-from cogrl.models.audio_window import AudioWindow
+from cogrl.models.audio_window import AudioWindow, read_window
 from cogrl.models.chat_prompts import as_conversation, chat_prompts
 from cogrl.models.end_tokens import end_tokens
-from cogrl.models.folder import read_config, refuse_another_tokenizer
+from cogrl.models.folder import read_config, refuse_another_tokenizer, refuse_tokenizer_without_audio
 from cogrl.models.lora import Lora
 from cogrl.models.parts import Parts
 from cogrl.models.token_states import packed_states, repeated_states
@@ -89,6 +89,12 @@ class AudioLM(Parts, ABC):
     def audio_token_counts(self, samples: Int[Tensor, " c"]) -> Int[Tensor, " c"]:
         """How many placeholders clips of so many samples take in the prompt."""
 
+    # optional: of families that hear more than the encoder's window
+    @classmethod
+    def window_of(cls, path: str | Path) -> AudioWindow:
+        """What the model of a folder hears; no weights are read."""
+        return read_window(path)
+
     # optional: at which rate clips are read that are inserted into completions
     def excerpt_tensors(self, waveforms: Sequence[Waveform]) -> Mapping[str, Tensor]:
         """The input tensors of `c` clips that are inserted into completions."""
@@ -110,6 +116,10 @@ class AudioLM(Parts, ABC):
         read_config(self.path)
         self.model, self.processor = self.read_folder(self.path, getattr(torch, self.dtype_name))
         refuse_another_tokenizer(self.path, self.tokenizer, self.model.config.get_text_config().vocab_size)
+        refuse_tokenizer_without_audio(
+            self.path, self.tokenizer, self.processor.audio_token, self.model.config.audio_token_id
+        )
+        self.window = self.window_of(self.path)
         self.ends = end_tokens(self.processor, self.model.generation_config, self.path)
         self.mark_trained()
         if self.gradient_checkpointing:
@@ -132,7 +142,7 @@ class AudioLM(Parts, ABC):
 
     def audio_length_error(self, seconds: float) -> str | None:
         """Why a clip of this length does not fit into the audio window; None when it does."""
-        return AudioWindow(self.sampling_rate, self.max_audio_s).length_error(seconds)
+        return self.window.length_error(seconds)
 
     def audio_file_error(self, path: Path) -> str | None:
         """The same for an audio file, of which only the last sample is decoded."""

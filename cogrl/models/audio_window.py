@@ -10,7 +10,7 @@ SHORTEST_S = 0.1
 
 @dataclass(frozen=True)
 class AudioWindow:
-    """`sampling_rate` in Hz; `longest_s` is the longest clip that fits into the encoder's window, in seconds."""
+    """`sampling_rate` in Hz; `longest_s` is the longest clip that is heard whole, in seconds."""
 
     sampling_rate: int
     longest_s: float
@@ -26,6 +26,6 @@ class AudioWindow:
 
 
 def read_window(folder: str | Path) -> AudioWindow:
-    """The window of the model in a Hugging Face folder, from the settings of its feature extractor alone."""
+    """The encoder's window of the model in a Hugging Face folder, from the settings of its feature extractor alone."""
     extractor = WhisperFeatureExtractor.from_pretrained(folder)
     return AudioWindow(extractor.sampling_rate, extractor.n_samples / extractor.sampling_rate)

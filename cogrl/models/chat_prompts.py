@@ -5,6 +5,7 @@ from typing import Any
 
 from transformers import BatchEncoding
 
+from cogrl.models.end_tokens import is_special
 from cogrl.types import Conversation, ModelInput
 
 
@@ -94,9 +95,9 @@ def audio_markers(processor: Any, audio_token_id: int) -> AudioMarkers:
         return tokenizer(text, add_special_tokens=False).input_ids
 
     with_audio, without = ids(part(None)), ids(part(""))
-    place, special = with_audio.index(audio_token_id), set(tokenizer.all_special_ids)
+    place = with_audio.index(audio_token_id)
 
     def marker(neighbours: list[int]) -> tuple[int, ...]:
-        return tuple(id for id in neighbours if id in special and id not in without)
+        return tuple(id for id in neighbours if is_special(tokenizer, id) and id not in without)
 
     return marker(with_audio[place - 1 : place]), marker(with_audio[place + 1 : place + 2])

@@ -8,7 +8,7 @@ from typing import Any
 
 from transformers import PreTrainedTokenizerBase
 
-TOKENIZER = ("tokenizer.json", "vocab.json", "tokenizer.model")
+TOKENIZER = ("tokenizer.json", "vocab.json", "tokenizer.model", "tekken.json")
 PROCESSOR = ("processor_config.json", "preprocessor_config.json")
 WEIGHTS = ("model.safetensors", "model.safetensors.index.json", "pytorch_model.bin", "pytorch_model.bin.index.json")
 _OUR_FOLDERS = ("models", "runs", "data")
@@ -85,7 +85,33 @@ def refuse_another_family(path: str | Path, known: Collection[str], option: str 
             f"{option}={str(path)!r} holds a model of type {kind!r}, this policy reads {' or '.join(known)}; give "
             "another folder, or the policy file of that family (configs/policy)"
         )
+    refuse_adapters(path, option)
+    refuse_code(path, option)
     refuse_missing_files(path, option)
+
+
+def refuse_adapters(path: str | Path, option: str = "policy.path") -> None:
+    """ValueError for adapters beside a model: transformers would read the base that they name, not this model."""
+    file = Path(path, "adapter_config.json")
+    if file.is_file():
+        base = json.loads(file.read_text(encoding="utf-8")).get("base_model_name_or_path")
+        raise ValueError(
+            f"{option}={str(path)!r} holds adapters (adapter_config.json) of the base model {base!r} beside a model; "
+            "merge them into that base and give the merged folder, or remove adapter_config.json to go on without them"
+        )
+
+
+def refuse_code(path: str | Path, option: str = "policy.path") -> None:
+    """ValueError for a folder whose files name Python code of their own; none is ever run."""
+    for name in ("config.json", "tokenizer_config.json", *PROCESSOR):
+        file = Path(path, name)
+        code = json.loads(file.read_text(encoding="utf-8")).get("auto_map") if file.is_file() else None
+        if code:
+            raise ValueError(
+                f"{option}={str(path)!r}: its {name} names code of its own ({', '.join(sorted(code))} in auto_map), "
+                "and cogrl runs no code out of a model folder; remove auto_map from that file to read the folder with "
+                "the classes of transformers"
+            )
 
 
 def refuse_another_tokenizer(path: str | Path, tokenizer: PreTrainedTokenizerBase, vocabulary: int) -> None:
@@ -98,3 +124,16 @@ def refuse_another_tokenizer(path: str | Path, tokenizer: PreTrainedTokenizerBas
         )
     if tokenizer.pad_token_id is None:
         raise ValueError(f"policy.path={str(path)!r}: the tokenizer has no pad_token; set it in tokenizer_config.json")
+
+
+def refuse_tokenizer_without_audio(
+    path: str | Path, tokenizer: PreTrainedTokenizerBase, placeholder: str, audio_token_id: int
+) -> None:
+    """ValueError unless `placeholder` is the token that the model takes for a frame of audio."""
+    found = tokenizer.get_vocab().get(placeholder)
+    if found != audio_token_id:
+        has = "no such token" if found is None else f"it as {found}"
+        raise ValueError(
+            f"policy.path={str(path)!r}: the model's audio_token_id is {audio_token_id}, which should be "
+            f"{placeholder!r}, and its tokenizer has {has}; copy the tokenizer of the audio model into the folder"
+        )

@@ -70,7 +70,7 @@ class Lora:
             if name not in linear:
                 kind = type(modules[name]).__name__
                 raise ValueError(f"{given} matches {name or 'the whole model'!r} ({kind}), no linear layer; {layers}")
-        if typos:
+        if typos and self.targets != Lora.targets:  # the default names layers that not every family has
             warnings.warn(f"{given} is right for {len(found)} layers, but {typos.rstrip('; ')}", stacklevel=1)
         if self.in_full is not None and not self.whole(model):
             outer = [name for name in modules if name and name.count(".") < 3]
@@ -96,9 +96,10 @@ class Lora:
 
         model.requires_grad_(False)
         whole = self.whole(model)
+        # layer by layer: peft would take a pattern that names gate_proj to mean the experts' stacked weights, too
+        layers = [name for name, _ in model.named_modules() if re.fullmatch(self.targets, name)]
         inject_adapter_in_model(
-            LoraConfig(r=self.rank, lora_alpha=self.alpha, lora_dropout=self.dropout, target_modules=self.targets),
-            model,
+            LoraConfig(r=self.rank, lora_alpha=self.alpha, lora_dropout=self.dropout, target_modules=layers), model
         )
         for name, parameter in model.named_parameters():
             if ".lora_" in name:

@@ -7,6 +7,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from cogrl.models.audio_window import AudioWindow
 from cogrl.models.chat_prompts import AudioMarkers, audio_markers
 from cogrl.models.end_tokens import EndTokens
 
@@ -21,7 +22,7 @@ class Head(NamedTuple):
 class Parts(nn.Module):
     """`model` and `processor` are those of the family, None until the weights are read; `ends` the end tokens.
 
-    `markers` are the audio markers, once they were asked for.
+    `window` is what the family hears; `markers` are the audio markers, once they were asked for.
     """
 
     def __init__(self) -> None:
@@ -29,6 +30,7 @@ class Parts(nn.Module):
         self.model: nn.Module | None = None
         self.processor: Any = None
         self.ends: EndTokens | None = None
+        self.window: AudioWindow | None = None
         self.markers: AudioMarkers | None = None
 
     @property
@@ -58,9 +60,8 @@ class Parts(nn.Module):
 
     @property
     def max_audio_s(self) -> float:
-        """The longest clip that fits into the encoder's window, in seconds."""
-        extractor = self.processor.feature_extractor
-        return extractor.n_samples / extractor.sampling_rate
+        """The longest clip that is heard whole, in seconds."""
+        return self.window.longest_s
 
     @property
     def max_positions(self) -> int:

@@ -1,101 +1,27 @@
-"""Qwen2.5-Omni's thinker: log-mel frames -> encoder of 2 s blocks (one token per 40 ms) -> Qwen2.5. (arXiv:2503.20215)
+"""Qwen2.5-Omni: log-mels -> encoder of 2 s blocks (one token per 40 ms) -> Qwen2.5. (arXiv:2503.20215)"""
 
-Positions have three axes there (time, height, width). Audio and text without pictures go by one place a token on all
-three, which is what a plain position means to the decoder; so prompts are packed and sampled as for any other family.
-"""
-
-import json
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Mapping
 from typing import Any
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
-from transformers import (
-    AutoTokenizer,
-    PreTrainedTokenizerBase,
-    Qwen2_5OmniThinkerForConditionalGeneration,
-    WhisperFeatureExtractor,
-)
-from transformers.utils import is_flash_attn_2_available
+from transformers import Qwen2_5OmniThinkerForConditionalGeneration
 
-from cogrl.models.audio_lm import AudioLM
-from cogrl.models.emotion import refuse_silent_loss
-from cogrl.models.folder import refuse_another_family
-from cogrl.models.whisper_tower import log_mels
-from cogrl.types import Waveform
-
-MODEL_TYPES = ("qwen2_5_omni_thinker", "qwen2_5_omni")
+from cogrl.models.thinker import Thinker
 
 
-@dataclass
-class AudioFrontEnd:
-    """The audio and text parts of an Omni processor. (The whole processor needs torchvision for images.)"""
+class Qwen25Omni(Thinker):
+    """The thinker of Qwen2.5-Omni; see `Thinker`."""
 
-    feature_extractor: WhisperFeatureExtractor
-    tokenizer: PreTrainedTokenizerBase
-
-    @classmethod
-    def from_pretrained(cls, folder: str | Path) -> "AudioFrontEnd":
-        """From the files of an Omni processor or of `save_pretrained`.
-
-        Raises ValueError when the folder has no chat template or its tokenizer no audio token.
-        """
-        tokenizer = AutoTokenizer.from_pretrained(folder)
-        published = Path(folder) / "chat_template.json"  # of the processor; goes before the tokenizer's own
-        if published.is_file():
-            tokenizer.chat_template = json.loads(published.read_text(encoding="utf-8"))["chat_template"]
-        if tokenizer.chat_template is None:
-            raise ValueError(f"{folder} holds no chat template (chat_template.json or chat_template.jinja)")
-        if getattr(tokenizer, "audio_token", None) is None:
-            raise ValueError(f"{folder}: the tokenizer names no audio_token; this is no Qwen2.5-Omni tokenizer")
-        return cls(WhisperFeatureExtractor.from_pretrained(folder), tokenizer)
-
-    @property
-    def chat_template(self) -> str:
-        return self.tokenizer.chat_template
-
-    @property
-    def audio_token(self) -> str:
-        return self.tokenizer.audio_token
-
-    def save_pretrained(self, folder: str | Path) -> None:
-        self.feature_extractor.save_pretrained(folder)
-        self.tokenizer.save_pretrained(folder)
-
-
-class Qwen25Omni(AudioLM):
-    """The thinker of any size, from its own folder or out of a whole Qwen2.5-Omni: talker and vocoder are not read.
-
-    The vision tower stays frozen: it is never run here, and kept so that an export is the whole thinker. The projector
-    is the last layer of the audio tower, so `train_audio_tower: false` freezes both, with adapters or without.
-    """
-
-    model_types, model_class = MODEL_TYPES, Qwen2_5OmniThinkerForConditionalGeneration
+    model_types = ("qwen2_5_omni_thinker", "qwen2_5_omni")
+    model_class = Qwen2_5OmniThinkerForConditionalGeneration
 
     def read_folder(self, path: str, dtype: torch.dtype) -> tuple[nn.Module, Any]:
-        refuse_another_family(path, MODEL_TYPES)
-        refuse_silent_loss(path)
-        attention = "flash_attention_2" if is_flash_attn_2_available() else "sdpa"
-        model, found = Qwen2_5OmniThinkerForConditionalGeneration.from_pretrained(
-            path, dtype=dtype, attn_implementation=attention, output_loading_info=True
-        )
-        if found["missing_keys"]:
-            first, *others = sorted(found["missing_keys"])
-            raise ValueError(f"{path} lacks weights of the thinker: {first} and {len(others)} more; download it again")
-        model.model.visual.requires_grad_(False)
+        model, front_end = super().read_folder(path, dtype)
         model.model.audio_tower.audio_bos_eos_token.requires_grad_(False)  # no forward uses it
-        return model, AudioFrontEnd.from_pretrained(path)
-
-    @property
-    def audio_modules(self) -> tuple[nn.Module, ...]:
-        return (self.audio_tower,)
-
-    def audio_tensors(self, waveforms: Sequence[Waveform]) -> Mapping[str, Tensor]:
-        return log_mels(self.processor.feature_extractor, waveforms)
+        return model, front_end
 
     def audio_token_counts(self, samples: Int[Tensor, " c"]) -> Int[Tensor, " c"]:
         mels = -(-samples // self.processor.feature_extractor.hop_length)  # the last one may be part silence

@@ -9,17 +9,15 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pad_sequence
 from transformers import Qwen2AudioForConditionalGeneration, Qwen2AudioProcessor
-from transformers.utils import is_flash_attn_2_available
 
 from cogrl.models.audio_lm import AudioLM
 from cogrl.models.emotion import EmotionModule, EmotionSettings, refuse_silent_loss
 from cogrl.models.folder import refuse_another_family
 from cogrl.models.frame_pooling import KEY, checked_pooling, pooled, pooled_counts, with_pooling
 from cogrl.models.kept_states import KeptStates
+from cogrl.models.pretrained import read_weights
 from cogrl.models.whisper_tower import log_mels, own_length
 from cogrl.types import Waveform
-
-MODEL_TYPES = ("qwen2_audio",)
 
 
 class Qwen2Audio(AudioLM):
@@ -35,7 +33,7 @@ class Qwen2Audio(AudioLM):
     Raises ValueError for a pooling that is no number of frames, and for states kept of an encoder that trains.
     """
 
-    model_types, model_class = MODEL_TYPES, Qwen2AudioForConditionalGeneration
+    model_types, model_class = ("qwen2_audio",), Qwen2AudioForConditionalGeneration
 
     def __init__(
         self,
@@ -56,13 +54,10 @@ class Qwen2Audio(AudioLM):
         self.emotion = None if emotion is None else EmotionModule(emotion)
 
     def read_folder(self, path: str, dtype: torch.dtype) -> tuple[nn.Module, Any]:
-        refuse_another_family(path, MODEL_TYPES)
+        refuse_another_family(path, self.model_types)
         if self.emotion is None:
             refuse_silent_loss(path)
-        attention = "flash_attention_2" if is_flash_attn_2_available() else "sdpa"
-        model = own_length(
-            Qwen2AudioForConditionalGeneration.from_pretrained(path, dtype=dtype, attn_implementation=attention)
-        )
+        model = own_length(read_weights(path, self.model_class, dtype))
         model.model.audio_tower.embed_positions.requires_grad_(False)  # sinusoids, never trained
         if self.given_pooling is not None:
             setattr(model.config, KEY, self.given_pooling)

@@ -1,17 +1,21 @@
 """A policy read from a folder alone, whatever its family: how the exports of stages are evaluated."""
 
 from cogrl.finite import not_finite
-from cogrl.models import qwen2_audio, qwen25_omni
+from cogrl.models.any_audio_lm import AnyAudioLM
+from cogrl.models.audio_flamingo import AudioFlamingo
 from cogrl.models.audio_lm import AudioLM
-from cogrl.models.audio_window import AudioWindow, read_window
+from cogrl.models.audio_window import AudioWindow
 from cogrl.models.emotion import EmotionSettings, holds_module
 from cogrl.models.folder import model_type_of, refuse_another_family
 from cogrl.models.qwen2_audio import Qwen2Audio
+from cogrl.models.qwen3_omni import Qwen3Omni
 from cogrl.models.qwen25_omni import Qwen25Omni
+from cogrl.models.voxtral import Voxtral
 
 FAMILIES: dict[str, type[AudioLM]] = {
-    **dict.fromkeys(qwen2_audio.MODEL_TYPES, Qwen2Audio),
-    **dict.fromkeys(qwen25_omni.MODEL_TYPES, Qwen25Omni),
+    kind: family
+    for family in (Qwen2Audio, Qwen25Omni, Qwen3Omni, AudioFlamingo, Voxtral, AnyAudioLM)
+    for kind in family.model_types
 }
 """By the `model_type` in their `config.json`."""
 
@@ -39,4 +43,4 @@ def saved_policy(path: str, dtype: str = "float32") -> AudioLM:
 def saved_window(path: str) -> AudioWindow:
     """The audio window of the policy in a folder; no weights are read. Raises what `refuse_no_policy` does."""
     refuse_no_policy(path)
-    return read_window(path)
+    return FAMILIES[model_type_of(path)].window_of(path)

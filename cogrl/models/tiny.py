@@ -4,6 +4,7 @@ Random weights. It is no pretrained model and no emotion recogniser for people; 
 """
 
 from collections.abc import Iterable
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -22,21 +23,41 @@ from cogrl.formats.paqa import PAQA
 from cogrl.formats.segments import CLOSED, OPENED
 from cogrl.models.frame_pooling import KEY, checked_pooling
 
-_SPECIAL = ("<|endoftext|>", "<|im_start|>", "<|im_end|>", "<|audio_bos|>", "<|AUDIO|>", "<|audio_eos|>")
 _MARKUP = ("<thought>", "</thought>", "<response>", "</response>", *(f"[{step}]" for step in STEPS))
 _TRACE_MARKUP = (*(f"<{slash}{tag}>" for tag in PAQA.tags for slash in ("", "/")), OPENED, CLOSED)
+_AUDIO = "<|audio_bos|><|AUDIO|><|audio_eos|>\n"
 _CHAT = (
     "{% for message in messages %}<|im_start|>{{ message['role'] }}\n"
     "{% if message['content'] is string %}{{ message['content'] }}"
     "{% else %}{% for part in message['content'] %}"
-    "{% if part['type'] == 'audio' %}<|audio_bos|><|AUDIO|><|audio_eos|>\n{% else %}{{ part['text'] }}{% endif %}"
+    f"{{% if part['type'] == 'audio' %}}{_AUDIO}{{% else %}}{{{{ part['text'] }}}}{{% endif %}}"
     "{% endfor %}{% endif %}<|im_end|>\n{% endfor %}"
     "{% if add_generation_prompt %}<|im_start|>assistant\n{% endif %}"
 )
 
 
-def train_tokenizer(corpus: Iterable[str], vocab_size: int = 2048) -> PreTrainedTokenizerFast:
-    """A byte-level BPE of at most `vocab_size` entries with Qwen's chat and audio tokens; it can write any text.
+@dataclass(frozen=True)
+class ChatTokens:
+    """The special tokens of a family, the `template` of its chats, and the names some of the tokens go by."""
+
+    special: tuple[str, ...]
+    template: str
+    eos: str
+    pad: str
+    named: dict[str, str]
+
+
+QWEN = ChatTokens(
+    special=("<|endoftext|>", "<|im_start|>", "<|im_end|>", "<|audio_bos|>", "<|AUDIO|>", "<|audio_eos|>"),
+    template=_CHAT,
+    eos="<|im_end|>",
+    pad="<|endoftext|>",
+    named={"audio_token": "<|AUDIO|>", "audio_bos_token": "<|audio_bos|>", "audio_eos_token": "<|audio_eos|>"},
+)
+
+
+def train_tokenizer(corpus: Iterable[str], vocab_size: int = 2048, chat: ChatTokens = QWEN) -> PreTrainedTokenizerFast:
+    """A byte-level BPE of at most `vocab_size` entries with a family's chat and audio tokens; it can write any text.
 
     The tags of formats are entries of their own: those of `eips`, and those of `paqa` and the `<seg>` of `echo` that
     the corpus holds.
@@ -48,7 +69,7 @@ def train_tokenizer(corpus: Iterable[str], vocab_size: int = 2048) -> PreTrained
     bpe.decoder = decoders.ByteLevel()
     trainer = trainers.BpeTrainer(
         vocab_size=vocab_size - len(markup),
-        special_tokens=list(_SPECIAL),
+        special_tokens=list(chat.special),
         initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
         show_progress=False,
     )
@@ -56,15 +77,11 @@ def train_tokenizer(corpus: Iterable[str], vocab_size: int = 2048) -> PreTrained
     bpe.add_tokens(markup)
     return PreTrainedTokenizerFast(
         tokenizer_object=bpe,
-        eos_token="<|im_end|>",
-        pad_token="<|endoftext|>",
+        eos_token=chat.eos,
+        pad_token=chat.pad,
         padding_side="left",
-        chat_template=_CHAT,
-        extra_special_tokens={
-            "audio_token": "<|AUDIO|>",
-            "audio_bos_token": "<|audio_bos|>",
-            "audio_eos_token": "<|audio_eos|>",
-        },
+        chat_template=chat.template,
+        extra_special_tokens=dict(chat.named),
     )
 
 
@@ -135,5 +152,5 @@ def build_tiny_model(
     model.generation_config.eos_token_id = tokenizer.eos_token_id
     model.generation_config.pad_token_id = tokenizer.pad_token_id
     model.save_pretrained(out)
-    Qwen2AudioProcessor(extractor, tokenizer, chat_template=_CHAT).save_pretrained(out)
+    Qwen2AudioProcessor(extractor, tokenizer, chat_template=QWEN.template).save_pretrained(out)
     return sum(p.numel() for p in model.parameters())

@@ -10,7 +10,7 @@ from transformers import (
     WhisperFeatureExtractor,
 )
 
-from cogrl.models.qwen25_omni import AudioFrontEnd
+from cogrl.models.front_end import AudioFrontEnd
 from cogrl.models.tiny import train_tokenizer
 
 _EYES = ("<|IMAGE|>", "<|VIDEO|>", "<|vision_bos|>")

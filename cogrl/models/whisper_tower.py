@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn.functional import dropout, gelu
-from transformers import Qwen2AudioEncoder, Qwen2AudioForConditionalGeneration, WhisperFeatureExtractor
+from transformers import PreTrainedModel, Qwen2AudioEncoder, WhisperFeatureExtractor
 from transformers.masking_utils import create_bidirectional_mask
 from transformers.modeling_outputs import BaseModelOutput
 
@@ -39,8 +39,11 @@ def log_mels(extractor: WhisperFeatureExtractor, waveforms: Sequence[Waveform]) 
     return {"input_features": features.input_features, "feature_attention_mask": features.attention_mask}
 
 
-class OwnLengthEncoder(Qwen2AudioEncoder):
-    """`Qwen2AudioEncoder` over log-mels that are shorter than its window, too; see `own_length`."""
+class OwnLength:
+    """Makes of a Whisper-style encoder with average pooling one that takes log-mels shorter than its window, too.
+
+    Its class is exchanged for one that inherits from this and from the encoder's own: the weights keep their names.
+    """
 
     def forward(
         self, input_features: Float[Tensor, "c m n"], attention_mask: Tensor | None = None, **kwargs: Any
@@ -57,14 +60,21 @@ class OwnLengthEncoder(Qwen2AudioEncoder):
 
     def encoded(self, features: Float[Tensor, "c m n"], frames: Int[Tensor, " c"]) -> Float[Tensor, "c f d"]:
         """The states of clips of which so many `frames` behind the convolutions are real; see `log_mels`."""
+        return self(features, attention_mask=self.mask_of(features, frames)).last_hidden_state
+
+    def mask_of(self, features: Float[Tensor, "c m n"], frames: Int[Tensor, " c"]) -> Tensor | None:
+        """Lets no frame attend to those behind its own clip."""
         positions = torch.arange((features.shape[-1] + 1) // 2, device=frames.device)
         blank = features.new_zeros(len(features), len(positions), 1, dtype=self.conv1.weight.dtype)
         real = (positions < frames[:, None]).long()
-        mask = create_bidirectional_mask(config=self.config, inputs_embeds=blank, attention_mask=real)
-        return self(features, attention_mask=mask).last_hidden_state
+        return create_bidirectional_mask(config=self.config, inputs_embeds=blank, attention_mask=real)
 
 
-def own_length(model: Qwen2AudioForConditionalGeneration) -> Qwen2AudioForConditionalGeneration:
-    """The model, whose audio tower is an `OwnLengthEncoder` from now on: the same weights under the same names."""
-    model.model.audio_tower.__class__ = OwnLengthEncoder
+class OwnLengthEncoder(OwnLength, Qwen2AudioEncoder):
+    """Qwen2-Audio's."""
+
+
+def own_length(model: PreTrainedModel, kind: type[OwnLength] = OwnLengthEncoder) -> PreTrainedModel:
+    """The model, whose audio tower is of that `kind` from now on: the same weights under the same names."""
+    model.model.audio_tower.__class__ = kind
     return model

@@ -19,14 +19,23 @@ _SIZES = {
     "first_pass_pooling": "audio frames of 40 ms that a token of the prompt's clip stands for (family qwen2_audio)",
 }
 
-_FAMILIES = {"qwen2_audio": ("tiny",), "qwen25_omni": ("tiny", "tiny_omni")}
+_FAMILIES = {
+    "qwen2_audio": ("tiny",),
+    "qwen25_omni": ("tiny", "tiny_omni"),
+    "qwen3_omni": ("tiny", "tiny_omni3"),
+    "audio_flamingo": ("tiny", "tiny_flamingo"),
+    "voxtral": ("tiny", "tiny_voxtral"),
+    "qwen3_asr": ("tiny", "tiny_qwen3_asr"),
+}
 """Modules of `cogrl.models` whose source makes the tiny model of a family; the last one builds it."""
 
 
 def add_tiny_model(targets: argparse._SubParsersAction) -> None:
     parser = targets.add_parser("tiny-model", help="a small random policy with its own tokenizer")
     parser.add_argument("--family", choices=_FAMILIES, default="qwen2_audio", help="default: %(default)s")
-    parser.add_argument("--out", type=Path, help="default: models/tiny, or models/tiny-omni for that family")
+    parser.add_argument(
+        "--out", type=Path, help="default: models/tiny, of another family models/tiny-omni, models/tiny-flamingo ..."
+    )
     parser.add_argument(
         "--manifest", type=Path, nargs="+", default=[Path("data/lime-mini/sft.jsonl")], help="texts for the tokenizer"
     )

@@ -26,7 +26,7 @@ NEEDS = {"align": {"policy": "tiny_audio"}}
 CLASSES = {"grpo_qa": "grpo"}
 """Stage files that are not called like their class."""
 """What a stage can not do without."""
-ADAPTERS = ("qwen2_audio", "qwen25_omni")
+ADAPTERS = ("qwen2_audio", "qwen25_omni", "from_folder")
 """Policies with adapters."""
 
 
