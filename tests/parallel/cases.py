@@ -76,6 +76,8 @@ def grpo(policy: Qwen2Audio, **settings: Any) -> Grpo:
     return Grpo(policy, objective, reference=reference, reward=letters, group_size=4, formats=("direct",), **settings)
 
 
+SAMPLED, UPDATES = ("dr_sapo", "flat", "grpo"), 2
+"""Stages that learn from rollouts, and how many updates each rollout has."""
 STAGES = {make.__name__: make for make in (sft, excerpts, align, distill, dr_sapo, flat, grpo)}
 
 
@@ -158,12 +160,15 @@ def trained(
 ) -> tuple[Any, list[float]]:
     """A stage after `STEPS` steps on the clips of `rank` (None: of all, in one process), and the loss of each.
 
-    With `accumulate` 2 a step takes the clips one by one, and the losses are those of the micro-batches.
+    With `accumulate` 2 a step takes the clips one by one (RL: the parts of one rollout, which has one update then), and
+    the losses are those of the micro-batches.
     """
     pl.seed_everything(0, verbose=False)
     adapters = {"lora": Lora(rank=2, dropout=0.0), "train_audio_tower": False} if lora else {}
     policy = Qwen2Audio(folder, **adapters)
     settings = {"optim": Optim(lr=1e-3), "sampling": Sampling(max_new_tokens=12)}
+    if kind in SAMPLED:
+        settings["updates_per_rollout"] = UPDATES // accumulate
     stage = drawn_by_rank(STAGES[kind](policy, **settings), one=rank is None)
     losses, log = [], stage.log
 
@@ -175,7 +180,8 @@ def trained(
     stage.log = note
     ranks = range(RANKS) if rank is None else (rank,)
     own = [clips[each * CLIPS : (each + 1) * CLIPS] for each in ranks]
-    parts = [[clip for of_rank in own for clip in of_rank[m::accumulate]] for m in range(accumulate)]
+    cut = 1 if kind in SAMPLED else accumulate  # a rollout is cut by the stage
+    parts = [[clip for of_rank in own for clip in of_rank[m::cut]] for m in range(cut)]
     run = pl.Trainer(
         max_steps=STEPS,
         accelerator="cpu",
