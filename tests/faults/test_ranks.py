@@ -21,6 +21,7 @@ class Fails(pl.Callback):
 
     def on_train_batch_start(self, trainer, pl_module, batch, batch_idx):
         if trainer.global_step == 2 and trainer.global_rank == self.rank:
+            Path("failed").touch()
             if self.kind == "killed":
                 os.kill(os.getpid(), signal.SIGKILL)
             raise RuntimeError(f"no step for rank {self.rank}")
@@ -59,6 +60,7 @@ def test_the_failure_of_one_rank_is_said_and_ends_both_soon(
         try:
             status = process.wait(240)
             wait_for_the_end_of_all(mark, time.monotonic())
+            assert time.time() - (tmp_path / "failed").stat().st_mtime < 30
         finally:
             for number in processes_of(mark):
                 os.kill(number, signal.SIGKILL)
