@@ -8,6 +8,9 @@ import pytest
 import torch
 from kill import started as process_of
 from killed_runs import Corpus, differences, finished, killing, points, started, steps
+from safetensors.torch import load_file
+
+from cogrl.cli.fit.checkpoints import read_checkpoint
 
 CASES = [
     pytest.param("perceive", "writing", 3, [], id="the audio tower, while the third checkpoint is written"),
@@ -58,9 +61,12 @@ def test_a_run_that_was_killed_goes_on_to_the_same_numbers(corpus, folders, stag
 
 
 @pytest.mark.slow
-def test_two_ranks_that_were_killed_go_on_to_the_same_numbers(folders, corpus):
+@pytest.mark.parametrize(
+    "strategy", ["ddp", '{"class_path": "cogrl.parallel.zero.ZeroStrategy"}'], ids=["DDP", "ZeRO-2"]
+)
+def test_two_ranks_that_were_killed_go_on_to_the_same_numbers(strategy, folders, corpus):
     whole, cut = folders
-    ranks = ["--trainer.devices=2", "--trainer.strategy=ddp", "--data.workers=2"]
+    ranks = ["--trainer.devices=2", f"--trainer.strategy={strategy}", "--data.workers=2", "--export.enabled=true"]
     args = corpus.arguments("dr_sapo", *ranks)
     for arguments, folder, expected in (
         (args, whole, 0),
@@ -75,10 +81,10 @@ def test_two_ranks_that_were_killed_go_on_to_the_same_numbers(folders, corpus):
         found = [(record["step"], float.fromhex(record["loss"])) for record in steps(cut, rank)]
         assert {step for step, _ in found} == set(expected)
         assert [value for _, value in found] == pytest.approx([expected[step] for step, _ in found], rel=0, abs=1e-6)
-    first, second = (torch.load(folder / "run/checkpoints/last.ckpt", weights_only=True) for folder in folders)
-    assert first["ranks"].keys() == {0, 1}
-    for name, value in first["state_dict"].items():
-        torch.testing.assert_close(second["state_dict"][name], value, rtol=0, atol=1e-6)
+    assert read_checkpoint(whole / "run/checkpoints/last.ckpt")["ranks"].keys() == {0, 1}
+    first, second = (load_file(folder / "run/export/model.safetensors") for folder in folders)
+    for name, value in first.items():
+        torch.testing.assert_close(second[name], value, rtol=0, atol=1e-6)
 
 
 def same(one, other) -> bool:
