@@ -3,7 +3,7 @@
 import re
 from collections import Counter
 from collections.abc import Iterable
-from itertools import product
+from itertools import chain, product
 
 from cogrl.doctor.case import Case
 from cogrl.doctor.finding import Finding
@@ -49,7 +49,7 @@ def policy_clip():
 def special_tokens(case: Case) -> Iterable[Finding]:
     """Placeholder, markers, end tokens and padding are read as the one token that each is, alone and side by side."""
     name, tokenizer, texts = "special tokens", case.policy.tokenizer, special_texts(case.policy)
-    faults = list(placeholder_id(case.policy))
+    faults = []
     for text, id in texts.items():
         found = tokenizer(text, add_special_tokens=False).input_ids
         if found != [id]:
@@ -77,23 +77,10 @@ def special_tokens(case: Case) -> Iterable[Finding]:
 def special_texts(policy: AudioLM) -> dict[str, int]:
     """The tokens that prompts and answers are built with, by their texts."""
     tokenizer = policy.tokenizer
-    placeholder = policy.processor.audio_token
-    texts = {placeholder: tokenizer.convert_tokens_to_ids(placeholder)}
-    if policy.audio_token_id == texts[placeholder]:
-        ids = [id for side in policy.audio_markers for id in side]
-        texts |= {tokenizer.convert_ids_to_tokens(id): id for id in ids}
-    texts |= {tokenizer.convert_ids_to_tokens(id): id for id in policy.end_ids}
+    texts = {policy.processor.audio_token: policy.audio_token_id}
+    ids = [*chain(*policy.audio_markers), *policy.end_ids]
+    texts |= {tokenizer.convert_ids_to_tokens(id): id for id in ids}
     return texts | {tokenizer.pad_token: tokenizer.pad_token_id}
-
-
-def placeholder_id(policy: AudioLM) -> Iterable[str]:
-    """What is wrong with the id that the model replaces by frames of audio."""
-    token, id = policy.processor.audio_token, policy.tokenizer.convert_tokens_to_ids(policy.processor.audio_token)
-    if policy.audio_token_id != id:
-        yield (
-            f"the model puts audio in place of id {policy.audio_token_id} (audio_token_id or audio_token_index of "
-            f"config.json: {shown(policy.tokenizer, policy.audio_token_id)}), but the placeholder {token!r} is {id}"
-        )
 
 
 def merged_pairs(tokenizer, texts: dict[str, int]) -> Iterable[str]:

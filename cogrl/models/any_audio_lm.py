@@ -52,8 +52,8 @@ class AnyAudioLM(AudioLM):
         if self.model_types:
             refuse_another_family(path, self.model_types)
         refuse_adapters(path)
-        refuse_code(path)
         refuse_missing_files(path)
+        refuse_code(path)
         refuse_silent_loss(path)
         model = read_weights(path, class_of(path), dtype)
         refuse_unlike(path, model)

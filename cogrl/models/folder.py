@@ -86,8 +86,8 @@ def refuse_another_family(path: str | Path, known: Collection[str], option: str 
             "another folder, or the policy file of that family (configs/policy)"
         )
     refuse_adapters(path, option)
-    refuse_code(path, option)
     refuse_missing_files(path, option)
+    refuse_code(path, option)
 
 
 def refuse_adapters(path: str | Path, option: str = "policy.path") -> None:
@@ -105,7 +105,10 @@ def refuse_code(path: str | Path, option: str = "policy.path") -> None:
     """ValueError for a folder whose files name Python code of their own; none is ever run."""
     for name in ("config.json", "tokenizer_config.json", *PROCESSOR):
         file = Path(path, name)
-        code = json.loads(file.read_text(encoding="utf-8")).get("auto_map") if file.is_file() else None
+        try:
+            code = json.loads(file.read_text(encoding="utf-8")).get("auto_map") if file.is_file() else None
+        except ValueError as error:
+            raise ValueError(f"{option}={str(path)!r}: its {name} is cut ({error}); copy that file again") from error
         if code:
             raise ValueError(
                 f"{option}={str(path)!r}: its {name} names code of its own ({', '.join(sorted(code))} in auto_map), "

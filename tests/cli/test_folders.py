@@ -108,6 +108,9 @@ def test_missing_files_of_a_policy_are_named(complaint, copied, name):
     for needed in ("tokenizer.json", "processor_config.json"):
         (copied / needed).touch()
     texts.append(complaint(name, copied))
+    (copied / "part-2.safetensors").touch()
+    texts.append(complaint(name, copied))
+    assert "its processor_config.json is cut" in texts[4]
     assert "holds none of processor_config.json, preprocessor_config.json" in texts[0]
     assert "holds none of tokenizer.json" in texts[1]
     assert "holds none of model.safetensors, " in texts[2]

@@ -162,7 +162,9 @@ def test_a_checkpoint_folder_of_a_sharded_strategy_is_refused_by_a_strategy_that
     assert main(args) == 0
     LAST.unlink()
     (LAST / "checkpoint").mkdir(parents=True)
-    torch.save({}, LAST / "checkpoint" / "mp_rank_00_model_states.pt")
+    noted = {"callbacks": {"RunRecord": {"world_size": 1}}}
+    torch.save(noted, LAST / "checkpoint" / "mp_rank_00_model_states.pt")
+    torch.save({}, LAST / "checkpoint" / "zero_pp_rank_0_mp_rank_00_optim_states.pt")
     assert main([*args, "--ckpt_path=last"]) == 2
     said = capsys.readouterr().err
     assert "last.ckpt is a folder, as sharded strategies write it" in said and "SingleDeviceStrategy" in said

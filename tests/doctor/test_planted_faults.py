@@ -89,8 +89,8 @@ FAULTS = {
     "placeholder id": (
         lambda: changed("config.json", audio_token_index=an_id_of_text()),
         [],
-        "special tokens",
-        r"in place of id \d+ .*: 'e' .*, but the placeholder '<\|AUDIO\|>' is 4",
+        "weights",
+        r"audio_token_id is \d+, which should be '<\|AUDIO\|>', and its tokenizer has it as 4",
     ),
     "end token": (ordinary_end, [], "end tokens", r"'e' \(\d+\) ends an answer, but it stands inside .* targets"),
     "template": (deaf_template, [], "audio in the template", r"writes 0 placeholders '<\|AUDIO\|>' for one clip"),
