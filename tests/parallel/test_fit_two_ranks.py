@@ -46,6 +46,7 @@ def ended_well(process: subprocess.CompletedProcess) -> None:
     assert process.returncode == 0, process.stderr[-3000:]
 
 
+@pytest.mark.slow
 def test_a_run_with_sharded_weights_goes_on_and_its_export_opens_in_one_process(fit, tiny_policy_dir, workdir, clips):
     ended_well(fit("zero3", "run", 2))
     run, noted = workdir / "run", record_of(workdir / "run" / LAST)

@@ -136,6 +136,7 @@ def test_a_run_that_can_not_keep_its_last_step_is_killed_in_the_tracker_all_the_
     assert run.info.status == "KILLED"
 
 
+@pytest.mark.slow
 def test_two_runs_that_set_up_the_store_at_the_same_time_are_both_recorded(command, workdir):
     (workdir / "mlflow.db").unlink()
     both = [started(command("fit", f"--run_dir=run{number}")) for number in (1, 2)]

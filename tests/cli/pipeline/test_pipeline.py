@@ -93,6 +93,7 @@ def test_steps_are_skipped_when_done_and_redone_when_what_they_read_changes(pipe
     assert torch.load("runs/two/sft/checkpoints/last.ckpt", weights_only=True)["global_step"] == 3
 
 
+@pytest.mark.slow
 def test_a_stopped_pipeline_resumes_the_fit_it_was_in(pipeline, workdir, capfd):
     args = ["run", str(pipeline), "--set", "vars.steps=60"]
     process = subprocess.Popen([sys.executable, "-m", "cogrl.cli.main", *args], stdout=subprocess.PIPE, text=True)
