@@ -10,7 +10,6 @@ from pathlib import Path
 
 import pytest
 import torch
-from policy_families import FAMILIES
 
 pytest_plugins = ["covering"]
 
@@ -66,6 +65,8 @@ def smoke_texts(smoke_corpus: Path) -> list[str]:
 @pytest.fixture(scope="session")
 def family_dir(tmp_path_factory: pytest.TempPathFactory, smoke_texts: list[str]):
     """`family_dir(name)`: the Hugging Face folder of a family's tiny model: one layer, random weights; made once."""
+
+    from policy_families import FAMILIES
 
     @functools.cache
     def folder(name: str) -> Path:
@@ -161,6 +162,8 @@ def leads(monkeypatch: pytest.MonkeyPatch) -> list[float]:
 @pytest.fixture
 def make_policy(family_dir):
     """`make_policy(name, **settings)`: a tiny policy of a family, or the one at `path`, with its weights read."""
+
+    from policy_families import FAMILIES
 
     def make(name: str, path: str | None = None, **settings):
         kind = FAMILIES[name].policy

@@ -102,6 +102,7 @@ class RandomWeights(Qwen2Audio):
         extractor = WhisperFeatureExtractor(
             feature_size=128, chunk_length=self.sizes.window_s, return_attention_mask=True
         )
+        extractor.save_pretrained(path)  # the length of the window is read from there
         config = Qwen2AudioConfig(
             audio_config={
                 "model_type": "qwen2_audio_encoder",
