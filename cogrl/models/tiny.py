@@ -6,11 +6,14 @@ Random weights. It is no pretrained model and no emotion recogniser for people; 
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
 from transformers import (
+    PreTrainedConfig,
+    PreTrainedModel,
     PreTrainedTokenizerFast,
     Qwen2AudioConfig,
     Qwen2AudioForConditionalGeneration,
@@ -23,6 +26,8 @@ from cogrl.formats.paqa import PAQA
 from cogrl.formats.segments import CLOSED, OPENED
 from cogrl.models.frame_pooling import KEY, checked_pooling
 
+HEADS = 4
+"""Attention heads of the tower and of the language model."""
 _MARKUP = ("<thought>", "</thought>", "<response>", "</response>", *(f"[{step}]" for step in STEPS))
 _TRACE_MARKUP = (*(f"<{slash}{tag}>" for tag in PAQA.tags for slash in ("", "/")), OPENED, CLOSED)
 _AUDIO = "<|audio_bos|><|AUDIO|><|audio_eos|>\n"
@@ -123,34 +128,47 @@ def build_tiny_model(
             "max_source_positions": positions,
             "d_model": tower_width,
             "encoder_layers": tower_layers,
-            "encoder_attention_heads": 4,
+            "encoder_attention_heads": HEADS,
             "encoder_ffn_dim": 4 * tower_width,
         },
-        text_config={
-            "model_type": "qwen2",
-            "vocab_size": len(tokenizer),
-            "hidden_size": width,
-            "intermediate_size": 3 * width,
-            "num_hidden_layers": layers,
-            "num_attention_heads": 4,
-            "num_key_value_heads": 2,
-            "max_position_embeddings": 2048,
-            "tie_word_embeddings": False,
-            "bos_token_id": None,
-            "eos_token_id": tokenizer.eos_token_id,
-            "pad_token_id": tokenizer.pad_token_id,
-        },
+        text_config=text_settings(tokenizer, width, layers, model_type="qwen2", bos_token_id=None),
         audio_token_index=tokenizer.audio_token_id,
     )
     if checked_pooling(first_pass_pooling) > 1:
         setattr(config, KEY, first_pass_pooling)
+    processor = Qwen2AudioProcessor(extractor, tokenizer, chat_template=QWEN.template)
+    return write_random(out, Qwen2AudioForConditionalGeneration, config, processor, seed)
+
+
+def text_settings(tokenizer: PreTrainedTokenizerFast, width: int, layers: int, **more: Any) -> dict[str, Any]:
+    """The settings of a small language model of any family, and `more` of its own."""
+    return {
+        "vocab_size": len(tokenizer),
+        "hidden_size": width,
+        "intermediate_size": 3 * width,
+        "num_hidden_layers": layers,
+        "num_attention_heads": HEADS,
+        "num_key_value_heads": 2,
+        "max_position_embeddings": 2048,
+        "tie_word_embeddings": False,
+        "eos_token_id": tokenizer.eos_token_id,
+        "pad_token_id": tokenizer.pad_token_id,
+        **more,
+    }
+
+
+def write_random(
+    out: str | Path, kind: type[PreTrainedModel], config: PreTrainedConfig, processor: Any, seed: int
+) -> int:
+    """Write a model of random weights with its processor as a Hugging Face folder; returns its parameter count."""
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        model = Qwen2AudioForConditionalGeneration(config)
-    table = torch.from_numpy(sinusoids(positions, tower_width))
-    model.model.audio_tower.embed_positions.weight.data.copy_(table)
-    model.generation_config.eos_token_id = tokenizer.eos_token_id
-    model.generation_config.pad_token_id = tokenizer.pad_token_id
+        model = kind(config)
+    table = getattr(model.model.audio_tower, "embed_positions", None)
+    if isinstance(table, torch.nn.Embedding):
+        table.weight.data.copy_(torch.from_numpy(sinusoids(*table.weight.shape)))
+    model.generation_config.eos_token_id = processor.tokenizer.eos_token_id
+    model.generation_config.pad_token_id = processor.tokenizer.pad_token_id
     model.save_pretrained(out)
-    Qwen2AudioProcessor(extractor, tokenizer, chat_template=QWEN.template).save_pretrained(out)
+    processor.save_pretrained(out)
     return sum(p.numel() for p in model.parameters())

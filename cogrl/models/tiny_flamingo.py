@@ -4,7 +4,6 @@ from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
 
-import torch
 from transformers import (
     AudioFlamingo3Config,
     AudioFlamingo3ForConditionalGeneration,
@@ -12,7 +11,7 @@ from transformers import (
     WhisperFeatureExtractor,
 )
 
-from cogrl.models.tiny import QWEN, sinusoids, train_tokenizer
+from cogrl.models.tiny import HEADS, QWEN, text_settings, train_tokenizer, write_random
 
 _PLACEHOLDER = "<sound>"
 FLAMINGO = replace(
@@ -50,34 +49,13 @@ def build_tiny_model(
             "max_source_positions": positions,
             "hidden_size": tower_width,
             "num_hidden_layers": tower_layers,
-            "num_attention_heads": 4,
+            "num_attention_heads": HEADS,
             "intermediate_size": 4 * tower_width,
         },
-        text_config={
-            "model_type": "qwen2",
-            "vocab_size": len(tokenizer),
-            "hidden_size": width,
-            "intermediate_size": 3 * width,
-            "num_hidden_layers": layers,
-            "num_attention_heads": 4,
-            "num_key_value_heads": 2,
-            "max_position_embeddings": 2048,
-            "tie_word_embeddings": False,
-            "bos_token_id": None,
-            "eos_token_id": tokenizer.eos_token_id,
-            "pad_token_id": tokenizer.pad_token_id,
-        },
+        text_config=text_settings(tokenizer, width, layers, model_type="qwen2", bos_token_id=None),
         audio_token_id=tokenizer.audio_token_id,
     )
-    with torch.random.fork_rng():
-        torch.manual_seed(seed)
-        model = AudioFlamingo3ForConditionalGeneration(config)
-    model.model.audio_tower.embed_positions.weight.data.copy_(torch.from_numpy(sinusoids(positions, tower_width)))
-    model.generation_config.eos_token_id = tokenizer.eos_token_id
-    model.generation_config.pad_token_id = tokenizer.pad_token_id
-    model.save_pretrained(out)
     processor = AudioFlamingo3Processor(
         extractor, tokenizer, chat_template=FLAMINGO.template, audio_token=_PLACEHOLDER, max_audio_len=20 * window_s
     )
-    processor.save_pretrained(out)
-    return sum(p.numel() for p in model.parameters())
+    return write_random(out, AudioFlamingo3ForConditionalGeneration, config, processor, seed)

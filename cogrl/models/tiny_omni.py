@@ -2,16 +2,17 @@
 
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
-import torch
 from transformers import (
+    PreTrainedTokenizerFast,
     Qwen2_5OmniThinkerConfig,
     Qwen2_5OmniThinkerForConditionalGeneration,
     WhisperFeatureExtractor,
 )
 
 from cogrl.models.front_end import AudioFrontEnd
-from cogrl.models.tiny import train_tokenizer
+from cogrl.models.tiny import HEADS, text_settings, train_tokenizer, write_random
 
 _EYES = ("<|IMAGE|>", "<|VIDEO|>", "<|vision_bos|>")
 
@@ -35,16 +36,13 @@ def build_tiny_model(
     small.
     """
     tokenizer = train_tokenizer(corpus, vocab_size)
-    tokenizer.add_tokens(list(_EYES), special_tokens=True)
-    image, video, vision_start = tokenizer.convert_tokens_to_ids(list(_EYES))
-    heads = 4
-    half = width // heads // 2
+    eyes = with_eyes(tokenizer)
     config = Qwen2_5OmniThinkerConfig(
         audio_config={
             "num_mel_bins": mel_bins,
             "d_model": tower_width,
             "encoder_layers": tower_layers,
-            "encoder_attention_heads": 4,
+            "encoder_attention_heads": HEADS,
             "encoder_ffn_dim": 4 * tower_width,
             "output_dim": width,
         },
@@ -56,38 +54,29 @@ def build_tiny_model(
             "out_hidden_size": width,
             "fullatt_block_indexes": [0],
         },
-        text_config={
-            "vocab_size": len(tokenizer),
-            "hidden_size": width,
-            "intermediate_size": 3 * width,
-            "num_hidden_layers": layers,
-            "num_attention_heads": heads,
-            "num_key_value_heads": 2,
-            "max_position_embeddings": 2048,
-            "tie_word_embeddings": False,
-            "eos_token_id": tokenizer.eos_token_id,
-            "pad_token_id": tokenizer.pad_token_id,
-            # time, height and width share the rotary pairs 16 : 24 : 24
-            "rope_parameters": {
-                "rope_type": "default",
-                "rope_theta": 1e6,
-                "mrope_section": [half - 2 * (3 * half // 8), 3 * half // 8, 3 * half // 8],
-            },
-        },
+        text_config=text_settings(tokenizer, width, layers, rope_parameters=rotary(width, 3 / 8)),
         audio_token_index=tokenizer.audio_token_id,
         audio_start_token_id=tokenizer.convert_tokens_to_ids("<|audio_bos|>"),
         audio_end_token_id=tokenizer.convert_tokens_to_ids("<|audio_eos|>"),
-        image_token_index=image,
-        video_token_index=video,
-        vision_start_token_id=vision_start,
+        image_token_index=eyes["image"],
+        video_token_index=eyes["video"],
+        vision_start_token_id=eyes["vision_start"],
         user_token_id=tokenizer.convert_tokens_to_ids("<|im_start|>"),
     )
-    with torch.random.fork_rng():
-        torch.manual_seed(seed)
-        model = Qwen2_5OmniThinkerForConditionalGeneration(config)
-    model.generation_config.eos_token_id = tokenizer.eos_token_id
-    model.generation_config.pad_token_id = tokenizer.pad_token_id
-    model.save_pretrained(out)
     extractor = WhisperFeatureExtractor(feature_size=mel_bins, chunk_length=window_s, return_attention_mask=True)
-    AudioFrontEnd(extractor, tokenizer).save_pretrained(out)
-    return sum(p.numel() for p in model.parameters())
+    return write_random(
+        out, Qwen2_5OmniThinkerForConditionalGeneration, config, AudioFrontEnd(extractor, tokenizer), seed
+    )
+
+
+def with_eyes(tokenizer: PreTrainedTokenizerFast) -> dict[str, int]:
+    """The ids of tokens for pictures, which the tokenizer has from then on: a thinker asks for them."""
+    tokenizer.add_tokens(list(_EYES), special_tokens=True)
+    return dict(zip(("image", "video", "vision_start"), tokenizer.convert_tokens_to_ids(list(_EYES)), strict=True))
+
+
+def rotary(width: int, share: float) -> dict[str, Any]:
+    """Rotary positions of three axes: height and width each have a `share` of the pairs, time has the rest."""
+    pairs = width // HEADS // 2
+    side = int(pairs * share)
+    return {"rope_type": "default", "rope_theta": 1e6, "mrope_section": [pairs - 2 * side, side, side]}

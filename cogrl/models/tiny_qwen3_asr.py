@@ -3,7 +3,6 @@
 from collections.abc import Iterable
 from pathlib import Path
 
-import torch
 from transformers import (
     Qwen3ASRConfig,
     Qwen3ASRFeatureExtractor,
@@ -11,7 +10,7 @@ from transformers import (
     Qwen3ASRProcessor,
 )
 
-from cogrl.models.tiny import QWEN, train_tokenizer
+from cogrl.models.tiny import HEADS, QWEN, text_settings, train_tokenizer, write_random
 
 
 def build_tiny_model(
@@ -37,37 +36,18 @@ def build_tiny_model(
             "num_mel_bins": mel_bins,
             "d_model": tower_width,
             "encoder_layers": tower_layers,
-            "encoder_attention_heads": 4,
+            "encoder_attention_heads": HEADS,
             "encoder_ffn_dim": 4 * tower_width,
             "downsample_hidden_size": tower_width,
             "output_dim": width,
         },
-        text_config={
-            "model_type": "qwen3",
-            "vocab_size": len(tokenizer),
-            "hidden_size": width,
-            "intermediate_size": 3 * width,
-            "num_hidden_layers": layers,
-            "num_attention_heads": 4,
-            "num_key_value_heads": 2,
-            "head_dim": width // 4,
-            "max_position_embeddings": 2048,
-            "tie_word_embeddings": False,
-            "eos_token_id": tokenizer.eos_token_id,
-            "pad_token_id": tokenizer.pad_token_id,
-        },
+        text_config=text_settings(tokenizer, width, layers, model_type="qwen3", head_dim=width // HEADS),
         audio_token_id=tokenizer.audio_token_id,
         timestamp_token_id=0,
         eos_token_id=tokenizer.eos_token_id,
         pad_token_id=tokenizer.pad_token_id,
         tie_word_embeddings=False,
     )
-    with torch.random.fork_rng():
-        torch.manual_seed(seed)
-        model = Qwen3ASRForConditionalGeneration(config)
-    model.generation_config.eos_token_id = tokenizer.eos_token_id
-    model.generation_config.pad_token_id = tokenizer.pad_token_id
-    model.save_pretrained(out)
     extractor = Qwen3ASRFeatureExtractor(feature_size=mel_bins, chunk_length=window_s)
-    Qwen3ASRProcessor(extractor, tokenizer, chat_template=QWEN.template).save_pretrained(out)
-    return sum(p.numel() for p in model.parameters())
+    processor = Qwen3ASRProcessor(extractor, tokenizer, chat_template=QWEN.template)
+    return write_random(out, Qwen3ASRForConditionalGeneration, config, processor, seed)

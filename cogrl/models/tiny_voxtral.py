@@ -3,10 +3,9 @@
 from collections.abc import Iterable
 from pathlib import Path
 
-import torch
 from transformers import VoxtralConfig, VoxtralForConditionalGeneration, WhisperFeatureExtractor
 
-from cogrl.models.tiny import ChatTokens, sinusoids, train_tokenizer
+from cogrl.models.tiny import HEADS, ChatTokens, text_settings, train_tokenizer, write_random
 from cogrl.models.voxtral import CHAT, PLACEHOLDER, VoxtralFrontEnd
 
 _FIRST = ("<unk>", "<s>", "</s>", "[INST]", "[/INST]", "<pad>")
@@ -47,32 +46,17 @@ def build_tiny_model(
             "max_source_positions": positions,
             "hidden_size": tower_width,
             "num_hidden_layers": tower_layers,
-            "num_attention_heads": 4,
+            "num_attention_heads": HEADS,
             "intermediate_size": 4 * tower_width,
         },
-        text_config={
-            "model_type": "llama",
-            "vocab_size": len(tokenizer),
-            "hidden_size": width,
-            "head_dim": width // 4,
-            "intermediate_size": 3 * width,
-            "num_hidden_layers": layers,
-            "num_attention_heads": 4,
-            "num_key_value_heads": 2,
-            "max_position_embeddings": 2048,
-            "tie_word_embeddings": False,
-            "bos_token_id": tokenizer.convert_tokens_to_ids("<s>"),
-            "eos_token_id": tokenizer.eos_token_id,
-            "pad_token_id": tokenizer.pad_token_id,
-        },
+        text_config=text_settings(
+            tokenizer,
+            width,
+            layers,
+            model_type="llama",
+            head_dim=width // HEADS,
+            bos_token_id=tokenizer.convert_tokens_to_ids("<s>"),
+        ),
         audio_token_id=_AUDIO_ID,
     )
-    with torch.random.fork_rng():
-        torch.manual_seed(seed)
-        model = VoxtralForConditionalGeneration(config)
-    model.model.audio_tower.embed_positions.weight.data.copy_(torch.from_numpy(sinusoids(positions, tower_width)))
-    model.generation_config.eos_token_id = tokenizer.eos_token_id
-    model.generation_config.pad_token_id = tokenizer.pad_token_id
-    model.save_pretrained(out)
-    VoxtralFrontEnd(extractor, tokenizer).save_pretrained(out)
-    return sum(p.numel() for p in model.parameters())
+    return write_random(out, VoxtralForConditionalGeneration, config, VoxtralFrontEnd(extractor, tokenizer), seed)

@@ -22,7 +22,7 @@ _SIZES = {
 _FAMILIES = {
     "qwen2_audio": ("tiny",),
     "qwen25_omni": ("tiny", "tiny_omni"),
-    "qwen3_omni": ("tiny", "tiny_omni3"),
+    "qwen3_omni": ("tiny", "tiny_omni", "tiny_omni3"),
     "audio_flamingo": ("tiny", "tiny_flamingo"),
     "voxtral": ("tiny", "tiny_voxtral"),
     "qwen3_asr": ("tiny", "tiny_qwen3_asr"),
