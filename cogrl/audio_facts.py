@@ -3,7 +3,6 @@
 The files themselves are opened in `cogrl.audio`.
 """
 
-import hashlib
 import os
 import zipfile
 from collections.abc import Mapping
@@ -13,6 +12,7 @@ from pathlib import Path
 import numpy as np
 
 from cogrl.atomic import atomic_write
+from cogrl.hash64 import hash64
 
 FACTS = np.dtype(
     [
@@ -42,8 +42,8 @@ class Seen(IntEnum):
 class AudioFacts:
     """A growing table of `FACTS` (n,), sorted by key: 44 bytes a file.
 
-    Paths within `folder` are known by where they lie in it: a corpus that is moved as a whole is known there. Two of
-    440,000 paths share a 64-bit key with a probability of 5e-9; the size and time of change would still differ.
+    Paths within `folder` are known by where they lie in it: a corpus that is moved as a whole is known there. Of two
+    paths that shared a key, the size and time of change would still differ.
     """
 
     def __init__(self, folder: Path, rows: np.ndarray | None = None) -> None:
@@ -56,8 +56,7 @@ class AudioFacts:
 
     def key(self, path: Path) -> int:
         """The key of a path."""
-        name = os.fsencode(str(path).removeprefix(self.prefix))
-        return int.from_bytes(hashlib.blake2b(name, digest_size=8).digest(), "little")
+        return hash64(os.fsencode(str(path).removeprefix(self.prefix)))
 
     def find(self, path: Path) -> np.void | None:
         """The row of a path, whatever has become of the file since; None for one that is not in the table."""

@@ -10,9 +10,10 @@ import pytest
 ROOT = Path(__file__).parents[1]
 ALLOWED = {
     "atomic": set(),
+    "hash64": set(),
     "types": set(),
     "containers": set(),
-    "audio_facts": {"atomic"},
+    "audio_facts": {"atomic", "hash64"},
     "audio": {"atomic", "audio_facts", "types", "containers"},
     "finite": set(),
     "parent_process": set(),
@@ -26,8 +27,19 @@ ALLOWED = {
     "objectives": set(),
     "lm_head": set(),
     "chat": {"types"},
-    "models": {"types", "audio", "finite", "progress", "formats", "lm_head"},
-    "data": {"atomic", "types", "audio", "audio_facts", "parent_process", "pitch", "progress", "words", "markdown"}
+    "models": {"types", "audio", "hash64", "finite", "progress", "formats", "lm_head"},
+    "data": {
+        "atomic",
+        "hash64",
+        "types",
+        "audio",
+        "audio_facts",
+        "parent_process",
+        "pitch",
+        "progress",
+        "words",
+        "markdown",
+    }
     | {"ranks", "formats", "chat", "containers"},
     "rewards": {"types", "audio", "pitch", "words", "formats", "chat"},
     "rollout": {"types", "audio", "formats", "model_input", "objectives", "lm_head", "models"},

@@ -1,6 +1,5 @@
 """The check of all lines of a manifest, and hashes of what lines must not share: 60 bytes a line, whatever is in it."""
 
-import hashlib
 import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -12,6 +11,7 @@ import numpy as np
 from cogrl.data.errors import raise_all
 from cogrl.data.in_parallel import in_parallel
 from cogrl.data.manifest_file import ManifestFile
+from cogrl.hash64 import hash64
 from cogrl.types import Example
 
 SHARED_FIELDS = ("text_group", "speaker", "id", "audio")
@@ -105,7 +105,7 @@ def _joined_path(root: str, audio: str) -> str:
 
 
 def _key(text: str) -> int:
-    return int.from_bytes(hashlib.blake2b(text.encode("utf-8", "surrogatepass"), digest_size=8).digest(), "little")
+    return hash64(text.encode("utf-8", "surrogatepass"))
 
 
 def _joined(parts: Sequence[LineKeys]) -> LineKeys:

@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from torch import nn
 
+from cogrl.parallel.host_memory import offload_bytes
 from cogrl.parallel.shares import Shares
 
 GIB = 2**30
@@ -60,12 +61,13 @@ def state_bytes(weights: Iterable[Weights], shares: Shares) -> StateBytes:
     gradients = sum(w.numbers * w.bytes_each for w in trained) * shares.gradients
     each = _MASTER_BYTES if shares.master else 0
     optimizer = sum(w.numbers * (each or _MOMENTS * w.bytes_each) for w in trained) * shares.optimizer
-    host = held * shares.weights_on_host + optimizer * shares.optimizer_on_host
+    numbers = sum(w.numbers for w in trained) * shares.optimizer
+    host = offload_bytes(int(numbers), int(held), shares.optimizer_on_host, shares.weights_on_host)
     return StateBytes(
         int(held * (not shares.weights_on_host)),
         int(gradients),
         int(optimizer * (not shares.optimizer_on_host)),
-        int(host),
+        host,
     )
 
 

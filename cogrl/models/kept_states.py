@@ -1,13 +1,14 @@
 """The states of a frozen audio encoder, kept by the clips they are of: each clip is encoded once, not once a batch."""
 
-import hashlib
 from collections import OrderedDict
 from collections.abc import Callable, Sequence
 
+import numpy as np
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from cogrl.hash64 import hash64
 from cogrl.types import Waveform
 
 _MEGABYTE = 2**20
@@ -31,8 +32,8 @@ class KeptStates:
     @staticmethod
     def keys(waveforms: Sequence[Waveform]) -> Int[Tensor, " c"]:
         """A 64-bit hash of each clip's samples."""
-        digests = (hashlib.blake2b(waveform.tobytes(), digest_size=8).digest() for waveform in waveforms)
-        return torch.tensor([int.from_bytes(digest, "little", signed=True) for digest in digests])
+        found = np.array([hash64(waveform.tobytes()) for waveform in waveforms], dtype=np.uint64)
+        return torch.from_numpy(found.view(np.int64))
 
     def of(self, keys: Int[Tensor, " c"], encode: Callable[[int], Float[Tensor, "f d"]]) -> list[Float[Tensor, "f d"]]:
         """The states of the clips with these keys; `encode(i)` makes those of the i-th where none are kept.

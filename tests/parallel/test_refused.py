@@ -33,9 +33,9 @@ def test_an_offload_needs_its_shards_in_the_memory_of_the_host(policy, monkeypat
     count = sum(p.numel() for p in policy.parameters())
     policy.audio_tower.requires_grad_(False)
     trained = sum(p.numel() for p in policy.parameters() if p.requires_grad)
-    assert offload_bytes(trained, count, 4, True, True) == 16 * trained + 4 * count
+    assert offload_bytes(trained, 4 * count, True, True) == 16 * trained + 4 * count
     refuse_small_host(policy, 2, 4, True, True)
-    free = psutil.virtual_memory()._replace(available=offload_bytes(trained, count, 4, True, True) // 2 - 1000)
+    free = psutil.virtual_memory()._replace(available=offload_bytes(trained, 4 * count, True, True) // 2 - 1000)
     monkeypatch.setattr(psutil, "virtual_memory", lambda: free)
     with pytest.raises(ValueError, match=r"the offload of 2 of 4 ranks needs .* GiB .* use more hosts"):
         refuse_small_host(policy, 2, 4, True, True)
