@@ -96,6 +96,11 @@ def suspect(text: str) -> str | None:
     return f"{_NAMES.get(character, kind)} (U+{ord(character):04X}, after {printable(text[: match.start()][-20:])!r})"
 
 
+def unsuspicious(text: str) -> str:
+    """The text with U+FFFD for every character that `suspect` names."""
+    return _SUSPECT.sub("\ufffd", text)
+
+
 def printable(text: str) -> str:
     """The text with half surrogates spelt out, so that it can be printed and written."""
     return text.encode("utf-8", "backslashreplace").decode("utf-8")

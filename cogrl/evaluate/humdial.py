@@ -99,7 +99,7 @@ def read_dialogues(path: Path) -> list[Dialogue]:
     """The dialogues of a JSONL file; audio paths are relative to it. Raises ValueError naming line and dialogue."""
     if not path.is_file():
         raise FileNotFoundError(f"{path} is missing; it holds one dialogue a line, with `response_text` in each turn")
-    read = dialogues.read_dialogues(path, _refuse)
+    read = dialogues.read_dialogues(path, dialogues.refuse_record)
     found = [_dialogue(where, record, turns, path.parent) for where, record, turns in read]
     if not found:
         raise ValueError(f"{path}: holds no dialogues")
@@ -115,7 +115,3 @@ def _dialogue(where: str, record: dict, turns: Sequence[DialogueTurn], folder: P
         str(record["dialogue_id"]),
         tuple(Turn(turn.emotion, turn.text, turn.reply, file) for turn, file in zip(turns, audio, strict=True)),
     )
-
-
-def _refuse(reason: str) -> None:
-    raise ValueError(reason)

@@ -68,6 +68,11 @@ def read_dialogues(
             yield where, record, turns
 
 
+def refuse_record(reason: str) -> None:
+    """Raises ValueError: where every record of a file is needed."""
+    raise ValueError(reason)
+
+
 def with_clips(name: str, turns: Sequence[DialogueTurn], folders: Sequence[Path], dropped: Counter[str]) -> list[Turn]:
     """The turns of the dialogue `name` with their audio, looked for in `folders`; unknown labels go to `dropped`."""
     found = []

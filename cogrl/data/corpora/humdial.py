@@ -16,12 +16,14 @@ organisers withdrew from the test are dropped.
 """
 
 import re
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from cogrl.data.corpora.corpus import Reading, Source, leaving_out, require, with_audio, within
-from cogrl.data.corpora.dialogues import TARGETS, read_dialogues, with_clips
+from cogrl.data.corpora.dialogues import TARGETS, DialogueTurn, read_dialogues, refuse_record, with_clips
 from cogrl.data.corpora.layout import VALIDATION, files, named
 from cogrl.types import Example, Turn
 
@@ -37,8 +39,43 @@ TASKS = {
     "HD-Track1-T2": "reasoning",
     "HD-Track1-T3": "empathy",
 }
-_CODES = ("zh", "en")
+CODES = ("zh", "en")
+"""Languages of the challenge."""
 WITHDRAWN = re.compile(r"task2_4_en_0002_0014|task2_[345]_zh_0015.*")
+_EXPECTED = "one of train/{zh,en}/*.jsonl, dev/{zh,en}/*.jsonl, HD-Track1-Test/{zh,en}/*.jsonl"
+
+
+@dataclass(frozen=True)
+class ChallengeDialogue:
+    """A dialogue of the test: its user turns as published (their labels untouched), and the same with audio."""
+
+    id: str
+    published: Sequence[DialogueTurn]
+    turns: Sequence[Turn]
+
+
+def challenge_dialogues(raw: Path, language: str, task: int) -> list[ChallengeDialogue]:
+    """The dialogues of HD-Track1-T1, T2 or T3 in zh or en, those withdrawn left out.
+
+    Raises FileNotFoundError where the list is not there, and ValueError, naming `file:line`, for a broken line.
+    """
+    root = within(raw, "*/[ze][hn]/*.jsonl", SOURCE, _EXPECTED)
+    test = named(root, *FOLDERS["test"])
+    folder = test and named(test, language)
+    path = folder and named(folder, f"HD-Track1-T{task}.jsonl")
+    if path is None:
+        raise FileNotFoundError(f"{root}: HD-Track1-Test/{language}/HD-Track1-T{task}.jsonl is missing")
+    read = ((str(record["dialogue_id"]), spoken) for _, record, spoken in read_dialogues(path, refuse_record))
+    return [
+        ChallengeDialogue(name, spoken, with_clips(name, spoken, _folders(path), Counter()))
+        for name, spoken in read
+        if not WITHDRAWN.fullmatch(name)
+    ]
+
+
+def _folders(path: Path) -> tuple[Path, ...]:
+    """Where the audio of a list may be."""
+    return path.with_suffix(""), path.parent, path.parent.parent
 
 
 def read(raw: Path, empathy_turn: Literal["second", "last"] = "second", partial: bool = False) -> Reading:
@@ -47,11 +84,10 @@ def read(raw: Path, empathy_turn: Literal["second", "last"] = "second", partial:
     Raises FileNotFoundError when there is none of the folders or, unless `partial`, when one of them lacks a language,
     and ValueError, naming `file:line`, for a broken line or for clips that can not be read.
     """
-    expected = "one of train/{zh,en}/*.jsonl, dev/{zh,en}/*.jsonl, HD-Track1-Test/{zh,en}/*.jsonl"
-    root = within(raw, "*/[ze][hn]/*.jsonl", SOURCE, expected)
-    reading = Reading(SOURCE, {name: [] for name in FOLDERS}, ("text_group", "speaker"), root=root, layout=expected)
+    root = within(raw, "*/[ze][hn]/*.jsonl", SOURCE, _EXPECTED)
+    reading = Reading(SOURCE, {name: [] for name in FOLDERS}, ("text_group", "speaker"), root=root, layout=_EXPECTED)
     there = {split: folder for split, names in FOLDERS.items() if (folder := named(root, *names))}
-    lists = {(split, code): named(folder, code) or folder / code for split, folder in there.items() for code in _CODES}
+    lists = {(split, code): named(folder, code) or folder / code for split, folder in there.items() for code in CODES}
     require([path for path in lists.values() if not files(path, ".jsonl")], SOURCE, partial, reading.dropped)
     refuse = leaving_out("line of a list is broken", partial, reading.dropped)
     found = [
@@ -73,10 +109,9 @@ def _language(
         if task is None:
             reading.dropped[f"unknown task list {path.name}"] += 1
             continue
-        folders = (folder / path.stem, folder, folder.parent)
         for _, dialogue, spoken in read_dialogues(path, refuse):
             name = str(dialogue["dialogue_id"])
-            turns = with_clips(name, spoken, folders, reading.dropped)
+            turns = with_clips(name, spoken, _folders(path), reading.dropped)
             if split == "test" and WITHDRAWN.fullmatch(name):
                 reading.dropped["withdrawn by the organisers"] += 1
                 continue

@@ -1,0 +1,139 @@
+"""HumDial's test answered by a policy turn by turn, judged by a server, and scored: from recordings to the score."""
+
+import json
+import re
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import numpy as np
+import pytest
+import soundfile
+
+from cogrl.cli.main import main
+from cogrl.data.corpora.humdial import challenge_dialogues
+from cogrl.evaluate.humdial import TASKS, language_of
+from cogrl.evaluate.humdial_answers import answered, write_answers
+
+POINTS = {1: (5, 3, 1), 2: (3, 3, 3), 3: (4, 2, 3)}
+EMOTIONS = {1: ("Happy", "sad", "neutral"), 2: ("angry", "neutral"), 3: ("neutral", "Sad", "happy", "fear")}
+
+
+@pytest.fixture(scope="module")
+def raw(tmp_path_factory):
+    """The official layout: three lists a language, one dialogue each, and one of those that were withdrawn."""
+    root = tmp_path_factory.mktemp("humdial")
+    for language, text in (("zh", "我今天很难过。"), ("en", "I lost my keys again.")):
+        folder = root / "HD-Track1-Test" / language
+        folder.mkdir(parents=True)
+        for task, emotions in EMOTIONS.items():
+            names = [f"task{task + 1}_3_{language}_0001"] + (["task2_4_en_0002_0014"] if task == 1 else [])
+            lines = [
+                {
+                    "dialogue_id": name,
+                    "turns": [{"turn_id": n, "text": text, "emotion": e} for n, e in enumerate(emotions, 1)],
+                }
+                for name in names
+            ]
+            (folder / f"HD-Track1-T{task}.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
+            for name in names:
+                for n in range(1, len(emotions) + 1):
+                    file = folder / f"HD-Track1-T{task}" / f"{name}_{n}.wav"
+                    file.parent.mkdir(exist_ok=True)
+                    noise = np.random.default_rng(n).normal(0, 0.1, int(16_000 * (0.2 + 0.1 * n)))
+                    soundfile.write(file, noise, 16_000)
+    return root
+
+
+@pytest.fixture
+def judge():
+    """A judge on the wire; `judge.asked` holds (task, prompt)."""
+    asked = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self):
+            body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+            (prompt,) = [message["content"] for message in body["messages"]]
+            task = next(n for n, one in TASKS.items() if one.dimensions[0] in prompt)
+            asked.append((task, prompt))
+            scores = dict(zip(TASKS[task].dimensions, POINTS[task], strict=True))
+            text = json.dumps({"scores": scores})
+            reply = {"choices": [{"message": {"content": text}, "finish_reason": "stop"}]}
+            content = json.dumps(reply).encode()
+            self.send_response(200)
+            self.send_header("Content-Length", str(len(content)))
+            self.end_headers()
+            self.wfile.write(content)
+
+        def log_message(self, *_):
+            pass
+
+    running = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    threading.Thread(target=running.serve_forever, daemon=True).start()
+    running.asked, running.url = asked, f"http://127.0.0.1:{running.server_port}/v1"
+    yield running
+    running.shutdown()
+    running.server_close()
+
+
+def test_every_turn_is_answered_with_the_own_replies_to_those_before_it(policy, raw, monkeypatch):
+    heard = []
+    encode = policy.encode_prompts
+    monkeypatch.setattr(policy, "encode_prompts", lambda i, inputs, ids: heard.append(inputs) or encode(i, inputs, ids))
+    (dialogue,) = challenge_dialogues(raw, "en", 1)
+    (replies,) = answered(policy, TASKS[1], [dialogue], max_new_tokens=6)
+    first, *later = (one for (one,) in heard)
+    assert isinstance(first, np.ndarray) and [len(one.turns) for one in later] == [2, 3]
+    assert [list(one.replies) for one in later] == [replies[:1], replies[:2]]
+    assert [round(len(turn) / 16_000, 1) for turn in later[-1].turns] == [0.3, 0.4, 0.5]
+
+
+@pytest.mark.parametrize(("target", "turns"), [("second", 3), ("last", 4)])
+def test_task_3_ends_at_the_turn_that_is_judged(policy, raw, tmp_path, target, turns):
+    dialogues = challenge_dialogues(raw, "en", 3)
+    replies = answered(policy, TASKS[3], dialogues, target=target, max_new_tokens=4)
+    assert [len(said) for said in replies] == [turns]
+    write_answers(tmp_path / "a.jsonl", dialogues, replies)
+    written = json.loads((tmp_path / "a.jsonl").read_text())["turns"]
+    assert [turn["emotion"] for turn in written] == list(EMOTIONS[3])  # as published
+    assert [turn.get("response_text") for turn in written] == replies[0] + [None] * (4 - turns)
+
+
+def test_from_recordings_to_scores(tiny_policy_dir, raw, judge, tmp_path, capsys):
+    out = tmp_path / "out"
+    arguments = [
+        "humdial",
+        "run",
+        str(raw),
+        "--policy",
+        str(tiny_policy_dir),
+        "--out",
+        str(out),
+        "--base-url",
+        judge.url,
+    ]
+    assert main([*arguments, "--max-new-tokens", "8"]) == 0
+    said = {
+        (code, n): json.loads((out / f"{code}-T{n}.jsonl").read_text())["turns"] for code in ("zh", "en") for n in TASKS
+    }
+    final = json.loads((out / "final.json").read_text())
+    for (code, n), turns in said.items():
+        reply = [turn["response_text"] for turn in turns if "response_text" in turn][-1]
+        expected = POINTS[n] if language_of(reply) == code else (1, 1, 1)
+        if n < 3:
+            assert final[code][f"T{n}"] == pytest.approx(sum(expected) / 3)
+        else:
+            assert final[code]["D1"] == expected[0]
+    asked = sum(
+        language_of([t["response_text"] for t in turns if "response_text" in t][-1]) == c
+        for (c, _), turns in said.items()
+    )
+    assert len(judge.asked) == asked and all(re.search(r"User \((Happy|angry|neutral)\)", p) for _, p in judge.asked)
+    assert "D2 and D3 are of replies that are heard" in capsys.readouterr().out
+
+
+def test_a_list_that_is_missing_is_named_before_anything_is_answered(tiny_policy_dir, raw, tmp_path, capsys):
+    arguments = ["humdial", "run", str(tmp_path), "--policy", str(tiny_policy_dir), "--out", str(tmp_path / "out")]
+    (tmp_path / "HD-Track1-Test" / "zh").mkdir(parents=True)
+    (tmp_path / "HD-Track1-Test" / "zh" / "HD-Track1-T1.jsonl").write_text("")
+    assert main([*arguments, "--base-url", "http://127.0.0.1:9/v1"]) == 2
+    assert "HD-Track1-T2.jsonl is missing" in capsys.readouterr().err and not (tmp_path / "out").exists()
