@@ -123,8 +123,9 @@ def _write_final(found: Mapping[str, Mapping[int, Mapping[str, Any]]], out: Path
 
 
 def _five(tasks: Mapping[int, Mapping[str, Any]]) -> dict[str, float | None]:
-    heard = [value and value["mean"] for value in tasks[3]["dimensions"].values()]
-    return dict(zip(("T1", "T2", "D1", "D2", "D3"), (tasks[1]["average"], tasks[2]["average"], *heard), strict=True))
+    of_task_3 = [value and value["mean"] for value in tasks[3]["dimensions"].values()]
+    averages = tasks[1]["average"], tasks[2]["average"]
+    return dict(zip(("T1", "T2", "D1", "D2", "D3"), (*averages, *of_task_3), strict=True))
 
 
 def run_final(options: argparse.Namespace) -> None:

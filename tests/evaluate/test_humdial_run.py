@@ -76,12 +76,13 @@ def judge():
 
 
 def test_every_turn_is_answered_with_the_own_replies_to_those_before_it(policy, raw, monkeypatch):
-    heard = []
-    encode = policy.encode_prompts
-    monkeypatch.setattr(policy, "encode_prompts", lambda i, inputs, ids: heard.append(inputs) or encode(i, inputs, ids))
+    seen, encode = [], policy.encode_prompts
+    monkeypatch.setattr(
+        policy, "encode_prompts", lambda asked, given, ids: seen.append(given) or encode(asked, given, ids)
+    )
     (dialogue,) = challenge_dialogues(raw, "en", 1)
     (replies,) = answered(policy, TASKS[1], [dialogue], max_new_tokens=6)
-    first, *later = (one for (one,) in heard)
+    first, *later = (one for (one,) in seen)
     assert isinstance(first, np.ndarray) and [len(one.turns) for one in later] == [2, 3]
     assert [list(one.replies) for one in later] == [replies[:1], replies[:2]]
     assert [round(len(turn) / 16_000, 1) for turn in later[-1].turns] == [0.3, 0.4, 0.5]
