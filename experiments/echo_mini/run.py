@@ -29,7 +29,7 @@ SEGMENTS = {
     "invalid": "tags refused",
 }
 SHARES = ("hit", "iou")
-OF_GRPO = ("credit", "longer", "price")
+OF_GRPO = ("credit", "longer", "price", "tower")
 """Variants of GRPO alone."""
 
 
