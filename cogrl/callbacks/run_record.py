@@ -17,7 +17,7 @@ from cogrl.callbacks.mlflow_logger import MLflowLogger
 
 _PACKAGES = (
     *("cogrl", "torch", "pytorch-lightning", "transformers", "jsonargparse", "omegaconf", "mlflow", "numpy"),
-    *("soundfile", "soxr", "peft", "triton", "deepspeed", "flash-attn"),
+    *("soundfile", "soxr", "peft", "bitsandbytes", "triton", "deepspeed", "flash-attn"),
 )
 
 

@@ -18,7 +18,6 @@ from transformers import AutoProcessor
 from cogrl.models.audio_lm import AudioLM
 from cogrl.models.emotion import refuse_silent_loss
 from cogrl.models.folder import read_config, refuse_adapters, refuse_another_family, refuse_code, refuse_missing_files
-from cogrl.models.pretrained import read_weights
 from cogrl.models.signals import float32_signals
 from cogrl.types import Waveform, join_clips
 
@@ -55,7 +54,7 @@ class AnyAudioLM(AudioLM):
         refuse_missing_files(path)
         refuse_code(path)
         refuse_silent_loss(path)
-        model = read_weights(path, class_of(path), dtype)
+        model = self.read_weights(class_of(path), dtype)
         refuse_unlike(path, model)
         return model, AutoProcessor.from_pretrained(path)
 
