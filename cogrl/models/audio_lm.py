@@ -25,7 +25,7 @@ from cogrl.models.end_tokens import end_tokens
 from cogrl.models.folder import read_config, refuse_another_tokenizer, refuse_tokenizer_without_audio
 from cogrl.models.lora import Lora
 from cogrl.models.parts import Parts
-from cogrl.models.pretrained import read_weights, whole_again
+from cogrl.models.pretrained import read_weights, read_whole
 from cogrl.models.token_states import packed_states, repeated_states
 from cogrl.types import ClipTensors, Completions, Conversation, ModelInput, Prompts, Role, Rollouts, Waveform
 
@@ -81,6 +81,7 @@ class AudioLM(Parts, ABC):
     # optional, for `models.check`: the types its `config.json` may have, and the transformers class it reads
     model_types: tuple[str, ...] = ()
     model_class: type[nn.Module] | None = None
+    trust_remote_code = False
 
     @abstractmethod
     def read_folder(self, path: str, dtype: torch.dtype) -> tuple[nn.Module, Any]:
@@ -284,7 +285,7 @@ class AudioLM(Parts, ABC):
 
         Adapters on a base in 4 bits are merged into its whole weights, which are read again.
         """
-        model, base = whole_again(self.model, self.path) if self.load_in_4bit else (self.model, None)
+        model, base = read_whole(self.model, self.path) if self.load_in_4bit else (self.model, None)
         state = self.lora.merged_state(self.model, base) if self.lora else model.state_dict()
         model.save_pretrained(path, state_dict=state)
         self.processor.save_pretrained(path)

@@ -22,7 +22,7 @@ def check_policy(policy: AudioLM) -> None:
     """
     read_config(policy.path)
     if policy.model_types:
-        refuse_another_family(policy.path, policy.model_types)
+        refuse_another_family(policy.path, policy.model_types, trusted=policy.trust_remote_code)
         emotion = getattr(policy, "emotion", None)
         if emotion is None:
             refuse_silent_loss(policy.path)

@@ -43,7 +43,7 @@ def skeleton(path: str, model_class: type[PreTrainedModel]) -> PreTrainedModel:
         return model_class(model_class.config_class.from_pretrained(path))
 
 
-def whole_again(model: PreTrainedModel, path: str) -> tuple[PreTrainedModel, dict[str, Tensor]]:
+def read_whole(model: PreTrainedModel, path: str) -> tuple[PreTrainedModel, dict[str, Tensor]]:
     """The model of `path` with nothing in 4 bits, on the CPU, and its state dict with what else `model` has learned."""
     whole = read_weights(path, type(model), model.get_input_embeddings().weight.dtype)
     whole.config = deepcopy(model.config)
