@@ -1,5 +1,6 @@
 """How a run came about: its configuration, its environment, and the MLflow run it belongs to."""
 
+import hashlib
 import json
 import os
 import platform
@@ -12,12 +13,13 @@ from typing import Any
 import pytorch_lightning as pl
 import torch
 from pytorch_lightning.cli import SaveConfigCallback
+from torch import nn
 
 from cogrl.callbacks.mlflow_logger import MLflowLogger
 
 _PACKAGES = (
     *("cogrl", "torch", "pytorch-lightning", "transformers", "jsonargparse", "omegaconf", "mlflow", "numpy"),
-    *("soundfile", "soxr", "peft", "triton", "deepspeed", "flash-attn"),
+    *("soundfile", "soxr", "peft", "bitsandbytes", "triton", "deepspeed", "flash-attn"),
 )
 
 
@@ -42,7 +44,8 @@ class RunRecord(SaveConfigCallback):
         prefix = "" if stage == "fit" else f"{stage}."  # a test in the folder of a fit leaves the fit's record alone
         config, surroundings = folder / f"{prefix}config.yaml", folder / f"{prefix}environment.json"
         config.write_text(self.parser.dump(self.config, skip_unset=False))
-        surroundings.write_text(json.dumps(environment(), indent=1) + "\n")
+        record = environment() | {"code_of_model_folders": model_code(pl_module)}
+        surroundings.write_text(json.dumps(record, indent=1) + "\n")
         for logger in self.loggers:
             if not logger.resumes:
                 logger.log_hyperparams(flat(self.config.as_dict()))
@@ -90,6 +93,16 @@ def environment() -> dict[str, Any]:
         "cpus": os.cpu_count(),
         "gpus": [torch.cuda.get_device_name(i) for i in range(torch.cuda.device_count())],
         "packages": {name: version for name, version in versions.items() if version},
+    }
+
+
+def model_code(module: nn.Module) -> dict[str, dict[str, str]]:
+    """SHA-256 of the Python files in each model folder whose code a policy in `module` was told to run."""
+    trusting = {part.path for part in module.modules() if getattr(part, "trust_remote_code", False)}
+    files = {path: sorted(Path(path).glob("*.py")) for path in sorted(trusting)}
+    return {
+        path: {file.name: hashlib.sha256(file.read_bytes()).hexdigest() for file in found}
+        for path, found in files.items()
     }
 
 

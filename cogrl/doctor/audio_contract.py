@@ -15,6 +15,7 @@ from cogrl.doctor.tokens import written
 from cogrl.formats import format_named
 from cogrl.model_input import audio_input
 from cogrl.models.reference import logprobs_of
+from cogrl.models.same_logprobs import TOLERANCE
 from cogrl.rollout.controller import in_training
 from cogrl.stages.rl import RLStage
 from cogrl.types import Clip, Completions, Prompts
@@ -23,8 +24,6 @@ _TAIL_S = 0.1
 _NEW_TOKENS = 16
 _ROUNDING = 1e-3
 """Frames that differ by no more than this share of the largest number in them are the same ones."""
-TOLERANCE = {"float32": 1e-4, "float64": 1e-6, "float16": 0.03, "bfloat16": 0.1}
-"""By how much, on average over tokens, two log-probabilities (in nats) of one token may differ by rounding alone."""
 
 
 def frames_for_placeholders(case: Case) -> Iterable[Finding]:

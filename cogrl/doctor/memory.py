@@ -10,6 +10,7 @@ from typing import NamedTuple
 
 from torch import nn
 
+from cogrl.models.four_bit import scales_of
 from cogrl.parallel.host_memory import offload_bytes
 from cogrl.parallel.shares import Shares
 
@@ -45,9 +46,19 @@ class StateBytes(NamedTuple):
 
 
 def weights_of(module: nn.Module, half: bool = False) -> list[Weights]:
-    """Of every parameter of a module; `half`: the strategy turns all of them into 16 bits. Shards count whole."""
-    sizes = ((getattr(p, "ds_numel", p.numel()), 2 if half else p.element_size(), p) for p in module.parameters())
-    return [Weights(numbers, each, p.requires_grad) for numbers, each, p in sizes]
+    """Of every parameter of a module; `half`: the strategy turns all of them into 16 bits. Shards count whole.
+
+    Weights in 4 bits stay so: two are a number of one byte, and their scales are counted beside them.
+    """
+    parameters = list(module.parameters())
+    sizes = [
+        (getattr(p, "ds_numel", p.numel()), 2 if half and p.is_floating_point() else p.element_size(), p)
+        for p in parameters
+    ]
+    scales = [scale for p in parameters if (scale := scales_of(p)) is not None]
+    return [Weights(numbers, each, p.requires_grad) for numbers, each, p in sizes] + [
+        Weights(scale.numel(), scale.element_size(), False) for scale in scales
+    ]
 
 
 def state_bytes(weights: Iterable[Weights], shares: Shares) -> StateBytes:

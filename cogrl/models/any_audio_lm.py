@@ -17,8 +17,9 @@ from transformers import AutoProcessor
 
 from cogrl.models.audio_lm import AudioLM
 from cogrl.models.emotion import refuse_silent_loss
-from cogrl.models.folder import read_config, refuse_adapters, refuse_another_family, refuse_code, refuse_missing_files
-from cogrl.models.pretrained import read_weights
+from cogrl.models.folder import read_config, refuse_adapters, refuse_another_family, refuse_missing_files
+from cogrl.models.own_code import own_class, refuse_code, refuse_code_from_elsewhere
+from cogrl.models.same_logprobs import refuse_other_logprobs
 from cogrl.models.signals import float32_signals
 from cogrl.types import Waveform, join_clips
 
@@ -36,28 +37,39 @@ class AnyAudioLM(AudioLM):
 
     Args:
         untested: read a `model_type` that the contract suite does not hold to its promises; see docs/policies.md.
+        trust_remote_code: run the Python code of the folder, which its files name under `auto_map`: of the model, its
+            config and its processor. Nothing is looked up elsewhere.
 
     Raises ValueError, from `load`, for a model that does not have the parts, or whose log-probs would be others.
     """
 
     model_types = ("qwen3_asr",)
 
-    def __init__(self, path: str, untested: bool = False, **shared: Any) -> None:
+    def __init__(self, path: str, untested: bool = False, trust_remote_code: bool = False, **shared: Any) -> None:
         super().__init__(path, **shared)
+        self.trust_remote_code = trust_remote_code
         self.tokens_of: dict[int, int] = {}  # by the number of samples
         if untested:
             self.model_types = ()
 
     def read_folder(self, path: str, dtype: torch.dtype) -> tuple[nn.Module, Any]:
         if self.model_types:
-            refuse_another_family(path, self.model_types)
+            refuse_another_family(path, self.model_types, trusted=self.trust_remote_code)
         refuse_adapters(path)
         refuse_missing_files(path)
-        refuse_code(path)
+        (refuse_code_from_elsewhere if self.trust_remote_code else refuse_code)(path)
         refuse_silent_loss(path)
-        model = read_weights(path, class_of(path), dtype)
+        model = self.read_weights(class_of(path, self.trust_remote_code), dtype)
         refuse_unlike(path, model)
-        return model, AutoProcessor.from_pretrained(path)
+        return model, AutoProcessor.from_pretrained(path, trust_remote_code=self.trust_remote_code)
+
+    def load(self) -> AudioLM:
+        """Besides, the log-probs of a class of the folder's own are compared with those that are computed here."""
+        unread = self.model is None
+        super().load()
+        if unread and self.trust_remote_code and not is_of_transformers(type(self.model)):
+            refuse_other_logprobs(self)
+        return self
 
     def audio_tensors(self, waveforms: Sequence[Waveform]) -> Mapping[str, Tensor]:
         """Those of the processor, clip by clip, and how many tokens each clip is."""
@@ -96,10 +108,17 @@ class AnyAudioLM(AudioLM):
         return {name: given[name] for name in sorted(names)} | {"tokens": tokens}
 
 
-def class_of(path: str) -> type[nn.Module]:
-    """The class of transformers that a folder's `config.json` names; ValueError where there is none."""
+def is_of_transformers(kind: type[nn.Module]) -> bool:
+    return kind.__module__.startswith("transformers.")
+
+
+def class_of(path: str, trusted: bool = False) -> type[nn.Module]:
+    """The class that a folder's `config.json` names, of transformers or, when `trusted`, of the folder's own code.
+
+    Raises ValueError where there is none.
+    """
     named = read_config(path).get("architectures") or ["nothing"]
-    kind = getattr(transformers, named[0], None)
+    kind = (own_class(path, named[0]) if trusted else None) or getattr(transformers, named[0], None)
     if kind is None:
         raise ValueError(
             f"policy.path={path!r}: config.json names {named[0]} under architectures, which transformers "

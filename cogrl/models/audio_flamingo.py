@@ -18,7 +18,6 @@ from cogrl.models.audio_lm import AudioLM
 from cogrl.models.audio_window import AudioWindow, read_window
 from cogrl.models.emotion import refuse_silent_loss
 from cogrl.models.folder import refuse_another_family
-from cogrl.models.pretrained import read_weights
 from cogrl.models.whisper_tower import OwnLength, log_mels, own_length
 from cogrl.models.windows import side_by_side, whole_clips, windows_of
 from cogrl.types import Waveform
@@ -49,7 +48,7 @@ class AudioFlamingo(AudioLM):
     def read_folder(self, path: str, dtype: torch.dtype) -> tuple[nn.Module, Any]:
         refuse_another_family(path, self.model_types)
         refuse_silent_loss(path)
-        model = own_length(read_weights(path, self.model_class, dtype), FlamingoEncoder)
+        model = own_length(self.read_weights(self.model_class, dtype), FlamingoEncoder)
         model.model.audio_tower.embed_positions.requires_grad_(False)  # sinusoids, never trained
         return model, AudioFlamingo3Processor.from_pretrained(path)
 

@@ -25,6 +25,7 @@ from cogrl.models.end_tokens import end_tokens
 from cogrl.models.folder import read_config, refuse_another_tokenizer, refuse_tokenizer_without_audio
 from cogrl.models.lora import Lora
 from cogrl.models.parts import Parts
+from cogrl.models.pretrained import read_weights, read_whole
 from cogrl.models.token_states import packed_states, repeated_states
 from cogrl.types import ClipTensors, Completions, Conversation, ModelInput, Prompts, Role, Rollouts, Waveform
 
@@ -41,6 +42,7 @@ class AudioLM(Parts, ABC):
         train_audio_tower: False freezes the audio encoder, with adapters also its projector (the papers' setting).
         train_language_model: False freezes the language model and its head: only the audio modules learn.
         lora: low-rank adapters on the language model; None trains all of it.
+        load_in_4bit: the frozen language model under `lora` in 4 bits; see `models.four_bit`.
         gradient_checkpointing: recompute activations in the backward pass.
         share_prompt: run the prompt once per group of completions, without padding; False repeats it for each, padded
             (the same values, for comparison).
@@ -57,6 +59,7 @@ class AudioLM(Parts, ABC):
         train_audio_tower: bool = True,
         train_language_model: bool = True,
         lora: Lora | None = None,
+        load_in_4bit: bool = False,
         gradient_checkpointing: bool = False,
         share_prompt: bool = True,
         head: Literal["auto", "triton", "chunked", "reference"] = "auto",
@@ -66,7 +69,9 @@ class AudioLM(Parts, ABC):
             raise ValueError(f"dtype={dtype!r} is not a torch dtype; use float32, bfloat16 or float16")
         if lora is not None and not train_language_model:
             raise ValueError("policy.lora trains the language model: leave it out, or set train_language_model: true")
-        self.path, self.dtype_name = str(path), dtype
+        if load_in_4bit and lora is None:
+            raise ValueError("policy.load_in_4bit: weights in 4 bits can not train; train adapters (policy.lora)")
+        self.path, self.dtype_name, self.load_in_4bit = str(path), dtype, load_in_4bit
         self.train_audio_tower, self.train_language_model = train_audio_tower, train_language_model
         self.lora, self.gradient_checkpointing = lora, gradient_checkpointing
         self.share_prompt, self.head_impl = share_prompt, head
@@ -76,6 +81,7 @@ class AudioLM(Parts, ABC):
     # optional, for `models.check`: the types its `config.json` may have, and the transformers class it reads
     model_types: tuple[str, ...] = ()
     model_class: type[nn.Module] | None = None
+    trust_remote_code = False
 
     @abstractmethod
     def read_folder(self, path: str, dtype: torch.dtype) -> tuple[nn.Module, Any]:
@@ -109,6 +115,10 @@ class AudioLM(Parts, ABC):
         """The projected frames that the language model reads, right-padded, and how many of each clip are real."""
 
     # ---- shared ----
+    def read_weights(self, model_class: type[nn.Module], dtype: torch.dtype, whole: str = "the model") -> nn.Module:
+        """The model in `path`, as `load_in_4bit` says; see `models.pretrained`."""
+        return read_weights(self.path, model_class, dtype, whole, self.lora if self.load_in_4bit else None)
+
     def load(self) -> "AudioLM":
         """Read the weights once; later calls do nothing."""
         if self.model is not None:
@@ -271,16 +281,20 @@ class AudioLM(Parts, ABC):
         )
 
     def save(self, path: str | Path) -> None:
-        """Write an ordinary Hugging Face folder (adapters merged) that any loader of the family reads."""
-        state = self.lora.merged_state(self.model) if self.lora else self.model.state_dict()
-        self.model.save_pretrained(path, state_dict=state)
+        """Write an ordinary Hugging Face folder (adapters merged) that any loader of the family reads.
+
+        Adapters on a base in 4 bits are merged into its whole weights, which are read again.
+        """
+        model, base = read_whole(self.model, self.path) if self.load_in_4bit else (self.model, None)
+        state = self.lora.merged_state(self.model, base) if self.lora else model.state_dict()
+        model.save_pretrained(path, state_dict=state)
         self.processor.save_pretrained(path)
 
     def _check_lengths(self, conversation: Conversation, name: str) -> None:
         for number, turn in enumerate(conversation.turns, start=1):
-            if isinstance(turn, str):
-                continue
-            reason = self.audio_length_error(to_seconds(len(turn), self.sampling_rate))
+            reason = (
+                None if isinstance(turn, str) else self.audio_length_error(to_seconds(len(turn), self.sampling_rate))
+            )
             if reason:
                 earlier = f", turn {number}" if number < len(conversation.turns) else ""
                 raise ValueError(f"{name}{earlier}: {reason}")

@@ -8,6 +8,8 @@ from typing import Any
 
 from transformers import PreTrainedTokenizerBase
 
+from cogrl.models.own_code import refuse_code
+
 TOKENIZER = ("tokenizer.json", "vocab.json", "tokenizer.model", "tekken.json")
 PROCESSOR = ("processor_config.json", "preprocessor_config.json")
 WEIGHTS = ("model.safetensors", "model.safetensors.index.json", "pytorch_model.bin", "pytorch_model.bin.index.json")
@@ -77,8 +79,13 @@ def model_type_of(path: str | Path, option: str = "policy.path") -> str | None:
     return read_config(path, option).get("model_type")
 
 
-def refuse_another_family(path: str | Path, known: Collection[str], option: str = "policy.path") -> None:
-    """ValueError for a model of another type, which transformers would fill with random weights after a warning."""
+def refuse_another_family(
+    path: str | Path, known: Collection[str], option: str = "policy.path", trusted: bool = False
+) -> None:
+    """ValueError for a model of another type, which transformers would fill with random weights after a warning.
+
+    So for one with Python code of its own, unless that is `trusted`.
+    """
     kind = model_type_of(path, option)
     if kind not in known:
         raise ValueError(
@@ -87,7 +94,8 @@ def refuse_another_family(path: str | Path, known: Collection[str], option: str 
         )
     refuse_adapters(path, option)
     refuse_missing_files(path, option)
-    refuse_code(path, option)
+    if not trusted:
+        refuse_code(path, option)
 
 
 def refuse_adapters(path: str | Path, option: str = "policy.path") -> None:
@@ -99,22 +107,6 @@ def refuse_adapters(path: str | Path, option: str = "policy.path") -> None:
             f"{option}={str(path)!r} holds adapters (adapter_config.json) of the base model {base!r} beside a model; "
             "merge them into that base and give the merged folder, or remove adapter_config.json to go on without them"
         )
-
-
-def refuse_code(path: str | Path, option: str = "policy.path") -> None:
-    """ValueError for a folder whose files name Python code of their own; none is ever run."""
-    for name in ("config.json", "tokenizer_config.json", *PROCESSOR):
-        file = Path(path, name)
-        try:
-            code = json.loads(file.read_text(encoding="utf-8")).get("auto_map") if file.is_file() else None
-        except ValueError as error:
-            raise ValueError(f"{option}={str(path)!r}: its {name} is cut ({error}); copy that file again") from error
-        if code:
-            raise ValueError(
-                f"{option}={str(path)!r}: its {name} names code of its own ({', '.join(sorted(code))} in auto_map), "
-                "and cogrl runs no code out of a model folder; remove auto_map from that file to read the folder with "
-                "the classes of transformers"
-            )
 
 
 def refuse_another_tokenizer(path: str | Path, tokenizer: PreTrainedTokenizerBase, vocabulary: int) -> None:

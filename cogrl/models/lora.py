@@ -108,11 +108,14 @@ class Lora:
             part.requires_grad_(True)
 
     @torch.no_grad()
-    def merged_state(self, model: nn.Module) -> dict[str, Tensor]:
-        """A state dict under the base model's own names with the adapters added in; `model` is not touched."""
+    def merged_state(self, model: nn.Module, base: dict[str, Tensor] | None = None) -> dict[str, Tensor]:
+        """A state dict under the base model's own names with the adapters added in; `model` is not touched.
+
+        They are added to `base`, where it is given: the weights of a model that does not hold them whole itself.
+        """
         from peft.tuners.lora import LoraLayer
 
-        state = {
+        state = base or {
             name.replace(".base_layer", ""): value.clone()
             for name, value in model.state_dict().items()
             if ".lora_" not in name
@@ -120,7 +123,8 @@ class Lora:
         for name, layer in model.named_modules():
             if isinstance(layer, LoraLayer):
                 for adapter in layer.active_adapters:
-                    state[f"{name}.weight"] += layer.get_delta_weight(adapter)
+                    weight = state[f"{name}.weight"]
+                    weight += layer.get_delta_weight(adapter).to(weight.device)
         return state
 
 

@@ -15,7 +15,6 @@ from cogrl.models.emotion import EmotionModule, EmotionSettings, refuse_silent_l
 from cogrl.models.folder import refuse_another_family
 from cogrl.models.frame_pooling import KEY, checked_pooling, pooled, pooled_counts, with_pooling
 from cogrl.models.kept_states import KeptStates
-from cogrl.models.pretrained import read_weights
 from cogrl.models.whisper_tower import log_mels, own_length
 from cogrl.types import Waveform
 
@@ -57,7 +56,7 @@ class Qwen2Audio(AudioLM):
         refuse_another_family(path, self.model_types)
         if self.emotion is None:
             refuse_silent_loss(path)
-        model = own_length(read_weights(path, self.model_class, dtype))
+        model = own_length(self.read_weights(self.model_class, dtype))
         model.model.audio_tower.embed_positions.requires_grad_(False)  # sinusoids, never trained
         if self.given_pooling is not None:
             setattr(model.config, KEY, self.given_pooling)

@@ -14,7 +14,6 @@ from cogrl.models.audio_lm import AudioLM
 from cogrl.models.emotion import refuse_silent_loss
 from cogrl.models.folder import refuse_another_family
 from cogrl.models.front_end import AudioFrontEnd
-from cogrl.models.pretrained import read_weights
 from cogrl.models.whisper_tower import log_mels
 from cogrl.types import Waveform
 
@@ -29,7 +28,7 @@ class Thinker(AudioLM):
     def read_folder(self, path: str, dtype: torch.dtype) -> tuple[nn.Module, Any]:
         refuse_another_family(path, self.model_types)
         refuse_silent_loss(path)
-        model = read_weights(path, self.model_class, dtype, "the thinker")
+        model = self.read_weights(self.model_class, dtype, "the thinker")
         model.model.visual.requires_grad_(False)
         return model, AudioFrontEnd.from_pretrained(path)
 

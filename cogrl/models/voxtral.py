@@ -26,7 +26,6 @@ from cogrl.models.audio_window import AudioWindow, read_window
 from cogrl.models.emotion import refuse_silent_loss
 from cogrl.models.folder import refuse_another_family
 from cogrl.models.front_end import AudioFrontEnd
-from cogrl.models.pretrained import read_weights
 from cogrl.models.signals import float32_signals
 from cogrl.models.windows import whole_clips, windows_of
 from cogrl.types import Waveform
@@ -87,7 +86,7 @@ class Voxtral(AudioLM):
     def read_folder(self, path: str, dtype: torch.dtype) -> tuple[nn.Module, Any]:
         refuse_another_family(path, self.model_types)
         refuse_silent_loss(path)
-        model = read_weights(path, self.model_class, dtype)
+        model = self.read_weights(self.model_class, dtype)
         model.model.audio_tower.embed_positions.requires_grad_(False)  # sinusoids, never trained
         return model, VoxtralFrontEnd.from_pretrained(path)
 

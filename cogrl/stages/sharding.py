@@ -6,6 +6,9 @@ from typing import Protocol, runtime_checkable
 from pytorch_lightning.strategies import DeepSpeedStrategy, FSDPStrategy, ModelParallelStrategy, Strategy
 from torch import nn
 
+from cogrl.models.audio_lm import AudioLM
+from cogrl.models.four_bit import refuse_no_four_bit
+
 
 @runtime_checkable
 class Sharding(Protocol):
@@ -31,3 +34,16 @@ def refuse_plain_sharding(strategy: Strategy) -> None:
             "shards of weights; use --config configs/trainer/zero1.yaml, zero2.yaml, zero3.yaml, zero3_offload.yaml or "
             "fsdp.yaml (docs/scaling.md), whose strategies are cogrl's own"
         )
+
+
+def refuse_four_bit(module: nn.Module, strategy: Strategy) -> None:
+    """ValueError for policies in `module` with weights in 4 bits under a strategy that shards weights, or on a device
+    without kernels for them; ModuleNotFoundError without the package for them."""
+    if not any(isinstance(part, AudioLM) and part.load_in_4bit for part in module.modules()):
+        return
+    if isinstance(strategy, Sharding) and strategy.together:
+        raise ValueError(
+            f"policy.load_in_4bit: {type(strategy).__name__} shards weights, and those in 4 bits can not be cut; use "
+            "DDP, configs/trainer/zero1.yaml or zero2.yaml, under which each rank holds them whole"
+        )
+    refuse_no_four_bit(strategy.root_device)

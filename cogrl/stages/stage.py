@@ -26,7 +26,7 @@ from cogrl.rollout.sampling import Sampling
 from cogrl.stages.agreement import compare
 from cogrl.stages.means import Means
 from cogrl.stages.optim import Optim
-from cogrl.stages.sharding import Sharding
+from cogrl.stages.sharding import Sharding, refuse_four_bit
 from cogrl.stages.step_means import REDUCTIONS, StepMeans
 from cogrl.stages.usable_lines import refuse_unusable
 from cogrl.types import Clip, ClipBatch, Example, Rollouts, Scores
@@ -86,6 +86,7 @@ class Stage(pl.LightningModule):
 
     def setup(self, stage: str) -> None:
         strategy = self.trainer.strategy
+        refuse_four_bit(self, strategy)
         self.sharding = strategy if isinstance(strategy, Sharding) else None
         self.policy.any_rank = self.sharding.any_rank if self.sharding else bool
 

@@ -42,7 +42,7 @@ from cogrl.models.check import check_policy
 from cogrl.parent_process import end_with_parent
 from cogrl.ranks import gathered, leave
 from cogrl.stages import Stage
-from cogrl.stages.sharding import refuse_plain_sharding
+from cogrl.stages.sharding import refuse_four_bit, refuse_plain_sharding
 
 
 class StageParser(LightningArgumentParser):
@@ -116,6 +116,7 @@ class StageCLI(LightningCLI):
         for part in self.model.modules():
             if isinstance(part, AudioLM):
                 check_policy(part)
+        refuse_four_bit(self.model, self.trainer.strategy)
         if getattr(self.model, "reference", None):
             self.model.reference.check()
 
