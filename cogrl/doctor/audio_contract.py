@@ -16,6 +16,7 @@ from cogrl.formats import format_named
 from cogrl.model_input import audio_input
 from cogrl.models.reference import logprobs_of
 from cogrl.rollout.controller import in_training
+from cogrl.stages.engine_check import TOLERANCE, likely_cause
 from cogrl.stages.rl import RLStage
 from cogrl.types import Clip, Completions, Prompts
 
@@ -23,8 +24,6 @@ _TAIL_S = 0.1
 _NEW_TOKENS = 16
 _ROUNDING = 1e-3
 """Frames that differ by no more than this share of the largest number in them are the same ones."""
-TOLERANCE = {"float32": 1e-4, "float64": 1e-6, "float16": 0.03, "bfloat16": 0.1}
-"""By how much, on average over tokens, two log-probabilities (in nats) of one token may differ by rounding alone."""
 
 
 def frames_for_placeholders(case: Case) -> Iterable[Finding]:
@@ -119,7 +118,10 @@ def sampled_and_scored(case: Case) -> Iterable[Finding]:
         rollouts = stage.engine.sample(policy, *asked, **how)
     scored = logprobs_of(policy, rollouts, sampling.temperature, len(pairs))
     seen = f"{len(rollouts)} completions at temperature {sampling.temperature:g}"
-    yield compared(name, case, rollouts.sampling_logprobs, scored, rollouts.completions.mask, seen)
+    finding = compared(name, case, rollouts.sampling_logprobs, scored, rollouts.completions.mask, seen)
+    if finding.state == "fault":
+        finding = replace(finding, advice=likely_cause(policy, rollouts, scored, sampling.temperature))
+    yield finding
 
 
 def compared(

@@ -6,13 +6,13 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from cogrl.formats import format_named
 from cogrl.lm_head import head_operand, next_token_logits
 from cogrl.model_input import audio_input
 from cogrl.models.audio_lm import AudioLM
 from cogrl.rollout.controller import Controller
 from cogrl.rollout.excerpts import EncodedExcerpts
 from cogrl.rollout.insertions import Inserted, interruption
+from cogrl.rollout.prompts import prompts_of
 from cogrl.rollout.running import RunningRows
 from cogrl.rollout.sampling import Sampling
 from cogrl.rollout.shared_rows import SharedRows, rows_share
@@ -45,11 +45,7 @@ class HFEngine:
         labels of `clips` stay.
         """
         inputs = [audio_input(clip) for clip in clips] if inputs is None else inputs
-        prompts = policy.encode_prompts(
-            [format_named(name).instruction(clip.example) for name, clip in zip(formats, clips, strict=True)],
-            inputs,
-            [clip.example.id for clip in clips],
-        )
+        prompts = prompts_of(policy, clips, formats, inputs)
         was_training = policy.training
         policy.eval()
         try:

@@ -14,6 +14,7 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -104,13 +105,12 @@ def problem(setting: Setting) -> Problem:
     return Problem(policy, prompts, completions, old, torch.randn(setting.group), bounds)
 
 
-def hugging_face(given: Problem, only_completions: bool) -> tuple[Tensor, Tensor]:
-    """Loss and log-probabilities with audio and prompt repeated for every completion, logits and `log_softmax`.
+def repeated_logprobs(policy: Qwen2Audio, prompts: Prompts, targets: Tensor, only_completions: bool = False) -> Tensor:
+    """Log-probabilities of `targets` (b, t), flat, with audio and prompt repeated for each row, and `log_softmax`.
 
     The model's own forward makes logits of every position; with `only_completions` just those that are needed.
     """
-    rows = torch.zeros(len(given.completions.ids), dtype=torch.long)
-    prompts, targets, model = given.prompts.select(rows), given.completions.ids, given.policy.model
+    prompts, model = prompts.select(torch.zeros(len(targets), dtype=torch.long)), policy.model
     inputs = {
         "input_ids": torch.cat([prompts.input_ids, targets], 1),
         "attention_mask": torch.cat([prompts.attention_mask, torch.ones_like(targets)], 1),
@@ -122,19 +122,15 @@ def hugging_face(given: Problem, only_completions: bool) -> tuple[Tensor, Tensor
         logits = model.lm_head(model.model(**inputs).last_hidden_state[:, predicting])
     else:
         logits = model(**inputs).logits[:, predicting]
-    logits = logits + given.policy.head.bias
-    logprobs = logits.log_softmax(-1).gather(2, targets[..., None]).flatten()
+    return (logits + policy.head.bias).log_softmax(-1).gather(2, targets[..., None]).flatten()
+
+
+def hugging_face(given: Problem, only_completions: bool) -> tuple[Tensor, Tensor]:
+    """Loss and log-probabilities of repeated prompts."""
+    logprobs = repeated_logprobs(given.policy, given.prompts, given.completions.ids, only_completions)
     old, impl = given.old_logprobs, "reference"
     out = policy_loss(logprobs, given.advantages, given.cu_seqlens, config=CONFIG, old_logprobs=old, impl=impl)
     return out.loss, logprobs.detach()
-
-
-def plain(given: Problem) -> tuple[Tensor, Tensor]:
-    return hugging_face(given, only_completions=False)
-
-
-def plain_sliced(given: Problem) -> tuple[Tensor, Tensor]:
-    return hugging_face(given, only_completions=True)
 
 
 def shared(given: Problem) -> tuple[Tensor, Tensor]:
@@ -156,8 +152,8 @@ def shared(given: Problem) -> tuple[Tensor, Tensor]:
 
 
 PASSES: dict[str, Callable[[Problem], tuple[Tensor, Tensor]]] = {
-    "plain": plain,
-    "plain, completion logits only": plain_sliced,
+    "plain": partial(hugging_face, only_completions=False),
+    "plain, completion logits only": partial(hugging_face, only_completions=True),
     "shared prefix": shared,
 }
 OURS = "shared prefix"
