@@ -36,10 +36,11 @@ CONFIG = PolicyLossConfig(kind="sapo")
 
 @dataclass(frozen=True)
 class Setting:
-    """One group of `group` completions of `completion` tokens, and the sizes of the model that reads them."""
+    """A group of `group` completions of `completion` tokens for each prompt, and the sizes of the model."""
 
     completion: int = 150
     group: int = 8
+    prompts: int = 1
     text: int = 26
     vocab: int = 8192
     width: int = 384
@@ -58,7 +59,7 @@ class Setting:
 
 @dataclass(frozen=True)
 class Problem:
-    """The model and one group, whose old log-probabilities lie a little off the policy's."""
+    """The model and the groups, whose old log-probabilities lie a little off the policy's."""
 
     policy: Qwen2Audio
     prompts: Prompts
@@ -66,6 +67,7 @@ class Problem:
     old_logprobs: Tensor
     advantages: Tensor
     cu_seqlens: Tensor
+    group_size: int
 
 
 def problem(setting: Setting) -> Problem:
@@ -94,15 +96,16 @@ def problem(setting: Setting) -> Problem:
     policy = Qwen2Audio("made here")
     policy.model = own_length(Qwen2AudioForConditionalGeneration(config).train())
     policy.markers = (), ()  # there is no tokenizer, so none is barred
-    ids = torch.cat([torch.full((1, AUDIO_TOKENS), AUDIO_ID), torch.randint(1, setting.vocab, (1, setting.text))], 1)
-    mels = torch.randn(1, config.audio_config.num_mel_bins, 2 * FRAMES)
-    audio = {"input_features": mels, "feature_attention_mask": torch.ones(1, 2 * FRAMES, dtype=torch.long)}
-    targets = torch.randint(1, setting.vocab, (setting.group, setting.completion))
+    p, rows = setting.prompts, setting.prompts * setting.group
+    ids = torch.cat([torch.full((p, AUDIO_TOKENS), AUDIO_ID), torch.randint(1, setting.vocab, (p, setting.text))], 1)
+    mels = torch.randn(p, config.audio_config.num_mel_bins, 2 * FRAMES)
+    audio = {"input_features": mels, "feature_attention_mask": torch.ones(p, 2 * FRAMES, dtype=torch.long)}
+    targets = torch.randint(1, setting.vocab, (rows, setting.completion))
     completions = Completions.from_mask(targets, torch.ones_like(targets, dtype=torch.bool))
     old = torch.full((targets.numel(),), -torch.tensor(setting.vocab).log()) + 0.3 * torch.randn(targets.numel())
-    bounds = torch.arange(setting.group + 1) * setting.completion
+    bounds = torch.arange(rows + 1) * setting.completion
     prompts = Prompts(ids, torch.ones_like(ids), audio)
-    return Problem(policy, prompts, completions, old, torch.randn(setting.group), bounds)
+    return Problem(policy, prompts, completions, old, torch.randn(rows), bounds, setting.group)
 
 
 def repeated_logprobs(policy: Qwen2Audio, prompts: Prompts, targets: Tensor, only_completions: bool = False) -> Tensor:
@@ -110,7 +113,7 @@ def repeated_logprobs(policy: Qwen2Audio, prompts: Prompts, targets: Tensor, onl
 
     The model's own forward makes logits of every position; with `only_completions` just those that are needed.
     """
-    prompts, model = prompts.select(torch.zeros(len(targets), dtype=torch.long)), policy.model
+    prompts, model = prompts.select(torch.arange(len(targets)) // (len(targets) // len(prompts))), policy.model
     inputs = {
         "input_ids": torch.cat([prompts.input_ids, targets], 1),
         "attention_mask": torch.cat([prompts.attention_mask, torch.ones_like(targets)], 1),
@@ -136,7 +139,7 @@ def hugging_face(given: Problem, only_completions: bool) -> tuple[Tensor, Tensor
 def shared(given: Problem) -> tuple[Tensor, Tensor]:
     """Ours: audio and prompt once, the loss's gradient made chunk by chunk of the logits."""
     policy = given.policy
-    states = policy.token_states(given.prompts, given.completions, len(given.completions.ids))
+    states = policy.token_states(given.prompts, given.completions, given.group_size)
     out = linear_policy_loss(
         states.hidden,
         policy.head.weight,

@@ -1,4 +1,4 @@
-"""Completions of one audio prompt, and the GRPO step that learns from them, beside the plain loop around `generate`.
+"""Completions of audio prompts, and the GRPO step that learns from them, beside the plain loop around `generate`.
 
 The plain loop is what trainers around a Hugging Face model do: `generate` with audio and prompt repeated for every
 completion, all logits and `log_softmax` under the reference and under the policy, then the loss. The model is that of
@@ -34,7 +34,7 @@ SHARPER = 4.0
 
 @dataclass(frozen=True)
 class Problem:
-    """A group to be sampled and learnt from, and the frozen reference, whose weights are a little other ones."""
+    """Groups to be sampled and learnt from, and the frozen reference, whose weights are a little other ones."""
 
     group: grouped.Problem
     reference: Qwen2Audio
@@ -45,7 +45,7 @@ class Problem:
 
     @property
     def size(self) -> tuple[int, int]:
-        """Completions, and tokens of each."""
+        """Completions in all, and tokens of each."""
         return self.group.completions.ids.shape
 
 
@@ -67,14 +67,14 @@ def problem(setting: grouped.Setting) -> Problem:
 @torch.no_grad()
 def generated(given: Problem) -> Tensor:
     """Greedy tokens (b, t) by `generate`, which refuses more than one greedy sequence: one token to choose from."""
-    prompts, (rows, tokens) = given.group.prompts, given.size
+    prompts, tokens = given.group.prompts, given.size[1]
     found = given.policy.model.generate(
         input_ids=prompts.input_ids,
         attention_mask=prompts.attention_mask,
         **prompts.audio,
         do_sample=True,
         top_k=1,
-        num_return_sequences=rows,
+        num_return_sequences=given.group.group_size,
         max_new_tokens=tokens,
         suppress_tokens=[grouped.AUDIO_ID],
         eos_token_id=None,
@@ -87,7 +87,7 @@ def sampled(given: Problem, share: bool = True) -> tuple[Completions, Tensor]:
     """Greedy completions by the engine, and their log-probabilities."""
     given.policy.share_prompt = share
     sampling = Sampling(greedy=True, max_new_tokens=given.size[1])
-    transcript = HFEngine().complete(given.policy, given.group.prompts, sampling, given.size[0])
+    transcript = HFEngine().complete(given.policy, given.group.prompts, sampling, given.group.group_size)
     given.policy.share_prompt = True
     return transcript.completions()
 
@@ -108,8 +108,8 @@ def our_step(given: Problem) -> tuple[Tensor, Tensor]:
     completions, old = sampled(given)
     group = given.group
     with torch.no_grad():
-        ref = given.reference.token_logprobs(group.prompts, completions, group_size=given.size[0]).logprobs
-    states = given.policy.token_states(group.prompts, completions, given.size[0])
+        ref = given.reference.token_logprobs(group.prompts, completions, group_size=group.group_size).logprobs
+    states = given.policy.token_states(group.prompts, completions, group.group_size)
     out = linear_policy_loss(
         states.hidden,
         given.policy.head.weight,
@@ -179,10 +179,11 @@ def timed(given: Problem, runs: dict[str, Callable], rounds: int) -> dict[str, l
     return found
 
 
-def measure(setting: grouped.Setting, rounds: int) -> dict:
-    """Both, ready for JSON."""
+def measure(setting: grouped.Setting, rounds: int, only: list[str]) -> dict:
+    """What is asked for, ready for JSON."""
     given, found = problem(setting), {}
-    for what, runs in PASSES.items():
+    for what in only:
+        runs = PASSES[what]
         outcomes = {name: run(given) for name, run in runs.items()}
         found[what] = {name: {"errors": errors(outcome, outcomes[PLAIN])} for name, outcome in outcomes.items()}
         if "tokens" in outcomes[PLAIN]:
@@ -202,9 +203,9 @@ def markdown(result: dict) -> str:
     """One table; brackets say how many times faster than the plain loop, by the median of the rounds' own ratios."""
     size, rows = result["setting"], []
     about = (
-        f"G = {size['group']} completions of C = {size['completion']} tokens on a prompt of {size['prompt']} positions "
-        f"(30 s of audio); fp32, {size['threads']} CPU thread(s), torch {result['torch']}; medians of {size['rounds']} "
-        "interleaved rounds.\n"
+        f"G = {size['group']} completions of C = {size['completion']} tokens on each of {size['prompts']} prompt(s) of "
+        f"{size['prompt']} positions (30 s of audio); fp32, {size['threads']} CPU thread(s), torch {result['torch']}; "
+        f"medians of {size['rounds']} interleaved rounds.\n"
     )
     for what, passes in result["passes"].items():
         for name, row in passes.items():
@@ -220,10 +221,13 @@ def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser("cogrl_bench.rollout", description=__doc__)
     parser.add_argument("--completion", type=int, default=64, help="tokens a completion (default: %(default)s)")
     parser.add_argument("--group", type=int, default=8, help="completions of the prompt (default: %(default)s)")
+    parser.add_argument("--prompts", type=int, default=1, help="groups (default: %(default)s)")
+    parser.add_argument("--only", nargs="+", choices=list(PASSES), default=list(PASSES), help="these (default: all)")
     parser.add_argument("--rounds", type=int, default=5, help="interleaved rounds after one that warms up")
     parser.add_argument("--json", type=Path, help="write the figures there too")
     options = parser.parse_args(arguments)
-    result = measure(grouped.Setting(completion=options.completion, group=options.group), options.rounds)
+    setting = grouped.Setting(completion=options.completion, group=options.group, prompts=options.prompts)
+    result = measure(setting, options.rounds, options.only)
     if options.json:
         options.json.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
     print(markdown(result))
