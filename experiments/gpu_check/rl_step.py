@@ -287,8 +287,8 @@ def rollouts(policy: RandomWeights, sizes: Sizes) -> dict[str, dict[str, float]]
             )
             tokens = int(said.completions.mask.sum())  # waits for the device
             seconds = time.perf_counter() - start
-            heard = sum(said.completions.clip_counts)
-            found[name + way] = {"tokens": tokens, "tokens_a_second": tokens / seconds, "clips_heard_again": heard}
+            clip_count = sum(said.completions.clip_counts)
+            found[name + way] = {"tokens": tokens, "tokens_a_second": tokens / seconds, "clips_heard_again": clip_count}
     return found
 
 
