@@ -20,7 +20,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "operation",
         nargs="*",
         default=["all"],
-        help="policy_loss, linear_logprob, linear_policy_loss, grouped, or all (default)",
+        help="policy_loss, linear_logprob, linear_policy_loss, grouped, rollout, grpo_step, or all (default)",
     )
     parser.add_argument("--tokens", nargs="+", type=int, metavar="N", help="tokens in all (default: suits the device)")
     parser.add_argument("--heads", nargs="+", metavar="DxV[@CAP]", help="width x vocabulary, @ and a logit cap")

@@ -17,6 +17,7 @@ from cogrl.model_input import audio_input
 from cogrl.models.reference import logprobs_of
 from cogrl.models.same_logprobs import TOLERANCE
 from cogrl.rollout.controller import in_training
+from cogrl.stages.engine_check import TOLERANCE, likely_cause
 from cogrl.stages.rl import RLStage
 from cogrl.types import Clip, Completions, Prompts
 
@@ -118,7 +119,10 @@ def sampled_and_scored(case: Case) -> Iterable[Finding]:
         rollouts = stage.engine.sample(policy, *asked, **how)
     scored = logprobs_of(policy, rollouts, sampling.temperature, len(pairs))
     seen = f"{len(rollouts)} completions at temperature {sampling.temperature:g}"
-    yield compared(name, case, rollouts.sampling_logprobs, scored, rollouts.completions.mask, seen)
+    finding = compared(name, case, rollouts.sampling_logprobs, scored, rollouts.completions.mask, seen)
+    if finding.state == "fault":
+        finding = replace(finding, advice=likely_cause(policy, rollouts, scored, sampling.temperature))
+    yield finding
 
 
 def compared(

@@ -94,10 +94,10 @@ def activation_bytes(module: nn.Module, tokens: int, width: int, bytes_each: int
     return int(tokens * each * bytes_each)
 
 
-def cache_bytes(config, rows: int, positions: int, bytes_each: int) -> int:
-    """Keys and values of so many rows; `config` is that of the language model."""
+def cache_bytes(config, tokens: int, bytes_each: int) -> int:
+    """Keys and values of so many tokens; `config` is that of the language model."""
     head = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
-    return 2 * config.num_hidden_layers * config.num_key_value_heads * head * rows * positions * bytes_each
+    return 2 * config.num_hidden_layers * config.num_key_value_heads * head * tokens * bytes_each
 
 
 def drawn_bytes(rows: int, vocabulary: int) -> int:

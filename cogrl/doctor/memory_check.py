@@ -20,7 +20,9 @@ from cogrl.formats import instructions
 from cogrl.lm_head import logits_bytes
 from cogrl.models.audio_lm import AudioLM
 from cogrl.models.check import shapes_of
+from cogrl.models.group_cache import room
 from cogrl.parallel.shares import shares_of
+from cogrl.rollout.shared_rows import rows_share
 from cogrl.stages.rl import RLStage
 
 _TIGHT = 0.9
@@ -79,7 +81,7 @@ def memory_of_a_step(case: Case) -> Iterable[Finding]:
         rows, config = case.data.batch_size * group, policy.model.config.get_text_config()
         gathered = sum(w.numbers * w.bytes_each for w in weights_of(policy, is_half(case))) if shares.weights < 1 else 0
         drawn = {
-            "KV cache": cache_bytes(config, rows, prompt + stage.sampling.max_new_tokens, each),
+            "KV cache": cache_bytes(config, cached_tokens(case, prompt), each),
             "logits drawn": drawn_bytes(rows, policy.vocab_size),
             "weights gathered": int(gathered * (1 - shares.weights)),
         }
@@ -90,6 +92,12 @@ def memory_of_a_step(case: Case) -> Iterable[Finding]:
         parts["frozen policies"] = frozen
     seen = f"{parts_text(parts)} (prompts of {prompt} tokens, answers of {answer})"
     yield against(case, name, {seen: 0}, max(update, rollout) + frozen, is_half(case))
+
+
+def cached_tokens(case: Case, prompt: int) -> int:
+    """How many tokens a rollout keeps keys and values of, on prompts of so many tokens."""
+    clips, drawn, group = case.data.batch_size, case.stage.sampling.max_new_tokens, case.stage.group_size
+    return clips * room(prompt + group * drawn) if rows_share(case.policy) else clips * group * (prompt + drawn)
 
 
 def held(case: Case, policy: AudioLM) -> StateBytes:

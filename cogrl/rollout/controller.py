@@ -78,7 +78,7 @@ class Controller:
         What a bent row draws has the role `BENT`: it is part of the text but does not train, since it was not drawn
         from the policy. Its log-probability is that under the bent logits. A controller that merely forbids tokens may
         leave its rows unreported: then they train, at the log-probability they were drawn at, and the ratio of the
-        objective is the importance weight. Rows that have ended may be among `rows`; what they draw is not used.
+        objective is the importance weight.
         """
         return logits, None
 

@@ -1,4 +1,4 @@
-"""Sampling with the policy itself: the prompt (and its audio) runs once per group, then the cache is shared out."""
+"""Sampling with the policy itself: the prompt (and its audio) runs once per group, and its completions share it."""
 
 from collections.abc import Sequence
 
@@ -6,15 +6,16 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from cogrl.formats import format_named
 from cogrl.lm_head import head_operand, next_token_logits
 from cogrl.model_input import audio_input
 from cogrl.models.audio_lm import AudioLM
 from cogrl.rollout.controller import Controller
 from cogrl.rollout.excerpts import EncodedExcerpts
 from cogrl.rollout.insertions import Inserted, interruption
+from cogrl.rollout.prompts import prompts_of
 from cogrl.rollout.running import RunningRows
 from cogrl.rollout.sampling import Sampling
+from cogrl.rollout.shared_rows import SharedRows, rows_share
 from cogrl.rollout.token_ends import token_ends
 from cogrl.rollout.transcript import Transcript
 from cogrl.types import Clip, ModelInput, Prompts, Role, Rollouts, drawn_ids
@@ -44,11 +45,7 @@ class HFEngine:
         labels of `clips` stay.
         """
         inputs = [audio_input(clip) for clip in clips] if inputs is None else inputs
-        prompts = policy.encode_prompts(
-            [format_named(name).instruction(clip.example) for name, clip in zip(formats, clips, strict=True)],
-            inputs,
-            [clip.example.id for clip in clips],
-        )
+        prompts = prompts_of(policy, clips, formats, inputs)
         was_training = policy.training
         policy.eval()
         try:
@@ -86,23 +83,22 @@ class HFEngine:
     ) -> Transcript:
         """Every token of each completion. Each draws at most `max_new_tokens`; what controllers insert does not count.
 
-        Any of `policy.end_ids` ends a row. Rows that have ended leave the batch whenever they are half of it: so few
-        finished rows are computed on. What is inserted is read in one pass, together with the token drawn before it and
-        for all rows at once; a clip that several rows get is encoded once.
+        Any of `policy.end_ids` ends a row, which then leaves the batch: nothing is computed on it any more. What is
+        inserted is read in one pass, together with the token drawn before it and for all rows at once; a clip that
+        several rows get is encoded once.
         """
         head, bias = head_operand(policy.head.weight), policy.head.bias
-        running = RunningRows(policy, prompts, group_size)
-        rows = torch.arange(len(running.mask), device=running.mask.device)  # which completions are in the batch
+        running = running_rows(policy, prompts, group_size)
+        rows = torch.arange(len(running.hidden), device=running.hidden.device)  # which completions are in the batch
         transcript = Transcript(len(rows), policy.tokenizer.pad_token_id, rows.device)
-        encoded = EncodedExcerpts(policy)
-        alive, ends = torch.ones_like(rows, dtype=torch.bool), torch.tensor(policy.end_ids, device=rows.device)
+        encoded, ends = EncodedExcerpts(policy), torch.tensor(policy.end_ids, device=rows.device)
         for left in reversed(range(sampling.max_new_tokens)):
             logits, roles = adjusted(controllers, next_token_logits(running.hidden, head, bias), rows)
             token, logprob = sampling.draw(logits, generator)
-            transcript.draw(rows[alive], token[alive], logprob[alive], roles[alive])
-            ended = alive & torch.isin(token, ends)
-            transcript.ended[rows] |= ended
-            alive, inserted = alive & ~ended, None
+            transcript.draw(rows, token, logprob, roles)
+            ended = torch.isin(token, ends)
+            transcript.ended[rows] = ended
+            alive, inserted = ~ended, None
             if controllers and left:
                 lengths = running.lengths + 1
                 alive &= lengths < policy.max_positions  # after an insertion, there may be no position left to draw at
@@ -112,13 +108,12 @@ class HFEngine:
                     transcript.aborted.update(change.aborted)
                     stopped = torch.tensor(change.aborted + change.full, dtype=torch.long, device=rows.device)
                     alive, inserted = alive & ~torch.isin(rows, stopped), change.inserted
-            count = int(alive.sum())
-            if not count or not left:
+            kept = alive.nonzero().squeeze(1)
+            if not len(kept) or not left:
                 break
-            if count <= len(rows) // 2:
-                kept = alive.nonzero().squeeze(1)
+            if len(kept) < len(rows):
                 running.keep(kept)
-                rows, token, alive = rows[kept], token[kept], alive[kept]
+                rows, token = rows[kept], token[kept]
             embeds = policy.embed(token[:, None])
             if inserted is None:
                 running.feed_token(embeds)
@@ -126,6 +121,11 @@ class HFEngine:
                 transcript.insert(inserted)
                 running.feed(*behind(embeds, inserted, policy, rows))
         return transcript
+
+
+def running_rows(policy: AudioLM, prompts: Prompts, group_size: int) -> SharedRows | RunningRows:
+    """Rows that share their prompt where that can be; else each repeats it."""
+    return (SharedRows if rows_share(policy) else RunningRows)(policy, prompts, group_size)
 
 
 def adjusted(

@@ -1,4 +1,4 @@
-"""The completions that are still being sampled: their key-value cache, and the state that predicts the next token."""
+"""The completions that are still being sampled, each with its prompt repeated, and what predicts their next token."""
 
 from collections.abc import Sequence
 
@@ -8,11 +8,14 @@ from torch import Tensor
 from transformers import DynamicCache
 
 from cogrl.models.audio_lm import AudioLM
+from cogrl.rollout.prefill import prefilled
 from cogrl.types import Prompts
 
 
 class RunningRows:
     """`r` rows with a common cache, in which a row leaves the places empty that others need and it does not.
+
+    For any decoder, and to compare `SharedRows` with.
 
     Args:
         policy: in evaluation mode.
@@ -22,23 +25,10 @@ class RunningRows:
     """
 
     def __init__(self, policy: AudioLM, prompts: Prompts, group_size: int) -> None:
-        self.decoder = policy.decoder
-        self.cache = DynamicCache()
-        mask = prompts.attention_mask
-        prefix = self.decoder(
-            inputs_embeds=policy.prompt_embeds(prompts),
-            attention_mask=mask,
-            position_ids=(mask.cumsum(1) - 1).clamp(min=0),
-            past_key_values=self.cache,
-            use_cache=True,
-        )
+        self.decoder, mask = policy.decoder, prompts.attention_mask
+        self.cache, hidden = prefilled(policy, prompts)
         self.cache.batch_repeat_interleave(group_size)
-        self.hidden = prefix.last_hidden_state[:, -1].repeat_interleave(group_size, 0)
-        if not self.hidden.isfinite().all():
-            raise FloatingPointError(
-                "the policy's hidden states are NaN or infinite, so nothing can be sampled from them; see whether its "
-                "weights are finite and whether the dtype (float16?) is wide enough"
-            )
+        self.hidden = hidden.repeat_interleave(group_size, 0)
         self.mask = mask.repeat_interleave(group_size, 0)
 
     @property

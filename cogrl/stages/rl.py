@@ -23,8 +23,9 @@ from cogrl.rollout.controller import in_training, reported
 from cogrl.stages.counterfactuals import Counterfactuals, compared
 from cogrl.stages.credit import Credit
 from cogrl.stages.drift import DriftMonitor
+from cogrl.stages.engine_check import EngineCheck
 from cogrl.stages.means import Means
-from cogrl.stages.objective import Objective
+from cogrl.stages.objective import Objective, refuse_broken
 from cogrl.stages.rollout_buffer import RolloutBuffer
 from cogrl.stages.section_credit import SectionCredit
 from cogrl.stages.stage import Stage
@@ -114,7 +115,7 @@ class RLStage(Stage):
         self.buffer = RolloutBuffer()
         self.scores: Scores | None = None
         self.tokens_a_part: float | None = None
-        self.drift = DriftMonitor()
+        self.drift, self.engine_check = DriftMonitor(), EngineCheck()
 
     def on_fit_start(self) -> None:
         super().on_fit_start()
@@ -232,8 +233,14 @@ class RLStage(Stage):
     def compare(self, rollouts: Rollouts) -> Rollouts:
         """With the log-probabilities the objective compares the policy to: one pass each, a micro-batch at a time."""
         temperature, groups = self.sampling.temperature, max(1, len(rollouts.clips) // self.parts_per_batch)
-        if self.objective.is_cap is not None:
-            rollouts = replace(rollouts, old_logprobs=logprobs_of(self.policy, rollouts, temperature, groups))
+        corrected, unchecked = self.objective.is_cap is not None, self.engine_check.due(rollouts, self.global_step)
+        if corrected or unchecked:
+            scored = logprobs_of(self.policy, rollouts, temperature, groups)
+            if unchecked:
+                figures = self.engine_check.check(self.policy, rollouts, scored, temperature, corrected)
+                for name in figures if self.global_step == 0 else ():  # a resumed run logs what the whole one does
+                    self.log(name, figures[name], batch_size=len(rollouts), on_step=True, on_epoch=False)
+            rollouts = replace(rollouts, old_logprobs=scored if corrected else None)
         if self.reference:
             rollouts = replace(rollouts, ref_logprobs=self.reference.logprobs(rollouts, temperature, groups))
         return rollouts
@@ -289,12 +296,3 @@ class RLStage(Stage):
         values = values[values.isfinite()]
         if len(values):
             self.log(name, values.mean(), batch_size=len(values), on_step=True, on_epoch=False, reduce_fx=over_a_step)
-
-
-def refuse_broken(metrics: PolicyMetrics) -> None:
-    """Raises RuntimeError when no token has a finite log-probability: such a policy must not train on."""
-    if metrics["bad"] and metrics["bad"] == metrics["tokens"]:
-        raise RuntimeError(
-            f"none of the {int(metrics['tokens'])} tokens of this update has finite log-probabilities; "
-            "lower optim.lr or go back to an earlier checkpoint"
-        )

@@ -1,11 +1,13 @@
-"""One RL step of a Qwen2-Audio-class model with random weights, kernels on and off, in turns; started by run.py."""
+"""Rollouts and RL steps of a Qwen2-Audio-class model with random weights, kernels on and off; started by run.py."""
 
+import importlib.util
 import itertools
 import sys
 import tempfile
 import time
 import types
 import warnings
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
@@ -36,14 +38,26 @@ from cogrl.models.lora import Lora
 from cogrl.models.qwen2_audio import Qwen2Audio
 from cogrl.models.whisper_tower import own_length
 from cogrl.models.tiny import train_tokenizer
-from cogrl.rollout.sampling import Sampling
-from cogrl.stages import DrSapo
+from cogrl.rollout import Controller, Excerpt, HFEngine, Sampling
+from cogrl.stages import DrSapo, Grpo
+from cogrl.stages.objective import Objective
+from cogrl.stages.rl import RLStage
 from cogrl.types import Clip, ClipBatch, Example, Scores
 
 VARIANTS = {
     "plain: prompt repeated, all logits of the completions": {"share_prompt": False, "head_impl": "reference"},
+    "prompt shared, all logits": {"share_prompt": True, "head_impl": "reference"},
+    "prompt repeated, loss in one pass": {"share_prompt": False, "head_impl": "auto"},
     "kernels: prompt shared, loss in one pass": {"share_prompt": True, "head_impl": "auto"},
 }
+STAGES: dict[str, Callable[..., RLStage]] = {
+    "dr_sapo": DrSapo,
+    "grpo with a reference and importance weights": lambda policy, **settings: Grpo(
+        policy, Objective("grpo", kl_coef=0.04, is_cap=2.0), reference="base", **settings
+    ),
+}
+ENGINES = {"in-process": HFEngine}
+"""Whose tokens a second are measured; an engine of another process takes part with a line here."""
 
 
 @dataclass(frozen=True)
@@ -56,8 +70,8 @@ class Sizes:
     prompts: int = 4
     group: int = 8
     tokens: int = 128
-    pairs: int = 2
-    """Of rollout cycles that are measured, after one that warms up."""
+    pairs: int = 1
+    """Of rollout cycles of each variant that are measured, after one that warms up."""
 
 
 FULL = Sizes(
@@ -125,37 +139,67 @@ class Noise:
         return Scores(torch.rand(len(answers)), {})
 
 
-class Turns(pl.Callback):
-    """Rollout cycles with one variant after the other; seconds of each step, peak memory of each cycle."""
+class HearsAgain(Controller):
+    """Every completion hears the first second of its clip again behind its second token."""
 
-    def __init__(self, on_gpu: bool) -> None:
-        self.on_gpu = on_gpu
-        self.turn = itertools.cycle(VARIANTS)
-        self.seconds = {name: [] for name in VARIANTS}
-        self.peaks = {name: [] for name in VARIANTS}
+    def begin(self, policy, inputs, group_size) -> None:
+        self.excerpts = [Excerpt(clip[: policy.sampling_rate]) for clip in inputs]
+        self.group_size, self.drawn = group_size, 0
+
+    def after(self, tokens, logprobs, rows):
+        self.drawn += 1
+        return {row: [self.excerpts[row // self.group_size]] for row in rows.tolist()} if self.drawn == 2 else {}
+
+
+class Turns(pl.Callback):
+    """Rollout cycles with one variant after the other: seconds of each step and of its parts, peak memory."""
+
+    def __init__(self, on_gpu: bool, variants: dict[str, dict]) -> None:
+        self.on_gpu, self.variants = on_gpu, variants
+        self.turn = itertools.cycle(variants)
+        self.seconds = {name: [] for name in variants}
+        self.parts = {name: {"rollout": [], "score": []} for name in variants}
+        self.peaks = {name: [] for name in variants}
+
+    def watched(self, part: str, call: Callable) -> Callable:
+        """`call`, its seconds noted for the variant whose turn it is."""
+
+        def timed(*args, **kwargs):
+            start = self.now()
+            result = call(*args, **kwargs)
+            self.parts[self.name][part].append(self.now() - start)
+            return result
+
+        return timed
+
+    def now(self) -> float:
+        if self.on_gpu:
+            torch.cuda.synchronize()
+        return time.perf_counter()
 
     def on_train_batch_start(self, trainer, stage, batch, batch_idx) -> None:
         if batch_idx % stage.steps_per_batch == 0:
             self.name = next(self.turn)
             self.seconds[self.name].append([])
-            for switch, value in VARIANTS[self.name].items():
+            for switch, value in self.variants[self.name].items():
                 setattr(stage.policy, switch, value)
         if self.on_gpu:
-            torch.cuda.synchronize()
             torch.cuda.reset_peak_memory_stats()
-        self.start = time.perf_counter()
+        self.start = self.now()
 
     def on_train_batch_end(self, trainer, stage, outputs, batch, batch_idx) -> None:
+        self.seconds[self.name][-1].append(self.now() - self.start)
         if self.on_gpu:
-            torch.cuda.synchronize()
             self.peaks[self.name].append(torch.cuda.max_memory_allocated() / 1e9)
-        self.seconds[self.name][-1].append(time.perf_counter() - self.start)
 
     def on_train_end(self, trainer, stage) -> None:
         self.apart = logprobs_apart(stage)
 
     def summary(self) -> dict:
-        """Medians, the first cycle of each variant left out. The last step of a cycle samples nothing: an update."""
+        """Medians, the first cycle of each variant left out. The last step of a cycle samples nothing: an update.
+
+        `score_s` is what the loss compares with: the reference, and the policy before the update.
+        """
         found = {}
         for name, cycles in self.seconds.items():
             found[name] = {
@@ -164,6 +208,7 @@ class Turns(pl.Callback):
                 "peak_gb": max(self.peaks[name]) if self.peaks[name] else None,
                 "cycles": [[round(s, 4) for s in cycle] for cycle in cycles],
             }
+            found[name] |= {f"{part}_s": median(times[1:]) for part, times in self.parts[name].items()}
         return found
 
 
@@ -191,31 +236,65 @@ def measure(dry_run: bool) -> dict:
             lora=Lora(),
             gradient_checkpointing=not dry_run,
         ).load()
-    stage = DrSapo(policy, group_size=sizes.group, sampling=Sampling(max_new_tokens=sizes.tokens), reward=Noise())
-    turns, steps = Turns(not dry_run), stage.updates_per_rollout * len(VARIANTS) * (1 + sizes.pairs)
+    found, ours = {}, {name: VARIANTS[name] for name in list(VARIANTS)[-1:]}
+    for name, kind in STAGES.items():
+        stage = kind(policy, group_size=sizes.group, sampling=Sampling(max_new_tokens=sizes.tokens), reward=Noise())
+        found[name] = steps(stage, sizes, Turns(not dry_run, VARIANTS if kind is DrSapo else ours))
+    return {
+        "model": f"{sum(p.numel() for p in policy.parameters()) / 1e9:.2f} billion random parameters, {policy.dtype_name}",
+        "device": torch.cuda.get_device_name() if device == "cuda" else "CPU (dry run: the figures mean nothing)",
+        "flash_attn": importlib.util.find_spec("flash_attn") is not None,
+        "work": f"{sizes.prompts} prompts of {stage.rollouts.prompts.input_ids.shape[1]} tokens, {sizes.group} "
+        f"completions of up to {sizes.tokens} each, {stage.updates_per_rollout} updates a cycle, LoRA",
+        "variants": found["dr_sapo"]["variants"],
+        "logprobs_apart": found["dr_sapo"]["apart"],
+        "stages": {name: of_stage["variants"] for name, of_stage in found.items()},
+        "rollouts": rollouts(policy, sizes),
+    }
+
+
+def steps(stage: RLStage, sizes: Sizes, turns: Turns) -> dict:
+    """A fit of so many cycles of each variant."""
+    stage.sample, stage.compare = turns.watched("rollout", stage.sample), turns.watched("score", stage.compare)
+    count = stage.updates_per_rollout * len(turns.variants) * (1 + sizes.pairs)
     pl.Trainer(
-        accelerator="cpu" if dry_run else "gpu",
+        accelerator="gpu" if turns.on_gpu else "cpu",
         devices=1,
-        max_steps=steps,
+        max_steps=count,
         callbacks=[turns],
         logger=False,
         enable_checkpointing=False,
         enable_progress_bar=False,
         enable_model_summary=False,
-    ).fit(stage, DataLoader([ClipBatch(clips(sizes))] * steps, batch_size=None))
-    return {
-        "model": f"{sum(p.numel() for p in policy.parameters()) / 1e9:.2f} billion random parameters, {policy.dtype_name}",
-        "device": torch.cuda.get_device_name() if device == "cuda" else "CPU (dry run: the figures mean nothing)",
-        "work": f"{sizes.prompts} prompts of {stage.rollouts.prompts.input_ids.shape[1]} tokens, {sizes.group} "
-        f"completions of up to {sizes.tokens} each, {stage.updates_per_rollout} updates a cycle, LoRA",
-        "variants": turns.summary(),
-        "logprobs_apart": turns.apart,
-    }
+    ).fit(stage, DataLoader([ClipBatch(clips(sizes))] * count, batch_size=None))
+    return {"variants": turns.summary(), "apart": turns.apart}
+
+
+def rollouts(policy: RandomWeights, sizes: Sizes) -> dict[str, dict[str, float]]:
+    """Sampled tokens a second of every engine: the prompt shared and repeated, and with a clip that is heard again."""
+    ways = {"": (True, []), ", prompt repeated": (False, []), ", one second heard again": (True, [HearsAgain()])}
+    batch, found = clips(sizes), {}
+    for name, kind in ENGINES.items():
+        for way, (policy.share_prompt, controllers) in ways.items():
+            start = time.perf_counter()
+            said = kind().sample(
+                policy,
+                batch,
+                ["direct"] * len(batch),
+                Sampling(max_new_tokens=sizes.tokens),
+                sizes.group,
+                controllers=controllers,
+            )
+            tokens = int(said.completions.mask.sum())  # waits for the device
+            seconds = time.perf_counter() - start
+            clip_count = sum(said.completions.clip_counts)
+            found[name + way] = {"tokens": tokens, "tokens_a_second": tokens / seconds, "clips_heard_again": clip_count}
+    return found
 
 
 @torch.no_grad()
-def logprobs_apart(stage: DrSapo) -> float:
-    """Between the two variants, on the last rollout."""
+def logprobs_apart(stage: RLStage) -> float:
+    """Between the variants, on the last rollout."""
     found = []
     for switches in VARIANTS.values():
         for switch, value in switches.items():
@@ -226,4 +305,4 @@ def logprobs_apart(stage: DrSapo) -> float:
                 rollouts.prompts, rollouts.completions, stage.sampling.temperature, stage.group_size
             ).logprobs
         )
-    return (found[0] - found[1]).abs().max().item()
+    return max((one - found[0]).abs().max().item() for one in found[1:])

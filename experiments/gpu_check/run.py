@@ -3,7 +3,8 @@
 Parts, each in a process of its own with its own time limit; one that fails leaves the others alone:
 tests      the GPU tests of the kernels, then the other kernel tests under this machine's versions
 bench      `cogrl bench`: every provider at the head of a 7B model, then ours at more sizes
-rl_step    DR-SAPO on a random model of Qwen2-Audio-7B's sizes: rollout cycles with shared prompts and fused heads, and without
+rl_step    a random model of Qwen2-Audio-7B's sizes: DR-SAPO with shared prompts and fused heads on and off, GRPO with a
+           reference, and tokens a second of the engines, re-listening among them
 
 Writes a handful of small files to --out: report.md, tests.txt, bench.md, bench.csv, rl_step.json. Exit status 0: all
 parts passed. --dry-run takes the same way on a CPU with tiny sizes. Needs torch, triton, transformers, pytorch-lightning,
@@ -26,6 +27,7 @@ from pathlib import Path
 HERE, ROOT = Path(__file__).resolve().parent, Path(__file__).resolve().parents[2]
 PATH = [str(ROOT), str(ROOT / "kernels"), str(ROOT / "kernels" / "bench")]
 DISTRIBUTIONS = ("torch", "triton", "transformers", "pytorch-lightning", "peft", "jaxtyping", "scipy", "tqdm", "pytest")
+DISTRIBUTIONS += ("flash-attn", "vllm")
 PYTEST = [sys.executable, "-m", "pytest", "-q", "--tb=short", "-p", "no:cacheprovider", "--cases", "all"]
 PYTEST += ["-o", "addopts=--strict-markers"]  # without the shape checks, which need beartype
 COGRL = [sys.executable, "-m", "cogrl.cli.main"]
@@ -68,11 +70,11 @@ def commands(work: Path, dry_run: bool) -> list[Command]:
     step = [sys.executable, str(HERE / "run.py"), "--rl-step", str(work / "rl_step.json")]
     step += ["--dry-run"] if dry_run else []
     steps = [
-        Command("tests", [*PYTEST, "-m", "gpu", "tests/kernels/test_gpu.py"], 110, ("pytest",)),
+        Command("tests", [*PYTEST, "-m", "gpu", "tests/kernels/test_gpu.py"], 100, ("pytest",)),
         Command("bench", [*bench, "policy_loss", *loss, *repeats, "--out", str(work / "bench-1")], 60),
-        Command("bench", [*bench, *heads, *every, *repeats, "--out", str(work / "bench-2")], 100),
-        Command("rl_step", step, 120, ("transformers", "pytorch-lightning", "peft", "jaxtyping", "scipy")),
-        Command("bench", [*bench, *heads, *more, *few, *repeats, "--out", str(work / "bench-3")], 80),
+        Command("bench", [*bench, *heads, *every, *repeats, "--out", str(work / "bench-2")], 80),
+        Command("rl_step", step, 170, ("transformers", "pytorch-lightning", "peft", "jaxtyping", "scipy")),
+        Command("bench", [*bench, *heads, *more, *few, *repeats, "--out", str(work / "bench-3")], 60),
         Command("tests", [*PYTEST, "-m", "not gpu", *rest], 60, ("pytest",)),
     ]
     return [replace(step, limit_s=600) for step in steps] if dry_run else steps
@@ -147,12 +149,19 @@ def commit() -> str:
 
 
 def rl_table(found: dict) -> str:
-    lines = [f"{found['model']}, {found['device']}; {found['work']}.", ""]
-    lines += ["| variant | update, s | rollout cycle, s | peak memory, GB |", "|---|---|---|---|"]
-    for name, row in found["variants"].items():
-        memory = "" if row["peak_gb"] is None else f"{row['peak_gb']:.1f}"
-        lines.append(f"| {name} | {row['update_s']:.3f} | {row['cycle_s']:.3f} | {memory} |")
-    lines += ["", f"Largest difference of a log-probability between the two: {found['logprobs_apart']:.1e}."]
+    flash = "with" if found["flash_attn"] else "without"
+    lines = [f"{found['model']}, {found['device']}, {flash} flash-attn; {found['work']}.", ""]
+    lines += ["| stage | variant | rollout, s | score, s | update, s | cycle, s | peak memory, GB |"]
+    lines += ["|---|---|---|---|---|---|---|"]
+    for stage, variants in found["stages"].items():
+        for name, row in variants.items():
+            seconds = " | ".join(f"{row[f'{part}_s']:.3f}" for part in ("rollout", "score", "update", "cycle"))
+            memory = "" if row["peak_gb"] is None else f"{row['peak_gb']:.1f}"
+            lines.append(f"| {stage} | {name} | {seconds} | {memory} |")
+    lines += ["", f"Largest difference of a log-probability between them: {found['logprobs_apart']:.1e}.", ""]
+    lines += ["| engine | sampled tokens a second | clips heard again |", "|---|---|---|"]
+    for name, row in found["rollouts"].items():
+        lines.append(f"| {name} | {row['tokens_a_second']:.0f} | {row['clips_heard_again']} |")
     return "\n".join(lines)
 
 

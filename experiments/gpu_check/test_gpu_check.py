@@ -39,7 +39,10 @@ def test_all_parts_pass_without_the_packages_that_such_a_machine_lacks(tmp_path)
     assert set(written) == {"report.md", "tests.txt", "bench.md", "bench.csv", "rl_step.json"}
     assert sum(written.values()) < 2**20
     step = json.loads((tmp_path / "out" / "rl_step.json").read_text())
-    assert len(step["variants"]) == 2 and step["logprobs_apart"] < 1e-4
+    assert len(step["variants"]) == 4 and step["logprobs_apart"] < 1e-4
+    assert len(step["stages"]) == 2 and all(row["score_s"] > 0 for row in step["stages"]["dr_sapo"].values())
+    repeats = [row["clips_heard_again"] for row in step["rollouts"].values()]
+    assert repeats == [0, 0, 6] and all(row["tokens"] == 36 for row in step["rollouts"].values())
     assert "| rl_step |" in (tmp_path / "out" / "report.md").read_text()
 
 

@@ -96,14 +96,14 @@ def script(policy: Qwen2Audio, row: int, apart: bool) -> list[int]:
 
 def drawn(policy, clips, scripts, group_size: int, kind: type[Relisten]) -> tuple[float, float, int]:
     """CPU seconds of a call, those of insertions among them, and how many clips were inserted."""
-    watch, kept = Stopwatch(), (hf.interruption, hf.behind, hf.RunningRows.feed)
-    hf.interruption, hf.behind, hf.RunningRows.feed = map(watch.around, kept)
+    watch, kept = Stopwatch(), (hf.interruption, hf.behind, hf.SharedRows.feed)
+    hf.interruption, hf.behind, hf.SharedRows.feed = map(watch.around, kept)
     controllers, sampling = [Dictated(scripts), kind()], Sampling(max_new_tokens=WORDS)
     start = time.process_time()
     try:
         said = HFEngine().sample(policy, clips, ["direct"] * len(clips), sampling, group_size, controllers=controllers)
     finally:
-        hf.interruption, hf.behind, hf.RunningRows.feed = kept
+        hf.interruption, hf.behind, hf.SharedRows.feed = kept
     return time.process_time() - start, watch.seconds, sum(said.completions.clip_counts)
 
 

@@ -44,5 +44,5 @@ def test_one_provider_alone_is_still_compared_with_the_plain_pass(plan):
 
 
 def test_tokens_are_shared_out_to_the_completions(plan):
-    labels = [label for label, _ in grouped_results.jobs(replace(plan, tokens=(512, 1200)))]
+    labels = [label for label, _ in grouped_results.jobs("grouped", replace(plan, tokens=(512, 1200)))]
     assert labels == ["grouped, 512 tokens", "grouped, 1200 tokens"]

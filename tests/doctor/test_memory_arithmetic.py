@@ -9,10 +9,12 @@ import torch
 from cogrl.doctor.memory import Weights, activation_bytes, cache_bytes, drawn_bytes, state_bytes, weights_of
 from cogrl.lm_head import logits_bytes
 from cogrl.models.check import shapes_of
+from cogrl.models.group_cache import room
 from cogrl.models.lora import Lora
 from cogrl.models.qwen2_audio import Qwen2Audio
 from cogrl.parallel.shares import Shares, shares_of
 from cogrl.rollout.running import RunningRows
+from cogrl.rollout.shared_rows import SharedRows
 
 SCALING = Path(__file__).parents[2] / "docs/scaling.md"
 
@@ -92,11 +94,14 @@ def kept_bytes(module, run) -> int:
 def test_the_cache_is_as_large_as_that_of_running_rows(make, clips):
     policy = make().eval()
     prompts = policy.encode_prompts(["Which emotion?"] * 2, [clip.waveform for clip in clips[:2]], ["a", "b"])
-    running = RunningRows(policy, prompts, group_size=3)
-    running.feed_token(policy.embed(torch.ones(6, 1, dtype=torch.long)))
-    found = bytes_of(tensor for layer in running.cache.layers for tensor in (layer.keys, layer.values))
-    config = policy.model.config.get_text_config()
-    assert found == cache_bytes(config, 6, prompts.input_ids.shape[1] + 1, 4)
+    token, longest = policy.embed(torch.ones(6, 1, dtype=torch.long)), prompts.input_ids.shape[1]
+    repeated, shared = (kind(policy, prompts, group_size=3) for kind in (RunningRows, SharedRows))
+    for running in (repeated, shared):
+        running.feed_token(token)
+    config, keys = policy.model.config.get_text_config(), shared.cache.keys + shared.cache.values
+    found = bytes_of(tensor for layer in repeated.cache.layers for tensor in (layer.keys, layer.values))
+    assert found == cache_bytes(config, 6 * (longest + 1), 4)
+    assert bytes_of(keys) == cache_bytes(config, 2 * room(longest + 3), 4) < found / 2
 
 
 def test_logits_are_those_of_a_chunk_and_never_of_all_tokens():

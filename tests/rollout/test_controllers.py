@@ -8,6 +8,7 @@ from interruptions import WORDS, Forbid, RandomInsertions, Scripted, sharpened
 from cogrl.formats import format_named
 from cogrl.rollout import Abort, Controller, Excerpt, HFEngine, Sampling, Tokens
 from cogrl.rollout.running import RunningRows
+from cogrl.rollout.shared_rows import SharedRows
 from cogrl.types import Role, Span
 
 S, F, L, A, B = Role.SAMPLED, Role.FORCED, Role.LATENT, Role.AUDIO, Role.BENT
@@ -149,7 +150,7 @@ def test_a_clip_that_can_not_be_heard_whole_is_refused_and_the_policy_trains_on(
 @torch.no_grad()
 def test_the_cache_stays_in_proportion_to_the_longest_row(policy, clips, monkeypatch):
     """One row after another inserts a lot: together they would make the cache as wide as all of them."""
-    widths = []
+    widths, policy.share_prompt = [], False
     feed = RunningRows.feed
 
     def spy(running, embeds, real):
@@ -173,15 +174,22 @@ def test_markers_are_those_of_the_chat_template(make):
     assert policy.tokenizer.convert_ids_to_tokens([before, behind]) == ["<|audio_bos|>", "<|audio_eos|>"]
 
 
-def test_rows_that_get_nothing_do_not_compute_the_places_of_those_that_do(policy, clips, monkeypatch):
-    shapes, run = [], RunningRows._run
+@pytest.mark.parametrize(
+    ("kind", "shapes"),
+    [
+        (SharedRows, [(4,), (24,), (4,), (31,), (4,)]),
+        (RunningRows, [(4, 1), (3, 1), (1, 21), (4, 1), (4, 10), (4, 1)]),  # three of four are most of them: one pass
+    ],
+)
+def test_rows_that_get_nothing_do_not_compute_the_places_of_those_that_do(policy, clips, monkeypatch, kind, shapes):
+    seen, run, policy.share_prompt = [], kind._run, kind is SharedRows
 
     def spy(running, embeds, *more):
-        shapes.append(tuple(embeds.shape[:2]))
+        seen.append(tuple(embeds.shape[:-1]))
         return run(running, embeds, *more)
 
-    monkeypatch.setattr(RunningRows, "_run", spy)
+    monkeypatch.setattr(kind, "_run", spy)
     script = {(0, 2): [Tokens([7] * 20)], **{(row, 4): [Tokens([8] * 9)] for row in range(3)}}
     rollouts = sampled(policy, clips[:1], Scripted(script), group_size=4)
-    assert shapes == [(4, 1), (3, 1), (1, 21), (4, 1), (4, 10), (4, 1)]  # three of four are most of them: one pass
+    assert seen == shapes
     assert [roles_of(rollouts, row).count(F) for row in range(4)] == [29, 9, 9, 0]

@@ -29,10 +29,13 @@ CASES = {
 class CoarseEngine(HFEngine):
     """Samples from the policy; its log-probabilities are off, as those of an engine in low precision are."""
 
+    def __init__(self, size: float = 0.3) -> None:
+        self.size = size
+
     def sample(self, *args, **kwargs):
         rollouts = super().sample(*args, **kwargs)
         g = torch.Generator().manual_seed(1)
-        noise = 0.3 * torch.randn(rollouts.sampling_logprobs.shape, generator=g)
+        noise = self.size * torch.randn(rollouts.sampling_logprobs.shape, generator=g)
         return replace(rollouts, sampling_logprobs=rollouts.sampling_logprobs + noise * rollouts.completions.mask)
 
 
@@ -121,7 +124,7 @@ def test_grpo_with_a_kl_penalty_and_truncated_weights_has_the_written_loss_and_g
     reference = moved_dir if objective.kl_coef else None
     policy, frozen, start = double(tiny_policy_dir), double(moved_dir), double(tiny_policy_dir)
     stage = stage_of(Grpo, policy, CountsTokens(), objective=objective, reference=reference, sampling=SAMPLING)
-    stage.engine = CoarseEngine()
+    stage.engine = CoarseEngine(0.3 if objective.is_cap else 5e-5)  # uncorrected, as much as rounding explains
     torch.manual_seed(0)
     seen, grads = fit(stage, clips)
     assert len(seen) == len(grads) == 2

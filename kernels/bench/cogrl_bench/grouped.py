@@ -14,6 +14,7 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -35,10 +36,11 @@ CONFIG = PolicyLossConfig(kind="sapo")
 
 @dataclass(frozen=True)
 class Setting:
-    """One group of `group` completions of `completion` tokens, and the sizes of the model that reads them."""
+    """A group of `group` completions of `completion` tokens for each prompt, and the sizes of the model."""
 
     completion: int = 150
     group: int = 8
+    prompts: int = 1
     text: int = 26
     vocab: int = 8192
     width: int = 384
@@ -57,7 +59,7 @@ class Setting:
 
 @dataclass(frozen=True)
 class Problem:
-    """The model and one group, whose old log-probabilities lie a little off the policy's."""
+    """The model and the groups, whose old log-probabilities lie a little off the policy's."""
 
     policy: Qwen2Audio
     prompts: Prompts
@@ -65,6 +67,7 @@ class Problem:
     old_logprobs: Tensor
     advantages: Tensor
     cu_seqlens: Tensor
+    group_size: int
 
 
 def problem(setting: Setting) -> Problem:
@@ -93,24 +96,24 @@ def problem(setting: Setting) -> Problem:
     policy = Qwen2Audio("made here")
     policy.model = own_length(Qwen2AudioForConditionalGeneration(config).train())
     policy.markers = (), ()  # there is no tokenizer, so none is barred
-    ids = torch.cat([torch.full((1, AUDIO_TOKENS), AUDIO_ID), torch.randint(1, setting.vocab, (1, setting.text))], 1)
-    mels = torch.randn(1, config.audio_config.num_mel_bins, 2 * FRAMES)
-    audio = {"input_features": mels, "feature_attention_mask": torch.ones(1, 2 * FRAMES, dtype=torch.long)}
-    targets = torch.randint(1, setting.vocab, (setting.group, setting.completion))
+    p, rows = setting.prompts, setting.prompts * setting.group
+    ids = torch.cat([torch.full((p, AUDIO_TOKENS), AUDIO_ID), torch.randint(1, setting.vocab, (p, setting.text))], 1)
+    mels = torch.randn(p, config.audio_config.num_mel_bins, 2 * FRAMES)
+    audio = {"input_features": mels, "feature_attention_mask": torch.ones(p, 2 * FRAMES, dtype=torch.long)}
+    targets = torch.randint(1, setting.vocab, (rows, setting.completion))
     completions = Completions.from_mask(targets, torch.ones_like(targets, dtype=torch.bool))
     old = torch.full((targets.numel(),), -torch.tensor(setting.vocab).log()) + 0.3 * torch.randn(targets.numel())
-    bounds = torch.arange(setting.group + 1) * setting.completion
+    bounds = torch.arange(rows + 1) * setting.completion
     prompts = Prompts(ids, torch.ones_like(ids), audio)
-    return Problem(policy, prompts, completions, old, torch.randn(setting.group), bounds)
+    return Problem(policy, prompts, completions, old, torch.randn(rows), bounds, setting.group)
 
 
-def hugging_face(given: Problem, only_completions: bool) -> tuple[Tensor, Tensor]:
-    """Loss and log-probabilities with audio and prompt repeated for every completion, logits and `log_softmax`.
+def repeated_logprobs(policy: Qwen2Audio, prompts: Prompts, targets: Tensor, only_completions: bool = False) -> Tensor:
+    """Log-probabilities of `targets` (b, t), flat, with audio and prompt repeated for each row, and `log_softmax`.
 
     The model's own forward makes logits of every position; with `only_completions` just those that are needed.
     """
-    rows = torch.zeros(len(given.completions.ids), dtype=torch.long)
-    prompts, targets, model = given.prompts.select(rows), given.completions.ids, given.policy.model
+    prompts, model = prompts.select(torch.arange(len(targets)) // (len(targets) // len(prompts))), policy.model
     inputs = {
         "input_ids": torch.cat([prompts.input_ids, targets], 1),
         "attention_mask": torch.cat([prompts.attention_mask, torch.ones_like(targets)], 1),
@@ -122,25 +125,21 @@ def hugging_face(given: Problem, only_completions: bool) -> tuple[Tensor, Tensor
         logits = model.lm_head(model.model(**inputs).last_hidden_state[:, predicting])
     else:
         logits = model(**inputs).logits[:, predicting]
-    logits = logits + given.policy.head.bias
-    logprobs = logits.log_softmax(-1).gather(2, targets[..., None]).flatten()
+    return (logits + policy.head.bias).log_softmax(-1).gather(2, targets[..., None]).flatten()
+
+
+def hugging_face(given: Problem, only_completions: bool) -> tuple[Tensor, Tensor]:
+    """Loss and log-probabilities of repeated prompts."""
+    logprobs = repeated_logprobs(given.policy, given.prompts, given.completions.ids, only_completions)
     old, impl = given.old_logprobs, "reference"
     out = policy_loss(logprobs, given.advantages, given.cu_seqlens, config=CONFIG, old_logprobs=old, impl=impl)
     return out.loss, logprobs.detach()
 
 
-def plain(given: Problem) -> tuple[Tensor, Tensor]:
-    return hugging_face(given, only_completions=False)
-
-
-def plain_sliced(given: Problem) -> tuple[Tensor, Tensor]:
-    return hugging_face(given, only_completions=True)
-
-
 def shared(given: Problem) -> tuple[Tensor, Tensor]:
     """Ours: audio and prompt once, the loss's gradient made chunk by chunk of the logits."""
     policy = given.policy
-    states = policy.token_states(given.prompts, given.completions, len(given.completions.ids))
+    states = policy.token_states(given.prompts, given.completions, given.group_size)
     out = linear_policy_loss(
         states.hidden,
         policy.head.weight,
@@ -156,8 +155,8 @@ def shared(given: Problem) -> tuple[Tensor, Tensor]:
 
 
 PASSES: dict[str, Callable[[Problem], tuple[Tensor, Tensor]]] = {
-    "plain": plain,
-    "plain, completion logits only": plain_sliced,
+    "plain": partial(hugging_face, only_completions=False),
+    "plain, completion logits only": partial(hugging_face, only_completions=True),
     "shared prefix": shared,
 }
 OURS = "shared prefix"

@@ -20,12 +20,17 @@ BOUND = check.Bound(values=1e-5, relative=1e-5)
 MODES = {"forward": "fwd", "backward": "bwd", "full": "full"}
 
 
-def jobs(plan: Plan) -> list[Job]:
+def providers(name: str) -> list[str]:
+    """Those of the pass."""
+    return list(PROVIDERS.values())
+
+
+def jobs(name: str, plan: Plan) -> list[Job]:
     """One for each number of tokens; on the CPU, whatever the rest of the plan runs on."""
     found = []
     for tokens in plan.tokens or GROUPED_TOKENS:
         size = replace(SMALL, completion=max(tokens // plan.rollouts, 2), group=plan.rollouts, seed=plan.seed)
-        found.append((f"{GROUPED}, {tokens} tokens", partial(results, size, plan)))
+        found.append((f"{name}, {tokens} tokens", partial(results, size, plan)))
     return found
 
 

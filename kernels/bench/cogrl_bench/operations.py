@@ -9,9 +9,14 @@ OPERATIONS = {
     "linear_logprob": "cogrl_bench.linear_logprob",
     "linear_policy_loss": "cogrl_bench.linear_policy_loss",
 }
-GROUPED = "grouped"
-"""A training pass of a whole model, `cogrl_bench.grouped`: measured by its own rounds."""
-NAMES = (*OPERATIONS, GROUPED)
+GROUPED, ROLLOUT, GRPO_STEP = "grouped", "rollout", "grpo_step"
+OF_MODELS = {
+    GROUPED: "cogrl_bench.grouped_results",
+    ROLLOUT: "cogrl_bench.rollout_results",
+    GRPO_STEP: "cogrl_bench.rollout_results",
+}
+"""Passes of a whole model, measured by rounds of their own: modules with `jobs(name, plan)` and `providers(name)`."""
+NAMES = (*OPERATIONS, *OF_MODELS)
 
 
 def load(name: str) -> Operation:

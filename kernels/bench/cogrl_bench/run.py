@@ -3,13 +3,14 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
+from importlib import import_module
 
 import torch
 from tqdm import tqdm
 
 from cogrl_bench import check, device, memory, timing
 from cogrl_bench.operation import Call, Operation, Problem, Setting
-from cogrl_bench.operations import GROUPED, load
+from cogrl_bench.operations import OF_MODELS, load
 from cogrl_bench.plan import Plan
 
 BASELINE = "reference"
@@ -66,10 +67,8 @@ def run(plan: Plan) -> Report:
 
 def jobs_of(name: str, plan: Plan, roofline: device.Roofline) -> list[Job]:
     """One a size."""
-    if name == GROUPED:
-        from cogrl_bench.grouped_results import jobs
-
-        return jobs(plan)
+    if name in OF_MODELS:
+        return import_module(OF_MODELS[name]).jobs(name, plan)
     operation = load(name)
     return [
         (f"{name}, {setting.label}", partial(run_one, operation, setting, plan, roofline))
@@ -79,10 +78,8 @@ def jobs_of(name: str, plan: Plan, roofline: device.Roofline) -> list[Job]:
 
 def providers(name: str) -> list[str]:
     """Their names, whether they are installed or not."""
-    if name == GROUPED:
-        from cogrl_bench.grouped_results import PROVIDERS
-
-        return list(PROVIDERS.values())
+    if name in OF_MODELS:
+        return import_module(OF_MODELS[name]).providers(name)
     return list(load(name).providers)
 
 
