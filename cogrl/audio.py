@@ -222,10 +222,10 @@ def _check_audible(samples: np.ndarray, waveform: Waveform, label: str) -> None:
         raise ValueError(f"{label}: {reason}, or have it heard as it is with {keep}")
 
 
-def wav_bytes(waveform: Waveform, sampling_rate: int) -> bytes:
-    """The clip as a 16-bit WAV file; what lies beyond [-1, 1] is clipped."""
+def wav_bytes(waveform: Waveform, sampling_rate: int, subtype: Literal["PCM_16", "FLOAT"] = "PCM_16") -> bytes:
+    """The clip as a WAV file, of 16 bits (what lies beyond [-1, 1] is clipped), or FLOAT: the very samples."""
     file = io.BytesIO()
-    soundfile.write(file, waveform, sampling_rate, format="WAV", subtype="PCM_16")
+    soundfile.write(file, waveform, sampling_rate, format="WAV", subtype=subtype)
     return file.getvalue()
 
 

@@ -26,6 +26,12 @@ if LOWERED:
     os.environ.setdefault("TORCHINDUCTOR_CACHE_DIR", f"{tempfile.gettempdir()}/torchinductor-{LOWERED}")
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--vllm", metavar="PYTHON", help="of an environment with vLLM, for tests/rollout/test_vllm_real.py"
+    )
+
+
 @pytest.fixture(scope="session", autouse=True)
 def one_thread():
     """Tiny models are slower on more threads, and a sum is made in another order on another number of them."""

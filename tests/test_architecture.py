@@ -42,7 +42,7 @@ ALLOWED = {
     }
     | {"ranks", "formats", "chat", "containers"},
     "rewards": {"types", "audio", "pitch", "words", "formats", "chat"},
-    "rollout": {"types", "audio", "formats", "model_input", "objectives", "lm_head", "models"},
+    "rollout": {"types", "audio", "formats", "model_input", "objectives", "lm_head", "models", "ranks", "chat"},
     "stages": {"types", "finite", "progress", "formats", "model_input", "objectives", "lm_head", "models", "rewards"}
     | {"ranks", "rollout"},
     "parallel": set(),

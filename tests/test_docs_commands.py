@@ -39,6 +39,11 @@ NOT_RUN = {
     "cogrl ui": "a server that does not end; tests/cli/test_commands.py",
     "cogrl doctor": "7B weights; tests/doctor runs it on tiny ones",
     "cogrl generate clip.wav --policy runs/echo": "a policy that cites; tests/cli/test_generate_relisten.py",
+    "cogrl fit --config configs/stage/grpo_qa.yaml --config configs/rollout/vllm.yaml": "needs a server that runs; "
+    "tests/stages/test_one_step_off.py",
+    "cogrl vllm": "a server that does not end; tests/cli/test_vllm_command.py",
+    "python -m venv vllm": "downloads gigabytes",
+    "python -m pytest tests/rollout/test_vllm_real.py": "a test of its own, in the environment of the line before",
     "python tests/faults/kill.py": "an hour of killed runs; tests/faults makes single trials",
 }
 """Why no test runs the commands that begin like this, of README.md and docs."""

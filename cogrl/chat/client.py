@@ -3,7 +3,6 @@
 import asyncio
 import hashlib
 import json
-import random
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
@@ -14,35 +13,10 @@ import aiohttp
 
 from cogrl.chat import background
 from cogrl.chat.cache import AnswerCache, CachedAnswer
-from cogrl.chat.endpoint import Endpoint, Refused
+from cogrl.chat.endpoint import Endpoint
+from cogrl.chat.http import Refused
 from cogrl.chat.question import Answer, Failure, Prices, Question, Replies, Usage
-
-
-@dataclass(frozen=True)
-class RetryPolicy:
-    """How often and how long a question is asked, in seconds.
-
-    A question has `attempts` tries of at most `attempt_s`, and `question_s` in all, pauses included. A pause doubles
-    with each try, from `pause_s` to at most `pause_max_s`, is shortened at random by up to a half, and lasts as long
-    as the server's `Retry-After` at least. One that would end after the deadline is not begun: the question has failed.
-    After `failures_in_a_row` failed questions the rest of a batch is not asked.
-    """
-
-    attempts: int = 4
-    attempt_s: float = 60.0
-    question_s: float = 180.0
-    pause_s: float = 0.5
-    pause_max_s: float = 20.0
-    failures_in_a_row: int = 100
-
-    def __post_init__(self) -> None:
-        if self.attempts < 1 or min(self.attempt_s, self.question_s) <= 0 or min(self.pause_s, self.pause_max_s) < 0:
-            raise ValueError(f"{self}: at least one attempt, and times above 0")
-
-    def pause(self, tries: int, wait_s: float) -> float:
-        """Seconds before the next try, after `tries` of them; random, so that clients do not retry all at once."""
-        longest = min(self.pause_max_s, self.pause_s * 2 ** (tries - 1))
-        return max(wait_s, longest * 0.5) + random.uniform(0, longest * 0.5)
+from cogrl.chat.retry import RetryPolicy
 
 
 @dataclass(frozen=True)
@@ -126,30 +100,21 @@ class _Batch:
         self, key: str, question: Question, session: aiohttp.ClientSession, cache: AnswerCache
     ) -> Answer | Failure:
         """Asks until there is an answer, tries or time are used up, or asking again is pointless."""
-        retry, start, tries = self.client.retry, time.monotonic(), 0
+        retry, start = self.client.retry, time.monotonic()
         if self.failed_in_a_row >= retry.failures_in_a_row:
             reason = f"not asked, for {self.failed_in_a_row} questions in a row had failed, the last: {self.last_error}"
             return Failure(ConnectionError(reason))
-        ends = min(self.ends, start + retry.question_s)
-        error: Exception = TimeoutError("the deadline of the batch passed before this question was asked")
-        while tries < retry.attempts and time.monotonic() < ends:
-            tries += 1
-            outcome = await self.attempt(key, question, session, cache, ends)
-            if not isinstance(outcome, Refused):
-                return Answer(outcome, attempts=tries, seconds=time.monotonic() - start)
-            error = outcome.error
-            pause = retry.pause(tries, outcome.wait_s)
-            if not outcome.retryable or tries == retry.attempts or time.monotonic() + pause >= ends:
-                break
-            await asyncio.sleep(pause)
-        self.last_error = error
-        return Failure(error, tries, time.monotonic() - start)
+        outcome, tries = await retry.ask(lambda left_s: self.attempt(key, question, session, cache, left_s), self.ends)
+        if not isinstance(outcome, Refused):
+            return Answer(outcome, attempts=tries, seconds=time.monotonic() - start)
+        self.last_error = outcome.error
+        return Failure(outcome.error, tries, time.monotonic() - start)
 
     async def attempt(
-        self, key: str, question: Question, session: aiohttp.ClientSession, cache: AnswerCache, ends: float
+        self, key: str, question: Question, session: aiohttp.ClientSession, cache: AnswerCache, left_s: float
     ) -> Any:
         """Asks once: the value of the answer, which is then kept, or why there is none."""
-        endpoint, left_s = self.client.endpoint, min(self.client.retry.attempt_s, ends - time.monotonic())
+        endpoint = self.client.endpoint
         try:
             async with asyncio.timeout(left_s):
                 outcome = await endpoint.post(session, endpoint.body(question))

@@ -1,19 +1,15 @@
 """An OpenAI-compatible chat endpoint: what one request looks like, and what each reply of a server means."""
 
-import email.utils
 import json
 import os
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar, Literal
 
 import aiohttp
 
+from cogrl.chat.http import Refused, send
 from cogrl.chat.question import Question, Usage
-
-_NO_TOKENS = Usage(requests=1)
-_RETRYABLE = {408, 409, 425, 429, 500, 502, 503, 504, 529}
 
 
 @dataclass(frozen=True)
@@ -22,16 +18,6 @@ class Reply:
 
     text: str
     usage: Usage
-
-
-@dataclass(frozen=True)
-class Refused:
-    """No answer. `retryable`: asking once more may help, not before `wait_s` seconds have passed."""
-
-    error: Exception
-    retryable: bool = True
-    wait_s: float = 0.0
-    usage: Usage = _NO_TOKENS
 
 
 @dataclass(frozen=True)
@@ -78,20 +64,8 @@ class Endpoint:
     async def post(self, session: aiohttp.ClientSession, body: Mapping[str, Any]) -> Reply | Refused:
         """One attempt; Refused for an unreachable server, a reset, a reply that is cut off, or an error status."""
         key = os.environ.get(self.api_key_env, "") if self.api_key_env else ""
-        headers = {"Authorization": f"Bearer {key}"} if key else {}
-        url = self.base_url.rstrip("/") + self.path
-        try:
-            # a redirect is refused: it would send the question, and on the same host the key, to an unknown address
-            sent = session.post(url, json=body, headers=headers, proxy=self.proxy, allow_redirects=False)
-            async with sent as response:
-                status, wait_s = response.status, retry_after_s(response.headers.get("Retry-After"))
-                content = (await response.read()).decode("utf-8", errors="replace")
-        except (aiohttp.ClientError, OSError) as error:
-            return Refused(ConnectionError(f"{url}: {error or type(error).__name__}"))
-        if status == 200:
-            return self.reply(content)
-        said = content[:200].replace(key, "***") if key else content[:200]
-        return Refused(ConnectionError(f"{url}: status {status}: {said}"), status in _RETRYABLE, wait_s)
+        content = await send(session, self.base_url.rstrip("/") + self.path, body, key, self.proxy)
+        return content if isinstance(content, Refused) else self.reply(content)
 
     def reply(self, content: str) -> Reply | Refused:
         """The text of a chat completion. One that is cut off, filtered, empty or no completion at all is Refused."""
@@ -120,17 +94,3 @@ class Endpoint:
         if self.answer_format not in formats:
             return {}
         return {"response_format": {"type": self.answer_format, **formats[self.answer_format]}}
-
-
-def retry_after_s(header: str | None) -> float:
-    """Seconds to wait, from a `Retry-After` header in either form (seconds or a date); 0 without a sensible one."""
-    if not header:
-        return 0.0
-    try:
-        return max(0.0, float(header)) if header.strip().replace(".", "", 1).isdigit() else _until(header)
-    except (ValueError, TypeError):
-        return 0.0
-
-
-def _until(date: str) -> float:
-    return max(0.0, email.utils.parsedate_to_datetime(date).timestamp() - time.time())

@@ -27,6 +27,7 @@ COMMANDS = {
     "generate": ("cogrl.cli.generate", "ask a policy about audio files"),
     "bench": ("cogrl.cli.bench", "measure the kernels on this machine, beside what they replace"),
     "ui": ("cogrl.cli.ui", "browse runs in MLflow's pages"),
+    "vllm": ("cogrl.cli.vllm", "serve a policy with vLLM, for the rollouts of RL stages"),
 }
 
 

@@ -205,13 +205,14 @@ class AudioData(pl.LightningDataModule):
                 f"{self.manifests['train']} has {len(clips)} clips, fewer than data.batch_size={self.batch_size} for "
                 f"each of {self.trainer.world_size} processes"
             )
-        repeats = getattr(self.trainer.lightning_module, "steps_per_batch", 1)
+        stage = self.trainer.lightning_module
+        how = getattr(stage, "steps_per_batch", 1), getattr(stage, "one_step_off", False)
         ranks = (self.trainer.global_rank, self.trainer.world_size)
         batches = ShuffledBatches(len(clips), self.batch_size, self.seed, *ranks)
         if self.curriculum:
             batches = CurriculumBatches(batches, self.curriculum, self.checked["train"].easiest_first)
         skip = self.broken_clips == "skip"
-        return self._loader(Batches(clips, self.seed if self.shuffle_choices else None, skip), batches, repeats)
+        return self._loader(Batches(clips, self.seed if self.shuffle_choices else None, skip), batches, *how)
 
     def val_dataloader(self) -> DataLoader | list:
         if "val" not in self.examples:
@@ -233,6 +234,8 @@ class AudioData(pl.LightningDataModule):
         clips, ranks = self.clips(name), (self.trainer.global_rank, self.trainer.world_size)
         return self._loader(Batches(clips), DealtBatches(len(clips), self.batch_size, *ranks))
 
-    def _loader(self, dataset: Dataset, sampler: RankBatches, repeats: int = 1) -> DataLoader:
-        workers = {"num_workers": self.workers, "persistent_workers": self.workers > 0}
-        return RepeatingLoader(dataset, sampler=sampler, batch_size=None, repeats=repeats, **workers)
+    def _loader(
+        self, dataset: Dataset, sampler: RankBatches, repeats: int = 1, looks_ahead: bool = False
+    ) -> DataLoader:
+        how = {"num_workers": self.workers, "persistent_workers": self.workers > 0, "looks_ahead": looks_ahead}
+        return RepeatingLoader(dataset, sampler=sampler, batch_size=None, repeats=repeats, **how)

@@ -17,12 +17,15 @@ class RepeatingLoader(SignalSafeLoader):
     are its own: those of training do not depend on how often a loader was begun.
 
     Its state is the epoch and how many batches, repeats included, it has handed out in it; what workers have loaded
-    ahead is not among them. Once taken over, the next epoch that is begun is that one, from there on.
+    ahead is not among them. Once taken over, the next epoch that is begun is that one, from there on. One that
+    `looks_ahead` loads a batch earlier and tells each batch of the epoch which clips follow it.
     """
 
-    def __init__(self, *args: Any, sampler: RankBatches, repeats: int, **kwargs: Any) -> None:
+    def __init__(
+        self, *args: Any, sampler: RankBatches, repeats: int, looks_ahead: bool = False, **kwargs: Any
+    ) -> None:
         super().__init__(*args, sampler=sampler, generator=torch.Generator(), **kwargs)
-        self.repeats, self.start, self.handed_out = repeats, 0, 0
+        self.repeats, self.looks_ahead, self.start, self.handed_out = repeats, looks_ahead, 0, 0
 
     def __len__(self) -> int:
         return super().__len__() * self.repeats
@@ -32,7 +35,8 @@ class RepeatingLoader(SignalSafeLoader):
         first, used = divmod(start, self.repeats)
         self.sampler.start_at(first)
         self.handed_out = start
-        return self._repeated(super().__iter__(), used)
+        batches = super().__iter__()
+        return self._repeated(following(batches) if self.looks_ahead else batches, used)
 
     def _repeated(self, batches: Iterable[Any], used: int) -> Iterator[Any]:
         """Each batch `repeats` times, the first one `used` times less."""
@@ -55,3 +59,15 @@ class RepeatingLoader(SignalSafeLoader):
             )
         self.sampler.set_epoch(state["epoch"])
         self.start = state["handed_out"]
+
+
+def following(batches: Iterable[Any]) -> Iterator[Any]:
+    """The batches, each of which knows the clips of the next."""
+    before = None
+    for batch in batches:
+        if before is not None:
+            before.following = batch.clips
+            yield before
+        before = batch
+    if before is not None:
+        yield before

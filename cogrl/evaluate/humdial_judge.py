@@ -5,10 +5,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from cogrl.chat.client import ChatClient, RetryPolicy
+from cogrl.chat.client import ChatClient
 from cogrl.chat.endpoint import Endpoint
 from cogrl.chat.json_answer import parse_object
 from cogrl.chat.question import Answer, Question
+from cogrl.chat.retry import RetryPolicy
 from cogrl.data.corpora.dialogues import TARGETS
 from cogrl.evaluate.humdial import Dialogue, Language, Task, Turn, language_of, last_turn
 from cogrl.evaluate.humdial_prompts import prompt

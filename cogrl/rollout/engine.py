@@ -37,3 +37,36 @@ class Engine(Protocol):
     def sync(self, policy: AudioLM) -> None:
         """Take over the weights of `policy`; called before the first sample and after each change of the weights."""
         ...
+
+
+@runtime_checkable
+class Pending(Protocol):
+    """Rollouts that an engine is still drawing."""
+
+    def result(self) -> Rollouts:
+        """Waits for them, and raises what drawing them has raised."""
+        ...
+
+    def cancel(self) -> None:
+        """They are not wanted any more."""
+        ...
+
+
+@runtime_checkable
+class BackgroundEngine(Engine, Protocol):
+    """An engine whose completions are drawn by another process, while this one goes on."""
+
+    def begin(
+        self,
+        policy: AudioLM,
+        clips: Sequence[Clip],
+        formats: Sequence[str],
+        sampling: Sampling,
+        group_size: int = 1,
+        policy_version: int = 0,
+        inputs: Sequence[ModelInput] | None = None,
+        generator: torch.Generator | None = None,
+        controllers: Sequence[Controller] = (),
+    ) -> Pending:
+        """Starts what `sample` does and returns at once. `sync` waits for it to end."""
+        ...

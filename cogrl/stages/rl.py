@@ -19,14 +19,16 @@ from cogrl.objectives.confidence import ConfidenceWeights
 from cogrl.ranks import gathered
 from cogrl.rewards.composite import WeightedSum
 from cogrl.rewards.term import Counts
-from cogrl.rollout.controller import in_training, reported
+from cogrl.rollout.controller import in_training
+from cogrl.rollout.engine import Pending
+from cogrl.stages.ahead import RolloutsAhead, refuse_in_step
 from cogrl.stages.counterfactuals import Counterfactuals, compared
 from cogrl.stages.credit import Credit
 from cogrl.stages.drift import DriftMonitor
 from cogrl.stages.engine_check import EngineCheck
-from cogrl.stages.means import Means
 from cogrl.stages.objective import Objective, refuse_broken
 from cogrl.stages.rollout_buffer import RolloutBuffer
+from cogrl.stages.rollout_means import rollout_means
 from cogrl.stages.section_credit import SectionCredit
 from cogrl.stages.stage import Stage
 from cogrl.types import Clip, ClipBatch, Example, Rollouts, Scores
@@ -57,6 +59,8 @@ class RLStage(Stage):
         resamples: how often groups without variance are sampled again before they are kept as they are. All ranks go
             the same number of rounds. Each round is scored as a batch of its own, so that a step waits for a judge at
             most (1 + resamples) of its deadlines.
+        one_step_off: the rollouts of a batch are drawn while the one before it trains, by the weights from before that:
+            by an engine that can (docs/vllm.md). The first batch of an epoch is drawn when it is due.
     """
 
     def __init__(
@@ -75,6 +79,7 @@ class RLStage(Stage):
         counterfactuals: Counterfactuals | None = None,
         variance_tolerance: float = 1e-8,
         resamples: int = 0,
+        one_step_off: bool = False,
         **shared: Any,
     ) -> None:
         super().__init__(policy, **shared)
@@ -90,7 +95,9 @@ class RLStage(Stage):
                 "(base: the policy without its adapters, or the folder of a frozen one), and without it a reference is "
                 "of no use; set both or neither"
             )
-        if updates_per_rollout == 1 and objective.kind != "reinforce":
+        if one_step_off:
+            refuse_in_step(self.engine, {"resamples": resamples > 0, "counterfactuals": counterfactuals is not None})
+        elif updates_per_rollout == 1 and objective.kind != "reinforce":
             warnings.warn("updates_per_rollout=1: every ratio is 1, so the gate (or clip) is inert", stacklevel=2)
         for name in formats:
             format_named(name)  # raises for one that there is not
@@ -112,7 +119,7 @@ class RLStage(Stage):
         estimate = Advantages(advantages), group_size, variance_tolerance
         self.credit = Credit(*estimate, self.format_weights, section_credit, confidence_weights)
         self.counterfactuals = counterfactuals
-        self.buffer = RolloutBuffer()
+        self.buffer, self.one_step_off, self.ahead = RolloutBuffer(), one_step_off, RolloutsAhead()
         self.scores: Scores | None = None
         self.tokens_a_part: float | None = None
         self.drift, self.engine_check = DriftMonitor(), EngineCheck()
@@ -121,6 +128,10 @@ class RLStage(Stage):
         super().on_fit_start()
         if self.reference:
             self.reference.load()
+
+    def on_fit_end(self) -> None:
+        super().on_fit_end()
+        self.ahead.drop()
 
     def validate(self, example: Example) -> str | None:
         """Also why the reward can not grade answers to an example, where the reward gives a reason."""
@@ -166,7 +177,7 @@ class RLStage(Stage):
     def training_step(self, batch: ClipBatch, batch_idx: int) -> Tensor:
         if batch_idx % self.steps_per_batch == 0 or not self.buffer.has_parts(batch.clips, self.device):
             with self.whole(), in_training(self.controllers):
-                rollouts = self.sample(batch.clips, self.formats_of(batch))
+                rollouts = self.draw(batch)
                 said = self.said_otherwise(rollouts)
                 rollouts, self.scores = self.resample_flat_groups(rollouts, self.score(rollouts, said), said)
             rollouts = self.compare(self.credit(rollouts, self.scores, self.policy.tokenizer.decode))
@@ -182,16 +193,28 @@ class RLStage(Stage):
         self.log("train/loss", loss, batch_size=len(part), prog_bar=True)
         return loss
 
-    def formats_of(self, batch: ClipBatch) -> list[str]:
-        """One format a clip, in turn, so that each clip meets each format over the epochs."""
-        first = self.global_step // self.updates_per_rollout
-        return [self.formats[(first + i) % len(self.formats)] for i in range(len(batch))]
+    def draw(self, batch: ClipBatch) -> Rollouts:
+        """The rollouts of a batch; one step off those that were begun a batch ago, and those of the next are begun."""
+        rollouts = self.ahead.take(batch.clips) or self.sample(batch.clips, self.formats_of(len(batch)))
+        if self.one_step_off and batch.following:
+            due = self.global_step + self.updates_per_rollout
+            formats = self.formats_of(len(batch.following), due)
+            self.ahead.put(batch.following, self.sample(batch.following, formats, step=due, verb="begin"))
+        if self.one_step_off:
+            self.log("rollout/steps_behind", float(self.global_step - rollouts.policy_version), batch_size=len(batch))
+        return rollouts
 
-    def sample(self, clips: Sequence[Clip], formats: Sequence[str], attempt: int = 0) -> Rollouts:
-        """`group_size` completions for each clip in its format."""
-        generator = self.generator(attempt)
-        settings = {"group_size": self.group_size, "policy_version": self.global_step, "generator": generator}
-        return self.run_engine(clips, formats, self.sampling, **settings)
+    def formats_of(self, count: int, step: int | None = None) -> list[str]:
+        """One format a clip, in turn, so that each clip meets each format over the epochs; of the batch at `step`."""
+        first = (self.global_step if step is None else step) // self.updates_per_rollout
+        return [self.formats[(first + i) % len(self.formats)] for i in range(count)]
+
+    def sample(
+        self, clips: Sequence[Clip], formats: Sequence[str], attempt: int = 0, step: int | None = None, **how: Any
+    ) -> Rollouts | Pending:
+        """`group_size` completions for each clip in its format, by the weights of now; `step` is when they are used."""
+        settings = {"group_size": self.group_size, "policy_version": self.global_step, **how}
+        return self.run_engine(clips, formats, self.sampling, generator=self.generator(attempt, step), **settings)
 
     def said_otherwise(self, rollouts: Rollouts) -> list[dict[str, str]]:
         """What is said to each prompt under each change; nothing without `counterfactuals`."""
@@ -204,9 +227,10 @@ class RLStage(Stage):
         """The reward of each completion; `said` is what `said_otherwise` gave, where the prompts were asked before."""
         return self.reward.score(compared(rollouts, self.said_otherwise(rollouts) if said is None else said))
 
-    def generator(self, attempt: int = 0) -> torch.Generator:
+    def generator(self, attempt: int = 0, step: int | None = None) -> torch.Generator:
         """A generator seeded by (run seed, optimiser step, attempt, rank): a repeated step draws the same."""
-        seed = torch.initial_seed() * 1_000_003 + self.global_step * 65_537 + attempt * 8_191 + self.global_rank
+        step = self.global_step if step is None else step
+        seed = torch.initial_seed() * 1_000_003 + step * 65_537 + attempt * 8_191 + self.global_rank
         return torch.Generator(self.device).manual_seed(seed % 2**63)
 
     def resample_flat_groups(
@@ -262,23 +286,8 @@ class RLStage(Stage):
         return out.loss
 
     def log_rollouts(self, rollouts: Rollouts, scores: Scores) -> None:
-        """Reward terms and length by format, what was cut short, and groups without signal, over all ranks."""
-        means = Means()
-        for format in self.formats:
-            mine = torch.tensor([r == format for r in rollouts.row_formats])
-            for name, value in {"total": scores.total, **scores.terms}.items():
-                means.add_applicable(f"reward/{format}/{name}", value[mine])
-            means.add_applicable(f"rollout/{format}/length", rollouts.completions.mask.sum(1).cpu()[mine].float())
-        cut, aborted = (torch.tensor([r == reason for r in rollouts.finish]) for reason in ("length", "abort"))
-        means.add_applicable("rollout/truncated", cut.float())
-        for name, values in reported(self.controllers, rollouts).items():
-            means.add_applicable(f"rollout/{name}", values)
-        for name, values in scores.terms.items() if aborted.any() else ():
-            means.add_applicable(f"aborted/{name}", values[aborted])
-        flat = (rollouts.advantages.unflatten(0, (-1, self.group_size)).flatten(1) == 0).all(1)
-        means.add_applicable("rollout/groups_without_signal", flat.float())
-        for name, value in scores.metrics.items():
-            means.add_applicable(name, torch.tensor([value]))
+        """The figures of `rollout_means`, over all ranks."""
+        means = rollout_means(rollouts, scores, self.formats, self.controllers)
         self.log_dict(means.over_ranks(), batch_size=len(rollouts), on_step=True, on_epoch=False)
 
     def log_update(self, metrics: PolicyMetrics) -> None:

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
-from typing import Any
+from typing import Any, Literal
 
 import pytorch_lightning as pl
 import torch
@@ -20,7 +20,7 @@ from cogrl.rewards.cogaudio import cogaudio_reward
 from cogrl.rewards.composite import Reward, as_reward
 from cogrl.rewards.term import Validates
 from cogrl.rollout.controller import Controller, segment_rules
-from cogrl.rollout.engine import Engine
+from cogrl.rollout.engine import Engine, Pending
 from cogrl.rollout.hf import HFEngine
 from cogrl.rollout.sampling import Sampling
 from cogrl.stages.agreement import compare
@@ -29,7 +29,7 @@ from cogrl.stages.optim import Optim
 from cogrl.stages.sharding import Sharding, refuse_four_bit
 from cogrl.stages.step_means import REDUCTIONS, StepMeans
 from cogrl.stages.usable_lines import refuse_unusable
-from cogrl.types import Clip, ClipBatch, Example, Rollouts, Scores
+from cogrl.types import ClipBatch, Example, Rollouts, Scores
 
 
 class Stage(pl.LightningModule):
@@ -286,14 +286,13 @@ class Stage(pl.LightningModule):
         greedy = replace(self.sampling, greedy=True)  # whose temperature is that of the log-probabilities
         return self.run_engine(batch.clips, [format] * len(batch), greedy)
 
-    def run_engine(
-        self, clips: Sequence[Clip], formats: Sequence[str], sampling: Sampling, **settings: Any
-    ) -> Rollouts:
-        """Completions under the stage's controllers, by an engine that has the weights of this optimiser step."""
+    def run_engine(self, *what: Any, verb: Literal["sample", "begin"] = "sample", **how: Any) -> Rollouts | Pending:
+        """Completions of these clips, formats and sampling under the stage's controllers, by this step's weights.
+
+        With "begin" they are `Pending`, of an engine that can.
+        """
         with self.whole():
             if self.synced_step != self.global_step:
                 self.engine.sync(self.policy)
                 self.synced_step = self.global_step
-            return self.engine.sample(
-                self.policy, clips, formats, sampling, **({"controllers": self.controllers} | settings)
-            )
+            return getattr(self.engine, verb)(self.policy, *what, **({"controllers": self.controllers} | how))

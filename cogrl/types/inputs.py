@@ -179,8 +179,10 @@ class ClipBatch:
     """Clips as an opaque object (Lightning would cast tensors); `padding` ones only keep ranks in step.
 
     `broken` says of each clip that could not be read where it stands and why. Others stand in for it, or the batch is
-    empty.
+    empty. `following` are the clips of the next batch, where a loader has looked ahead.
     """
+
+    following: Sequence[Clip] = ()
 
     def __init__(self, clips: Sequence[Clip], padding: bool = False, broken: Sequence[str] = ()) -> None:
         self.clips, self.padding, self.broken = list(clips), padding, tuple(broken)

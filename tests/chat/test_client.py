@@ -14,10 +14,12 @@ from dataclasses import replace
 import pytest
 from chat_server import ChatServer, canned
 
-from cogrl.chat.client import ChatClient, RetryPolicy
-from cogrl.chat.endpoint import Endpoint, retry_after_s
+from cogrl.chat.client import ChatClient
+from cogrl.chat.endpoint import Endpoint
+from cogrl.chat.http import retry_after_s
 from cogrl.chat.json_answer import parse_object
 from cogrl.chat.question import Answer, Failure, Prices, Question, Usage
+from cogrl.chat.retry import RetryPolicy
 
 SCHEMA = {"type": "object", "properties": {"reasoning": {"type": "string"}, "score": {"type": "integer"}}}
 QUICK = RetryPolicy(attempts=3, attempt_s=5.0, pause_s=0.01)

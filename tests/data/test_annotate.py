@@ -12,9 +12,10 @@ from pathlib import Path
 import pytest
 from chat_server import ChatServer
 
-from cogrl.chat.client import ChatClient, RetryPolicy
+from cogrl.chat.client import ChatClient
 from cogrl.chat.endpoint import Endpoint
 from cogrl.chat.question import Prices
+from cogrl.chat.retry import RetryPolicy
 from cogrl.cli.main import main
 from cogrl.data.manifest import read_manifest, write_manifest
 from cogrl.data.recipes.annotate import Annotator, TemplateAnnotator, Utterance, annotate_manifest

@@ -7,8 +7,9 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 from chat_server import ChatServer
 
-from cogrl.chat.client import ChatClient, RetryPolicy
+from cogrl.chat.client import ChatClient
 from cogrl.chat.endpoint import Endpoint
+from cogrl.chat.retry import RetryPolicy
 from cogrl.data.recipes.ieat_chat import ChatThinker, checked
 from cogrl.data.recipes.ieat_dialogue import Dialogue, Thinker
 

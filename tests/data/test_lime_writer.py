@@ -6,8 +6,9 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from cogrl.chat.client import ChatClient, RetryPolicy
+from cogrl.chat.client import ChatClient
 from cogrl.chat.endpoint import Endpoint
+from cogrl.chat.retry import RetryPolicy
 from cogrl.data.recipes.lime_grammar import FRAMES, GrammarWriter, ListWriter
 from cogrl.data.recipes.lime_scenarios import SCENARIOS
 from cogrl.data.recipes.lime_sentences import SENTENCES

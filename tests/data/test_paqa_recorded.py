@@ -12,8 +12,9 @@ import soundfile
 from chat_server import ChatServer
 
 from cogrl.audio import load_audio
-from cogrl.chat.client import ChatClient, RetryPolicy
+from cogrl.chat.client import ChatClient
 from cogrl.chat.endpoint import Endpoint
+from cogrl.chat.retry import RetryPolicy
 from cogrl.cli.described import described
 from cogrl.cli.main import main
 from cogrl.data.audio_check import check_audio_files

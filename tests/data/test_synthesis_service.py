@@ -8,7 +8,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 import tone_speaker
 
-from cogrl.chat.client import RetryPolicy
+from cogrl.chat.retry import RetryPolicy
 from cogrl.data.synthesis.expressive import Line, decoded
 from cogrl.data.synthesis.service import ServiceSynthesiser
 

@@ -13,10 +13,11 @@ import yaml
 from chat_server import ChatServer, canned
 from jsonargparse import ArgumentParser
 
-from cogrl.chat.client import ChatClient, RetryPolicy
+from cogrl.chat.client import ChatClient
 from cogrl.chat.endpoint import Endpoint
 from cogrl.chat.question import Prices
 from cogrl.chat.quoting import quoted
+from cogrl.chat.retry import RetryPolicy
 from cogrl.formats.answer import read_answer
 from cogrl.formats.eips import EIPS
 from cogrl.rewards.cogaudio import cogaudio_reward

@@ -9,8 +9,9 @@ import torch
 from chat_server import ALWAYS, ChatServer
 from torch.utils.data import DataLoader
 
-from cogrl.chat.client import ChatClient, RetryPolicy
+from cogrl.chat.client import ChatClient
 from cogrl.chat.endpoint import Endpoint
+from cogrl.chat.retry import RetryPolicy
 from cogrl.rewards.http_judge import HttpJudgeReward
 from cogrl.rollout.sampling import Sampling
 from cogrl.stages import DrSapo, Grpo

@@ -10,8 +10,8 @@ from typing import Any
 
 import aiohttp
 
-from cogrl.chat.client import RetryPolicy
-from cogrl.chat.endpoint import retry_after_s
+from cogrl.chat.http import retry_after_s
+from cogrl.chat.retry import RetryPolicy
 from cogrl.data.synthesis.expressive import FIELDS, Line, Speech, Synthesiser, check_places, decoded, filled, values_of
 
 _BODY = {name: f"{{{name}}}" for name in FIELDS}

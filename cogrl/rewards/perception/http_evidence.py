@@ -19,9 +19,11 @@ from typing import Any, ClassVar
 from pydantic import BaseModel, ConfigDict, NonNegativeInt
 
 from cogrl.audio import wav_bytes
-from cogrl.chat.client import ChatClient, RetryPolicy
-from cogrl.chat.endpoint import Endpoint, Refused, Reply
+from cogrl.chat.client import ChatClient
+from cogrl.chat.endpoint import Endpoint, Reply
+from cogrl.chat.http import Refused
 from cogrl.chat.question import Failure, Question, Usage
+from cogrl.chat.retry import RetryPolicy
 from cogrl.rewards.perception.claims import Claim, Kind, label_claims, name_claims, plain_name, word_claims
 from cogrl.rewards.perception.clip_evidence import ClipEvidence
 from cogrl.rewards.perception.facts import Facts

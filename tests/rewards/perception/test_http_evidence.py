@@ -13,7 +13,7 @@ import soundfile
 from traces import EXAMPLE, answered
 from voices import RATE, clip, turn
 
-from cogrl.chat.client import RetryPolicy
+from cogrl.chat.retry import RetryPolicy
 from cogrl.rewards.composite import WeightedSum
 from cogrl.rewards.perception import PerceptualConsistency
 from cogrl.rewards.perception.http_evidence import HttpEvidence

@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 from chat_server import ChatServer
 
-from cogrl.chat.client import ChatClient, RetryPolicy
+from cogrl.chat.client import ChatClient
 from cogrl.chat.endpoint import Endpoint
+from cogrl.chat.retry import RetryPolicy
 from cogrl.cli.described import described
 from cogrl.data.recipes.eaqa.assembly import assembled
 from cogrl.data.recipes.eaqa.routing import WITHOUT_THOUGHT, Flags, flags_of, routed

@@ -1,0 +1,52 @@
+"""One step off: the rollouts of the next batch of clips are drawn while this one trains."""
+
+from collections.abc import Sequence
+
+from cogrl.rollout.engine import BackgroundEngine, Engine, Pending
+from cogrl.types import Clip, Rollouts
+
+
+class RolloutsAhead:
+    """The rollouts that are being drawn for the batch that follows.
+
+    They are no part of a checkpoint: a run that goes on from one draws them anew, from the weights of the checkpoint.
+    """
+
+    def __init__(self) -> None:
+        self.pending: Pending | None = None
+        self.ids: list[str] = []
+
+    def put(self, clips: Sequence[Clip], pending: Pending) -> None:
+        """What has begun to be drawn for these clips."""
+        self.pending, self.ids = pending, [clip.example.id for clip in clips]
+
+    def take(self, clips: Sequence[Clip]) -> Rollouts | None:
+        """The rollouts of these clips, waited for; None where none of them, or of others, were begun."""
+        pending, self.pending = self.pending, None
+        if pending is None:
+            return None
+        if self.ids != [clip.example.id for clip in clips]:
+            pending.cancel()
+            return None
+        return pending.result()
+
+    def drop(self) -> None:
+        """Nothing that is being drawn is wanted any more."""
+        if self.pending is not None:
+            self.pending.cancel()
+        self.pending = None
+
+
+def refuse_in_step(engine: Engine, asked_again: dict[str, bool]) -> None:
+    """ValueError for what needs the engine while it draws ahead: by name in `asked_again`, and an engine that can't."""
+    if not isinstance(engine, BackgroundEngine):
+        raise ValueError(
+            f"one_step_off draws rollouts while the policy trains, and {type(engine).__name__} draws them from the "
+            "policy itself; set model.engine to cogrl.rollout.vllm.VLLMEngine (docs/vllm.md), or leave one_step_off out"
+        )
+    found = [name for name, is_set in asked_again.items() if is_set]
+    if found:
+        raise ValueError(
+            f"one_step_off and {' and '.join(found)}: these ask the engine again once completions are scored, when it "
+            "draws the next batch already; leave one of the two out"
+        )
