@@ -27,6 +27,7 @@ ALLOWED = {
     "objectives": set(),
     "lm_head": set(),
     "chat": {"types"},
+    "codecs": {"types", "hash64"},
     "models": {"types", "audio", "hash64", "finite", "progress", "formats", "lm_head"},
     "data": {
         "atomic",

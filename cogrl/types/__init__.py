@@ -24,6 +24,7 @@ from cogrl.types.inputs import (
 )
 from cogrl.types.rollouts import Finish, Rollouts
 from cogrl.types.scores import Scores
+from cogrl.types.speech import Speech, SpokenReply, UnitSpace
 
 __all__ = [
     "DIMENSIONS",
@@ -47,8 +48,11 @@ __all__ = [
     "Scores",
     "Sentiment",
     "Span",
+    "Speech",
+    "SpokenReply",
     "SpokenTurn",
     "Turn",
+    "UnitSpace",
     "Waveform",
     "clips_of_rows",
     "drawn_ids",
