@@ -28,7 +28,7 @@ ALLOWED = {
     "lm_head": set(),
     "chat": {"types"},
     "codecs": {"types", "hash64"},
-    "models": {"types", "audio", "hash64", "finite", "progress", "formats", "lm_head"},
+    "models": {"types", "audio", "hash64", "finite", "progress", "formats", "lm_head", "codecs"},
     "data": {
         "atomic",
         "hash64",
@@ -42,7 +42,7 @@ ALLOWED = {
         "markdown",
     }
     | {"ranks", "formats", "chat", "containers"},
-    "rewards": {"types", "audio", "pitch", "words", "formats", "chat"},
+    "rewards": {"types", "audio", "pitch", "words", "formats", "chat", "models"},
     "rollout": {"types", "audio", "formats", "model_input", "objectives", "lm_head", "models"},
     "stages": {"types", "finite", "progress", "formats", "model_input", "objectives", "lm_head", "models", "rewards"}
     | {"ranks", "rollout"},

@@ -25,6 +25,7 @@ from cogrl.models.end_tokens import end_tokens
 from cogrl.models.folder import read_config, refuse_another_tokenizer, refuse_tokenizer_without_audio
 from cogrl.models.lora import Lora
 from cogrl.models.parts import Parts
+from cogrl.models.speak import SpeakBranch, SpeakSettings, refuse_silent_branch
 from cogrl.models.token_states import packed_states, repeated_states
 from cogrl.types import ClipTensors, Completions, Conversation, ModelInput, Prompts, Role, Rollouts, Waveform
 
@@ -45,6 +46,7 @@ class AudioLM(Parts, ABC):
         share_prompt: run the prompt once per group of completions, without padding; False repeats it for each, padded
             (the same values, for comparison).
         head: how log-probabilities are made of hidden states, see `cogrl_kernels.linear_logprob`.
+        speech: adds a Speak branch, which speaks replies; see `cogrl.models.speak`. Text is the same with it.
 
     Raises:
         FileNotFoundError: from `load`, when `path` holds no model.
@@ -60,6 +62,7 @@ class AudioLM(Parts, ABC):
         gradient_checkpointing: bool = False,
         share_prompt: bool = True,
         head: Literal["auto", "triton", "chunked", "reference"] = "auto",
+        speech: SpeakSettings | None = None,
     ) -> None:
         super().__init__()
         if not isinstance(getattr(torch, dtype, None), torch.dtype):
@@ -70,6 +73,7 @@ class AudioLM(Parts, ABC):
         self.train_audio_tower, self.train_language_model = train_audio_tower, train_language_model
         self.lora, self.gradient_checkpointing = lora, gradient_checkpointing
         self.share_prompt, self.head_impl = share_prompt, head
+        self.speech = None if speech is None else SpeakBranch(speech)
         self.any_rank: Callable[[bool], bool] = bool  # a strategy that shards the weights asks all ranks
 
     # ---- family ----
@@ -114,6 +118,8 @@ class AudioLM(Parts, ABC):
         if self.model is not None:
             return self
         read_config(self.path)
+        if self.speech is None:
+            refuse_silent_branch(self.path)
         self.model, self.processor = self.read_folder(self.path, getattr(torch, self.dtype_name))
         refuse_another_tokenizer(self.path, self.tokenizer, self.model.config.get_text_config().vocab_size)
         refuse_tokenizer_without_audio(
@@ -122,6 +128,8 @@ class AudioLM(Parts, ABC):
         self.window = self.window_of(self.path)
         self.ends = end_tokens(self.processor, self.model.generation_config, self.path)
         self.mark_trained()
+        if self.speech is not None:
+            self.speech.load(self.path, self.width, getattr(torch, self.dtype_name))
         if self.gradient_checkpointing:
             new_name = getattr(self.model, "activation_checkpointing_enable", None)  # since transformers 5.23
             (new_name or self.model.gradient_checkpointing_enable)({"use_reentrant": False})
@@ -275,6 +283,8 @@ class AudioLM(Parts, ABC):
         state = self.lora.merged_state(self.model) if self.lora else self.model.state_dict()
         self.model.save_pretrained(path, state_dict=state)
         self.processor.save_pretrained(path)
+        if self.speech is not None:
+            self.speech.save(path)
 
     def _check_lengths(self, conversation: Conversation, name: str) -> None:
         for number, turn in enumerate(conversation.turns, start=1):

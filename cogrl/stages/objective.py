@@ -6,7 +6,7 @@ from itertools import product
 import torch
 from torch import Tensor
 
-from cogrl.lm_head import LossSettings, PolicyLossConfig
+from cogrl.lm_head import LossSettings, PolicyLossConfig, PolicyMetrics
 
 Temperature = float | dict[str, float] | None
 
@@ -68,3 +68,12 @@ class Objective(LossSettings):
         if self.length is None and self.denominator == "fixed_length":
             settings["length"] = limit
         return PolicyLossConfig(**settings)
+
+
+def refuse_broken(metrics: PolicyMetrics) -> None:
+    """Raises RuntimeError when no token has a finite log-probability: such a policy must not train on."""
+    if metrics["bad"] and metrics["bad"] == metrics["tokens"]:
+        raise RuntimeError(
+            f"none of the {int(metrics['tokens'])} tokens of this update has finite log-probabilities; "
+            "lower optim.lr or go back to an earlier checkpoint"
+        )

@@ -24,9 +24,10 @@ from cogrl.stages.counterfactuals import Counterfactuals, compared
 from cogrl.stages.credit import Credit
 from cogrl.stages.drift import DriftMonitor
 from cogrl.stages.means import Means
-from cogrl.stages.objective import Objective
+from cogrl.stages.objective import Objective, refuse_broken
 from cogrl.stages.rollout_buffer import RolloutBuffer
 from cogrl.stages.section_credit import SectionCredit
+from cogrl.stages.speech_credit import SpeechCredit
 from cogrl.stages.stage import Stage
 from cogrl.types import Clip, ClipBatch, Example, Rollouts, Scores
 
@@ -53,6 +54,7 @@ class RLStage(Stage):
             completions that a controller ended by 0; None: all count the same.
         counterfactuals: changes under which the policy is asked as well, for a reward that compares.
         variance_tolerance: a group whose rewards vary no more than this has nothing to compare: advantage 0.
+        speech: speaks the replies of rollouts, so that a reward can listen, and trains how they are said; None: text.
         resamples: how often groups without variance are sampled again before they are kept as they are. All ranks go
             the same number of rounds. Each round is scored as a batch of its own, so that a step waits for a judge at
             most (1 + resamples) of its deadlines.
@@ -72,6 +74,7 @@ class RLStage(Stage):
         section_credit: SectionCredit | None = None,
         confidence_weights: ConfidenceWeights | None = None,
         counterfactuals: Counterfactuals | None = None,
+        speech: SpeechCredit | None = None,
         variance_tolerance: float = 1e-8,
         resamples: int = 0,
         **shared: Any,
@@ -110,7 +113,9 @@ class RLStage(Stage):
         self.variance_tolerance, self.resamples = variance_tolerance, resamples
         estimate = Advantages(advantages), group_size, variance_tolerance
         self.credit = Credit(*estimate, self.format_weights, section_credit, confidence_weights)
-        self.counterfactuals = counterfactuals
+        self.counterfactuals, self.speech = counterfactuals, speech
+        if speech:
+            speech.check(policy)
         self.buffer = RolloutBuffer()
         self.scores: Scores | None = None
         self.tokens_a_part: float | None = None
@@ -161,6 +166,8 @@ class RLStage(Stage):
     def configure_model(self) -> None:
         super().configure_model()
         without_dropout(self.policy)
+        if self.speech and self.speech.weight:
+            self.policy.speech.requires_grad_(True)
 
     def training_step(self, batch: ClipBatch, batch_idx: int) -> Tensor:
         if batch_idx % self.steps_per_batch == 0 or not self.buffer.has_parts(batch.clips, self.device):
@@ -190,7 +197,8 @@ class RLStage(Stage):
         """`group_size` completions for each clip in its format."""
         generator = self.generator(attempt)
         settings = {"group_size": self.group_size, "policy_version": self.global_step, "generator": generator}
-        return self.run_engine(clips, formats, self.sampling, **settings)
+        rollouts = self.run_engine(clips, formats, self.sampling, **settings)
+        return self.speech.spoken(self.policy, rollouts, generator) if self.speech else rollouts
 
     def said_otherwise(self, rollouts: Rollouts) -> list[dict[str, str]]:
         """What is said to each prompt under each change; nothing without `counterfactuals`."""
@@ -252,7 +260,7 @@ class RLStage(Stage):
         metrics = PolicyMetrics(merge(*tables), loss.kl_estimator)
         self.log_update(metrics)
         self.drift.add(metrics["log_ratio_abs"].item(), self.global_step, rollouts.policy_version)
-        return out.loss
+        return out.loss + self.speech.loss(self.policy, rollouts, loss) if self.speech else out.loss
 
     def log_rollouts(self, rollouts: Rollouts, scores: Scores) -> None:
         """Reward terms and length by format, what was cut short, and groups without signal, over all ranks."""
@@ -289,12 +297,3 @@ class RLStage(Stage):
         values = values[values.isfinite()]
         if len(values):
             self.log(name, values.mean(), batch_size=len(values), on_step=True, on_epoch=False, reduce_fx=over_a_step)
-
-
-def refuse_broken(metrics: PolicyMetrics) -> None:
-    """Raises RuntimeError when no token has a finite log-probability: such a policy must not train on."""
-    if metrics["bad"] and metrics["bad"] == metrics["tokens"]:
-        raise RuntimeError(
-            f"none of the {int(metrics['tokens'])} tokens of this update has finite log-probabilities; "
-            "lower optim.lr or go back to an earlier checkpoint"
-        )

@@ -2,13 +2,12 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from cogrl.types.inputs import Emotion, Waveform
+from cogrl.types.inputs import Waveform
 
 
 @dataclass(frozen=True)
@@ -56,27 +55,13 @@ class UnitSpace:
         return units
 
 
-@dataclass(frozen=True)
-class SpokenReply:
-    """The reply to an example as it is to be spoken: the target of a Speak stage. No policy ever reads any of it.
-
-    `emotion` is the one it is to be heard in, which need not be the user's. `units` are frames of numbers of the codec
-    with the fingerprint `codec`; both are empty until the reply is encoded (`cogrl build speech-units`).
-    """
-
-    audio: Path
-    emotion: Emotion | None = None
-    text: str = ""
-    codec: str = ""
-    units: tuple[tuple[int, ...], ...] = ()
-
-
 @dataclass(frozen=True, eq=False)
 class Speech:
-    """What a policy has spoken: units, right-padded to whole steps, with the log-probability each was drawn at.
+    """What a policy has spoken: the frames of units that are listened to, and all that was drawn for them.
 
-    `waveform` is what the codec makes of the frames before the end, at `sampling_rate`; None where nothing was decoded.
-    `finished` says whether the policy ended by itself.
+    `drawn` holds every unit of every step, the end among them, with its log-probability (0 where it was no choice).
+    `waveform` is what the codec makes of the frames, at `sampling_rate`; None where there are none. `finished` says
+    whether the policy ended by itself, and not because of the unit budget.
     """
 
     units: Int[Tensor, "f k"]
@@ -85,11 +70,6 @@ class Speech:
     finished: bool
     waveform: Waveform | None = None
     sampling_rate: int = 0
-
-    @property
-    def frames(self) -> int:
-        """How many frames are heard."""
-        return len(self.units)
 
 
 def stacked_units(units: Sequence[Sequence[Sequence[int]]], fill: int) -> Int[Tensor, "b f k"]:

@@ -1,0 +1,78 @@
+"""Reinforcement of spoken replies: each is spoken with its completion, and its units have that one's advantage."""
+
+from dataclasses import dataclass, field, replace
+
+import torch
+from torch import Tensor
+
+from cogrl.lm_head import PolicyLossConfig
+from cogrl.models.audio_lm import AudioLM
+from cogrl.objectives.spoken import unit_objective
+from cogrl.rollout.spoken import Speaking, with_speech, written_states
+from cogrl.types import Rollouts
+
+
+@dataclass(frozen=True)
+class SpeechCredit:
+    """Speaks the replies of rollouts, and adds the objective of their units to that of the text.
+
+    The units' gradient ends at the hidden states: the branch learns how to say it, the text what to say.
+
+    Args:
+        weight: of the units' objective; 0 leaves the branch as it is and lets a reward listen.
+        speaking: how units are drawn; the update scores them at the same temperature.
+
+    Raises ValueError for a negative weight, and for greedy units, which have nothing to compare.
+    """
+
+    weight: float = 1.0
+    speaking: Speaking = field(default_factory=Speaking)
+
+    def __post_init__(self) -> None:
+        if self.weight < 0 or (self.weight and self.speaking.greedy):
+            raise ValueError(
+                f"speech: weight={self.weight}, greedy={self.speaking.greedy}: a weight is not negative, and units "
+                "that are drawn greedily are all alike; set weight: 0 or greedy: false"
+            )
+
+    def check(self, policy: AudioLM) -> None:
+        """Raises ValueError for a policy without a Speak branch."""
+        if policy.speech is None:
+            raise ValueError("speech is given and the policy has no Speak branch: add policy.speech, or leave it out")
+
+    def spoken(self, policy: AudioLM, rollouts: Rollouts, generator: torch.Generator | None) -> Rollouts:
+        """The rollouts with their replies said aloud."""
+        return with_speech(policy, rollouts, self.speaking, generator)
+
+    def loss(self, policy: AudioLM, rollouts: Rollouts, config: PolicyLossConfig) -> Tensor:
+        """The objective of the units of these rollouts; 0, still part of the graph, where nothing was spoken.
+
+        Raises ValueError for advantages that differ from token to token: units have none of the text's tokens.
+        """
+        decoder = policy.speech.decoder
+        if rollouts.advantages.ndim == 2:
+            raise ValueError("speech takes one advantage a completion; leave section_credit out")
+        with torch.no_grad():
+            rows, read = written_states(policy, rollouts)
+        if not rows or not self.weight:
+            return 0.0 * sum(parameter.sum() for parameter in decoder.parameters())
+        said = [rollouts.speech[row] for row in rows]
+        longest, device = max(len(one.drawn) for one in said), read.states.device
+        drawn = torch.full((len(said), longest, decoder.heads), decoder.end)
+        old, own = torch.zeros(drawn.shape), torch.zeros(drawn.shape, dtype=torch.bool)
+        for i, one in enumerate(said):
+            drawn[i, : len(one.drawn)], old[i, : len(one.drawn)] = one.drawn, one.logprobs
+            own[i, : len(one.drawn)] = True  # behind a reply that the budget cut there is no end to be chosen
+        drawn, old, own = drawn.to(device), old.to(device), own.to(device)
+        logprobs, _ = decoder(read.states, read.mask, drawn, self.speaking.temperature)
+        free = (decoder.free(drawn) & own).flatten(1)
+        advantages = rollouts.advantages[torch.tensor(rows)]
+        return self.weight * unit_objective(
+            logprobs.flatten(1), old.flatten(1), free, advantages, of_rows(config, rows)
+        )
+
+
+def of_rows(config: PolicyLossConfig, rows: list[int]) -> PolicyLossConfig:
+    """The objective with the temperatures of these completions alone, where each has its own."""
+    own = {name: getattr(config, name) for name in ("tau_pos", "tau_neg")}
+    return replace(config, **{name: tau[rows] for name, tau in own.items() if isinstance(tau, Tensor) and tau.ndim})
