@@ -121,19 +121,23 @@ def reply_states(
     """The states of the replies in the completions at `rows`.
 
     `hidden` are those that predict each masked-in token of all completions; the reply of row `rows[i]` begins at its
-    `firsts[i]`th masked-in token and includes the end token.
+    `firsts[i]`th masked-in token and includes the end token. Without rows it is one reply of one token of zeros.
 
     Raises ValueError for a completion with nothing behind the beginning of its reply.
     """
-    mask = completions.mask_on_host
-    counts = mask.sum(1).tolist()
-    states = hidden.hidden[hidden.rows].split(counts)
-    ids = completions.ids[completions.mask.to(completions.ids.device)].split(counts)
+    counts = completions.mask_on_host.sum(1).tolist()
+    states = hidden.hidden[hidden.rows]
+    embeds = policy.embed(completions.ids)[completions.mask]  # one call, so that ranks with other replies stay in step
+    both = torch.cat([states, embeds.to(states.dtype)], -1).split(counts)
+    if not rows:
+        return ReplyStates(
+            both[0].new_zeros(1, 1, both[0].shape[1]), torch.ones(1, 1, dtype=torch.bool).to(states.device)
+        )
     found = []
     for row, first in zip(rows, firsts, strict=True):
         if first >= counts[row]:
             raise ValueError(f"completion {row} has {counts[row]} tokens and its reply begins at {first}: it is empty")
-        found.append(torch.cat([states[row][first:], policy.embed(ids[row][first:]).to(states[row].dtype)], -1))
+        found.append(both[row][first:])
     lengths: Int[Tensor, " b"] = torch.tensor([len(one) for one in found])
     own = torch.arange(int(lengths.max())) < lengths[:, None]
     return ReplyStates(pad_sequence(found, batch_first=True), own.to(found[0].device))

@@ -74,12 +74,10 @@ def first_behind(ends: Sequence[int], start: int) -> int:
     return before[-1] + 1 if before else 0
 
 
-def written_states(policy: AudioLM, rollouts: Rollouts) -> tuple[list[int], ReplyStates | None]:
-    """The rows of rollouts in which something is said, and what the Speak branch reads of them."""
+def written_states(policy: AudioLM, rollouts: Rollouts) -> tuple[list[int], ReplyStates]:
+    """The rows of rollouts in which something is said, and what the Speak branch reads of them, see `reply_states`."""
     firsts = reply_firsts(policy, rollouts.completions, rollouts.texts, rollouts.row_formats, rollouts.row_examples)
     rows = [row for row, first in enumerate(firsts) if first is not None]
-    if not rows:
-        return [], None
     hidden = policy.token_states(rollouts.prompts, rollouts.completions, rollouts.group_size)
     return rows, reply_states(policy, hidden, rollouts.completions, [firsts[row] for row in rows], rows)
 
@@ -119,7 +117,7 @@ def unit_steps(
 ) -> Iterator[tuple[Int[Tensor, "b h"], Float[Tensor, "b h"]]]:
     """Step after step the units of each row and their log-probabilities, while they are drawn."""
     decoder = policy.speech.decoder
-    most = -(-speaking.max_frames // decoder.sizes.group)
+    most = max(1, speaking.max_frames // decoder.sizes.group)
     return decoder.stream(read.states, read.mask, lambda logits: speaking.draw(logits, generator), most)
 
 

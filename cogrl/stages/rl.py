@@ -260,7 +260,8 @@ class RLStage(Stage):
         metrics = PolicyMetrics(merge(*tables), loss.kl_estimator)
         self.log_update(metrics)
         self.drift.add(metrics["log_ratio_abs"].item(), self.global_step, rollouts.policy_version)
-        return out.loss + self.speech.loss(self.policy, rollouts, loss) if self.speech else out.loss
+        spoken = self.speech and self.speech.weight
+        return out.loss + self.speech.loss(self.policy, rollouts, loss) if spoken else out.loss
 
     def log_rollouts(self, rollouts: Rollouts, scores: Scores) -> None:
         """Reward terms and length by format, what was cut short, and groups without signal, over all ranks."""

@@ -1,15 +1,18 @@
 """Reinforcement of spoken replies: each is spoken with its completion, and its units have that one's advantage."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
 import torch
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from cogrl.lm_head import PolicyLossConfig
 from cogrl.models.audio_lm import AudioLM
+from cogrl.models.speak_decoder import SpeakDecoder
 from cogrl.objectives.spoken import unit_objective
 from cogrl.rollout.spoken import Speaking, with_speech, written_states
-from cogrl.types import Rollouts
+from cogrl.types import Rollouts, Speech
 
 
 @dataclass(frozen=True)
@@ -45,7 +48,7 @@ class SpeechCredit:
         return with_speech(policy, rollouts, self.speaking, generator)
 
     def loss(self, policy: AudioLM, rollouts: Rollouts, config: PolicyLossConfig) -> Tensor:
-        """The objective of the units of these rollouts; 0, still part of the graph, where nothing was spoken.
+        """The objective of the units of these rollouts; 0 by the same calls where there are none: ranks keep step.
 
         Raises ValueError for advantages that differ from token to token: units have none of the text's tokens.
         """
@@ -54,25 +57,35 @@ class SpeechCredit:
             raise ValueError("speech takes one advantage a completion; leave section_credit out")
         with torch.no_grad():
             rows, read = written_states(policy, rollouts)
-        if not rows or not self.weight:
-            return 0.0 * sum(parameter.sum() for parameter in decoder.parameters())
-        said = [rollouts.speech[row] for row in rows]
-        longest, device = max(len(one.drawn) for one in said), read.states.device
-        drawn = torch.full((len(said), longest, decoder.heads), decoder.end)
-        old, own = torch.zeros(drawn.shape), torch.zeros(drawn.shape, dtype=torch.bool)
-        for i, one in enumerate(said):
-            drawn[i, : len(one.drawn)], old[i, : len(one.drawn)] = one.drawn, one.logprobs
-            own[i, : len(one.drawn)] = True  # behind a reply that the budget cut there is no end to be chosen
-        drawn, old, own = drawn.to(device), old.to(device), own.to(device)
+        drawn, old, own = (
+            part.to(read.states.device) for part in stacked([rollouts.speech[row] for row in rows], decoder)
+        )
         logprobs, _ = decoder(read.states, read.mask, drawn, self.speaking.temperature)
         free = (decoder.free(drawn) & own).flatten(1)
-        advantages = rollouts.advantages[torch.tensor(rows)]
+        advantages = rollouts.advantages[torch.tensor(rows)] if rows else torch.zeros(1)
         return self.weight * unit_objective(
             logprobs.flatten(1), old.flatten(1), free, advantages, of_rows(config, rows)
         )
 
 
+def stacked(
+    said: Sequence[Speech], decoder: SpeakDecoder
+) -> tuple[Int[Tensor, "b g h"], Float[Tensor, "b g h"], Bool[Tensor, "b g h"]]:
+    """The units that were drawn, padded with the end, their log-probabilities, and which steps a reply has had.
+
+    Behind a reply that the budget cut there is no end that was chosen. Without replies it is one of no step.
+    """
+    longest = max((len(one.drawn) for one in said), default=1)
+    drawn = torch.full((max(1, len(said)), longest, decoder.heads), decoder.end)
+    old, own = torch.zeros(drawn.shape), torch.zeros(drawn.shape, dtype=torch.bool)
+    for i, one in enumerate(said):
+        steps = len(one.drawn)
+        drawn[i, :steps], old[i, :steps], own[i, :steps] = one.drawn, one.logprobs, True
+    return drawn, old, own
+
+
 def of_rows(config: PolicyLossConfig, rows: list[int]) -> PolicyLossConfig:
     """The objective with the temperatures of these completions alone, where each has its own."""
     own = {name: getattr(config, name) for name in ("tau_pos", "tau_neg")}
+    rows = rows or [0]
     return replace(config, **{name: tau[rows] for name, tau in own.items() if isinstance(tau, Tensor) and tau.ndim})

@@ -82,6 +82,16 @@ def test_the_first_update_is_the_policy_gradient_of_the_units(speaking_policy, r
     assert not any(p.grad is not None for name, p in speaking_policy.named_parameters() if "speech" not in name)
 
 
+def test_where_nothing_was_said_the_loss_is_zero_and_still_of_the_branch(speaking_policy, rollouts):
+    silent = replace(rollouts, texts=["<think>\nI"] * 6, formats=["ieat"] * 2, speech=[None] * 6)
+    speaking_policy.speech.requires_grad_(True)
+    config = Objective(kind="grpo").loss(["ieat"] * 6, ("ieat",), 4)
+    loss = SpeechCredit(1.0, BRIEF).loss(speaking_policy, silent, config)
+    loss.backward()
+    assert loss.item() == 0.0
+    assert all(p.grad is not None and not p.grad.any() for p in speaking_policy.speech.parameters())
+
+
 def test_the_voice_learns_what_a_reward_listens_for(speaking_policy, clips):
     stage = stage_of(speaking_policy, SpeechCredit(speaking=BRIEF))
     seen, score = [], stage.score
