@@ -24,12 +24,12 @@ class Speak(Sft):
 
     The text terms are those of `Sft`; a unit's are means over a reply's units, then over replies. Units come from a
     line's `spoken_reply`, which holds the reply alone: thinking is written and never spoken. The losses of IEAT's
-    second stage are not published; this is the reconstruction its relatives suggest. With a frozen language model
-    (`policy.train_language_model: false`) only the branch learns: the sequential form.
+    second stage are not published; this is the reconstruction its relatives suggest. With `text: 0` the branch alone
+    learns, on a policy that stays as it is: the sequential form.
 
     Args:
         formats: as in `Sft`; by default all of `ieat`. Each must end with its reply.
-        text, units: the weights; lambda_u of the formula is `units`.
+        text, units: the weights; lambda_u of the formula is `units`. Without `text` all but the branch is frozen.
         speaking: how units are drawn in `test`, and `max_frames`, the longest reply that is learned.
 
     Raises ValueError for a policy without a Speak branch and for negative weights, or both 0.
@@ -55,6 +55,8 @@ class Speak(Sft):
 
     def configure_model(self) -> None:
         super().configure_model()
+        if not self.text:
+            self.policy.requires_grad_(False)
         self.policy.speech.requires_grad_(True)
 
     def validate(self, example: Example) -> str | None:
@@ -84,7 +86,8 @@ class Speak(Sft):
         """Both terms of these clips; each is logged under `speak/` with the share of units that are not the arg-max."""
         prompts = self.encode(batch, formats, [audio_input(clip) for clip in batch.clips])
         targets = self.targets(batch, formats)
-        hidden = self.policy.token_states(prompts, targets)
+        with torch.set_grad_enabled(torch.is_grad_enabled() and self.text > 0):
+            hidden = self.policy.token_states(prompts, targets)
         (weight, bias), impl = self.policy.head, self.policy.head_impl
         written = token_logprobs(hidden, weight, targets.ids, targets.mask, bias=bias, impl=impl)
         text = sequence_mean(-written.logprobs, targets.mask, len(batch))

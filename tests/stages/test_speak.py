@@ -124,15 +124,11 @@ def test_text_and_voice_learn_together(speaking_policy, batch):
     assert moved == {"model", "speech"}
 
 
-def test_sequential_training_moves_the_branch_alone(tiny_policy_dir, speech_codec_dir, clips):
-    sizes = SpeakSizes(group=2, width=16, layers=1, heads=2)
-    frozen = {"train_language_model": False, "train_audio_tower": False}
-    policy = Qwen2Audio(str(tiny_policy_dir), speech=SpeakSettings(str(speech_codec_dir), sizes=sizes), **frozen).load()
-    policy.model.model.multi_modal_projector.requires_grad_(False)
-    batch = ClipBatch(spoken_clips(clips, policy.speech.space))
-    weights = {name: p.detach().clone() for name, p in policy.named_parameters()}
-    fit(stage_of(policy, text=0.0), batch, 3)
-    assert {n.split(".")[0] for n, p in policy.named_parameters() if not torch.equal(p, weights[n])} == {"speech"}
+def test_sequential_training_moves_the_branch_alone(speaking_policy, batch):
+    weights = {name: p.detach().clone() for name, p in speaking_policy.named_parameters()}
+    fit(stage_of(speaking_policy, text=0.0), batch, 3)
+    moved = {n.split(".")[0] for n, p in speaking_policy.named_parameters() if not torch.equal(p, weights[n])}
+    assert moved == {"speech"}
 
 
 def test_a_run_that_was_stopped_goes_on_with_the_same_numbers(tiny_policy_dir, speech_codec_dir, clips, tmp_path):
