@@ -49,9 +49,9 @@ def test_units_are_frames_of_whole_numbers_as_long_as_the_clip(spoken, mel_rvq):
 
 def test_a_saved_codec_makes_the_same_units_and_is_the_same_codec(spoken, mel_rvq, tmp_path):
     mel_rvq.save(tmp_path)
-    again = read_codec(tmp_path)
-    assert again.space == mel_rvq.space
-    assert torch.equal(again.encode(spoken[:1], 16_000)[0], mel_rvq.encode(spoken[:1], 16_000)[0])
+    reloaded = read_codec(tmp_path)
+    assert reloaded.space == mel_rvq.space
+    assert torch.equal(reloaded.encode(spoken[:1], 16_000)[0], mel_rvq.encode(spoken[:1], 16_000)[0])
     first = read_codec(tmp_path, codebooks=1)
     assert torch.equal(first.encode(spoken[:1], 16_000)[0], mel_rvq.encode(spoken[:1], 16_000)[0][:, :1])
     assert first.fingerprint != mel_rvq.fingerprint

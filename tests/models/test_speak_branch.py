@@ -43,8 +43,8 @@ def test_what_is_drawn_is_scored_the_same(decoder):
     """Step by step with what went before kept, head by head; against all steps at once."""
     context, mask = replies_of([4, 7, 1, 5, 3, 6])
     drawn, logprobs = drawn_by(decoder, context, mask)
-    again, _ = decoder(context, mask, drawn, temperature=0.9)
-    assert torch.allclose(again, logprobs, atol=1e-5) and (logprobs < -0.1).any()
+    reloaded, _ = decoder(context, mask, drawn, temperature=0.9)
+    assert torch.allclose(reloaded, logprobs, atol=1e-5) and (logprobs < -0.1).any()
     ends = (drawn == decoder.end).flatten(1).any(1)
     assert ends.any() and not ends.all()  # rows that end, and rows that the budget cuts
 
@@ -119,12 +119,12 @@ def test_the_branch_reads_the_reply_and_through_it_the_thinking_but_no_thought(s
 
 def test_the_branch_is_written_and_read_with_the_policy(speaking_policy, tmp_path):
     speaking_policy.save(tmp_path)
-    again = saved_policy(str(tmp_path))
-    weights, expected = again.state_dict(), speaking_policy.state_dict()
+    reloaded = saved_policy(str(tmp_path))
+    weights, expected = reloaded.state_dict(), speaking_policy.state_dict()
     assert weights.keys() == expected.keys() and any(name.startswith("speech.") for name in weights)
     assert all(torch.equal(value, expected[name]) for name, value in weights.items())
-    assert again.speech.space == speaking_policy.speech.space
-    assert not any(p.requires_grad for p in again.speech.parameters())
+    assert reloaded.speech.space == speaking_policy.speech.space
+    assert not any(p.requires_grad for p in reloaded.speech.parameters())
     model = Qwen2AudioForConditionalGeneration.from_pretrained(tmp_path)  # an ordinary folder
     assert torch.equal(model.lm_head.weight, speaking_policy.lm_head_weight)
 

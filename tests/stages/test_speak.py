@@ -108,8 +108,8 @@ def test_no_label_stands_in_what_the_student_reads(speaking_policy, batch):
     (prompts,) = seen
     for ids, clip in zip(prompts.input_ids, batch.clips, strict=True):
         text = speaking_policy.tokenizer.decode(ids[ids != speaking_policy.audio_token_id]).lower()
-        told = (*EMOTIONS, clip.example.cause, clip.example.spoken_reply.text.lower())
-        assert [word for word in told if word in text] == [] and "think of what they feel" in text
+        labels = (*EMOTIONS, clip.example.cause, clip.example.spoken_reply.text.lower())
+        assert [word for word in labels if word in text] == [] and "think of what they feel" in text
 
 
 def test_text_and_voice_learn_together(speaking_policy, batch):

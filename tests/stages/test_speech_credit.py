@@ -113,12 +113,12 @@ def test_spoken_rollouts_are_kept_in_a_checkpoint_as_plain_data(rollouts):
     file = io.BytesIO()
     torch.save(state_of(rollouts), file)
     file.seek(0)
-    again = rollouts_of(torch.load(file, weights_only=True), rollouts.clips, torch.device("cpu"))
-    for mine, theirs in zip(again.speech, rollouts.speech, strict=True):
+    reloaded = rollouts_of(torch.load(file, weights_only=True), rollouts.clips, torch.device("cpu"))
+    for mine, theirs in zip(reloaded.speech, rollouts.speech, strict=True):
         assert (mine is None) == (theirs is None)
         if mine and theirs.waveform is not None:
             assert torch.equal(mine.drawn, theirs.drawn) and (mine.waveform == theirs.waveform).all()
-    assert [said and len(said.units) for said in again.groups([1]).speech] == [
+    assert [said and len(said.units) for said in reloaded.groups([1]).speech] == [
         said and len(said.units) for said in rollouts.speech[3:]
     ]
 

@@ -95,10 +95,10 @@ def test_a_line_keeps_its_spoken_reply(mel_units, tmp_path):
     from cogrl.cli.build.speech_units import encoded
 
     (example, *_), _ = encoded(mel_units[0][:1], mel_units[1], None)
-    again = parse_line(line_of(example, tmp_path).encode(), example.where, tmp_path)
-    assert np.array_equal(again.spoken_reply.units, example.spoken_reply.units)
-    assert replace(again.spoken_reply, audio=example.spoken_reply.audio) == example.spoken_reply
-    assert again.spoken_reply.audio.resolve() == example.spoken_reply.audio.resolve()
+    reloaded = parse_line(line_of(example, tmp_path).encode(), example.where, tmp_path)
+    assert np.array_equal(reloaded.spoken_reply.units, example.spoken_reply.units)
+    assert replace(reloaded.spoken_reply, audio=example.spoken_reply.audio) == example.spoken_reply
+    assert reloaded.spoken_reply.audio.resolve() == example.spoken_reply.audio.resolve()
 
 
 @pytest.mark.parametrize(
