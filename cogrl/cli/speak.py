@@ -55,7 +55,8 @@ def main(options: argparse.Namespace) -> int:
         for condition, given in {"voice": voice, "transcript": transcript}.items():
             how = (options.format, listener, speaking, given, options.max_new_tokens)
             said = spoken_replies(policy, clips, *how, seed=options.seed)
-            figures.setdefault(name, {})[condition] = found = spoken_figures(said)
+            found = spoken_figures(said)
+            figures.setdefault(name, {})[condition] = {key: number(value) for key, value in found.items()}
             print(
                 f"{name}, {condition}: " + ", ".join(f"{key} {value:.3g}" for key, value in found.items()), flush=True
             )
@@ -64,6 +65,11 @@ def main(options: argparse.Namespace) -> int:
         figures[name]["peak_memory_mb"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     (out / "figures.json").write_text(json.dumps(figures, indent=2) + "\n")
     return 0
+
+
+def number(value: float) -> float | None:
+    """A number for JSON, which has no NaN: None where a figure is of nothing."""
+    return None if value != value else value
 
 
 def loaded(examples: Any, sampling_rate: int) -> list[Any]:

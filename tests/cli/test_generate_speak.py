@@ -70,6 +70,7 @@ def test_a_manifest_is_answered_aloud_with_figures_and_a_page(speaks, smoke_corp
     figures = json.loads((workdir / "said" / "figures.json").read_text())["tiny"]
     assert set(figures) == {"voice", "transcript", "peak_memory_mb"}
     assert figures["voice"]["replies"] == 3 and 0 <= figures["voice"]["agreement"] <= 1
+    assert figures["voice"]["consistency"] is None  # no reply of a random policy answers an emotion
     page = (workdir / "said" / "tiny" / "page.html").read_text()
     spoken = len(list((workdir / "said" / "tiny").glob("*.wav")))
     assert page.count("<audio") == 3 + spoken and spoken == round(3 * figures["voice"]["spoken"]) > 0
