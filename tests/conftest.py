@@ -196,3 +196,32 @@ def clips(smoke_corpus: Path) -> list:
     examples = read_manifest(smoke_corpus / "sft.jsonl")[:4]
     lengths = [int(16_000 * seconds) for seconds in (3.0, 0.5, 1.7, 1.1)]
     return [Clip(e, np.resize(load_audio(e.audio, name=e.id), n)) for e, n in zip(examples, lengths, strict=True)]
+
+
+@pytest.fixture(scope="session")
+def speech_codec_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The embedded codec with random weights: 2 codebooks of 12, 25 frames a second."""
+    import torch
+
+    from cogrl.codecs.mel_rvq import MelRvq, MelRvqSizes
+
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        codec = MelRvq(MelRvqSizes(mel_bins=20, components=6, codebooks=2, size=12))
+        codec.mean.fill_(-5.0)
+        codec.basis.copy_(torch.linalg.qr(torch.randn(80, 6))[0])
+        codec.entries.normal_(std=3.0)
+        folder = tmp_path_factory.mktemp("codec") / "mel"
+        codec.save(folder)
+    return folder
+
+
+@pytest.fixture
+def speaking_policy(tiny_policy_dir: Path, speech_codec_dir: Path):
+    """A fresh tiny Qwen2-Audio with a new Speak branch: two frames a step."""
+    from cogrl.models.qwen2_audio import Qwen2Audio
+    from cogrl.models.speak import SpeakSettings
+    from cogrl.models.speak_decoder import SpeakSizes
+
+    sizes = SpeakSizes(group=2, width=16, layers=1, heads=2)
+    return Qwen2Audio(str(tiny_policy_dir), speech=SpeakSettings(str(speech_codec_dir), sizes=sizes)).load()

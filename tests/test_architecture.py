@@ -27,7 +27,8 @@ ALLOWED = {
     "objectives": set(),
     "lm_head": set(),
     "chat": {"types"},
-    "models": {"types", "audio", "hash64", "finite", "progress", "formats", "lm_head"},
+    "codecs": {"types", "hash64"},
+    "models": {"types", "audio", "hash64", "finite", "progress", "formats", "lm_head", "codecs"},
     "data": {
         "atomic",
         "hash64",
@@ -41,7 +42,7 @@ ALLOWED = {
         "markdown",
     }
     | {"ranks", "formats", "chat", "containers"},
-    "rewards": {"types", "audio", "pitch", "words", "formats", "chat"},
+    "rewards": {"types", "audio", "pitch", "words", "formats", "chat", "models"},
     "rollout": {"types", "audio", "formats", "model_input", "objectives", "lm_head", "models", "ranks", "chat"},
     "stages": {"types", "finite", "progress", "formats", "model_input", "objectives", "lm_head", "models", "rewards"}
     | {"ranks", "rollout"},

@@ -38,6 +38,13 @@ NOT_RUN = {
     "cogrl humdial run": "the challenge's recordings; tests/evaluate/test_humdial_run.py has a few in its layout",
     "cogrl ui": "a server that does not end; tests/cli/test_commands.py",
     "cogrl doctor": "7B weights; tests/doctor runs it on tiny ones",
+    "cogrl run configs/pipelines/ieat_mini.yaml": "an hour; each step is a command that other tests run",
+    "cogrl run configs/pipelines/ieat.yaml": "7B weights; tests/cli/pipeline/test_ieat_pipeline.py dry-runs it",
+    "cogrl build spoken-replies": "a corpus; tests/cli/build/test_speech_build.py runs it on nine lines",
+    "cogrl build speech-codec": "a corpus; tests/cli/build/test_speech_build.py runs it on seven replies",
+    "cogrl build speech-units": "a corpus; tests/cli/build/test_speech_build.py runs it on nine lines",
+    "cogrl generate clip.wav --policy runs/ieat_mini": "a policy that speaks; tests/cli/test_generate_speak.py",
+    "cogrl speak": "a policy that speaks; tests/cli/test_generate_speak.py",
     "cogrl generate clip.wav --policy runs/echo": "a policy that cites; tests/cli/test_generate_relisten.py",
     "cogrl fit --config configs/stage/grpo_qa.yaml --config configs/rollout/vllm.yaml": "needs a server that runs; "
     "tests/stages/test_one_step_off.py",

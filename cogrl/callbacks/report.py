@@ -9,7 +9,7 @@ from typing import Any
 import soundfile
 
 from cogrl.callbacks.segments import FIELDS, SCRIPT, player, segment_players
-from cogrl.types import Clip, Example, Waveform
+from cogrl.types import Clip, Example, Speech, Waveform
 
 _STYLE = """
 body { font: 14px/1.45 system-ui, sans-serif; margin: 1.5em; color: #1c1c1c; background: #fff; }
@@ -24,20 +24,28 @@ th { color: #555; font-weight: 600; } tr:nth-child(even) td { background: #f5f6f
 _LABELS = ("step", "group", "id", "format", "audio", "text_group", "emotion", "completion", "finished", *FIELDS)
 
 
-def rollout_page(step: int, records: Sequence[Mapping[str, Any]], clips: Sequence[Clip], sampling_rate: int) -> str:
+def rollout_page(
+    step: int,
+    records: Sequence[Mapping[str, Any]],
+    clips: Sequence[Clip],
+    sampling_rate: int,
+    speech: Sequence[Speech | None] = (),
+) -> str:
     """HTML of `records` (see `rollout_table.rows`), one section for each clip, with a player for what was heard.
 
-    Under a completion that cites segments there are players for them, and under a question one for its evidence.
+    `speech` is what is said aloud in each record, which gets a player; () where nothing was spoken. Under a completion
+    that cites segments there are players for them, and under a question one for its evidence.
     """
-    sections = []
+    sections, said = [], [reply_player(one) for one in speech] or [""] * len(records)
     for group, clip in enumerate(clips):
-        mine = [record for record in records if record["group"] == group]
+        places = [place for place, record in enumerate(records) if record["group"] == group]
+        mine = [records[place] for place in places]
         example, format = clip.example, mine[0]["format"]
         sections.append(
             f"<section><h2>{escape(example.id)} · format {format} · {example.emotion}</h2>"
             f"<p>“{escape(example.text)}” ({escape(example.text_group)}, {escape(example.speaker)})</p>"
             f'<audio controls preload="none" src="{data_uri(clip.waveform, sampling_rate)}"></audio>'
-            f"{question(example)}{table(mine)}</section>"
+            f"{question(example)}{table(mine, [said[place] for place in places])}</section>"
         )
     title = f"Rollouts of step {step}"
     body = "".join(sections)
@@ -55,8 +63,16 @@ def question(example: Example) -> str:
     return f"<p>{asked} → {escape(example.answer or '–')}{' · evidence: ' if evidence else ''}{evidence}</p>"
 
 
-def table(records: Sequence[Mapping[str, Any]]) -> str:
-    """The completions of one group: what was said, the notes on it, each reward, the advantage."""
+def reply_player(speech: Speech | None) -> str:
+    """A player for a spoken reply; '' where none is heard."""
+    if speech is None or speech.waveform is None:
+        return ""
+    address = data_uri(speech.waveform, speech.sampling_rate)
+    return f'<div class="note">spoken: <audio controls preload="none" src="{address}"></audio></div>'
+
+
+def table(records: Sequence[Mapping[str, Any]], spoken: Sequence[str]) -> str:
+    """The completions of one group: what was said, and spoken, the notes on it, each reward, the advantage."""
     numbers = [name for name in records[0] if name not in _LABELS and not name.startswith("note/")]
     header = "<th>completion</th>" + "".join(
         f'<th class="number">{escape(name.removeprefix("reward/"))}</th>' for name in numbers
@@ -65,10 +81,11 @@ def table(records: Sequence[Mapping[str, Any]]) -> str:
         f'<tr><td class="said">{escape(record["completion"])}{"" if record["finished"] else " <em>(cut)</em>"}'
         + "".join(note(name, text) for name, text in record.items() if name.startswith("note/") and text)
         + segment_players(record)
+        + reply
         + "</td>"
         + "".join(cell(name, record[name]) for name in numbers)
         + "</tr>"
-        for record in records
+        for record, reply in zip(records, spoken, strict=True)
     )
     return f"<table><tr>{header}</tr>{body}</table>"
 

@@ -11,7 +11,7 @@ from cogrl.callbacks.mlflow_logger import MLflowLogger
 from cogrl.callbacks.report import rollout_page
 from cogrl.callbacks.segments import segment_fields
 from cogrl.formats.segments import SegmentRules
-from cogrl.types import Rollouts, Scores
+from cogrl.types import Rollouts, Scores, Speech
 
 
 class RolloutTable(pl.Callback):
@@ -61,7 +61,9 @@ class RolloutTable(pl.Callback):
         )
         shown = records[: self.groups * rollouts.group_size]
         page = folder / f"{step:06d}.html"
-        page.write_text(rollout_page(step, shown, rollouts.clips[: self.groups], sampling_rate), encoding="utf-8")
+        spoken = rollouts.speech[: len(shown)] if any(rollouts.speech) else ()
+        content = rollout_page(step, shown, rollouts.clips[: self.groups], sampling_rate, spoken)
+        page.write_text(content, encoding="utf-8")
         table = folder / f"{step:06d}.csv"
         with table.open("w", encoding="utf-8", newline="") as file:
             writer = csv.DictWriter(file, list(shown[0]))
@@ -99,6 +101,7 @@ def rows(rollouts: Rollouts, scores: Scores) -> list[dict[str, Any]]:
             "emotion": examples[i].emotion,
             "completion": rollouts.texts[i],
             "finished": bool(rollouts.finished[i]),
+            **({"speech_s": seconds(rollouts.speech[i])} if any(rollouts.speech) else {}),
             **{f"reward/{name}": number(values[i]) for name, values in scores.terms.items()},
             **{f"note/{name}": texts[i] for name, texts in scores.notes.items()},
             "reward": number(scores.total[i]),
@@ -106,6 +109,11 @@ def rows(rollouts: Rollouts, scores: Scores) -> list[dict[str, Any]]:
         }
         for i in range(len(rollouts))
     ]
+
+
+def seconds(speech: Speech | None) -> float | None:
+    """How long a reply is heard; None where nothing is said."""
+    return None if speech is None or speech.waveform is None else len(speech.waveform) / speech.sampling_rate
 
 
 def number(value: Any) -> float | None:

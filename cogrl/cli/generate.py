@@ -8,6 +8,7 @@ from typing import Any
 
 from cogrl.cli.controllers import add_controllers, read_controllers
 from cogrl.cli.relistened import check_file_names, relistening, save_segments, segment_lines, segments_of
+from cogrl.cli.speaking import add_speaking, speak, speech_lines
 
 _TITLES = {"eips": "thinking aloud", "direct": "answering at once"}
 """The formats in which a clip without a question is answered."""
@@ -28,7 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="append",
         metavar="NAME",
         help="choice, think_choice or echo for a question (default: choice, with --relisten echo), else eips or direct "
-        "(default: both), or the import path of an own one; repeat for several",
+        "(default: both, with --speak ieat), or the import path of an own one; repeat for several",
     )
     parser.add_argument("--dtype", default="float32", help="of the weights")
     parser.add_argument("--max-new-tokens", type=int, default=128)
@@ -48,6 +49,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--save-segments", type=Path, metavar="DIR", help="what was inserted, as wav files in a new folder"
     )
+    add_speaking(parser)
     parser.add_argument("--json", action="store_true", help="one JSON object a file, each on a line, instead of text")
 
 
@@ -65,7 +67,7 @@ def main(options: argparse.Namespace) -> int:
     from cogrl.types import Clip
 
     disable_progress_bar()
-    formats = options.format or ([question_format(options)] if options.question else list(_TITLES))
+    formats = options.format or ([question_format(options)] if options.question else unasked_formats(options))
     examples = asked(options, formats)
     controllers = [one for file in options.controllers for one in read_controllers(Path(file))]
     relisten = relistening(controllers, options.relisten, options.save_segments)
@@ -76,6 +78,8 @@ def main(options: argparse.Namespace) -> int:
     raise_all([f"{file}: {reason}{first}" for file, reason in zip(options.audio, reasons, strict=True) if reason])
     if options.save_segments:
         check_file_names(options.save_segments, options.audio)
+    if options.speak:
+        check_file_names(options.speak, options.audio, "--speak")
     how = {"convert": True, "silent_clips": options.silent_clips}
     clips = [Clip(e, load_audio(e.audio, window.sampling_rate, **how)) for e in examples]
     policy = saved_policy(options.policy, options.dtype)
@@ -94,6 +98,9 @@ def main(options: argparse.Namespace) -> int:
             if options.save_segments:
                 where = (options.save_segments, clip.example.audio, format, clip)
                 save_segments(*where, answer["segments"], policy.sampling_rate)
+        if options.speak:
+            for format, speech in zip(formats, speak(options, policy, said, formats), strict=True):
+                answers[format]["speech"] = speech
         show = as_json if options.json else as_text
         print(show(options, str(clip.example.audio), answers), flush=True)
     return 0
@@ -102,6 +109,11 @@ def main(options: argparse.Namespace) -> int:
 def question_format(options: argparse.Namespace) -> str:
     """The format of a question where none is named."""
     return "echo" if options.relisten else "choice"
+
+
+def unasked_formats(options: argparse.Namespace) -> list[str]:
+    """The formats of a clip without a question where none is named."""
+    return ["ieat"] if options.speak else list(_TITLES)
 
 
 def asked(options: argparse.Namespace, formats: Sequence[str]) -> list[Any]:
@@ -148,5 +160,6 @@ def as_text(options: argparse.Namespace, file: str, answers: dict[str, Any]) -> 
             none = f"none of {', '.join(options.choices)} (it may name one, and say nothing else)"
             lines.append(f"choice: {answer['choice'] or none}")
         lines += segment_lines(answer)
+        lines += speech_lines(answer["speech"]) if "speech" in answer else []
         lines.append("")
     return "\n".join(lines)

@@ -25,6 +25,7 @@ COMMANDS = {
     "epitome": ("cogrl.cli.epitome", "train the empathy classifiers that evaluate --epitome reads"),
     "humdial": ("cogrl.cli.humdial", "judge dialogues of the HumDial challenge, and its final score"),
     "generate": ("cogrl.cli.generate", "ask a policy about audio files"),
+    "speak": ("cogrl.cli.speak", "speak the replies of policies to a manifest, and say how they sound"),
     "bench": ("cogrl.cli.bench", "measure the kernels on this machine, beside what they replace"),
     "ui": ("cogrl.cli.ui", "browse runs in MLflow's pages"),
     "vllm": ("cogrl.cli.vllm", "serve a policy with vLLM, for the rollouts of RL stages"),

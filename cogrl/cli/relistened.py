@@ -23,15 +23,18 @@ def relistening(controllers: Sequence[Any], relisten: bool, save: Path | None) -
     return None
 
 
-def check_file_names(folder: Path, audio: Sequence[Path]) -> None:
-    """Makes the folder of `--save-segments`. Raises ValueError when it is not empty, or two clips have one name."""
+def check_file_names(folder: Path, audio: Sequence[Path], option: str = "--save-segments") -> None:
+    """Makes the folder of an option that writes files for each clip.
+
+    Raises ValueError when it is not empty, or two clips have one name.
+    """
     from cogrl.cli.out_folder import make_out_folder
 
     twice = [name for name, count in Counter(file.stem for file in audio).items() if count > 1]
     if twice:
-        raise ValueError(f"--save-segments {folder}: several files are called {twice[0]}; ask about one at a time")
-    if any(make_out_folder(folder, "--save-segments").iterdir()):
-        raise ValueError(f"--save-segments {folder} is not empty; name a new folder")
+        raise ValueError(f"{option} {folder}: several files are called {twice[0]}; ask about one at a time")
+    if any(make_out_folder(folder, option).iterdir()):
+        raise ValueError(f"{option} {folder} is not empty; name a new folder")
 
 
 def segments_of(controller: Any, said: Any, row: int) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from cogrl.data.json_text import with_damage
 from cogrl.data.line_schema import check_line
 from cogrl.data.markup import escape_markup, unescape_markup
 from cogrl.data.text_file import printable
-from cogrl.types import Event, Example, Span, SpokenTurn, Turn
+from cogrl.types import Event, Example, Span, SpokenReply, SpokenTurn, Turn
 
 _NUMBERS = ("valence", "arousal", "dominance", "duration_s", "snr_db")
 _TEXTS = ("text", "reply", "question", "answer", "cause", "environment")
@@ -60,9 +60,18 @@ def _example(record: dict[str, Any], where: str, root: Path) -> Example:
     parts: dict[str, Any] = {name: tuple(map(make, record[name])) for name, make in _PARTS.items() if name in record}
     if "turns" in record:
         parts["turns"] = tuple(Turn(**_typed(turn, root)) for turn in record["turns"])
+    if "spoken_reply" in record:
+        parts["spoken_reply"] = _spoken_reply(record["spoken_reply"], root)
     if "targets" in record:
         parts["targets"] = {name: escape_markup(text) for name, text in record["targets"].items()}
     return Example(**{**_typed(record, root), **parts, "where": where})
+
+
+def _spoken_reply(reply: Mapping[str, Any], root: Path) -> SpokenReply:
+    units = tuple(map(tuple, reply.get("units", ())))
+    return SpokenReply(
+        **{**reply, "audio": root / reply["audio"], "text": escape_markup(reply["text"]), "units": units}
+    )
 
 
 def _spoken(turn: Mapping[str, Any]) -> SpokenTurn:
@@ -92,6 +101,8 @@ def line_of(example: Example, folder: Path) -> str:
     del record["where"]
     if example.turns:
         record["turns"] = [_plain(turn, folder) for turn in record["turns"]]
+    if example.spoken_reply:
+        record["spoken_reply"] = _plain(record["spoken_reply"], folder)
     return json.dumps(record, ensure_ascii=False, allow_nan=False)
 
 

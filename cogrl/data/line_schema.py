@@ -112,6 +112,24 @@ class EventLine(SpanLine):
     name: Filled
 
 
+class SpokenReplyLine(BaseModel):
+    """The reply as it is to be spoken; units are of the codec with this fingerprint."""
+
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    audio: Filled
+    text: Filled
+    emotion: Emotion = Field(default=None)
+    codec: Filled = Field(default=None)
+    units: list[list[int]] = Field(default=None)
+
+    @model_validator(mode="after")
+    def _of_a_codec(self) -> "SpokenReplyLine":
+        if (self.codec is None) != (self.units is None):
+            raise ValueError("has units without a codec, or a codec without units; encode it again")
+        return self
+
+
 _PARTS: dict[str, tuple[str, type[BaseModel]]] = {
     "turns": ("turn", TurnLine),
     "speech": ("speech, turn", SpokenTurnLine),
@@ -153,6 +171,7 @@ class Line(BaseModel):
     task: str = Field(default=None)
     language: str = Field(default=None)
     targets: Annotated[dict[str, Any], AfterValidator(_named_texts)] = Field(default=None)
+    spoken_reply: SpokenReplyLine = Field(default=None)
     synthesis: dict[str, Any] = Field(default=None)
     source: str = Field(default=None)
     licence: str = Field(default=None)
@@ -205,6 +224,8 @@ def _message(error: ValidationError) -> str:
     if len(where) > 1 and where[0] in _PARTS:
         called, fields = _PARTS[where[0]]
         prefix, where = f"{called} {where[1] + 1}: ", where[2:]
+    if len(where) > 1 and where[0] == "spoken_reply":
+        prefix, fields, where = "spoken_reply: ", SpokenReplyLine, where[1:]
     key = str(where[0]) if where else ""
     if first["type"] == "missing":
         missing = [

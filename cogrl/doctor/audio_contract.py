@@ -17,7 +17,7 @@ from cogrl.model_input import audio_input
 from cogrl.models.reference import logprobs_of
 from cogrl.models.same_logprobs import TOLERANCE
 from cogrl.rollout.controller import in_training
-from cogrl.stages.engine_check import TOLERANCE, likely_cause
+from cogrl.stages.engine_check import likely_cause
 from cogrl.stages.rl import RLStage
 from cogrl.types import Clip, Completions, Prompts
 

@@ -8,7 +8,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from cogrl.formats import format_named
-from cogrl.types import Clip, Example, Finish, Rollouts, Span
+from cogrl.types import Clip, Example, Finish, Rollouts, Span, Speech
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,6 +27,7 @@ class Answer:
         logprobs: log-probability of each sampled token under the sampling distribution, the end token included; None
             where nothing was kept.
         clip: the example with its waveform; None where no clip is at hand.
+        speech: what the reply sounds like where it was spoken; None where it was not.
         counterfactuals: what is said to the same prompt where the audio is replaced or no controller takes part, by the
             name of the change; empty where nobody asked.
     """
@@ -41,6 +42,7 @@ class Answer:
     logprobs: Float[Tensor, " n"] | None = None
     token_ends: Sequence[int] | None = None
     clip: Clip | None = None
+    speech: Speech | None = None
     counterfactuals: Mapping[str, str] = field(default_factory=dict)
 
 
@@ -64,6 +66,7 @@ def answers_of(rollouts: Rollouts) -> list[Answer]:
             logprobs=logprobs[row, masks[row]],
             token_ends=rollouts.token_ends[row],
             clip=clip,
+            speech=rollouts.speech[row],
         )
         for row, (format, clip) in enumerate(zip(rollouts.row_formats, clips, strict=True))
     ]

@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
-from cogrl.audio import audio_info, to_seconds
+from cogrl.audio import to_seconds
 from cogrl.lm_head import (
     LinearPolicyLossOutput,
     PolicyLossConfig,
@@ -26,6 +26,7 @@ from cogrl.models.folder import read_config, refuse_another_tokenizer, refuse_to
 from cogrl.models.lora import Lora
 from cogrl.models.parts import Parts
 from cogrl.models.pretrained import read_weights, read_whole
+from cogrl.models.speak import SpeakBranch, SpeakSettings, refuse_silent_branch
 from cogrl.models.token_states import packed_states, repeated_states
 from cogrl.types import ClipTensors, Completions, Conversation, ModelInput, Prompts, Role, Rollouts, Waveform
 
@@ -47,6 +48,7 @@ class AudioLM(Parts, ABC):
         share_prompt: run the prompt once per group of completions, without padding; False repeats it for each, padded
             (the same values, for comparison).
         head: how log-probabilities are made of hidden states, see `cogrl_kernels.linear_logprob`.
+        speech: adds a Speak branch, which speaks replies; see `cogrl.models.speak`. Text is the same with it.
 
     Raises:
         FileNotFoundError: from `load`, when `path` holds no model.
@@ -63,6 +65,7 @@ class AudioLM(Parts, ABC):
         gradient_checkpointing: bool = False,
         share_prompt: bool = True,
         head: Literal["auto", "triton", "chunked", "reference"] = "auto",
+        speech: SpeakSettings | None = None,
     ) -> None:
         super().__init__()
         if not isinstance(getattr(torch, dtype, None), torch.dtype):
@@ -75,6 +78,7 @@ class AudioLM(Parts, ABC):
         self.train_audio_tower, self.train_language_model = train_audio_tower, train_language_model
         self.lora, self.gradient_checkpointing = lora, gradient_checkpointing
         self.share_prompt, self.head_impl = share_prompt, head
+        self.speech = None if speech is None else SpeakBranch(speech)
         self.any_rank: Callable[[bool], bool] = bool  # a strategy that shards the weights asks all ranks
 
     # ---- family ----
@@ -124,6 +128,8 @@ class AudioLM(Parts, ABC):
         if self.model is not None:
             return self
         read_config(self.path)
+        if self.speech is None:
+            refuse_silent_branch(self.path)
         self.model, self.processor = self.read_folder(self.path, getattr(torch, self.dtype_name))
         refuse_another_tokenizer(self.path, self.tokenizer, self.model.config.get_text_config().vocab_size)
         refuse_tokenizer_without_audio(
@@ -132,6 +138,8 @@ class AudioLM(Parts, ABC):
         self.window = self.window_of(self.path)
         self.ends = end_tokens(self.processor, self.model.generation_config, self.path)
         self.mark_trained()
+        if self.speech is not None:
+            self.speech.load(self.path, self.width, getattr(torch, self.dtype_name))
         if self.gradient_checkpointing:
             new_name = getattr(self.model, "activation_checkpointing_enable", None)  # since transformers 5.23
             (new_name or self.model.gradient_checkpointing_enable)({"use_reentrant": False})
@@ -149,14 +157,6 @@ class AudioLM(Parts, ABC):
         if not self.train_language_model:
             self.decoder.requires_grad_(False)
             self.model.lm_head.requires_grad_(False)
-
-    def audio_length_error(self, seconds: float) -> str | None:
-        """Why a clip of this length does not fit into the audio window; None when it does."""
-        return self.window.length_error(seconds)
-
-    def audio_file_error(self, path: Path) -> str | None:
-        """The same for an audio file, of which only the last sample is decoded."""
-        return self.audio_length_error(audio_info(path).duration_s)
 
     def encode_prompts(
         self, instructions: Sequence[str], inputs: Sequence[ModelInput], names: Sequence[str]
@@ -289,6 +289,8 @@ class AudioLM(Parts, ABC):
         state = self.lora.merged_state(self.model, base) if self.lora else model.state_dict()
         model.save_pretrained(path, state_dict=state)
         self.processor.save_pretrained(path)
+        if self.speech is not None:
+            self.speech.save(path)
 
     def _check_lengths(self, conversation: Conversation, name: str) -> None:
         for number, turn in enumerate(conversation.turns, start=1):

@@ -6,21 +6,27 @@ from pathlib import Path
 import torch
 from torch import nn
 
+from cogrl.codecs import read_codec
 from cogrl.models.audio_lm import AudioLM
 from cogrl.models.emotion import encoder_class, refuse_silent_loss
 from cogrl.models.folder import read_config, refuse_another_family
 from cogrl.models.four_bit import pack_shapes, refuse_no_four_bit
 from cogrl.models.pretrained import skeleton
+from cogrl.models.speak import refuse_silent_branch
 
 
 def check_policy(policy: AudioLM) -> None:
     """Raises what `AudioLM.load` would raise later, after the data were read.
 
     FileNotFoundError, NotADirectoryError or ValueError for a folder without a whole model of the policy's family, or
-    an emotion encoder that is not there or would be left out;
+    an emotion encoder, a codec or a Speak branch that is not there or would be left out;
     ValueError for adapters that have nowhere to go; ModuleNotFoundError for a package that the settings need.
     """
     read_config(policy.path)
+    if policy.speech is None:
+        refuse_silent_branch(policy.path)
+    elif policy.speech.settings.codec:
+        read_codec(policy.speech.settings.codec, policy.speech.settings.codebooks)
     if policy.model_types:
         refuse_another_family(policy.path, policy.model_types, trusted=policy.trust_remote_code)
         emotion = getattr(policy, "emotion", None)

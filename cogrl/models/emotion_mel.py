@@ -47,6 +47,10 @@ class MelEmotion(EmotionEncoder):
         embedding = self.embed(mels.to(self.dense.weight), lengths.to(self.dense.weight.device))
         return embedding, self.dimensions(embedding)
 
+    def emotions(self, waveforms: Sequence[Waveform]) -> Float[Tensor, "c 7"]:
+        """The probability of each of `EMOTIONS`, clip by clip."""
+        return self.emotion_head(self(waveforms)[0]).softmax(-1)
+
     def mels(self, waveform: Waveform) -> Float[Tensor, "f bins"]:
         """Log-mels of one clip, made one clip at a time: a spectrogram of padded clips depends on the padding."""
         with float32_signals():

@@ -1,12 +1,14 @@
 """The parts of a Hugging Face audio language model by the names that the rest of cogrl uses for them."""
 
 from itertools import chain
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from cogrl.audio import audio_info
 from cogrl.models.audio_window import AudioWindow
 from cogrl.models.chat_prompts import AudioMarkers, audio_markers
 from cogrl.models.end_tokens import EndTokens
@@ -62,6 +64,14 @@ class Parts(nn.Module):
     def max_audio_s(self) -> float:
         """The longest clip that is heard whole, in seconds."""
         return self.window.longest_s
+
+    def audio_length_error(self, seconds: float) -> str | None:
+        """Why a clip of this length does not fit into the audio window; None when it does."""
+        return self.window.length_error(seconds)
+
+    def audio_file_error(self, path: Path) -> str | None:
+        """The same for an audio file, of which only the last sample is decoded."""
+        return self.audio_length_error(audio_info(path).duration_s)
 
     @property
     def max_positions(self) -> int:

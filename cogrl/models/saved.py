@@ -10,6 +10,7 @@ from cogrl.models.folder import model_type_of, refuse_another_family
 from cogrl.models.qwen2_audio import Qwen2Audio
 from cogrl.models.qwen3_omni import Qwen3Omni
 from cogrl.models.qwen25_omni import Qwen25Omni
+from cogrl.models.speak import SpeakSettings, holds_branch
 from cogrl.models.voxtral import Voxtral
 
 FAMILIES: dict[str, type[AudioLM]] = {
@@ -26,14 +27,15 @@ def refuse_no_policy(path: str, option: str = "--policy") -> None:
 
 
 def saved_policy(path: str, dtype: str = "float32") -> AudioLM:
-    """The policy of a folder as a stage has left it: with the emotion module where it has one. Weights are read.
+    """The policy of a folder as a stage has left it: emotion module and Speak branch included. Weights are read.
 
     Raises what `refuse_no_policy` does, and ValueError for weights that are NaN or infinite.
     """
     refuse_no_policy(path)
     family = FAMILIES[model_type_of(path)]
     emotion = (EmotionSettings(),) if family is Qwen2Audio and holds_module(path) else ()
-    policy = family(path, *emotion, dtype=dtype).load()
+    speech = SpeakSettings() if holds_branch(path) else None
+    policy = family(path, *emotion, dtype=dtype, speech=speech).load()
     broken = not_finite(policy.named_parameters())
     if broken:
         raise ValueError(f"policy {path}: the weights are not finite: {broken}; take an earlier export")

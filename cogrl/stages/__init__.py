@@ -7,6 +7,7 @@ from cogrl.stages.grpo import Grpo
 from cogrl.stages.perceive import Perceive
 from cogrl.stages.perceive_frames import PerceiveFrames
 from cogrl.stages.sft import Sft
+from cogrl.stages.speak import Speak
 from cogrl.stages.stage import Stage
 
-__all__ = ["Align", "Distill", "DrSapo", "Grpo", "Perceive", "PerceiveFrames", "Sft", "Stage"]
+__all__ = ["Align", "Distill", "DrSapo", "Grpo", "Perceive", "PerceiveFrames", "Sft", "Speak", "Stage"]

@@ -10,12 +10,11 @@ from torch import Tensor
 
 from cogrl.lm_head import token_logprobs
 from cogrl.models.audio_lm import AudioLM
+from cogrl.models.same_logprobs import TOLERANCE
 from cogrl.ranks import gathered
 from cogrl.rollout.prompts import prompts_of
 from cogrl.types import Prompts, Rollouts
 
-TOLERANCE = {"float32": 1e-4, "float64": 1e-6, "float16": 0.03, "bfloat16": 0.1}
-"""By how much, on average over tokens, two log-probabilities (in nats) of one token may differ by rounding alone."""
 LEAST_ESS = 0.8
 """The effective sample size, as a share of the tokens, that truncated importance sampling can still make use of."""
 _EXPLAINED = 0.3

@@ -9,7 +9,6 @@ import torch
 from jaxtyping import Float
 from torch import Tensor
 
-from cogrl.formats import format_named
 from cogrl.lm_head import PolicyMetrics, merge
 from cogrl.models.audio_lm import AudioLM
 from cogrl.models.dropout import without_dropout
@@ -27,9 +26,11 @@ from cogrl.stages.credit import Credit
 from cogrl.stages.drift import DriftMonitor
 from cogrl.stages.engine_check import EngineCheck
 from cogrl.stages.objective import Objective, refuse_broken
+from cogrl.stages.rl_settings import check_counts, check_reference, whole_weights
 from cogrl.stages.rollout_buffer import RolloutBuffer
 from cogrl.stages.rollout_means import rollout_means
 from cogrl.stages.section_credit import SectionCredit
+from cogrl.stages.speech_credit import SpeechCredit
 from cogrl.stages.stage import Stage
 from cogrl.types import Clip, ClipBatch, Example, Rollouts, Scores
 
@@ -56,6 +57,7 @@ class RLStage(Stage):
             completions that a controller ended by 0; None: all count the same.
         counterfactuals: changes under which the policy is asked as well, for a reward that compares.
         variance_tolerance: a group whose rewards vary no more than this has nothing to compare: advantage 0.
+        speech: speaks the replies of rollouts, so that a reward can listen, and trains how they are said; None: text.
         resamples: how often groups without variance are sampled again before they are kept as they are. All ranks go
             the same number of rounds. Each round is scored as a batch of its own, so that a step waits for a judge at
             most (1 + resamples) of its deadlines.
@@ -77,48 +79,34 @@ class RLStage(Stage):
         section_credit: SectionCredit | None = None,
         confidence_weights: ConfidenceWeights | None = None,
         counterfactuals: Counterfactuals | None = None,
+        speech: SpeechCredit | None = None,
         variance_tolerance: float = 1e-8,
         resamples: int = 0,
         one_step_off: bool = False,
         **shared: Any,
     ) -> None:
         super().__init__(policy, **shared)
-        if group_size < 2:
-            raise ValueError(f"group_size={group_size}: a group needs at least 2 completions to be compared")
-        if min(updates_per_rollout, passes) < 1:
-            raise ValueError(f"updates_per_rollout={updates_per_rollout} and passes={passes} must be at least 1")
-        if updates_per_rollout % passes:
-            raise ValueError(f"updates_per_rollout={updates_per_rollout} is not a multiple of passes={passes}")
-        if bool(objective.kl_coef) != bool(reference):
-            raise ValueError(
-                f"objective.kl_coef={objective.kl_coef} and reference={reference!r}: a KL penalty needs a reference "
-                "(base: the policy without its adapters, or the folder of a frozen one), and without it a reference is "
-                "of no use; set both or neither"
-            )
+        check_counts(group_size, updates_per_rollout, passes)
+        check_reference(objective, reference)
         if one_step_off:
             refuse_in_step(self.engine, {"resamples": resamples > 0, "counterfactuals": counterfactuals is not None})
         elif updates_per_rollout == 1 and objective.kind != "reinforce":
             warnings.warn("updates_per_rollout=1: every ratio is 1, so the gate (or clip) is inert", stacklevel=2)
-        for name in formats:
-            format_named(name)  # raises for one that there is not
         self.group_size, self.formats = group_size, tuple(formats)
+        self.format_weights = whole_weights(self.formats, format_weights)
         self.updates_per_rollout, self.passes = updates_per_rollout, passes
-        unknown = [format for format in format_weights or {} if format not in self.formats]
-        if not self.formats or unknown:
-            raise ValueError(
-                f"formats={self.formats}, format_weights={format_weights}: weights are of the formats in use"
-            )
         objective.check_formats(self.formats)
         if section_credit:
             section_credit.check_sections(self.formats)
             if isinstance(self.reward, WeightedSum):
                 section_credit.check_terms(self.reward.terms)
         self.objective, self.reference = objective, Reference(reference, policy) if reference else None
-        self.format_weights = {format: 1.0 for format in self.formats} | (format_weights or {})
         self.variance_tolerance, self.resamples = variance_tolerance, resamples
         estimate = Advantages(advantages), group_size, variance_tolerance
         self.credit = Credit(*estimate, self.format_weights, section_credit, confidence_weights)
-        self.counterfactuals = counterfactuals
+        self.counterfactuals, self.speech = counterfactuals, speech
+        if speech:
+            speech.check(policy, one_step_off)
         self.buffer, self.one_step_off, self.ahead = RolloutBuffer(), one_step_off, RolloutsAhead()
         self.scores: Scores | None = None
         self.tokens_a_part: float | None = None
@@ -173,6 +161,8 @@ class RLStage(Stage):
     def configure_model(self) -> None:
         super().configure_model()
         without_dropout(self.policy)
+        if self.speech and self.speech.weight:
+            self.policy.speech.requires_grad_(True)
 
     def training_step(self, batch: ClipBatch, batch_idx: int) -> Tensor:
         if batch_idx % self.steps_per_batch == 0 or not self.buffer.has_parts(batch.clips, self.device):
@@ -213,8 +203,10 @@ class RLStage(Stage):
         self, clips: Sequence[Clip], formats: Sequence[str], attempt: int = 0, step: int | None = None, **how: Any
     ) -> Rollouts | Pending:
         """`group_size` completions for each clip in its format, by the weights of now; `step` is when they are used."""
-        settings = {"group_size": self.group_size, "policy_version": self.global_step, **how}
-        return self.run_engine(clips, formats, self.sampling, generator=self.generator(attempt, step), **settings)
+        generator = self.generator(attempt, step)
+        settings = {"group_size": self.group_size, "policy_version": self.global_step, "generator": generator, **how}
+        rollouts = self.run_engine(clips, formats, self.sampling, **settings)
+        return self.speech.spoken(self.policy, rollouts, generator) if self.speech else rollouts
 
     def said_otherwise(self, rollouts: Rollouts) -> list[dict[str, str]]:
         """What is said to each prompt under each change; nothing without `counterfactuals`."""
@@ -283,7 +275,8 @@ class RLStage(Stage):
         metrics = PolicyMetrics(merge(*tables), loss.kl_estimator)
         self.log_update(metrics)
         self.drift.add(metrics["log_ratio_abs"].item(), self.global_step, rollouts.policy_version)
-        return out.loss
+        spoken = self.speech and self.speech.weight
+        return out.loss + self.speech.loss(self.policy, rollouts, loss) if spoken else out.loss
 
     def log_rollouts(self, rollouts: Rollouts, scores: Scores) -> None:
         """The figures of `rollout_means`, over all ranks."""

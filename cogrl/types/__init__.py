@@ -6,6 +6,7 @@ from cogrl.types.inputs import (
     DIMENSIONS,
     EMOTIONS,
     INTENSITIES,
+    REPLY_EMOTIONS,
     SENTIMENTS,
     Clip,
     ClipBatch,
@@ -18,17 +19,20 @@ from cogrl.types.inputs import (
     Prompts,
     Sentiment,
     Span,
+    SpokenReply,
     SpokenTurn,
     Turn,
     Waveform,
 )
 from cogrl.types.rollouts import Finish, Rollouts
 from cogrl.types.scores import Scores
+from cogrl.types.speech import Speech, UnitSpace
 
 __all__ = [
     "DIMENSIONS",
     "EMOTIONS",
     "INTENSITIES",
+    "REPLY_EMOTIONS",
     "SENTIMENTS",
     "Clip",
     "ClipBatch",
@@ -47,8 +51,11 @@ __all__ = [
     "Scores",
     "Sentiment",
     "Span",
+    "Speech",
+    "SpokenReply",
     "SpokenTurn",
     "Turn",
+    "UnitSpace",
     "Waveform",
     "clips_of_rows",
     "drawn_ids",

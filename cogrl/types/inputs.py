@@ -14,6 +14,17 @@ from cogrl.types.clip_tensors import ClipTensors, check_clip_counts, clips_of_ro
 
 Emotion = Literal["anger", "happy", "sad", "surprise", "fear", "disgust", "neutral"]
 EMOTIONS: tuple[Emotion, ...] = ("anger", "happy", "sad", "surprise", "fear", "disgust", "neutral")
+REPLY_EMOTIONS: dict[Emotion, Emotion] = {
+    "anger": "neutral",
+    "happy": "happy",
+    "sad": "sad",
+    "surprise": "surprise",
+    "fear": "sad",
+    "disgust": "neutral",
+    "neutral": "neutral",
+}
+"""In which emotion a reply is said, by the emotion that it answers: joy is shared, anger and disgust are met calmly,
+sadness and fear with a low, slow and soft voice. Cogrl's choice; no paper has such a table."""
 Intensity = Literal["low", "mid", "high"]
 INTENSITIES: tuple[Intensity, ...] = ("low", "mid", "high")
 Sentiment = Literal["positive", "negative", "neutral"]
@@ -71,6 +82,21 @@ class Event(Span):
 
 
 @dataclass(frozen=True)
+class SpokenReply:
+    """The reply to an example as it is to be spoken: the target of a Speak stage. No policy ever reads any of it.
+
+    `emotion` is the one it is to be said in, which need not be the user's. `units` are frames of numbers of the codec
+    with the fingerprint `codec`; both are empty until the reply is encoded (`cogrl build speech-units`).
+    """
+
+    audio: Path
+    text: str
+    emotion: Emotion | None = None
+    codec: str = ""
+    units: tuple[tuple[int, ...], ...] = ()
+
+
+@dataclass(frozen=True)
 class Example:
     """One line of a manifest. `valence`, `arousal`, `dominance` lie in [-1, 1]; `where` is `file:line`.
 
@@ -80,7 +106,8 @@ class Example:
     the right choice. `cause` quotes the words that moved the speaker, for a teacher to read; no student ever does.
     `speech` holds the turns within the clip, in their order; `environment` is what is heard around them and `snr_db` by
     how much the speech is louder, in dB; `events` says what is heard when, and `evidence` where the answer to the
-    question is heard. They are gold: rewards and reports read them, no policy does.
+    question is heard. They are gold: rewards and reports read them, no policy does. `spoken_reply` is the reply to the
+    turn as it is to be spoken.
     """
 
     id: str
@@ -110,6 +137,7 @@ class Example:
     task: str | None = None
     language: str | None = None
     targets: Mapping[str, str] = field(default_factory=dict)
+    spoken_reply: SpokenReply | None = None
     synthesis: Mapping[str, Any] = field(default_factory=dict)
     source: str = ""
     licence: str = ""

@@ -10,12 +10,13 @@ from torch import Tensor
 
 from cogrl.types.completions import Completions, stacked
 from cogrl.types.inputs import Clip, Example, Prompts, Span
+from cogrl.types.speech import Speech
 
 Finish = Literal["end", "length", "abort"]
 """How a completion ended: with an end token, without one because it was cut, or because a controller gave it up."""
 
 
-_ROWS = ("texts", "finish", "spans", "token_ends")
+_ROWS = ("texts", "finish", "spans", "token_ends", "speech")
 """What there is one of for each completion, in lists."""
 
 
@@ -25,11 +26,12 @@ class Rollouts:
 
     `sampling_logprobs` are under the distribution each token was drawn from (its temperature included, and what
     controllers did to it), and 0 on tokens that the policy did not draw. `texts` are made of drawn tokens only. `spans`
-    are the parts of the clip that were inserted into a row again (None: into no row), and `token_ends` says up to which
-    character of its text a row has come with each sampled token (None: unknown). The stage fills in `advantages` (one a
-    completion, or one a token where sections are credited apart) and `rewards`, on the CPU, once the completions are
-    scored and, where its objective asks for them and at the same temperature, `old_logprobs` of the policy before its
-    first update (None: the sampling ones are taken for them) and `ref_logprobs` of the frozen reference.
+    are the parts of the clip that were inserted into a row again (None: into no row), `token_ends` says up to which
+    character of its text a row has come with each sampled token (None: unknown), and `speech` what a row sounds like
+    where its reply was spoken (None: nothing was). The stage fills in `advantages` (one a completion, or one a token
+    where sections are credited apart) and `rewards`, on the CPU, once the completions are scored and, where its
+    objective asks for them and at the same temperature, `old_logprobs` of the policy before its first update (None: the
+    sampling ones are taken for them) and `ref_logprobs` of the frozen reference.
     """
 
     clips: Sequence[Clip]
@@ -43,6 +45,7 @@ class Rollouts:
     policy_version: int = 0
     spans: Sequence[tuple[Span, ...]] | None = None
     token_ends: Sequence[tuple[int, ...] | None] | None = None
+    speech: Sequence[Speech | None] | None = None
     rewards: Float[Tensor, " b"] | None = None
     advantages: Float[Tensor, " b"] | Float[Tensor, "b t"] | None = None
     old_logprobs: Float[Tensor, "b t"] | None = None
@@ -54,6 +57,8 @@ class Rollouts:
     def __post_init__(self) -> None:
         if self.spans is None:
             object.__setattr__(self, "spans", [()] * len(self))
+        if self.speech is None:
+            object.__setattr__(self, "speech", [None] * len(self))
         if self.token_ends is None:
             object.__setattr__(self, "token_ends", [None] * len(self))
 

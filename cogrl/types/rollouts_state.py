@@ -10,6 +10,7 @@ from torch import Tensor
 from cogrl.types.completions import Completions
 from cogrl.types.inputs import Clip, Prompts, Span
 from cogrl.types.rollouts import Rollouts
+from cogrl.types.speech import Speech
 
 _ON_CPU = ("rewards", "advantages")
 """Of the tensors of `Rollouts`; the others lie on the policy's device."""
@@ -23,7 +24,7 @@ def state_of(rollouts: Rollouts) -> dict[str, Any]:
         state[name] = {part.name: getattr(whole, part.name) for part in fields(whole)}
         state[name]["audio"] = dict(state[name]["audio"])
     spans = [[(span.start_s, span.end_s) for span in row] for row in rollouts.spans]
-    return state | {"spans": spans}
+    return state | {"spans": spans, "speech": [said and _plain(said) for said in rollouts.speech]}
 
 
 def rollouts_of(state: Mapping[str, Any], clips: Sequence[Clip], device: torch.device) -> Rollouts:
@@ -39,4 +40,16 @@ def rollouts_of(state: Mapping[str, Any], clips: Sequence[Clip], device: torch.d
     )
     spans = [tuple(Span(*times) for times in row) for row in state["spans"]]
     own = {"clips": clips, "prompts": Prompts(**prompts), "completions": Completions(**completions), "spans": spans}
+    own["speech"] = [said and _speech(said) for said in state["speech"]]
     return Rollouts(**(found | own))
+
+
+def _plain(said: Speech) -> dict[str, Any]:
+    """Samples as a tensor: an array would not be read without running code."""
+    state = {part.name: getattr(said, part.name) for part in fields(said)}
+    return state | {"waveform": None if said.waveform is None else torch.from_numpy(said.waveform)}
+
+
+def _speech(state: Mapping[str, Any]) -> Speech:
+    waveform = state["waveform"]
+    return Speech(**(state | {"waveform": None if waveform is None else waveform.numpy()}))

@@ -15,7 +15,7 @@ import torch
 from cogrl.callbacks.mlflow_logger import MLflowLogger
 from cogrl.callbacks.report import data_uri, rollout_page
 from cogrl.callbacks.rollout_table import RolloutTable, number, rows
-from cogrl.types import Clip, Completions, Example, Prompts, Rollouts, Scores
+from cogrl.types import Clip, Completions, Example, Prompts, Rollouts, Scores, Speech
 
 NAN = float("nan")
 
@@ -252,3 +252,24 @@ def test_the_rollout_that_a_resumed_run_is_in_the_middle_of_is_not_counted_again
     resumed.load_state_dict(state)
     keep(resumed, 4, 6, 8)  # the middle of the rollout of step 4, and two more
     assert sorted(file.stem for file in (workdir / "rollouts").glob("*.jsonl")) == ["000000", "000004", "000008"]
+
+
+def test_each_spoken_reply_has_a_player_under_its_own_completion():
+    sampled, scores = rollouts()
+    drawn = torch.zeros(1, 2, dtype=torch.long)
+    said = [
+        Speech(drawn, torch.zeros(1, 2), drawn, True, np.full(240, level, np.float32), 24_000) for level in (0.1, 0.2)
+    ]
+    spoken = replace(sampled, speech=[said[0], None, None, said[1]])
+    records = rows(spoken, scores)
+    assert [record["speech_s"] for record in records] == [0.01, None, None, 0.01]
+    assert "speech_s" not in rows(sampled, scores)[0]
+    page = rollout_page(8, records, sampled.clips, 16000, spoken.speech)
+    cells = re.findall(r'<td class="said">(\w).*?</td>', page)
+    players = re.findall(
+        r'<td class="said">(\w)(?: <em>.*?</em>)?<div class="note">spoken: <audio[^>]*base64,([^"]+)"', page
+    )
+    assert cells == ["a", "b", "c", "d"] and [name for name, _ in players] == ["a", "d"]
+    for (_, sound), one in zip(players, said, strict=True):
+        waveform, rate = soundfile.read(io.BytesIO(base64.b64decode(sound)), dtype="float32")
+        assert rate == 24_000 and np.abs(waveform - one.waveform).max() < 1e-4

@@ -13,24 +13,29 @@ import torch
 from torch.utils.data import DataLoader
 
 from cogrl.audio import load_audio
+from cogrl.codecs.mel_rvq import MelRvq, MelRvqSizes
 from cogrl.data.manifest import read_manifest
 from cogrl.formats.answer import Answer
 from cogrl.models.lora import Lora
 from cogrl.models.qwen2_audio import Qwen2Audio
+from cogrl.models.speak import SpeakSettings
+from cogrl.models.speak_decoder import SpeakSizes
 from cogrl.rollout.sampling import Sampling
-from cogrl.stages import Align, Distill, DrSapo, Grpo, Sft
+from cogrl.stages import Align, Distill, DrSapo, Grpo, Sft, Speak
 from cogrl.stages.align import Weight
 from cogrl.stages.objective import Objective
 from cogrl.stages.optim import Optim
 from cogrl.stages.rl import RLStage
 from cogrl.stages.rollout_buffer import RolloutBuffer
 from cogrl.stages.target_excerpts import TargetExcerpts
-from cogrl.types import Clip, ClipBatch, Rollouts
+from cogrl.types import Clip, ClipBatch, Rollouts, SpokenReply
 
 RANKS, CLIPS, STEPS = 2, 2, 4
 """Ranks, clips of a batch on each of them, and optimiser steps."""
 LENGTHS = (1.4, 0.5, 0.9, 1.1)
 SECOND = "second rank"
+CODEC = MelRvq(MelRvqSizes(mel_bins=20, components=6, codebooks=2, size=12))
+"""With weights of zero: its units are trained on and never decoded."""
 
 
 def letters(answer: Answer) -> float:
@@ -61,6 +66,11 @@ def distill(policy: Qwen2Audio, **settings: Any) -> Distill:
     return Distill(policy, on_policy=1.0, formats={"direct": 1.0}, **settings)
 
 
+def speak(policy: Qwen2Audio, **settings: Any) -> Speak:
+    """Writes and speaks; the two ranks have streams of other lengths, see `clips_of`."""
+    return Speak(policy, formats={"direct": 1.0}, **settings)
+
+
 def dr_sapo(policy: Qwen2Audio, **settings: Any) -> DrSapo:
     return DrSapo(policy, reward=letters, group_size=4, **settings)
 
@@ -78,7 +88,7 @@ def grpo(policy: Qwen2Audio, **settings: Any) -> Grpo:
 
 SAMPLED, UPDATES = ("dr_sapo", "flat", "grpo"), 2
 """Stages that learn from rollouts, and how many updates each rollout has."""
-STAGES = {make.__name__: make for make in (sft, excerpts, align, distill, dr_sapo, flat, grpo)}
+STAGES = {make.__name__: make for make in (sft, excerpts, align, distill, speak, dr_sapo, flat, grpo)}
 
 
 def clips_of(manifest: str) -> list[Clip]:
@@ -91,6 +101,7 @@ def clips_of(manifest: str) -> list[Clip]:
             example,
             speaker=SECOND if second else example.speaker,
             targets={**example.targets, "direct": said},
+            spoken_reply=SpokenReply(example.audio, said, "sad", CODEC.fingerprint, ((1, 2),) * (2 + 3 * number)),
             duration_s=seconds,
         )
         waveform = np.resize(load_audio(example.audio, name=example.id), int(16_000 * seconds))
@@ -165,7 +176,8 @@ def trained(
     """
     pl.seed_everything(0, verbose=False)
     adapters = {"lora": Lora(rank=2, dropout=0.0), "train_audio_tower": False} if lora else {}
-    policy = Qwen2Audio(folder, **adapters)
+    speech = {"speech": SpeakSettings(f"{folder}/codec", sizes=SpeakSizes(2, 16, 1, 2))} if kind == "speak" else {}
+    policy = Qwen2Audio(folder, **adapters, **speech)
     settings = {"optim": Optim(lr=1e-3), "sampling": Sampling(max_new_tokens=12)}
     if kind in SAMPLED:
         settings["updates_per_rollout"] = UPDATES // accumulate

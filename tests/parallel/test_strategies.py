@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from cases import SAMPLED, STAGES, STEPS, UPDATES, clips_of, trained
+from cases import CODEC, SAMPLED, STAGES, STEPS, UPDATES, clips_of, trained
 from launched import two_ranks
 
 STRATEGIES = ("zero1", "zero2", "zero3", "zero3_default", "fsdp")
@@ -25,6 +25,7 @@ SOME = [
     *(case(strategy, "excerpts") for strategy in ("zero3", "fsdp")),
     *(case(strategy, "sft", **CLIPPED) for strategy in ("zero2", "zero3", "fsdp")),
     *(case(strategy, "align") for strategy in ("zero3", "fsdp")),
+    case("zero2", "speak"),
 ]
 ALL = [
     *(case(strategy, kind) for kind in STAGES for strategy in ("zero2", "zero3", "fsdp")),
@@ -52,6 +53,7 @@ def folder(tiny_policy_dir, smoke_corpus, tmp_path_factory) -> Path:
         policy.lm_head_weight[policy.end_ids[0]] = 4.0 * mean / mean.square().sum()
     out = tmp_path_factory.mktemp("ragged") / "policy"
     policy.save(out)
+    CODEC.save(out / "codec")
     return out
 
 

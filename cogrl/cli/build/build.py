@@ -11,6 +11,9 @@ from cogrl.cli.build.lime import add_lime
 from cogrl.cli.build.lime_mini import add_lime_mini
 from cogrl.cli.build.paqa import add_paqa
 from cogrl.cli.build.qa_mini import add_qa_mini
+from cogrl.cli.build.speech_codec import add_speech_codec
+from cogrl.cli.build.speech_units import add_speech_units
+from cogrl.cli.build.spoken_replies import add_spoken_replies
 from cogrl.cli.build.tiny_model import add_tiny_model
 from cogrl.cli.build.whisper_smollm import add_whisper_smollm
 
@@ -28,6 +31,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_eaqa(targets)
     add_emotion(targets)
     add_whisper_smollm(targets)
+    add_spoken_replies(targets)
+    add_speech_codec(targets)
+    add_speech_units(targets)
 
 
 def main(options: argparse.Namespace) -> int:

@@ -17,7 +17,7 @@ from cogrl.cli.pipeline.pipeline import Pipeline, Step, within
 from cogrl.cli.quiet import silence_messages
 from cogrl.models.reference import BASE
 
-_INPUTS = ("path", "reference", "encoder", "train", "val", "test")
+_INPUTS = ("path", "reference", "encoder", "codec", "train", "val", "test")
 """Keys of a stage's `model` and `data` whose text names something it reads, other than `BASE`."""
 
 
