@@ -16,6 +16,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--base", default="models/roberta-base", help="folder of a RoBERTa model (default: %(default)s)"
     )
     training.add_argument("--out", type=Path, default=Path("models/epitome"), help="written to OUT/MECHANISM")
+    training.add_argument(
+        "--reads",
+        choices=("words", "description"),
+        default="words",
+        help="what the seekers' posts are: words, or descriptions that tell the voice, too, as those of cogrl build "
+        "epitome-mini; replies to spoken lines are rated in the same form (default: %(default)s)",
+    )
     for name in _RECIPE:
         training.add_argument(f"--{name.replace('_', '-')}", type=float, default=argparse.SUPPRESS)
 
@@ -31,7 +38,7 @@ def main(options: argparse.Namespace) -> int:
     recipe = Recipe(**{name: kinds[name](value) for name, value in vars(options).items() if name in _RECIPE})
     refuse_no_roberta(options.base)
     posts = read_posts(options.data)
-    classifier = train(options.mechanism, posts, options.base, recipe)
+    classifier = train(options.mechanism, posts, options.base, recipe, reads=options.reads)
     folder = options.out / options.mechanism
     classifier.save(folder)
     r = classifier.report

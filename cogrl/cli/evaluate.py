@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from cogrl.cli.controllers import add_controllers, controllers_by_policy
+from cogrl.cli.nearest import nearest
 from cogrl.cli.open_answers import accuracy_of, add_open_rule
 from cogrl.cli.out_folder import make_out_folder
 
@@ -63,7 +64,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--no-controls",
         action="store_true",
-        help="ask questions with their clips only; else also alone, on silence and on another clip",
+        help="ask about the clips only; else also about the words or question alone, on silence and on another clip",
+    )
+    parser.add_argument(
+        "--reads",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="this policy reads the words of each clip with an emotion in place of its audio: a text-only model",
     )
     parser.add_argument(
         "--benchmark",
@@ -86,6 +94,13 @@ def refuse_repeated(option: str, names: Sequence[str], advice: str) -> None:
     for name in names:
         if names.count(name) > 1:
             raise ValueError(f"{option} names {name!r} {names.count(name)} times; {advice}")
+
+
+def refuse_unknown_names(option: str, given: Sequence[str], policies: Sequence[str]) -> None:
+    """Raises ValueError where an option names a policy that is not there."""
+    for name in given:
+        if name not in policies:
+            raise ValueError(f"{option} {name}: no such policy; {nearest(name, policies)}")
 
 
 def places(args: argparse.Namespace) -> dict[str, str]:
@@ -123,6 +138,7 @@ def main(args: argparse.Namespace) -> None:
     from cogrl.evaluate.choice.controls import CHOICE_CONTROLS
     from cogrl.evaluate.choice.official import read_official
     from cogrl.evaluate.choice.submitted import refuse_same_files
+    from cogrl.evaluate.controls import CONTROLS
     from cogrl.evaluate.emotion import EVALUATED_FORMATS, evaluate_policy
     from cogrl.evaluate.epitome import load_all
     from cogrl.evaluate.lines import check_gradable, sorted_lines
@@ -146,7 +162,9 @@ def main(args: argparse.Namespace) -> None:
     refuse_repeated("--policy", names, "tell them apart with --policy NAME=DIR")
     controllers = controllers_by_policy(args.controllers, names)
     refuse_repeated("--formats", args.formats, "ask in each format once")
+    refuse_unknown_names("--reads", args.reads, names)
     controls, accuracy = {} if args.no_controls else CHOICE_CONTROLS, accuracy_of(args)
+    voice_controls = {} if args.no_controls else CONTROLS
     if args.benchmark and len(args.formats) > 1:
         raise ValueError(f"--formats {' '.join(args.formats)}: a prediction file is of one format; name one")
     official = read_official(args.benchmark) if args.benchmark else None
@@ -161,7 +179,7 @@ def main(args: argparse.Namespace) -> None:
         refuse_same_files(official, args.out, names)
     if polar and not spoken:
         raise ValueError(f"--conflict {args.conflict}: {args.data} has no line with an emotion to compare it with")
-    raters = {name: found.levels for name, found in load_all(args.epitome).items()} if args.epitome else {}
+    raters = {name: found.rate for name, found in load_all(args.epitome).items()} if args.epitome else {}
     form = args.convert, args.silent_clips
     facts = check_audio_lengths([*examples, *polar], [item.rpartition("=")[2] for item in args.policy], *form)
     evaluations, choices = [], []
@@ -181,6 +199,7 @@ def main(args: argparse.Namespace) -> None:
             choices += [ask(*of_policy, asked, format, *how, **under) for format in args.formats]
         if clips:
             graded = reward, args.max_new_tokens
+            under |= {"controls": voice_controls, "reads": policy_name(item) in args.reads}
             found = evaluate_policy(*of_policy, clips, *graded, draws=args.draws, raters=raters, **under)
             if polar_clips:
                 words = evaluate_policy(*of_policy, polar_clips, *graded, draws=0, **under)

@@ -7,7 +7,7 @@ from functools import cached_property
 import numpy as np
 import torch
 
-from cogrl.evaluate.controls import CONTROLS, Condition, sound, voice
+from cogrl.evaluate.controls import CONTROLS, Condition, sound, transcript, voice
 from cogrl.evaluate.grades import grades
 from cogrl.evaluate.groups import Pair, cell, contrasts
 from cogrl.evaluate.replied import replied_emotions
@@ -26,8 +26,8 @@ EVALUATED_FORMATS = ("eips", "direct")
 """The formats that a policy is asked in: it thinks aloud before it replies, and it replies at once."""
 Done = Callable[[int], object]
 """Told how many further clips are answered, such as the `update` of a progress bar."""
-Rater = Callable[[Sequence[str], Sequence[str]], np.ndarray]
-"""What was said and what was replied -> a level for each pair, such as an EPITOME classifier."""
+Rater = Callable[[Sequence[Example], Sequence[str]], np.ndarray]
+"""Spoken lines and what was replied to them -> a level for each pair, such as an EPITOME classifier."""
 
 
 @dataclass(frozen=True)
@@ -132,7 +132,7 @@ def sampled_replies(
 
 @dataclass(frozen=True)
 class Evaluation:
-    """One policy on one manifest: both formats on the voice and on each control.
+    """One policy on one manifest: both formats on the voice and on each control; one that `reads` has the words alone.
 
     `samples` holds sampled direct replies of each clip (None: none were drawn), `levels[mechanism][format]` the
     EPITOME level of each reply. `polar` is the same policy on other clips, with polar words: accuracy by part (see
@@ -146,6 +146,7 @@ class Evaluation:
     samples: Sequence[Sequence[str]] | None = None
     levels: Mapping[str, Mapping[str, np.ndarray]] = field(default_factory=dict)
     polar: "Evaluation | None" = None
+    reads: bool = False
 
     @cached_property
     def examples(self) -> list[Example]:
@@ -187,14 +188,21 @@ def evaluate_policy(
     draws: int = 2,
     raters: Mapping[str, Rater] | None = None,
     controllers: Sequence[Controller] = (),
+    controls: Mapping[str, Condition] = CONTROLS,
+    reads: bool = False,
 ) -> Evaluation:
     """Answer every clip in both formats: the voice, and the text-only, the silence and the shuffled-audio control.
+
+    `controls` are those three unless given. A policy that `reads` is given the words alone and asked under no control;
+    no replies of it are sampled.
 
     `draws` sampled direct replies a clip measure the response difference (0: not measured). `raters` are the EPITOME
     classifiers by mechanism. `controllers` take part in all of it.
     """
     policy.eval()
-    asked = len(EVALUATED_FORMATS) * (1 + len(CONTROLS)) + bool(draws)
+    if reads:
+        controls, draws = {}, 0
+    asked = len(EVALUATED_FORMATS) * (1 + len(controls)) + bool(draws)
     with progress(desc=f"answers of {name}", total=asked * len(clips), unit="answer") as bar:
         how = {"done": bar.update, "controllers": controllers}
 
@@ -204,14 +212,14 @@ def evaluate_policy(
                 for format in EVALUATED_FORMATS
             }
 
-        formats = both_formats(voice)
-        controls = {control: both_formats(condition) for control, condition in CONTROLS.items()}
+        formats = both_formats(transcript if reads else voice)
+        under = {control: both_formats(condition) for control, condition in controls.items()}
         samples = None
         if draws:
             samples = sampled_replies(policy, clips, "direct", draws, max_new_tokens, **how)
-    words = [clip.example.text for clip in clips]
+    spoken = [clip.example for clip in clips]
     levels = {
-        mechanism: {format: rate(words, answers.replies) for format, answers in formats.items()}
+        mechanism: {format: rate(spoken, answers.replies) for format, answers in formats.items()}
         for mechanism, rate in (raters or {}).items()
     }
-    return Evaluation(name, clips, formats, controls, samples, levels)
+    return Evaluation(name, clips, formats, under, samples, levels, reads=reads)

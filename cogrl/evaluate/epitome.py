@@ -10,6 +10,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import torch
@@ -19,9 +20,12 @@ from torch import Tensor, nn
 from transformers import AutoTokenizer, PreTrainedTokenizerBase, RobertaConfig, RobertaModel
 
 from cogrl.evaluate.epitome_data import MECHANISMS
+from cogrl.model_input import describe
 from cogrl.models.folder import TOKENIZER, refuse_missing_files
+from cogrl.types import Example
 
 LEVELS = 3
+Reads = Literal["words", "description"]
 
 
 class BiEncoder(nn.Module):
@@ -65,13 +69,24 @@ class BiEncoder(nn.Module):
 
 @dataclass(frozen=True)
 class Epitome:
-    """A trained classifier of one mechanism, with its tokenizer. `report` is what it scored on held-out posts."""
+    """A trained classifier of one mechanism, with its tokenizer. `report` is what it scored on held-out posts.
+
+    `reads` says what the seekers' posts were that it was trained on: "words", what they wrote or said, or
+    "description", which tells how it was said, too (`cogrl.model_input.describe`). `rate` gives it spoken lines in
+    that form.
+    """
 
     mechanism: str
     model: BiEncoder
     tokenizer: PreTrainedTokenizerBase
     max_len: int
     report: Mapping[str, float | int]
+    reads: Reads = "words"
+
+    def rate(self, examples: Sequence[Example], responses: Sequence[str]) -> np.ndarray:
+        """The level of the response to each spoken line; a line without emotion has no voice in its description."""
+        post = {"words": lambda example: example.text, "description": describe}[self.reads]
+        return self.levels([post(example) for example in examples], responses)
 
     @torch.no_grad()
     def levels(self, seekers: Sequence[str], responses: Sequence[str], batch_size: int = 64) -> np.ndarray:
@@ -104,7 +119,7 @@ class Epitome:
         save_file(
             {name: value.contiguous() for name, value in self.model.state_dict().items()}, folder / "model.safetensors"
         )
-        note = {"mechanism": self.mechanism, "max_len": self.max_len, "report": dict(self.report)}
+        note = {"mechanism": self.mechanism, "reads": self.reads, "max_len": self.max_len, "report": dict(self.report)}
         (folder / "epitome.json").write_text(json.dumps(note, indent=1) + "\n")
 
 
@@ -115,7 +130,8 @@ def load(folder: Path) -> Epitome:
     model = BiEncoder(RobertaConfig.from_pretrained(folder))
     model.load_state_dict(load_file(folder / "model.safetensors"))
     model.to("cuda" if torch.cuda.is_available() else "cpu")
-    return Epitome(note["mechanism"], model, AutoTokenizer.from_pretrained(folder), note["max_len"], note["report"])
+    tokenizer, reads = AutoTokenizer.from_pretrained(folder), note.get("reads", "words")
+    return Epitome(note["mechanism"], model, tokenizer, note["max_len"], note["report"], reads)
 
 
 def load_all(folder: Path) -> dict[str, Epitome]:

@@ -1,7 +1,7 @@
 """Training an EPITOME classifier on posts, and what it scores on held-out ones. (arXiv:2009.08441, section 5)"""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +11,7 @@ from torch import Tensor
 from torch.nn.functional import cross_entropy
 from transformers import AutoTokenizer, RobertaConfig, RobertaModel
 
-from cogrl.evaluate.epitome import BiEncoder, Epitome
+from cogrl.evaluate.epitome import BiEncoder, Epitome, Reads
 from cogrl.evaluate.epitome_data import Post, split_by_seeker
 from cogrl.evaluate.stats import accuracy, bootstrap_mean, macro_f1
 from cogrl.models.folder import TOKENIZER, WEIGHTS, model_type_of, refuse_missing_files
@@ -38,8 +38,11 @@ def train(
     base: str | Path,
     recipe: Recipe | None = None,
     note: Callable[[str], None] = print,
+    reads: Reads = "words",
 ) -> Epitome:
     """A classifier trained from the RoBERTa in the folder `base`; its `report` is on posts of unseen seekers.
+
+    `reads` says what the posts are, see `Epitome`.
 
     Raises what `refuse_no_roberta` does.
     """
@@ -53,7 +56,7 @@ def train(
             encoder.load_state_dict(RobertaModel.from_pretrained(base, add_pooling_layer=False).state_dict())
         model.seeker.requires_grad_(False)
         model.to("cuda" if torch.cuda.is_available() else "cpu")
-        classifier = Epitome(mechanism, model, AutoTokenizer.from_pretrained(base), recipe.max_len, {})
+        classifier = Epitome(mechanism, model, AutoTokenizer.from_pretrained(base), recipe.max_len, {}, reads)
         optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], recipe.lr, weight_decay=0.0)
         steps = recipe.epochs * -(-len(learn) // recipe.batch_size)
         schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: 1 - step / steps)
@@ -69,7 +72,7 @@ def train(
                 schedule.step()
                 losses.append(loss.item())
             note(f"{mechanism} epoch {epoch + 1}/{recipe.epochs}: loss {np.mean(losses):.3f}")
-    return Epitome(mechanism, model, classifier.tokenizer, recipe.max_len, report(classifier, learn, held_out))
+    return replace(classifier, report=report(classifier, learn, held_out))
 
 
 def refuse_no_roberta(base: str | Path, option: str = "--base") -> None:

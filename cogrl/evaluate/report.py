@@ -217,6 +217,7 @@ def records(evaluation: Evaluation) -> Iterator[dict]:
             "emotion": clip.example.emotion,
             "part": part(clip.example),
             **_given(evaluation.formats, i),
+            **_levels(evaluation, i),
             "in_control": {name: _given(formats, i) for name, formats in evaluation.controls.items()},
         }
 
@@ -231,6 +232,14 @@ def _given(formats: Mapping[str, Answers], i: int) -> dict:
         "reward": {format: _rounded(answers.reward[i]) for format, answers in formats.items()},
         "empathy": {format: _rounded(answers.terms["empathy"][i]) for format, answers in formats.items()},
     }
+
+
+def _levels(evaluation: Evaluation, i: int) -> dict:
+    """The EPITOME levels of the replies to clip `i`, by mechanism and format; nothing where none were rated."""
+    rated = {}
+    for mechanism, levels in evaluation.levels.items():
+        rated[mechanism] = {format: int(level[i]) for format, level in levels.items()}
+    return {"levels": rated} if rated else {}
 
 
 def _write_answers(path: Path, evaluations: Iterable[Evaluation]) -> None:

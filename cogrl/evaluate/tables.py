@@ -36,9 +36,10 @@ def perception_table(evaluations: Sequence[Evaluation], figures: Mapping[str, Ma
     rows = []
     for evaluation in evaluations:
         m = figures[evaluation.name]
-        rows.append([evaluation.name, "the voice", *_perception_cells(m, "")])
-        for control, title in CONTROL_NAMES.items():
-            if any(evaluation.controls[control]["eips"].perceived):
+        rows.append([evaluation.name, _given(evaluation), *_perception_cells(m, "")])
+        for control, answers in evaluation.controls.items():
+            title = CONTROL_NAMES[control]
+            if any(answers["eips"].perceived):
                 rows.append([evaluation.name, title, *_perception_cells(m, f"_{control}")])
             else:
                 rows.append([evaluation.name, title, _NO_LABEL, _NO_LABEL, "", "", "", "", ""])
@@ -48,12 +49,12 @@ def perception_table(evaluations: Sequence[Evaluation], figures: Mapping[str, Ma
 def reply_table(evaluations: Sequence[Evaluation], figures: Mapping[str, Mapping[str, Figure]]) -> str:
     """One row a policy, condition and format: the emotion that the reply answers, its reward, and its length."""
     mechanisms = list(evaluations[0].levels)
-    conditions = {"": "the voice"} | {f"_{control}": title for control, title in CONTROL_NAMES.items()}
     head = ["policy", "hears", "format", "label, %", "reply, %", "conflict, %", "gap of replies, %", "reward"]
     rows = []
     for evaluation in evaluations:
         m = figures[evaluation.name]
-        for (suffix, title), format in product(conditions.items(), EVALUATED_FORMATS):
+        controls = {f"_{control}": CONTROL_NAMES[control] for control in evaluation.controls}
+        for (suffix, title), format in product(({"": _given(evaluation)} | controls).items(), EVALUATED_FORMATS):
             end = f"{format}{suffix}"
             rows.append(
                 [
@@ -87,6 +88,10 @@ def examples(evaluation: Evaluation) -> str:
         rows.append([clips[i].example.emotion, a.perceived[i] or "-", a.replies[i] or "-", b.replies[i] or "-"])
     title = f'"{first.text}", speaker {first.speaker}, answered by {evaluation.name}:\n\n'
     return title + markdown_table(["spoken with", "perceived", "reply, eips", "reply, direct"], rows)
+
+
+def _given(evaluation: Evaluation) -> str:
+    return "the words alone" if evaluation.reads else "the voice"
 
 
 def _perception_cells(m: Mapping[str, Figure], suffix: str) -> list[str]:

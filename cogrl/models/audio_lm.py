@@ -50,8 +50,7 @@ class AudioLM(Parts, ABC):
         head: how log-probabilities are made of hidden states, see `cogrl_kernels.linear_logprob`.
         speech: adds a Speak branch, which speaks replies; see `cogrl.models.speak`. Text is the same with it.
 
-    Raises:
-        FileNotFoundError: from `load`, when `path` holds no model.
+    `load` raises FileNotFoundError when `path` holds no model.
     """
 
     def __init__(
@@ -105,9 +104,8 @@ class AudioLM(Parts, ABC):
         """What the model of a folder hears; no weights are read."""
         return read_window(path)
 
-    # optional: at which rate clips are read that are inserted into completions
     def excerpt_tensors(self, waveforms: Sequence[Waveform]) -> Mapping[str, Tensor]:
-        """The input tensors of `c` clips that are inserted into completions."""
+        """Optional: the input tensors of `c` clips that are inserted into completions."""
         return self.audio_tensors(waveforms)
 
     def excerpt_token_counts(self, samples: Int[Tensor, " c"]) -> Int[Tensor, " c"]:

@@ -5,8 +5,9 @@ projector is one linear layer, as Qwen2-Audio's is, that is
 
     W [frame; embedding] + b  =  W_frame frame + b  +  W_emotion embedding,
 
-a second, bias-free linear layer whose output is added to each projected frame. So it is done: the policy's own folder
-stays an ordinary one, and the module lies beside it in `emotion/`.
+a second, bias-free linear layer whose output is added to each projected frame; so it is in Qwen2.5-Omni, whose encoder
+ends in that layer. So it is done: the policy's own folder stays an ordinary one, and the module lies beside it in
+`emotion/`.
 """
 
 from collections.abc import Sequence

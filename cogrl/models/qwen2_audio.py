@@ -11,6 +11,7 @@ from torch.nn.utils.rnn import pad_sequence
 from transformers import Qwen2AudioForConditionalGeneration, Qwen2AudioProcessor
 
 from cogrl.models.audio_lm import AudioLM
+from cogrl.models.conv_adapter import AdapterSettings, ConvAdapter, adapter_of
 from cogrl.models.emotion import EmotionModule, EmotionSettings, refuse_silent_loss
 from cogrl.models.folder import refuse_another_family
 from cogrl.models.frame_pooling import KEY, checked_pooling, pooled, pooled_counts, with_pooling
@@ -26,10 +27,13 @@ class Qwen2Audio(AudioLM):
         emotion: adds the embedding of an emotion encoder to every audio frame; see `cogrl.models.emotion`.
         first_pass_pooling: how many frames of a prompt's clip the language model reads as one, their mean; clips that
             are inserted are read frame by frame. None: what the folder's config.json says, which `save` writes.
+        adapter: a convolutional adapter in place of the projector, see `cogrl.models.conv_adapter`; None: the one that
+            the folder holds, where it does.
         keep_states_mb: so many megabytes of what a frozen encoder makes of clips are kept for later batches, steps and
             rollouts, see `KeptStates`; None: every batch is encoded.
 
-    Raises ValueError for a pooling that is no number of frames, and for states kept of an encoder that trains.
+    Raises ValueError for a pooling that is no number of frames or stands beside an adapter, and for states kept of an
+    encoder that trains.
     """
 
     model_types, model_class = ("qwen2_audio",), Qwen2AudioForConditionalGeneration
@@ -40,6 +44,7 @@ class Qwen2Audio(AudioLM):
         emotion: EmotionSettings | None = None,
         first_pass_pooling: int | None = None,
         keep_states_mb: float | None = None,
+        adapter: AdapterSettings | None = None,
         **shared: Any,
     ) -> None:
         super().__init__(path, **shared)
@@ -51,6 +56,8 @@ class Qwen2Audio(AudioLM):
         self.kept_states = None if keep_states_mb is None else KeptStates(keep_states_mb)
         self.given_pooling = None if first_pass_pooling is None else checked_pooling(first_pass_pooling)
         self.emotion = None if emotion is None else EmotionModule(emotion)
+        self.new_adapter = adapter
+        self.adapter: ConvAdapter | None = None
 
     def read_folder(self, path: str, dtype: torch.dtype) -> tuple[nn.Module, Any]:
         refuse_another_family(path, self.model_types)
@@ -65,12 +72,29 @@ class Qwen2Audio(AudioLM):
         if self.emotion is not None:
             width, sampling_rate = model.config.text_config.hidden_size, processor.feature_extractor.sampling_rate
             self.emotion.load(path, width, sampling_rate, dtype)
+        self.read_adapter(path, model, dtype)
         return model, processor
+
+    def read_adapter(self, path: str, model: nn.Module, dtype: torch.dtype) -> None:
+        """The adapter of the folder or a new one; projectors that it takes the place of are frozen."""
+        inputs, width = model.config.audio_config.d_model, model.config.text_config.hidden_size
+        if self.emotion is not None:
+            inputs += self.emotion.encoder.width
+        self.adapter = adapter_of(path, self.new_adapter, inputs, width, dtype)
+        if self.adapter is None:
+            return
+        if getattr(model.config, KEY, 1) > 1:
+            raise ValueError("policy.adapter makes fewer tokens of a clip by itself; leave first_pass_pooling at 1")
+        model.model.multi_modal_projector.requires_grad_(False)
+        if self.emotion is not None:
+            self.emotion.projection.requires_grad_(False)
 
     def save(self, path: str | Path) -> None:
         super().save(path)
         if self.emotion is not None:
             self.emotion.save(path)
+        if self.adapter is not None:
+            self.adapter.save(path)
 
     @property
     def first_pass_pooling(self) -> int:
@@ -88,14 +112,24 @@ class Qwen2Audio(AudioLM):
 
     def excerpt_token_counts(self, samples: Int[Tensor, " c"]) -> Int[Tensor, " c"]:
         mels = -(-samples // self.processor.feature_extractor.hop_length)  # the last one may be part silence
-        return self.audio_tower._get_feat_extract_output_lengths(mels)[1]
+        frames = self.audio_tower._get_feat_extract_output_lengths(mels)[1]
+        return frames if self.adapter is None else self.adapter.counts(frames)
 
     def audio_embeds(self, audio: Mapping[str, Tensor]) -> tuple[Float[Tensor, "c f d"], Int[Tensor, " c"]]:
         states, counts = self._states(audio)
+        if self.adapter is not None:
+            return self.adapter(self._with_embedding(states, audio), counts)
         if "pooling" in audio:
             states, counts = pooled(states, counts, audio["pooling"])
         embeds = self.model.model.multi_modal_projector(states)
         return embeds if self.emotion is None else embeds + self.emotion(audio["emotion"]), counts
+
+    def _with_embedding(self, states: Float[Tensor, "c f e"], audio: Mapping[str, Tensor]) -> Float[Tensor, "c f n"]:
+        """The states, and beside each of them the emotion encoder's embedding of the clip, where there is one."""
+        if self.emotion is None:
+            return states
+        embedding = audio["emotion"].to(states.dtype)[:, None].expand(-1, states.shape[1], -1)
+        return torch.cat([states, embedding], -1)
 
     def _states(self, audio: Mapping[str, Tensor]) -> tuple[Float[Tensor, "c f d"], Int[Tensor, " c"]]:
         """What the encoder makes of clips, right-padded, and how many states of each are real."""

@@ -19,6 +19,8 @@ FAMILIES: dict[str, type[AudioLM]] = {
     for kind in family.model_types
 }
 """By the `model_type` in their `config.json`."""
+WITH_EMOTION = (Qwen2Audio, Qwen25Omni)
+"""The families that take an emotion module."""
 
 
 def refuse_no_policy(path: str, option: str = "--policy") -> None:
@@ -33,9 +35,9 @@ def saved_policy(path: str, dtype: str = "float32") -> AudioLM:
     """
     refuse_no_policy(path)
     family = FAMILIES[model_type_of(path)]
-    emotion = (EmotionSettings(),) if family is Qwen2Audio and holds_module(path) else ()
+    emotion = {"emotion": EmotionSettings()} if family in WITH_EMOTION and holds_module(path) else {}
     speech = SpeakSettings() if holds_branch(path) else None
-    policy = family(path, *emotion, dtype=dtype, speech=speech).load()
+    policy = family(path, dtype=dtype, speech=speech, **emotion).load()
     broken = not_finite(policy.named_parameters())
     if broken:
         raise ValueError(f"policy {path}: the weights are not finite: {broken}; take an earlier export")

@@ -27,7 +27,8 @@ class Thinker(AudioLM):
 
     def read_folder(self, path: str, dtype: torch.dtype) -> tuple[nn.Module, Any]:
         refuse_another_family(path, self.model_types)
-        refuse_silent_loss(path)
+        if getattr(self, "emotion", None) is None:
+            refuse_silent_loss(path)
         model = self.read_weights(self.model_class, dtype, "the thinker")
         model.model.visual.requires_grad_(False)
         return model, AudioFrontEnd.from_pretrained(path)

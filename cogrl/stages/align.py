@@ -12,12 +12,13 @@ from torch.nn.functional import cross_entropy, pad
 from cogrl.lm_head import Direction, TokenStates, sequence_kl, token_logprobs
 from cogrl.model_input import audio_input, teacher_input
 from cogrl.models.audio_lm import AudioLM
+from cogrl.models.emotion_encoder import DimensionLayout
 from cogrl.models.teacher import base_is_frozen, teaching
 from cogrl.objectives.attributes import DIMENSION_LOSSES
 from cogrl.objectives.reduce import sequence_mean
 from cogrl.rollout.sampling import Sampling
 from cogrl.stages.sft import Sft
-from cogrl.types import EMOTIONS, ClipBatch, Completions, Example
+from cogrl.types import DIMENSIONS, EMOTIONS, ClipBatch, Completions, Example
 
 
 @dataclass(frozen=True)
@@ -49,6 +50,8 @@ class Align(Sft):
         ce, kd, emotion, dimensions: weights; see `Weight`.
         kd_temperature, kd_direction: "forward" is KL(teacher || student).
         dimension_loss: "mse" as in RE-LLM, or "ccc".
+        dimension_order: in which order the outputs of the head are held against the line's dimensions; the head is
+            dropped at the end, so nothing else knows it. RE-LLM's is arousal, valence, dominance.
         responses: what both are scored on: the "manifest" targets, or what the "teacher" answers greedily.
         teacher: a frozen policy of its own. By default the policy without its adapters, or, where the language model is
             frozen, the policy itself.
@@ -64,6 +67,7 @@ class Align(Sft):
         kd_temperature: float = 2.0,
         kd_direction: Direction = "forward",
         dimension_loss: Literal["mse", "ccc"] = "mse",
+        dimension_order: tuple[str, str, str] = DIMENSIONS,
         responses: Literal["manifest", "teacher"] = "manifest",
         teacher: AudioLM | None = None,
         **shared: Any,
@@ -82,6 +86,7 @@ class Align(Sft):
         self.ce, self.kd, self.emotion, self.dimensions = ce, kd, emotion, dimensions
         self.kd_temperature, self.kd_direction = kd_temperature, kd_direction
         self.dimension_loss, self.responses, self.teacher = dimension_loss, responses, teacher
+        self.layout = DimensionLayout(tuple(dimension_order), low=-1.0)
 
     def configure_model(self) -> None:
         super().configure_model()
@@ -176,7 +181,7 @@ class Align(Sft):
 
     def dimension_error(self, frames: Float[Tensor, "b d"], examples: Sequence[Example]) -> Tensor:
         labels = torch.tensor([example.dimensions for example in examples], device=frames.device)
-        return DIMENSION_LOSSES[self.dimension_loss](self.dimension_head(frames), labels)
+        return DIMENSION_LOSSES[self.dimension_loss](self.dimension_head(frames), self.layout.from_ours(labels))
 
 
 def last_clip(is_audio: Bool[Tensor, "p s"]) -> Bool[Tensor, "p s"]:

@@ -3,19 +3,21 @@
 import random
 from collections.abc import Mapping, Sequence
 from itertools import accumulate
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from pytorch_lightning.utilities.rank_zero import rank_zero_warn
 
 from cogrl.formats import format_named
-from cogrl.model_input import audio_input, teacher_input
+from cogrl.model_input import audio_input, teacher_input, text_input
 from cogrl.models.audio_lm import AudioLM
 from cogrl.objectives.reduce import sequence_mean
 from cogrl.stages.stage import Stage
 from cogrl.stages.target_excerpts import TargetExcerpts
 from cogrl.stages.target_fillers import TargetFillers
 from cogrl.types import ClipBatch, Completions, Example, ModelInput, Prompts, Role
+
+_INPUTS = {"audio": audio_input, "words": text_input, "description": teacher_input}
 
 
 class Sft(Stage):
@@ -26,9 +28,10 @@ class Sft(Stage):
     Args:
         formats: the share of the samples that are asked and answered in each format; the shares sum to 1. By default
             half `eips`, half `direct`; the paper's stage I is `{eips: 1.0}`.
-        reads: the policy's input is the text of words and emotion instead of the clip (see
+        reads: the policy's input. "audio" is the clip. In its place "description" is the text of words and emotion (see
             `model_input.teacher_input`): how a random language model becomes the text model that `Align` wants as a
-            teacher. Not for a policy whose audio modules are trained.
+            teacher; "words" are the words alone: the text-only model beside one that hears. Both are not for a policy
+            whose audio modules are trained.
         target_fillers: latent tokens in the training targets, for a policy that is to pause later; None: none.
         target_excerpts: the segments that targets cite, inserted behind their tags; None: the text alone.
     """
@@ -37,7 +40,7 @@ class Sft(Stage):
         self,
         policy: AudioLM,
         formats: dict[str, float] | None = None,
-        reads: bool = False,
+        reads: Literal["audio", "words", "description"] = "audio",
         target_fillers: TargetFillers | None = None,
         target_excerpts: TargetExcerpts | None = None,
         **shared: Any,
@@ -57,8 +60,8 @@ class Sft(Stage):
         missing = [format for format in self.formats if self.lacks_target(example, format)]
         if missing:
             return f"no target for format {missing[0]}; add targets.{missing[0]} to this line"
-        if self.reads and not example.text:
-            return "no text to read; add it to this line or train with reads: false"
+        if self.reads != "audio" and not example.text:
+            return "no text to read; add it to this line or train with reads: audio"
         cited = (self.target_excerpts.validate(example, format) for format in example.targets if self.target_excerpts)
         return next(filter(None, cited), None) or super().validate(example)
 
@@ -98,9 +101,7 @@ class Sft(Stage):
 
     def loss(self, batch: ClipBatch, formats: list[str]) -> torch.Tensor:
         """Mean negative log-likelihood of the targets in these formats."""
-        prompts = self.encode(
-            batch, formats, [teacher_input(clip) if self.reads else audio_input(clip) for clip in batch.clips]
-        )
+        prompts = self.encode(batch, formats, [_INPUTS[self.reads](clip) for clip in batch.clips])
         targets = self.targets(batch, formats)
         self.check_positions(batch, prompts, targets)
         tokens = self.policy.token_logprobs(prompts, targets)

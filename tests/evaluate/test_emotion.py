@@ -14,7 +14,7 @@ from cogrl.data.manifest import read_manifest
 from cogrl.evaluate.controls import CONTROLS, shuffled, silence, transcript, voice
 from cogrl.evaluate.emotion import EVALUATED_FORMATS, answer, evaluate_policy, graded, sampled_replies
 from cogrl.evaluate.metrics import differences, metrics
-from cogrl.evaluate.report import FILES, write
+from cogrl.evaluate.report import FILES, records, write
 from cogrl.formats.answer import read_answer
 from cogrl.rewards.cogaudio import cogaudio_reward
 from cogrl.rewards.composite import ByFormat
@@ -120,7 +120,7 @@ def test_the_reply_of_a_target_answers_its_own_emotion_in_both_formats(test_clip
         assert answers.replies == [e.targets["direct"] for e in examples]
 
 
-def test_epitome_raters_see_the_words_and_what_the_user_hears(policy, test_clips, reward):
+def test_epitome_raters_see_the_spoken_lines_and_what_the_user_hears(policy, test_clips, reward):
     seen = []
 
     def rate(said, replied):
@@ -128,9 +128,25 @@ def test_epitome_raters_see_the_words_and_what_the_user_hears(policy, test_clips
         return np.arange(len(said)) % 3
 
     found = evaluate_policy("x", policy, test_clips, reward, max_new_tokens=6, draws=0, raters={"ER": rate})
-    words = [clip.example.text for clip in test_clips]
-    assert seen == [(words, found.formats[format].replies) for format in EVALUATED_FORMATS]
-    assert metrics(found)["ER_direct"]["mean"] == pytest.approx(np.mean(np.arange(len(words)) % 3))
+    spoken = [clip.example for clip in test_clips]
+    assert seen == [(spoken, found.formats[format].replies) for format in EVALUATED_FORMATS]
+    assert metrics(found)["ER_direct"]["mean"] == pytest.approx(np.mean(np.arange(len(spoken)) % 3))
+    written = list(records(found))
+    assert [line["levels"] for line in written] == [
+        {"ER": dict.fromkeys(EVALUATED_FORMATS, i % 3)} for i in range(len(spoken))
+    ]
+
+
+def test_a_policy_that_reads_is_given_the_words_and_no_control(policy, test_clips, reward, tmp_path):
+    reading = evaluate_policy("text", policy, test_clips, reward, max_new_tokens=6, reads=True)
+    listening = evaluate_policy("speech", policy, test_clips, reward, max_new_tokens=6, controls={}, draws=0)
+    for format in EVALUATED_FORMATS:
+        alone = answer(policy, test_clips, format, reward, transcript, max_new_tokens=6)
+        assert reading.formats[format].texts == alone.texts != listening.formats[format].texts
+    assert reading.controls == listening.controls == {} and reading.samples is None
+    text = write([reading, listening], tmp_path)
+    assert "| text | the words alone |" in text and "| speech | the voice |" in text
+    assert "text only |" not in text and "shuffled audio |" not in text
 
 
 def test_the_report_holds_every_answer_and_figure(policy, test_clips, reward, tmp_path):

@@ -8,7 +8,7 @@ import torch
 from format_instructions import INSTRUCTIONS
 from safetensors.torch import load_file, save_file
 from torch import nn
-from transformers import Qwen2AudioForConditionalGeneration
+from torch.nn.utils.rnn import pad_sequence
 
 from cogrl.models.emotion import EmotionSettings, read_encoder
 from cogrl.models.emotion_mel import MelEmotion
@@ -23,12 +23,17 @@ from cogrl.types import ClipBatch
 
 
 @pytest.fixture
-def build(tiny_policy_dir, emotion_dir):
-    """A loaded policy with the module; its projection is drawn, because a new one is zero."""
+def policy(make):
+    """Without the module."""
+    return make()
+
+
+@pytest.fixture
+def build(make, emotion_dir):
+    """A loaded policy of each family with the module; its projection is drawn, because a new one is zero."""
 
     def policy(settings=None, **kwargs):
-        settings = settings or EmotionSettings(str(emotion_dir))
-        policy = Qwen2Audio(str(tiny_policy_dir), emotion=settings, **kwargs).load()
+        policy = make(emotion=settings or EmotionSettings(str(emotion_dir)), **kwargs)
         with torch.random.fork_rng():
             torch.manual_seed(1)
             nn.init.normal_(policy.emotion.projection.weight, std=0.5)
@@ -64,19 +69,26 @@ def test_the_sum_equals_one_linear_layer_on_the_concatenation(build, policy, cli
     audio = ours.audio_tensors([clip.waveform for clip in clips])
     frames, counts = ours.audio_embeds(audio)
 
-    projector, seen = policy.model.model.multi_modal_projector.linear, []
+    projector, seen = last_layer(policy), []
     projector.register_forward_pre_hook(lambda module, inputs: seen.append(inputs[0]))
-    policy.audio_embeds(audio)
+    policy.audio_embeds({name: value for name, value in audio.items() if name != "emotion"})
     embedding = torch.cat([read_encoder_of(ours)([clip.waveform])[0] for clip in clips])
-    both = torch.cat([seen[0], embedding[:, None].expand(-1, seen[0].shape[1], -1)], -1)
+    states = seen[0] if seen[0].ndim == 3 else pad_sequence(seen[0].split(counts.tolist()), batch_first=True)
+    both = torch.cat([states, embedding[:, None].expand(-1, states.shape[1], -1)], -1)
     joined = nn.Linear(both.shape[-1], projector.out_features)
     joined.weight.copy_(torch.cat([projector.weight, ours.emotion.projection.weight], 1))
     joined.bias.copy_(projector.bias)
 
-    assert torch.allclose(frames, joined(both), atol=1e-5)
-    assert (frames - projector(seen[0])).abs().mean() > 0.05 and counts.tolist() == policy.audio_embeds(audio)[
-        1
-    ].tolist()
+    own = torch.arange(frames.shape[1]) < counts[:, None]  # what stands behind a clip is read by nobody
+    assert torch.allclose(frames[own], joined(both)[own], atol=1e-5)
+    assert (frames - projector(states))[own].abs().mean() > 0.05
+    assert counts.tolist() == ours.audio_embeds(audio)[1].tolist()
+
+
+def last_layer(policy) -> nn.Linear:
+    """The linear layer whose outputs are the frames that the language model reads."""
+    inner = policy.model.model
+    return inner.multi_modal_projector.linear if isinstance(policy, Qwen2Audio) else inner.audio_tower.proj
 
 
 def read_encoder_of(policy) -> MelEmotion:
@@ -84,8 +96,8 @@ def read_encoder_of(policy) -> MelEmotion:
 
 
 @torch.no_grad()
-def test_a_new_module_changes_nothing_yet(tiny_policy_dir, emotion_dir, policy, clips):
-    fresh = Qwen2Audio(str(tiny_policy_dir), emotion=EmotionSettings(str(emotion_dir))).load()
+def test_a_new_module_changes_nothing_yet(make, emotion_dir, policy, clips):
+    fresh = make(emotion=EmotionSettings(str(emotion_dir)))
     assert not fresh.emotion.projection.weight.any()
     assert torch.allclose(logprobs(fresh, clips)[0], logprobs(policy, clips)[0], atol=1e-5)
 
@@ -152,15 +164,15 @@ def test_gradients_reach_the_projection_and_never_the_encoder(build, clips):
     assert not prompts_of(policy, clips).audio["emotion"].requires_grad
 
 
-def test_a_zero_projection_still_gets_a_gradient(tiny_policy_dir, emotion_dir, clips):
-    policy = Qwen2Audio(str(tiny_policy_dir), emotion=EmotionSettings(str(emotion_dir))).load()
+def test_a_zero_projection_still_gets_a_gradient(make, emotion_dir, clips):
+    policy = make(emotion=EmotionSettings(str(emotion_dir)))
     values, mask = logprobs(policy, clips)
     values[mask].mean().backward()
     assert policy.emotion.projection.weight.grad.abs().sum() > 0
 
 
-def test_what_learns_is_the_projection_whatever_else_is_frozen(build, tiny_policy_dir, emotion_dir):
-    plain = Qwen2Audio(str(tiny_policy_dir)).load()
+def test_what_learns_is_the_projection_whatever_else_is_frozen(build, make, emotion_dir):
+    plain = make()
     assert trained(build()) == trained(plain) | {"emotion.projection.weight"}
     frozen = build(train_audio_tower=False, train_language_model=False)
     left = {name for name in trained(frozen) if "multi_modal_projector" not in name}
@@ -227,7 +239,7 @@ def test_silence_has_an_embedding(build):
 
 # ---- the folder ----
 @torch.no_grad()
-def test_the_saved_module_is_read_back_and_the_rest_is_an_ordinary_folder(build, clips, tmp_path, emotion_dir):
+def test_the_saved_module_is_read_back_and_the_rest_is_an_ordinary_folder(build, make, clips, tmp_path, emotion_dir):
     policy = build()
     policy.save(tmp_path / "export")
     before, _ = logprobs(policy, clips)
@@ -238,11 +250,11 @@ def test_the_saved_module_is_read_back_and_the_rest_is_an_ordinary_folder(build,
         "emotion/projection.safetensors",
     ]
     for settings in (EmotionSettings(), EmotionSettings(str(emotion_dir))):
-        reloaded = Qwen2Audio(str(tmp_path / "export"), emotion=settings).load()
+        reloaded = make(path=str(tmp_path / "export"), emotion=settings)
         assert_same_weights(reloaded, policy)
         assert torch.allclose(logprobs(reloaded, clips)[0], before, atol=1e-5)
     assert_same_weights(saved_policy(str(tmp_path / "export")), policy)
-    ordinary = Qwen2AudioForConditionalGeneration.from_pretrained(tmp_path / "export")
+    ordinary = policy.model_class.from_pretrained(tmp_path / "export")
     assert not any("emotion" in name for name in ordinary.state_dict())
     names = {name.removeprefix("model.") for name in ordinary.state_dict()}
     assert names == {name.removeprefix("model.") for name in policy.model.state_dict()}
@@ -260,24 +272,24 @@ def test_adapters_are_merged_beside_the_module(build, clips, tmp_path):
         assert torch.allclose(logprobs(saved_policy(str(tmp_path / "export")), clips)[0], before, atol=1e-4)
 
 
-def test_a_folder_with_a_module_is_not_read_without_it(build, tmp_path):
+def test_a_folder_with_a_module_is_not_read_without_it(build, make, tmp_path):
     build().save(tmp_path / "export")
     with pytest.raises(ValueError, match="holds an emotion module, which this configuration would drop"):
-        Qwen2Audio(str(tmp_path / "export")).load()
+        make(path=str(tmp_path / "export"))
 
 
-def test_a_folder_without_a_module_is_read_plainly(tiny_policy_dir):
-    assert saved_policy(str(tiny_policy_dir)).emotion is None
+def test_a_folder_without_a_module_is_read_plainly(make):
+    assert saved_policy(make().path).emotion is None
     with pytest.raises(ValueError, match=r"policy.emotion.encoder is not set and .* holds no emotion module"):
-        Qwen2Audio(str(tiny_policy_dir), emotion=EmotionSettings()).load()
+        make(emotion=EmotionSettings())
 
 
 @pytest.mark.parametrize(("width", "message"), [(20, "width 20, .* takes 12"), (12, "is another encoder than the one")])
-def test_another_encoder_than_the_modules_own_is_refused(build, tmp_path, width, message):
+def test_another_encoder_than_the_modules_own_is_refused(build, make, tmp_path, width, message):
     build().save(tmp_path / "export")
     MelEmotion(mel_bins=16, channels=8, width=width).save(tmp_path / "other")
     with pytest.raises(ValueError, match=message):
-        Qwen2Audio(str(tmp_path / "export"), emotion=EmotionSettings(str(tmp_path / "other"))).load()
+        make(path=str(tmp_path / "export"), emotion=EmotionSettings(str(tmp_path / "other")))
 
 
 def test_a_projection_of_another_shape_is_refused(build, tmp_path):
@@ -288,10 +300,10 @@ def test_a_projection_of_another_shape_is_refused(build, tmp_path):
         saved_policy(str(tmp_path / "export"))
 
 
-def test_an_encoder_of_another_rate_is_refused(tiny_policy_dir, tmp_path):
+def test_an_encoder_of_another_rate_is_refused(make, tmp_path):
     MelEmotion(mel_bins=16, channels=8, width=12, sampling_rate=8_000).save(tmp_path / "telephone")
     with pytest.raises(ValueError, match="hears 8000 Hz, the policy 16000 Hz"):
-        Qwen2Audio(str(tiny_policy_dir), emotion=EmotionSettings(str(tmp_path / "telephone"))).load()
+        make(emotion=EmotionSettings(str(tmp_path / "telephone")))
 
 
 def test_what_is_no_encoder_is_named(tiny_policy_dir, tmp_path):

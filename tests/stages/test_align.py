@@ -110,6 +110,17 @@ def test_the_concordance_loss_can_be_asked_for_by_name(policy, clips):
     assert stage.dimension_error(frames, examples).item() == pytest.approx(expected.item())
 
 
+def test_the_outputs_of_the_head_are_held_against_the_dimensions_in_the_order_that_is_asked_for(policy, clips):
+    """RE-LLM's targets are arousal, valence, dominance; a line's are valence, arousal, dominance."""
+    examples, frames = [clip.example for clip in clips], torch.randn(len(clips), policy.width)
+    stage = stage_of(policy, dimensions=Weight(), dimension_order=("arousal", "valence", "dominance"))
+    labels = torch.tensor([[example.arousal, example.valence, example.dominance] for example in examples])
+    expected = (stage.dimension_head(frames) - labels).square().mean()
+    assert stage.dimension_error(frames, examples).item() == pytest.approx(expected.item(), rel=1e-5)
+    with pytest.raises(ValueError, match="must name each of valence, arousal, dominance once"):
+        stage_of(policy, dimension_order=("arousal", "arousal", "dominance"))
+
+
 @pytest.mark.parametrize("direction", ["forward", "reverse"])
 def test_distillation_reacts_to_the_first_response_token_and_not_to_what_follows_the_end(audio_only, clips, direction):
     """RE-LLM's released code takes the logits AT the response tokens, one too late at both ends."""

@@ -78,15 +78,16 @@ def test_who_reads_does_not_hear_and_who_hears_does_not_read(policy, clips):
             for given in (clips, another, renamed)
         ]
 
-    plain, other_sound, other_words = losses(Sft(policy, reads=True))
+    plain, other_sound, other_words = losses(Sft(policy, reads="description"))
     assert plain == other_sound != pytest.approx(other_words, rel=1e-5)
     plain, other_sound, other_words = losses(Sft(policy))
     assert plain == other_words != pytest.approx(other_sound, rel=1e-5)
 
 
-def test_who_reads_is_told_the_emotion(policy, clips):
-    stage = Sft(policy, reads=True)
+@pytest.mark.parametrize("reads", ["description", "words"])
+def test_who_reads_a_description_is_told_the_emotion_and_who_reads_words_is_not(policy, clips, reads):
+    stage = Sft(policy, reads=reads)
     seen, encode = [], stage.encode
     stage.encode = lambda batch, formats, given: seen.extend(given) or encode(batch, formats, given)
     stage.loss(ClipBatch(clips), ["eips"] * 4)
-    assert seen == [describe(clip.example) for clip in clips]
+    assert seen == [describe(clip.example) if reads == "description" else clip.example.text for clip in clips]

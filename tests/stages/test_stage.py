@@ -79,7 +79,7 @@ def test_a_step_in_bfloat16_runs_and_changes_weights(policy, smoke_corpus, preci
     ("kind", "change", "reason"),
     [
         (Sft, {"targets": {"eips": "x"}}, r"no target for format direct; add targets\.direct"),
-        (partial(Sft, reads=True), {"text": ""}, "no text to read; add it to this line or train with reads: false"),
+        (partial(Sft, reads="words"), {"text": ""}, "no text to read; add it to this line or train with reads: audio"),
         (Perceive, {"valence": None}, "no valence; add it to this line or train with vad_coef: 0"),
         (Perceive, {"emotion": None}, "no emotion, which is what this stage teaches; add it to this line"),
     ],

@@ -6,11 +6,13 @@ from cogrl.cli.build.annotate import add_annotate
 from cogrl.cli.build.corpora import add_corpora
 from cogrl.cli.build.eaqa import add_eaqa
 from cogrl.cli.build.emotion import add_emotion
+from cogrl.cli.build.epitome_mini import add_epitome_mini
 from cogrl.cli.build.ieat import add_ieat
 from cogrl.cli.build.lime import add_lime
 from cogrl.cli.build.lime_mini import add_lime_mini
 from cogrl.cli.build.paqa import add_paqa
 from cogrl.cli.build.qa_mini import add_qa_mini
+from cogrl.cli.build.responses import add_responses
 from cogrl.cli.build.speech_codec import add_speech_codec
 from cogrl.cli.build.speech_units import add_speech_units
 from cogrl.cli.build.spoken_replies import add_spoken_replies
@@ -30,6 +32,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add_paqa(targets)
     add_eaqa(targets)
     add_emotion(targets)
+    add_epitome_mini(targets)
+    add_responses(targets)
     add_whisper_smollm(targets)
     add_spoken_replies(targets)
     add_speech_codec(targets)

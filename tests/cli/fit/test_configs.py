@@ -26,7 +26,7 @@ NEEDS = {"align": {"policy": "tiny_audio"}}
 CLASSES = {"grpo_qa": "grpo"}
 """Stage files that are not called like their class."""
 """What a stage can not do without."""
-ADAPTERS = ("qwen2_audio", "qwen25_omni", "from_folder")
+ADAPTERS = ("qwen2_audio", "qwen2_audio_blsp", "qwen25_omni", "from_folder")
 """Policies with adapters."""
 
 
@@ -75,7 +75,7 @@ def test_sharding_is_configured_as_its_strategy_takes_it(command):
 
 @pytest.mark.sample(3)
 @pytest.mark.parametrize("trainer", SEVERAL)
-@pytest.mark.parametrize("name", ["cogaudio", "echo", "hyper"])
+@pytest.mark.parametrize("name", ["cogaudio", "echo", "hyper", "re_llm"])
 def test_every_pipeline_of_the_papers_size_takes_every_trainer_file(name, trainer, monkeypatch):
     monkeypatch.chdir(CONFIGS.parent)
     found = read_pipeline(CONFIGS / "pipelines" / f"{name}.yaml", [f"vars.trainer=configs/trainer/{trainer}.yaml"])
