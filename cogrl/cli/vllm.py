@@ -7,7 +7,9 @@ from pathlib import Path
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.epilog = "Options behind -- are given to `vllm serve`: -- --gpu-memory-utilization 0.4. See docs/vllm.md"
-    parser.add_argument("policy", help="the folder that policy.path names: its processor and its first weights")
+    parser.add_argument(
+        "--policy", required=True, help="the folder that policy.path names: its processor and its first weights"
+    )
     parser.add_argument("--python", required=True, help="the Python of the environment that vLLM is installed in")
     parser.add_argument("--host", default="127.0.0.1", help="reachable from there: anyone may change its weights")
     parser.add_argument("--port", type=int, default=8000)
@@ -18,7 +20,7 @@ def main(options: argparse.Namespace) -> int:
     from cogrl.models.saved import refuse_no_policy
     from cogrl.rollout.vllm.launch import server_command
 
-    refuse_no_policy(options.policy, "policy")
+    refuse_no_policy(options.policy)
     if not Path(options.python).is_file():
         raise FileNotFoundError(
             f"--python {options.python} does not exist; install vLLM into an environment of its own (docs/vllm.md) and "

@@ -37,14 +37,14 @@ class RolloutsAhead:
         self.pending = None
 
 
-def refuse_in_step(engine: Engine, asked_again: dict[str, bool]) -> None:
-    """ValueError for what needs the engine while it draws ahead: by name in `asked_again`, and an engine that can't."""
+def refuse_in_step(engine: Engine, repeats: dict[str, bool]) -> None:
+    """ValueError for what needs the engine while it draws ahead: by name in `repeats`, and an engine that can't."""
     if not isinstance(engine, BackgroundEngine):
         raise ValueError(
             f"one_step_off draws rollouts while the policy trains, and {type(engine).__name__} draws them from the "
             "policy itself; set model.engine to cogrl.rollout.vllm.VLLMEngine (docs/vllm.md), or leave one_step_off out"
         )
-    found = [name for name, is_set in asked_again.items() if is_set]
+    found = [name for name, is_set in repeats.items() if is_set]
     if found:
         raise ValueError(
             f"one_step_off and {' and '.join(found)}: these ask the engine again once completions are scored, when it "

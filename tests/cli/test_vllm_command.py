@@ -17,7 +17,18 @@ def test_it_becomes_vllms_server_with_the_policy_and_the_options_behind_the_dash
     python = tmp_path / "python"  # stands for that of vLLM's environment, and prints how it was called
     python.write_text(f'#!/bin/sh\nexec {sys.executable} -c "{PRINTS}" "$@"\n')
     python.chmod(0o755)
-    call = ["vllm", str(tiny_policy_dir), "--python", str(python), "--port", "8123", "--", "--max-num-seqs", "4"]
+    call = [
+        "vllm",
+        "--policy",
+        str(tiny_policy_dir),
+        "--python",
+        str(python),
+        "--port",
+        "8123",
+        "--",
+        "--max-num-seqs",
+        "4",
+    ]
     command = [sys.executable, "-m", "cogrl.cli.main", *call]
     ran = subprocess.run(command, env=os.environ, capture_output=True, text=True)
     words, mode, path = json.loads(ran.stdout.splitlines()[-1])
@@ -35,5 +46,5 @@ def test_it_becomes_vllms_server_with_the_policy_and_the_options_behind_the_dash
 @pytest.mark.parametrize("missing", ["policy", "python"])
 def test_a_missing_policy_or_python_is_named(tiny_policy_dir, tmp_path, capsys, missing):
     policy = tmp_path if missing == "policy" else tiny_policy_dir
-    assert main(["vllm", str(policy), "--python", str(tmp_path / "python")]) == 2
+    assert main(["vllm", "--policy", str(policy), "--python", str(tmp_path / "python")]) == 2
     assert missing in capsys.readouterr().err

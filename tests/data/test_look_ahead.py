@@ -25,12 +25,12 @@ def loader(looks_ahead):
     return RepeatingLoader(Places(), sampler=sampler, batch_size=None, repeats=2, looks_ahead=looks_ahead)
 
 
-def told(batches):
+def ids_of(batches):
     return [tuple([clip.example.id for clip in clips] for clips in (batch.clips, batch.following)) for batch in batches]
 
 
 def test_each_batch_of_an_epoch_knows_the_clips_of_the_next_and_the_last_none():
-    plain, ahead = told(loader(False)), told(loader(True))
+    plain, ahead = ids_of(loader(False)), ids_of(loader(True))
     assert [clips for clips, _ in ahead] == [clips for clips, _ in plain] and len(plain) == 10
     assert [next for _, next in ahead[::2]] == [clips for clips, _ in plain[2::2]] + [[]]
     assert all(next == [] for _, next in plain)
@@ -38,10 +38,10 @@ def test_each_batch_of_an_epoch_knows_the_clips_of_the_next_and_the_last_none():
 
 @pytest.mark.parametrize("handed_out", [3, 4])
 def test_a_run_that_goes_on_looks_ahead_from_where_it_was(handed_out):
-    whole, first = told(loader(True)), loader(True)
+    whole, first = ids_of(loader(True)), loader(True)
     batches = iter(first)
     for _ in range(handed_out):
         next(batches)
     rest = loader(True)
     rest.load_state_dict(first.state_dict())
-    assert told(rest) == whole[handed_out:]
+    assert ids_of(rest) == whole[handed_out:]

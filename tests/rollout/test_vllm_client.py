@@ -43,7 +43,7 @@ def engine(server, policy):
     """An engine that has handed over the weights of `policy`, which are not those that the server was started with."""
     with torch.no_grad():
         policy.head.weight.add_(torch.randn_like(policy.head.weight), alpha=0.5)
-    engine = VLLMEngine(server.base_url, attempts=3, request_s=60.0, patience_s=60.0)
+    engine = VLLMEngine(server.base_url, attempts=3, request_s=60.0, startup_s=60.0)
     wait_for(server)
     server.behave()
     engine.sync(policy)
@@ -104,10 +104,10 @@ def test_greedy_answers_text_inputs_and_equal_seeds(engine, policy, clips):
     greedy = replace(SAMPLING, greedy=True)
     twice = engine.sample(policy, clips[:1], ["eips"], greedy, group_size=2)
     assert torch.equal(*twice.completions.ids)
-    told = draw(engine, policy, clips[:1], inputs=["what was said"])
-    assert not told.prompts.audio
-    ours = logprobs_of(policy, told, SAMPLING.temperature, 1)
-    torch.testing.assert_close(told.sampling_logprobs, ours, rtol=0, atol=1e-4)
+    read = draw(engine, policy, clips[:1], inputs=["what was said"])
+    assert not read.prompts.audio
+    ours = logprobs_of(policy, read, SAMPLING.temperature, 1)
+    torch.testing.assert_close(read.sampling_logprobs, ours, rtol=0, atol=1e-4)
 
 
 def test_killed_in_mid_rollout_it_is_waited_for_given_the_weights_again_and_asked_with_the_same_seed(
@@ -193,8 +193,10 @@ def test_weights_of_another_trainer_are_replaced_before_anything_is_asked(engine
     server.call("start_weight_update", {})  # of a process that did not live to finish it
     server.behave()
     assert same(draw(engine, policy, clips[:1]), undisturbed)
-    asked, taken, again = (index for index, path in enumerate(paths(server)) if path in (GENERATE, "/update_weights"))
-    assert paths(server)[asked] == paths(server)[again] == GENERATE and asked < taken < again
+    asked, taken, repeated = (
+        index for index, path in enumerate(paths(server)) if path in (GENERATE, "/update_weights")
+    )
+    assert paths(server)[asked] == paths(server)[repeated] == GENERATE and asked < taken < repeated
 
 
 def test_weights_that_are_refused_end_the_run(engine, server, policy):
@@ -211,8 +213,8 @@ def test_logprobs_of_another_distribution_are_refused(engine, server, policy):
 
 
 def test_a_server_that_never_comes_up_is_named(policy, tmp_path):
-    engine = VLLMEngine("http://127.0.0.1:9", str(tmp_path / "weights"), patience_s=0.1)
-    with pytest.raises(ConnectionError, match=r"did not come up within patience_s=0.1 s .*cogrl vllm"):
+    engine = VLLMEngine("http://127.0.0.1:9", str(tmp_path / "weights"), startup_s=0.1)
+    with pytest.raises(ConnectionError, match=r"did not come up within startup_s=0.1 s .*cogrl vllm"):
         engine.sync(policy)
 
 
@@ -231,7 +233,7 @@ def test_what_a_server_would_compute_otherwise_is_refused(engine, policy, clips,
         engine.sync(make_policy("qwen2_audio", str(coarse_policy_dir)))
 
 
-@pytest.mark.parametrize("wrong", [{"base_url": "localhost:8000"}, {"attempts": 0}, {"patience_s": 0.0}])
+@pytest.mark.parametrize("wrong", [{"base_url": "localhost:8000"}, {"attempts": 0}, {"startup_s": 0.0}])
 def test_arguments_are_checked(wrong):
     with pytest.raises(ValueError, match=next(iter(wrong))):
         VLLMEngine(**wrong)

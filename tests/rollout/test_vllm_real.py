@@ -69,7 +69,7 @@ def difference(policy, rollouts):
 
 
 def test_its_logprobs_are_ours_and_weights_that_are_handed_over_are_new(base_url, policy, clips):
-    engine = VLLMEngine(base_url, attempts=2, patience_s=600.0)
+    engine = VLLMEngine(base_url, attempts=2, startup_s=600.0)
     with torch.no_grad():
         policy.head.weight.add_(torch.randn_like(policy.head.weight), alpha=0.1)
     engine.sync(policy)
@@ -84,6 +84,6 @@ def test_its_logprobs_are_ours_and_weights_that_are_handed_over_are_new(base_url
     second = draw(engine, policy, clips)
     assert difference(policy, second) <= 1e-4
     assert engine.server.weights.version in urllib.request.urlopen(f"{base_url}/weight_info").read().decode()
-    told = draw(engine, policy, clips[:1], inputs=["what was said"])
-    assert difference(policy, told) <= 1e-4
+    answer = draw(engine, policy, clips[:1], inputs=["what was said"])
+    assert difference(policy, answer) <= 1e-4
     print("largest difference of log-probabilities", difference(policy, first), difference(policy, second))

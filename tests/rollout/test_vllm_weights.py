@@ -25,10 +25,10 @@ def test_a_folder_in_memory_ends_with_its_object(policy):
     assert not root.exists()
 
 
-def hold(told) -> None:
+def hold(sender) -> None:
     folder = WeightFolder()
-    told.send(str(folder.root))
-    told.recv()
+    sender.send(str(folder.root))
+    sender.recv()
 
 
 def test_what_a_killed_process_left_is_removed_by_the_next():

@@ -32,7 +32,7 @@ def server(tiny_policy_dir):
 
 
 def stage_of(policy, server, **settings):
-    settings = {"objective": Objective("grpo"), "engine": VLLMEngine(server.base_url, patience_s=60.0)} | settings
+    settings = {"objective": Objective("grpo"), "engine": VLLMEngine(server.base_url, startup_s=60.0)} | settings
     shared = {"sampling": Sampling(max_new_tokens=3), "optim": Optim(lr=3e-2), "formats": ("direct",)}
     return Grpo(policy, group_size=2, reward=Letters(), updates_per_rollout=2, **shared, **settings)
 

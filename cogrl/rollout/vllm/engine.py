@@ -78,7 +78,7 @@ class VLLMEngine:
             all must see it. None: one in the memory of this machine (/dev/shm), removed at the end.
         attempts: how often one request (a prompt with its group) is sent before the run ends with an error.
         request_s: how long an answer may take, in seconds; then the request is sent again.
-        patience_s: how long a server that does not answer at all is waited for, in seconds, each time.
+        startup_s: how long a server that does not answer at all is waited for, in seconds, each time.
         concurrency: how many requests of a rank are under way at once.
         sleeps: while nothing is sampled the server gives its memory back (vLLM's sleep level 1), for a trainer on the
             same GPU.
@@ -92,18 +92,18 @@ class VLLMEngine:
         weights: str | None = None,
         attempts: int = 5,
         request_s: float = 600.0,
-        patience_s: float = 900.0,
+        startup_s: float = 900.0,
         concurrency: int = 64,
         sleeps: bool = False,
     ) -> None:
         if not base_url.startswith(("http://", "https://")):
             raise ValueError(f"engine.base_url={base_url!r} is no URL; it starts with http:// or https://")
-        if min(attempts, concurrency) < 1 or min(request_s, patience_s) <= 0:
+        if min(attempts, concurrency) < 1 or min(request_s, startup_s) <= 0:
             raise ValueError(
                 f"engine.attempts={attempts}, concurrency={concurrency}, request_s={request_s} and "
-                f"patience_s={patience_s} must be positive"
+                f"startup_s={startup_s} must be positive"
             )
-        self.server = VLLMServer(base_url, attempts, request_s, patience_s, concurrency, sleeps)
+        self.server = VLLMServer(base_url, attempts, request_s, startup_s, concurrency, sleeps)
         self.weights, self.folder = weights, None
         self.begun: Running | None = None
 

@@ -28,16 +28,16 @@ class VLLMServer:
     Args:
         attempts: how often one request is sent, with the same seed.
         request_s: how long an answer may take; then the request is given up and sent again.
-        patience_s: how long a server that does not answer at all is waited for, each time.
+        startup_s: how long a server that does not answer at all is waited for, each time.
         concurrency: how many requests are under way at once.
         sleeps: the server gives back its memory (level 1) while nothing is sampled.
     """
 
     def __init__(
-        self, base_url: str, attempts: int, request_s: float, patience_s: float, concurrency: int, sleeps: bool
+        self, base_url: str, attempts: int, request_s: float, startup_s: float, concurrency: int, sleeps: bool
     ) -> None:
-        self.base_url, self.patience_s, self.concurrency, self.sleeps = base_url, patience_s, concurrency, sleeps
-        question_s = attempts * (request_s + 2 * patience_s)
+        self.base_url, self.startup_s, self.concurrency, self.sleeps = base_url, startup_s, concurrency, sleeps
+        question_s = attempts * (request_s + 2 * startup_s)
         self.retry = RetryPolicy(attempts, request_s, question_s, pause_s=0.5, pause_max_s=10.0)
         self.weights: Weights | None = None
         self.ready = False
@@ -115,10 +115,10 @@ class VLLMServer:
             return refused
 
     async def _awake(self, session: aiohttp.ClientSession) -> Refused | None:
-        ends = time.monotonic() + self.patience_s
+        ends = time.monotonic() + self.startup_s
         while isinstance(refused := await self._get(session, "/health"), Refused):
             if time.monotonic() >= ends:
-                waited = f"{self.base_url} did not come up within patience_s={self.patience_s:g} s ({refused.error})"
+                waited = f"{self.base_url} did not come up within startup_s={self.startup_s:g} s ({refused.error})"
                 return Refused(ConnectionError(f"{waited}; {_HOW}"), retryable=False)
             await asyncio.sleep(_POLL_S)
         woken = await self._post(session, "/wake_up") if self.sleeps else ""
@@ -151,8 +151,8 @@ class VLLMServer:
             after = refused or await self._version(session)
             if isinstance(after, Refused):
                 return after
-            told = f"{self.base_url} took {weights.version} and says it has {after}"
-            return None if after == weights.version else Refused(RuntimeError(told))
+            message = f"{self.base_url} took {weights.version} and says it has {after}"
+            return None if after == weights.version else Refused(RuntimeError(message))
 
     async def _telling(self, session: aiohttp.ClientSession) -> Refused | None:
         """Whether log-probabilities are of what is drawn from: of a token that alone is allowed it must be 0."""
@@ -192,7 +192,7 @@ class VLLMServer:
     async def _post(
         self, session: aiohttp.ClientSession, path: str, body: Mapping[str, Any] = {}, left_s: float | None = None
     ) -> str | Refused:
-        return await self._sent(session, path, body, self.patience_s if left_s is None else left_s)
+        return await self._sent(session, path, body, self.startup_s if left_s is None else left_s)
 
     async def _sent(
         self, session: aiohttp.ClientSession, path: str, body: Mapping[str, Any] | None, left_s: float
