@@ -89,7 +89,7 @@ def spoken_figures(said: SpokenReplies) -> dict[str, float]:
     speech = [answer.speech for answer in said.answers if answer.speech and answer.speech.waveform is not None]
     seconds = [len(one.waveform) / one.sampling_rate for one in speech]
     return {
-        "replies": len(said.answers),
+        "replies": float(len(said.answers)),
         "spoken": len(speech) / len(said.answers),
         "agreement": float(np.mean(recalls)),
         "chance": 1 / len(recalls),

@@ -33,7 +33,7 @@ def test_text_and_wav_are_written_and_the_reply_is_cut_at_the_limit(speaks, work
         assert (sound.getnchannels(), sound.getframerate(), sound.getsampwidth()) == (1, 16_000, 2)
         assert sound.getnframes() == round(16_000 * speech["seconds"]) and 0 < speech["seconds"] <= 1.0
         samples = np.frombuffer(sound.readframes(sound.getnframes()), "<i2")
-    assert np.ptp(samples) > 0 and answer["reply"]
+    assert samples.any() and answer["reply"]
     assert main([*asked, "--speak", "said"]) == 2 and "--speak said is not empty" in capsys.readouterr().err
     assert main([*asked, "--speak", "more", "--speech-temperature", "0"]) == 0
     assert "speech: more/clip.direct.wav (" in capsys.readouterr().out
