@@ -26,7 +26,7 @@ from cogrl.types import EMOTIONS, Emotion, Example
 
 RATED = ("ER", "EX")
 """The mechanisms that RE-LLM reports."""
-RECIPE = Recipe(lr=2e-3, epochs=16, dropout=0.0)
+RECIPE = Recipe(lr=2e-3, epochs=32, dropout=0.0)
 """For weights that begin at random; with the published rate they would stay there."""
 BASE = "base"
 """The folder of the RoBERTa beside the CSV files."""
