@@ -76,27 +76,25 @@ class GroupCache:
     Args:
         layers: keys and values of each layer, of the prompts.
         prompt_mask: which of them are tokens, and not padding.
+        longest: no row will see more tokens than this, prompt included.
     """
 
     def __init__(
         self,
         layers: Sequence[tuple[Float[Tensor, "p h s d"], Float[Tensor, "p h s e"]]],
         prompt_mask: Int[Tensor, "p s"],
+        longest: int,
     ) -> None:
         self.keys, self.values = (list(parts) for parts in zip(*layers, strict=True))
         self.owner = torch.where(prompt_mask.bool(), EVERY_ROW, NO_ROW)
         self.positions = torch.zeros_like(self.owner)
+        self.longest = longest
         self.now: Pass | None = None
 
     @property
     def places(self) -> int:
         """How many of each prompt are in use."""
         return self.owner.shape[1]
-
-    @property
-    def longest(self) -> int:
-        """No row has seen more tokens than this."""
-        return self.places
 
     def begin(
         self,

@@ -29,7 +29,7 @@ class SharedRows:
     def __init__(self, policy: AudioLM, prompts: Prompts, group_size: int) -> None:
         self.decoder, mask = policy.decoder, prompts.attention_mask
         layers, hidden = prefilled(policy, prompts)
-        self.cache = GroupCache([(layer.keys, layer.values) for layer in layers.layers], mask)
+        self.cache = GroupCache([(layer.keys, layer.values) for layer in layers.layers], mask, policy.max_positions)
         self.hidden = hidden.repeat_interleave(group_size, 0)
         self.lengths = mask.sum(1).repeat_interleave(group_size, 0)
         self.rows = torch.arange(len(self.hidden), device=mask.device)

@@ -102,6 +102,21 @@ def test_nothing_is_computed_on_a_row_that_has_ended(policy, clips, monkeypatch,
     assert fed == [int((lengths > step).sum()) for step in range(1, int(lengths.max()))]
 
 
+@torch.no_grad()
+def test_a_window_is_held_against_a_row_and_not_against_its_whole_group(policy, clips, monkeypatch):
+    prompts, config = prompts_of(policy, clips[:1]), policy.decoder.config
+    window = prompts.input_ids.shape[1] + 5
+    for name in ("sliding_window", "max_position_embeddings"):
+        monkeypatch.setattr(config, name, window, raising=False)
+    for layer in policy.decoder.layers:
+        monkeypatch.setattr(layer.self_attn, "sliding_window", window, raising=False)
+    shared = running_rows(policy, prompts, GROUP)
+    assert isinstance(shared, SharedRows)
+    for _ in range(3):
+        shared.feed_token(policy.embed(torch.ones(GROUP, 1, dtype=torch.long)))
+    assert shared.cache.places > window > int(shared.lengths.max())
+
+
 BEYOND = [("_attn_implementation", "eager"), ("sliding_window", 64), ("attn_logit_softcapping", 30.0)]
 
 
