@@ -9,7 +9,7 @@ from cogrl.types import Clip, Rollouts
 class RolloutsAhead:
     """The rollouts that are being drawn for the batch that follows.
 
-    They are no part of a checkpoint: a run that goes on from one draws them anew, from the weights of the checkpoint.
+    They are no part of a checkpoint: a run that goes on from one draws them when they are due, by the weights of then.
     """
 
     def __init__(self) -> None:

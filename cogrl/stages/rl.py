@@ -187,7 +187,7 @@ class RLStage(Stage):
     def draw(self, batch: ClipBatch) -> Rollouts:
         """The rollouts of a batch; one step off those that were begun a batch ago, and those of the next are begun."""
         rollouts = self.ahead.take(batch.clips) or self.sample(batch.clips, self.formats_of(len(batch)))
-        if self.one_step_off and batch.following:
+        if self.one_step_off and self.trainer.strategy.reduce_boolean_decision(bool(batch.following)):
             due = self.global_step + self.updates_per_rollout
             formats = self.formats_of(len(batch.following), due)
             self.ahead.put(batch.following, self.sample(batch.following, formats, step=due, verb="begin"))

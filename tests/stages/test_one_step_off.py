@@ -5,6 +5,7 @@ import json
 import pytest
 import pytorch_lightning as pl
 import torch
+from pytorch_lightning.strategies import SingleDeviceStrategy
 from vllm_server import VLLMStandIn
 
 from cogrl.callbacks.rollout_table import RolloutTable
@@ -90,6 +91,13 @@ def test_with_is_cap_the_old_logprobs_are_those_before_the_update(server, policy
     fit(stage, clips, batches=2)
     old, drawn = stage.rollouts.old_logprobs, stage.rollouts.sampling_logprobs
     assert stage.rollouts.policy_version == 0 and (old - drawn).abs().max() > 1e-3
+
+
+def test_nothing_is_begun_unless_every_rank_has_clips_that_follow(server, policy, clips, monkeypatch):
+    # a rank whose next batch can not be read has none, and would not join the others in handing weights over
+    monkeypatch.setattr(SingleDeviceStrategy, "reduce_boolean_decision", lambda *_, **__: False)
+    seen = fit(stage_of(policy, server, one_step_off=True), clips, batches=2)
+    assert [row[:2] for row in seen] == [(0, 0), (2, 2)]
 
 
 def test_rollouts_begun_for_other_clips_are_not_used(server, policy, clips):
