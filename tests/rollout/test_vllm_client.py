@@ -231,6 +231,15 @@ def test_what_a_server_would_compute_otherwise_is_refused(engine, policy, clips,
         draw(engine, policy, clips[:1], controllers=[Controller()])
     with pytest.raises(ValueError, match="does not know pooled audio"):
         engine.sync(make_policy("qwen2_audio", str(coarse_policy_dir)))
+    policy.adapter = torch.nn.Linear(1, 1)
+    with pytest.raises(ValueError, match="does not know a convolutional adapter"):
+        engine.sync(policy)
+
+
+def test_a_server_that_several_ranks_ask_is_not_sent_to_sleep_by_the_first(server, policy, monkeypatch):
+    monkeypatch.setattr("cogrl.rollout.vllm.engine.place", lambda: (0, 2))
+    with pytest.raises(ValueError, match=r"engine\.sleeps=True with 2 ranks"):
+        VLLMEngine(server.base_url, sleeps=True).sync(policy)
 
 
 @pytest.mark.parametrize("wrong", [{"base_url": "localhost:8000"}, {"attempts": 0}, {"startup_s": 0.0}])

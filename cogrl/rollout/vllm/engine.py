@@ -9,12 +9,12 @@ from jaxtyping import Float, Int
 from torch import Tensor
 
 from cogrl.chat.background import Running
-from cogrl.formats import format_named
 from cogrl.model_input import audio_input
 from cogrl.models.audio_lm import AudioLM
 from cogrl.models.chat_prompts import as_conversation
 from cogrl.ranks import gathered, place
 from cogrl.rollout.controller import Controller
+from cogrl.rollout.prompts import prompts_of
 from cogrl.rollout.sampling import Sampling
 from cogrl.rollout.token_ends import token_ends
 from cogrl.rollout.vllm.server import VLLMServer
@@ -81,7 +81,7 @@ class VLLMEngine:
         startup_s: how long a server that does not answer at all is waited for, in seconds, each time.
         concurrency: how many requests of a rank are under way at once.
         sleeps: while nothing is sampled the server gives its memory back (vLLM's sleep level 1), for a trainer on the
-            same GPU.
+            same GPU, of one process.
 
     Raises ValueError for a URL that is none, and for times and counts that are not positive.
     """
@@ -110,9 +110,11 @@ class VLLMEngine:
     def sync(self, policy: AudioLM) -> None:
         """Collective. What was begun is waited for: its weights stay until then.
 
-        Raises ConnectionError, on every rank, when the server does not take the weights.
+        Raises ConnectionError, on every rank, when the server does not take the weights; ValueError for a policy that
+        vLLM does not know, and for a server that sleeps while several ranks sample.
         """
         refuse_unservable(policy)
+        refuse_shared_sleep(self.server.sleeps, place()[1])
         if self.begun is not None:
             wait([self.begun.outcome])
         outcome = gathered(self._handed_over(policy) if place()[0] == 0 else None)[0]
@@ -165,8 +167,7 @@ class VLLMEngine:
         refuse_controllers(controllers)
         inputs = [audio_input(clip) for clip in clips] if inputs is None else inputs
         names = [clip.example.id for clip in clips]
-        instructions = [format_named(name).instruction(clip.example) for name, clip in zip(formats, clips, strict=True)]
-        prompts = policy.encode_prompts(instructions, inputs, names)
+        prompts = prompts_of(policy, clips, formats, inputs)
         device = generator.device if generator is not None else None
         seeds = torch.randint(2**31, (len(clips),), generator=generator, device=device).tolist()
         ids, barred = prompts.input_ids.cpu(), policy.head.bias.nonzero().flatten().tolist()
@@ -211,7 +212,18 @@ def refuse_unservable(policy: AudioLM) -> None:
     parts = {
         "an emotion module (policy.emotion)": getattr(policy, "emotion", None) is not None,
         "pooled audio (policy.first_pass_pooling)": getattr(policy, "first_pass_pooling", 1) > 1,
+        "a convolutional adapter (policy.adapter)": getattr(policy, "adapter", None) is not None,
     }
     found = [name for name, there in parts.items() if there]
     if found:
         raise ValueError(f"vLLM does not know {' and '.join(found)} of this policy; leave model.engine out")
+
+
+def refuse_shared_sleep(sleeps: bool, ranks: int) -> None:
+    """ValueError for a server that would be sent to sleep by the first rank whose answers are there."""
+    if sleeps and ranks > 1:
+        raise ValueError(
+            f"engine.sleeps=True with {ranks} ranks: the first one that has its completions would send the server to "
+            "sleep while it draws those of the others; leave sleeps out and give the server a GPU of its own, or train "
+            "with one process"
+        )
