@@ -19,7 +19,8 @@ class RolloutTable(pl.Callback):
 
     The page plays the clips, and the parts of them that completions cite; MLflow shows the other one as a table, and
     keeps both under `rollouts/`. Every rollout has files of its own, so that keeping one costs the same at any step,
-    and a step that is done again replaces its own. Other stages are left alone.
+    and a step that is done again replaces its own: `<step>` is the optimiser step that begins to learn from a rollout.
+    Other stages are left alone.
 
     Args:
         every_n_rollouts: how often; 0 = never. The first rollout is always kept.
@@ -39,19 +40,24 @@ class RolloutTable(pl.Callback):
         self, trainer: pl.Trainer, pl_module: pl.LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
         rollouts = getattr(pl_module, "rollouts", None)
-        known = rollouts is None or rollouts.policy_version == self.latest
+        known = rollouts is None or pl_module.rollouts_step == self.latest
         if known or self.every_n_rollouts == 0 or not trainer.is_global_zero:
             return
-        self.latest = rollouts.policy_version
+        self.latest = pl_module.rollouts_step
         if self.seen % self.every_n_rollouts == 0:
             rules = getattr(pl_module, "segment_rules", SegmentRules())
-            self.write(trainer, rollouts, pl_module.scores, pl_module.policy.sampling_rate, rules)
+            self.write(trainer, self.latest, rollouts, pl_module.scores, pl_module.policy.sampling_rate, rules)
         self.seen += 1
 
     def write(
-        self, trainer: pl.Trainer, rollouts: Rollouts, scores: Scores, sampling_rate: int, rules: SegmentRules
+        self,
+        trainer: pl.Trainer,
+        step: int,
+        rollouts: Rollouts,
+        scores: Scores,
+        sampling_rate: int,
+        rules: SegmentRules,
     ) -> None:
-        step = rollouts.policy_version
         folder = Path(trainer.default_root_dir) / "rollouts"
         folder.mkdir(parents=True, exist_ok=True)
         segments = segment_fields(rollouts, rules, sampling_rate)

@@ -16,7 +16,6 @@ from cogrl.models.reference import Reference, logprobs_of
 from cogrl.objectives.advantages import Advantages, grouped
 from cogrl.objectives.confidence import ConfidenceWeights
 from cogrl.ranks import gathered
-from cogrl.rewards.composite import WeightedSum
 from cogrl.rewards.term import Counts
 from cogrl.rollout.controller import in_training
 from cogrl.rollout.engine import Pending
@@ -26,7 +25,7 @@ from cogrl.stages.credit import Credit
 from cogrl.stages.drift import DriftMonitor
 from cogrl.stages.engine_check import EngineCheck
 from cogrl.stages.objective import Objective, refuse_broken
-from cogrl.stages.rl_settings import check_counts, check_reference, whole_weights
+from cogrl.stages.rl_settings import check_counts, check_reference, check_section_credit, whole_weights
 from cogrl.stages.rollout_buffer import RolloutBuffer
 from cogrl.stages.rollout_means import rollout_means
 from cogrl.stages.section_credit import SectionCredit
@@ -96,10 +95,7 @@ class RLStage(Stage):
         self.format_weights = whole_weights(self.formats, format_weights)
         self.updates_per_rollout, self.passes = updates_per_rollout, passes
         objective.check_formats(self.formats)
-        if section_credit:
-            section_credit.check_sections(self.formats)
-            if isinstance(self.reward, WeightedSum):
-                section_credit.check_terms(self.reward.terms)
+        check_section_credit(section_credit, self.formats, self.reward)
         self.objective, self.reference = objective, Reference(reference, policy) if reference else None
         self.variance_tolerance, self.resamples = variance_tolerance, resamples
         estimate = Advantages(advantages), group_size, variance_tolerance
@@ -138,6 +134,11 @@ class RLStage(Stage):
         """Those that are being learnt from; None before the first."""
         return self.buffer.rollouts
 
+    @property
+    def rollouts_step(self) -> int:
+        """The optimiser step that began to learn from them; one step off their weights are those of an earlier one."""
+        return self.buffer.step
+
     def step_state(self) -> dict[str, Any]:
         state = super().step_state() | {"steps_per_batch": self.steps_per_batch, "tokens_a_part": self.tokens_a_part}
         state |= {"buffer": self.buffer.state_dict(), "drift": self.drift.state_dict()}
@@ -171,7 +172,7 @@ class RLStage(Stage):
                 said = self.said_otherwise(rollouts)
                 rollouts, self.scores = self.resample_flat_groups(rollouts, self.score(rollouts, said), said)
             rollouts = self.compare(self.credit(rollouts, self.scores, self.policy.tokenizer.decode))
-            self.buffer.fill(rollouts, self.parts_per_batch, self.passes)
+            self.buffer.fill(rollouts, self.parts_per_batch, self.passes, self.global_step)
             tokens = self.trainer.strategy.reduce(rollouts.completions.mask.sum().float(), reduce_op="mean")
             self.tokens_a_part = tokens.item() / self.parts_per_batch
             self.log_rollouts(rollouts, self.scores)
@@ -286,8 +287,7 @@ class RLStage(Stage):
     def log_update(self, metrics: PolicyMetrics) -> None:
         """What every policy-gradient objective reports about an update; the gate by format and advantage sign."""
         for name in ("entropy", "log_ratio_abs", "kl_old", "kl", "is_weight", "ratio_max", "bad"):
-            over_a_step = {"ratio_max": "max", "bad": "sum"}.get(name, "mean")
-            self.log_finite(f"policy/{name}", metrics[name][None], over_a_step)
+            self.log_finite(f"policy/{name}", metrics[name][None], {"ratio_max": "max", "bad": "sum"}.get(name, "mean"))
         self.log_finite("gate/effective_tokens", metrics["effective"][None])
         for row, format in enumerate(self.formats):
             for sign in ("pos", "neg"):

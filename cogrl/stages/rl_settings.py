@@ -3,7 +3,9 @@
 from collections.abc import Mapping, Sequence
 
 from cogrl.formats import format_named
+from cogrl.rewards.composite import Reward, WeightedSum
 from cogrl.stages.objective import Objective
+from cogrl.stages.section_credit import SectionCredit
 
 
 def check_counts(group_size: int, updates_per_rollout: int, passes: int) -> None:
@@ -24,6 +26,14 @@ def check_reference(objective: Objective, reference: str | None) -> None:
             "(base: the policy without its adapters, or the folder of a frozen one), and without it a reference is "
             "of no use; set both or neither"
         )
+
+
+def check_section_credit(credit: SectionCredit | None, formats: Sequence[str], reward: Reward) -> None:
+    """Raises ValueError for a section that none of the formats has, and for a term that the reward does not have."""
+    if credit:
+        credit.check_sections(formats)
+        if isinstance(reward, WeightedSum):
+            credit.check_terms(reward.terms)
 
 
 def whole_weights(formats: Sequence[str], given: Mapping[str, float] | None) -> dict[str, float]:

@@ -13,18 +13,19 @@ from cogrl.types.rollouts_state import rollouts_of, state_of
 class RolloutBuffer:
     """One `Rollouts`, and which groups of it each micro-batch that is left has, in the order of their use.
 
-    Its state is those two, the rollouts without their clips: a resumed run gets the same clips from its loader again
-    and draws nothing anew.
+    Its state is those two, the rollouts without their clips, and the optimiser step that began to use them: a resumed
+    run gets the same clips from its loader again and draws nothing anew.
     """
 
     def __init__(self) -> None:
         self.rollouts: Rollouts | None = None
+        self.step = 0
         self.left: list[list[int]] = []
         self.parts: list[Rollouts] = []
         self.kept: Mapping[str, Any] | None = None
 
-    def fill(self, rollouts: Rollouts, parts: int, passes: int) -> None:
-        """Micro-batches of whole groups in the order they will be used, freshly shuffled on each pass.
+    def fill(self, rollouts: Rollouts, parts: int, passes: int, step: int) -> None:
+        """Micro-batches of whole groups in the order they will be used, freshly shuffled on each pass, from `step` on.
 
         They are equal in size, on every rank, so that the mean over one is the mean over all: Lightning averages over
         accumulated micro-batches and ranks. Raises ValueError where the groups can not be split into `parts`.
@@ -36,11 +37,11 @@ class RolloutBuffer:
                 "passes * accumulate_grad_batches); change data.batch_size"
             )
         order = [index for _ in range(passes) for index in torch.randperm(groups).chunk(parts)]
-        self.cut(rollouts, [index.tolist() for index in order])
+        self.cut(rollouts, [index.tolist() for index in order], step)
 
-    def cut(self, rollouts: Rollouts, order: list[list[int]]) -> None:
-        """Micro-batches of these groups, in this order."""
-        self.rollouts, self.left, self.kept = rollouts, order, None
+    def cut(self, rollouts: Rollouts, order: list[list[int]], step: int) -> None:
+        """Micro-batches of these groups, in this order, the first of them of optimiser step `step`."""
+        self.rollouts, self.left, self.step, self.kept = rollouts, order, step, None
         self.parts = [rollouts.groups(index) for index in order]
         for part in self.parts:
             _ = part.prompts.mask_on_host, part.completions.roles_on_host  # read now, so that no update waits for it
@@ -63,7 +64,7 @@ class RolloutBuffer:
                     "they are used up under the names of these: the manifest has changed since",
                     stacklevel=2,
                 )
-            self.cut(rollouts_of(self.kept["rollouts"], clips, device), self.kept["left"])
+            self.cut(rollouts_of(self.kept["rollouts"], clips, device), self.kept["left"], self.kept["step"])
         return bool(self.parts)
 
     def pop(self) -> Rollouts:
@@ -78,7 +79,7 @@ class RolloutBuffer:
         if not self.left:
             return {}
         ids = [clip.example.id for clip in self.rollouts.clips]
-        return {"ids": ids, "rollouts": state_of(self.rollouts), "left": self.left}
+        return {"ids": ids, "rollouts": state_of(self.rollouts), "left": self.left, "step": self.step}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         self.kept = state or None

@@ -126,6 +126,10 @@ class SamplingStage(pl.LightningModule):
     rollouts = scores = None
     policy = Policy()
 
+    @property
+    def rollouts_step(self) -> int:
+        return self.rollouts.policy_version
+
 
 def trainer_in(folder: Path) -> pl.Trainer:
     return pl.Trainer(default_root_dir=folder, logger=False, accelerator="cpu", enable_checkpointing=False)

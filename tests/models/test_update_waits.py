@@ -57,7 +57,7 @@ def test_parts_of_a_rollout_carry_their_masks(policy, clips):
     rollouts = HFEngine().sample(
         policy, clips, ["eips", "direct", "eips", "direct"], Sampling(max_new_tokens=6), group_size=3
     )
-    stage.buffer.fill(replace(rollouts, advantages=torch.randn(12)), stage.parts_per_batch, stage.passes)
+    stage.buffer.fill(replace(rollouts, advantages=torch.randn(12)), stage.parts_per_batch, stage.passes, 0)
     assert stage.buffer.parts
     for part in stage.buffer.parts:
         assert "mask_on_host" in part.prompts.__dict__ and "roles_on_host" in part.completions.__dict__

@@ -116,11 +116,11 @@ class ByRank(RolloutBuffer):
         super().__init__()
         self.ranks, self.lengths, self.filled = ranks, [], 0
 
-    def fill(self, rollouts: Rollouts, parts: int, passes: int) -> None:
+    def fill(self, rollouts: Rollouts, parts: int, passes: int, step: int) -> None:
         self.lengths += rollouts.completions.mask.sum(1).tolist()
         shuffled = torch.randperm(CLIPS, generator=torch.Generator().manual_seed(self.filled))
         order, self.filled = [part.tolist() for part in shuffled.chunk(parts)], self.filled + 1
-        self.cut(rollouts, [[i + rank * CLIPS for rank in self.ranks for i in part] for part in order])
+        self.cut(rollouts, [[i + rank * CLIPS for rank in self.ranks for i in part] for part in order], step)
 
 
 def drawn_by_rank(stage: Any, one: bool) -> Any:

@@ -1,10 +1,13 @@
 """One step off: the next batch is drawn by a server while this one trains, and by which weights is known."""
 
+import json
+
 import pytest
 import pytorch_lightning as pl
 import torch
 from vllm_server import VLLMStandIn
 
+from cogrl.callbacks.rollout_table import RolloutTable
 from cogrl.data.repeating_loader import following
 from cogrl.models.reference import logprobs_of
 from cogrl.rollout import HFEngine, Sampling
@@ -37,7 +40,7 @@ def stage_of(policy, server, **settings):
     return Grpo(policy, group_size=2, reward=Letters(), updates_per_rollout=2, **shared, **settings)
 
 
-def fit(stage, clips, batches, looks_ahead=True):
+def fit(stage, clips, batches, looks_ahead=True, **settings):
     """Some batches of two clips each, in an epoch; returns `[step, version, greatest distance of the engine's
     log-probabilities from those of the policy before the update]` of each rollout."""
     seen, score = [], stage.score
@@ -51,7 +54,7 @@ def fit(stage, clips, batches, looks_ahead=True):
     found = [ClipBatch([clips[i % 4], clips[(i + 1) % 4]]) for i in range(batches)]
     found = list(following(found)) if looks_ahead else found
     quiet = {"logger": False, "enable_checkpointing": False, "enable_progress_bar": False}
-    trainer = pl.Trainer(max_epochs=1, accelerator="cpu", enable_model_summary=False, **quiet)
+    trainer = pl.Trainer(max_epochs=1, accelerator="cpu", enable_model_summary=False, **quiet, **settings)
     stage._trainer = trainer
     loader = torch.utils.data.DataLoader([each for each in found for _ in range(2)], batch_size=None)
     trainer.fit(stage, loader)
@@ -65,6 +68,16 @@ def test_the_next_batch_is_drawn_by_the_weights_from_before_this_ones_updates(se
     assert [row[:2] for row in seen] == [(0, 0), (2, 0), (4, 2)]
     assert seen[0][2] < 1e-4 < 1e-3 < min(seen[1][2], seen[2][2])
     assert stage.ahead.pending is None
+
+
+def test_two_rollouts_by_the_same_weights_are_both_in_the_table(server, policy, clips, tmp_path):
+    table = RolloutTable(every_n_rollouts=1)
+    fit(stage_of(policy, server, one_step_off=True), clips, 3, default_root_dir=tmp_path, callbacks=[table])
+    files = sorted(tmp_path.glob("rollouts/*.jsonl"))
+    records = [json.loads(file.read_text().splitlines()[0]) for file in files]
+    assert [file.stem for file in files] == ["000000", "000002", "000004"]
+    assert [record["id"] for record in records] == [clip.example.id for clip in clips[:3]]
+    assert [record["step"] for record in records] == [0, 0, 2]  # of the weights that drew them
 
 
 def test_in_step_each_batch_is_drawn_by_the_weights_of_its_step(server, policy, clips):
