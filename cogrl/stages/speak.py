@@ -51,8 +51,8 @@ class Speak(Sft):
             raise ValueError(f"text={text} and units={units} are weights: not negative, and not both 0")
         if self.target_fillers or self.target_excerpts or self.reads != "audio":
             raise ValueError(
-                f"Speak hears the clip (reads={self.reads!r}) and takes neither target_fillers nor target_excerpts; give "
-                "them to Sft"
+                f"Speak hears the clip (reads={self.reads!r}) and takes neither target_fillers nor target_excerpts; "
+                "give them to Sft"
             )
         self.text, self.units, self.speaking = text, units, speaking or Speaking()
 
