@@ -49,8 +49,11 @@ class Speak(Sft):
             raise ValueError("Speak trains a Speak branch and the policy has none: add policy.speech: {codec: ...}")
         if min(text, units) < 0 or text + units == 0:
             raise ValueError(f"text={text} and units={units} are weights: not negative, and not both 0")
-        if self.target_fillers or self.target_excerpts or self.reads:
-            raise ValueError("Speak takes neither reads nor target_fillers nor target_excerpts; give them to Sft")
+        if self.target_fillers or self.target_excerpts or self.reads != "audio":
+            raise ValueError(
+                f"Speak hears the clip (reads={self.reads!r}) and takes neither target_fillers nor target_excerpts; "
+                "give them to Sft"
+            )
         self.text, self.units, self.speaking = text, units, speaking or Speaking()
 
     def configure_model(self) -> None:

@@ -201,5 +201,7 @@ def test_settings_that_do_not_fit_are_refused(policy, speaking_policy):
         Speak(policy)
     with pytest.raises(ValueError, match="not negative, and not both 0"):
         Speak(speaking_policy, text=0.0, units=0.0)
+    with pytest.raises(ValueError, match=r"Speak hears the clip \(reads='description'\)"):
+        Speak(speaking_policy, reads="description")
     with pytest.raises(ValueError, match="max_frames=0 must be above 0"):
         Speaking(max_frames=0)
