@@ -45,8 +45,8 @@ def speak_manifests(
     """Writes the lines of each manifest with a `spoken_reply` to `out/<name of the manifest>`, clips to `out/replies`.
 
     Lines without an emotion or a reply, and clips that could not be made, are left out and counted. Raises ValueError
-    for an unknown speaker, for two manifests of one name, for an `out` that would replace one of them, and where nothing
-    is left of a manifest.
+    for an unknown speaker, for two manifests of one name, for an `out` that would replace one of them, and where
+    nothing is left of a manifest.
     """
     person = speaker or synthesiser.speakers[0]
     if person not in synthesiser.speakers:
