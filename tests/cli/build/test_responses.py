@@ -56,6 +56,9 @@ def test_the_targets_are_what_the_model_replies_to_words_and_emotion(reader, tmp
     assert [(e.id, e.audio.resolve(), e.text) for e in found] == [(e.id, e.audio, e.text) for e in known]
     assert "4 lines with 4 different replies, 0 left out" in capsys.readouterr().out
     assert (tmp_path / "o.jsonl.rejected.jsonl").read_text() == ""
+    before = (tmp_path / "given.jsonl").read_text()
+    assert main([*words[:-1], given]) == 2 and "would replace the manifest" in capsys.readouterr().err
+    assert (tmp_path / "given.jsonl").read_text() == before
 
 
 def test_a_reply_that_is_cut_is_left_out_with_its_reason(reader, tmp_path):
