@@ -2,6 +2,7 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from functools import cached_property
 from pathlib import Path
 
 import torch
@@ -47,9 +48,12 @@ class Codec(nn.Module, ABC):
         """The units that there are, with the fingerprint of these weights."""
         return UnitSpace(self.fingerprint, self.codebooks, self.size, self.frame_rate)
 
-    @property
+    @cached_property
     def fingerprint(self) -> str:
-        """The class, the number of codebooks and a hash of the weights: equal where units mean the same."""
+        """The class, the number of codebooks and a hash of the weights: equal where units mean the same.
+
+        Worked out once, as Mimi's weights take seconds: whoever changes weights deletes it.
+        """
         weights = sorted(self.state_dict().items())
         content = b"".join(name.encode() + value.cpu().contiguous().numpy().tobytes() for name, value in weights)
         return f"{self.kind}-{self.codebooks}x{self.size}-{hash64(content):016x}"

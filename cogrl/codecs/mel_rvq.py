@@ -100,6 +100,7 @@ class MelRvq(Codec):
         for entries in self.entries:
             entries.copy_(means(left, self.size, rounds, generator))
             left = left - entries[torch.cdist(left, entries).argmin(1)]
+        self.__dict__.pop("fingerprint", None)  # of the weights before
         return self
 
     def save(self, folder: Path) -> None:

@@ -109,3 +109,16 @@ def test_a_folder_without_a_codec_says_how_to_make_one(tmp_path, emotion_dir, me
     mel_rvq.save(tmp_path)
     with pytest.raises(ValueError, match=r"codebooks=3: the codec in .* has 2"):
         read_codec(tmp_path, codebooks=3)
+
+
+def test_the_weights_are_hashed_once_and_again_when_they_are_others(spoken, monkeypatch):
+    from cogrl.codecs import codec as module
+
+    codec, hashed = MelRvq(MelRvqSizes(components=8, codebooks=1, size=16)).fit(spoken[:4]), []
+    monkeypatch.setattr(module, "hash64", lambda content: hashed.append(len(content)) or len(hashed))
+    units = codec.encode(spoken[:3], 16_000)
+    codec.decode(units, codec.fingerprint)
+    codec.decode(units, codec.fingerprint)
+    assert len(hashed) == 1
+    before = codec.fingerprint
+    assert codec.fit(spoken[4:8]).fingerprint != before and len(hashed) == 2

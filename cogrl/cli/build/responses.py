@@ -35,7 +35,8 @@ def add_responses(targets: argparse._SubParsersAction) -> None:
 def responses(options: argparse.Namespace) -> None:
     """Prints how many lines got a target and why others got none; the latter are in `<out>.rejected.jsonl`.
 
-    Raises ValueError for a line without words or emotion, for dialogues, and where no line got a target.
+    Raises ValueError for an output that would replace the manifest, for a line without words or emotion, for dialogues,
+    and where no line got a target.
     """
     import torch
     from transformers.utils.logging import disable_progress_bar
@@ -46,6 +47,8 @@ def responses(options: argparse.Namespace) -> None:
 
     disable_progress_bar()
     refuse_no_policy(options.policy)
+    if options.out.resolve() == options.manifest.resolve():
+        raise ValueError(f"--out {options.out} would replace the manifest; give another file")
     examples = read_manifest(options.manifest)
     reasons = [(e, unusable(e)) for e in examples]
     raise_all([f"{e.where} ({e.id}): {reason}" for e, reason in reasons if reason])

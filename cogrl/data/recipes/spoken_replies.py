@@ -45,13 +45,17 @@ def speak_manifests(
     """Writes the lines of each manifest with a `spoken_reply` to `out/<name of the manifest>`, clips to `out/replies`.
 
     Lines without an emotion or a reply, and clips that could not be made, are left out and counted. Raises ValueError
-    for an unknown speaker, for two manifests of one name, and where nothing is left of a manifest.
+    for an unknown speaker, for two manifests of one name, for an `out` that would replace one of them, and where
+    nothing is left of a manifest.
     """
     person = speaker or synthesiser.speakers[0]
     if person not in synthesiser.speakers:
         raise ValueError(f"speaker {person!r} is none of {', '.join(synthesiser.speakers)}")
     if len({source.name for source in sources}) < len(sources):
         raise ValueError(f"two of {', '.join(map(str, sources))} have one name; their outputs would be one file")
+    replaced = [source for source in sources if source.resolve() == (out / source.name).resolve()]
+    if replaced:
+        raise ValueError(f"--out {out} would replace {replaced[0]}; give another folder")
     kept, rejected = {source.name: read_manifest(source) for source in sources}, Counter()
     for name, examples in kept.items():
         reasons = {example.id: unspeakable(example) for example in examples}
@@ -60,19 +64,19 @@ def speak_manifests(
     languages = {example.language or "en" for examples in kept.values() for example in examples}
     for language in sorted(languages):
         synthesiser.check(language)
-    lines = {example.id: line_of_reply(example, person, seed) for examples in kept.values() for example in examples}
-    lost = render(set(lines.values()), out, synthesiser, workers)
-    rejected.update(reason for line in lines.values() if (reason := lost.get(line)))
+    lines = {name: [line_of_reply(example, person, seed) for example in examples] for name, examples in kept.items()}
+    lost = render({line for of_manifest in lines.values() for line in of_manifest}, out, synthesiser, workers)
+    rejected.update(lost[line] for of_manifest in lines.values() for line in of_manifest if line in lost)
     for name, examples in kept.items():
         found = [
             replace(
                 example,
                 spoken_reply=SpokenReply(
-                    clip_of(lines[example.id], out, synthesiser), reply_of(example), REPLY_EMOTIONS[example.emotion]
+                    clip_of(line, out, synthesiser), reply_of(example), REPLY_EMOTIONS[example.emotion]
                 ),
             )
-            for example in examples
-            if lines[example.id] not in lost
+            for example, line in zip(examples, lines[name], strict=True)
+            if line not in lost
         ]
         if not found:
             raise ValueError(

@@ -64,6 +64,21 @@ def test_replies_are_said_and_coded_and_no_thought_is(dialogue_lines, capsys, mo
     assert "no spoken_reply to encode; make them with: cogrl build spoken-replies" in capsys.readouterr().err
 
 
+def test_lines_of_one_id_in_two_manifests_say_their_own_replies(dialogue_lines, capsys):
+    """Ids are unique within a manifest alone."""
+    train, val = (read_manifest(dialogue_lines / f"{name}.jsonl") for name in ("train", "val"))
+    assert train[1].targets["direct"] != val[0].targets["direct"]
+    write_manifest(dialogue_lines / "val.jsonl", [replace(val[0], id=train[1].id)])
+    made = ["build", "spoken-replies", "--manifest", "train.jsonl", "val.jsonl", "--tier", "smoke", "--workers", "1"]
+    assert main([*made, "--out", "spoken"]) == 0
+    mine, other = (read_manifest(dialogue_lines / "spoken" / f"{name}.jsonl") for name in ("train", "val"))
+    assert mine[1].spoken_reply.text != other[0].spoken_reply.text
+    assert mine[1].spoken_reply.audio.resolve() != other[0].spoken_reply.audio.resolve()
+    before = (dialogue_lines / "val.jsonl").read_text()
+    assert main([*made, "--out", "."]) == 2 and "would replace train.jsonl" in capsys.readouterr().err
+    assert (dialogue_lines / "val.jsonl").read_text() == before
+
+
 def test_replies_that_sound_like_another_emotion_are_left_out(dialogue_lines, mel_units, emotion_dir, monkeypatch):
     from cogrl.cli.build.speech_units import encoded
     from cogrl.rewards import spoken_emotion
