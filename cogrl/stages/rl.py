@@ -168,7 +168,7 @@ class RLStage(Stage):
     def training_step(self, batch: ClipBatch, batch_idx: int) -> Tensor:
         if batch_idx % self.steps_per_batch == 0 or not self.buffer.has_parts(batch.clips, self.device):
             with self.whole(), in_training(self.controllers):
-                rollouts = self.draw(batch)
+                rollouts = self.due_rollouts(batch)
                 said = self.said_otherwise(rollouts)
                 rollouts, self.scores = self.resample_flat_groups(rollouts, self.score(rollouts, said), said)
             rollouts = self.compare(self.credit(rollouts, self.scores, self.policy.tokenizer.decode))
@@ -184,7 +184,7 @@ class RLStage(Stage):
         self.log("train/loss", loss, batch_size=len(part), prog_bar=True)
         return loss
 
-    def draw(self, batch: ClipBatch) -> Rollouts:
+    def due_rollouts(self, batch: ClipBatch) -> Rollouts:
         """The rollouts of a batch; one step off those that were begun a batch ago, and those of the next are begun."""
         rollouts = self.ahead.take(batch.clips) or self.sample(batch.clips, self.formats_of(len(batch)))
         if self.one_step_off and self.trainer.strategy.reduce_boolean_decision(bool(batch.following)):

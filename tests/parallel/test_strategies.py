@@ -25,6 +25,7 @@ SOME = [
     *(case(strategy, "excerpts") for strategy in ("zero3", "fsdp")),
     *(case(strategy, "sft", **CLIPPED) for strategy in ("zero2", "zero3", "fsdp")),
     *(case(strategy, "align") for strategy in ("zero3", "fsdp")),
+    case("zero2", "speak"),
 ]
 ALL = [
     *(case(strategy, kind) for kind in STAGES for strategy in ("zero2", "zero3", "fsdp")),
