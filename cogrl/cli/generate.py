@@ -8,7 +8,7 @@ from typing import Any
 
 from cogrl.cli.controllers import add_controllers, read_controllers
 from cogrl.cli.relistened import check_file_names, relistening, save_segments, segment_lines, segments_of
-from cogrl.cli.speaking import add_speaking, speak, speech_lines
+from cogrl.cli.speaking import add_speaking, refuse_silent, speak, speech_lines
 
 _TITLES = {"eips": "thinking aloud", "direct": "answering at once"}
 """The formats in which a clip without a question is answered."""
@@ -80,6 +80,7 @@ def main(options: argparse.Namespace) -> int:
         check_file_names(options.save_segments, options.audio)
     if options.speak:
         check_file_names(options.speak, options.audio, "--speak")
+        refuse_silent(options.policy)
     how = {"convert": True, "silent_clips": options.silent_clips}
     clips = [Clip(e, load_audio(e.audio, window.sampling_rate, **how)) for e in examples]
     policy = saved_policy(options.policy, options.dtype)

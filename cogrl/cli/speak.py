@@ -8,7 +8,7 @@ from typing import Any
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
-        "--policy", action="append", required=True, metavar="NAME=DIR", help="with a Speak branch; repeat for several"
+        "--policy", action="append", required=True, metavar="[NAME=]DIR", help="with a Speak branch; repeat for several"
     )
     parser.add_argument("--data", type=Path, required=True, help="JSONL manifest to test on")
     parser.add_argument("--history", choices=("heard", "left_out"), help="what is done with earlier turns of dialogues")
@@ -27,10 +27,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def main(options: argparse.Namespace) -> int:
-    """Raises ValueError for a policy without a Speak branch, before any is asked."""
+    """Raises ValueError, before any policy is asked, for one without a Speak branch or with the name of another, and
+    for lines without an emotion.
+    """
     import resource
 
+    from cogrl.cli.evaluate import policy_name, refuse_repeated
     from cogrl.cli.out_folder import make_out_folder
+    from cogrl.cli.spread import spread
+    from cogrl.data.errors import raise_all
     from cogrl.data.manifest import read_manifest, with_history
     from cogrl.evaluate.controls import transcript, voice
     from cogrl.evaluate.spoken import spoken_figures, spoken_replies
@@ -39,13 +44,17 @@ def main(options: argparse.Namespace) -> int:
     from cogrl.rewards.spoken_emotion import read_listener
     from cogrl.rollout.spoken import Speaking
 
-    named = dict(part.partition("=")[::2] for part in options.policy)
+    names = [policy_name(item) for item in options.policy]
+    refuse_repeated("--policy", names, "tell them apart with --policy NAME=DIR")
+    named = dict(zip(names, (item.rpartition("=")[2] for item in options.policy), strict=True))
     silent = [folder for folder in named.values() if not holds_branch(folder)]
     if silent:
         raise ValueError(f"{silent[0]} holds no Speak branch; train one with configs/stage/speak.yaml")
-    listener, out = read_listener(str(options.emotion_encoder)), make_out_folder(options.out)
     examples = with_history(read_manifest(options.data), options.history)
-    examples = list(examples)[:: max(1, len(examples) // options.limit) if options.limit else 1]
+    examples = spread(examples, options.limit)
+    unmarked = [e for e in examples if e.emotion is None]
+    raise_all([f"{e.where} ({e.id}): no emotion, so that it is unknown how a reply should sound" for e in unmarked])
+    listener, out = read_listener(str(options.emotion_encoder)), make_out_folder(options.out)
     figures: dict[str, Any] = {}
     for name, folder in named.items():
         policy = saved_policy(folder, options.dtype)

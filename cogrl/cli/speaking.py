@@ -19,20 +19,23 @@ def add_speaking(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--speech-seed", type=int, default=0)
 
 
-def speak(options: argparse.Namespace, policy: Any, said: Any, formats: Sequence[str]) -> list[dict[str, Any] | None]:
-    """Of each answer in `said` the spoken reply: file, seconds, whether it ended by itself; None where there is none.
+def refuse_silent(policy: str) -> None:
+    """ValueError for the folder of a policy without a Speak branch, before anything is read."""
+    from cogrl.models.speak import holds_branch
 
-    Raises ValueError for a policy that can not speak.
-    """
+    if not holds_branch(policy):
+        raise ValueError(
+            f"--policy {policy} has no Speak branch, so that --speak has nothing to speak with; train one with "
+            "configs/stage/speak.yaml, or leave --speak out"
+        )
+
+
+def speak(options: argparse.Namespace, policy: Any, said: Any, formats: Sequence[str]) -> list[dict[str, Any] | None]:
+    """Of each answer in `said` the spoken reply: file, seconds, whether it ended by itself; None without one."""
     import torch
 
     from cogrl.rollout.spoken import Speaking, written_states
 
-    if policy.speech is None:
-        raise ValueError(
-            f"--policy {options.policy} has no Speak branch, so that --speak has nothing to speak with; train one with "
-            "configs/stage/speak.yaml, or leave --speak out"
-        )
     budget = max(1, round(options.max_speech_s * policy.speech.space.frame_rate))
     speaking = Speaking(options.speech_temperature or 1.0, options.speech_temperature == 0, budget)
     found: list[dict[str, Any] | None] = [None] * len(formats)

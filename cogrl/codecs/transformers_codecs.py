@@ -4,6 +4,7 @@ Mimi: 12.5 frames a second, 24 kHz (arXiv:2410.00037). DAC: 16, 24 or 44.1 kHz (
 second, 24 kHz (arXiv:2210.13438). Their licences are those of the weights that are given.
 """
 
+from abc import abstractmethod
 from pathlib import Path
 
 import torch
@@ -41,11 +42,13 @@ class TransformersCodec(Codec):
         """How many samples a frame of units lasts."""
         return round(self.sampling_rate / self.model.config.frame_rate)
 
+    @abstractmethod
     def codes(self, samples: Float[Tensor, "1 1 n"]) -> Int[Tensor, "k f"]:
-        raise NotImplementedError
+        """The units of one clip, as the model's own class gives them."""
 
+    @abstractmethod
     def samples(self, codes: Int[Tensor, "k f"]) -> Float[Tensor, "1 1 n"]:
-        raise NotImplementedError
+        """What these units sound like to the model's own class."""
 
     def encode_one(self, waveform: Waveform) -> Int[Tensor, "f k"]:
         samples = torch.as_tensor(waveform, dtype=torch.float32, device=self.device)

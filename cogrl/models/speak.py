@@ -75,6 +75,11 @@ class SpeakBranch(nn.Module):
         codebooks = config.get("codebooks", self.settings.codebooks)
         codec = read_codec(folder / "codec" if held else self.settings.codec, codebooks)
         self.codecs, self.space = (codec,), codec.space
+        if config.get("codec", self.space.codec) != self.space.codec:
+            raise ValueError(
+                f"{folder} is a Speak branch for units of {config['codec']}, and the codec beside it is "
+                f"{self.space.codec}; copy the whole folder again"
+            )
         if held and self.settings.codec:
             refuse_another_codec(self.space, folder, read_codec(self.settings.codec, codebooks).space)
         sizes = SpeakSizes(**config["sizes"]) if held else self.settings.sizes

@@ -117,7 +117,12 @@ def unit_steps(
 ) -> Iterator[tuple[Int[Tensor, "b h"], Float[Tensor, "b h"]]]:
     """Step after step the units of each row and their log-probabilities, while they are drawn."""
     decoder = policy.speech.decoder
-    most = max(1, speaking.max_frames // decoder.sizes.group)
+    most = speaking.max_frames // decoder.sizes.group
+    if not most:
+        raise ValueError(
+            f"speaking: max_frames={speaking.max_frames} is less than the {decoder.sizes.group} frames of one step; "
+            "raise it"
+        )
     return decoder.stream(read.states, read.mask, lambda logits: speaking.draw(logits, generator), most)
 
 

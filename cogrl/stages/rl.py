@@ -102,7 +102,7 @@ class RLStage(Stage):
         self.credit = Credit(*estimate, self.format_weights, section_credit, confidence_weights)
         self.counterfactuals, self.speech = counterfactuals, speech
         if speech:
-            speech.check(policy, one_step_off)
+            speech.check(policy, objective, one_step_off=one_step_off, section_credit=section_credit is not None)
         self.buffer, self.one_step_off, self.ahead = RolloutBuffer(), one_step_off, RolloutsAhead()
         self.scores: Scores | None = None
         self.tokens_a_part: float | None = None
@@ -275,9 +275,9 @@ class RLStage(Stage):
             refuse_broken(PolicyMetrics(table, loss.kl_estimator))  # on every rank, whichever rank's it is
         metrics = PolicyMetrics(merge(*tables), loss.kl_estimator)
         self.log_update(metrics)
-        self.drift.add(metrics["log_ratio_abs"].item(), self.global_step, rollouts.policy_version)
-        spoken = self.speech and self.speech.weight
-        return out.loss + self.speech.loss(self.policy, rollouts, loss) if spoken else out.loss
+        if not self.one_step_off:  # there the first update, too, is of weights that have moved
+            self.drift.add(metrics["log_ratio_abs"].item(), self.global_step, rollouts.policy_version)
+        return out.loss + (self.speech.loss(self.policy, rollouts, loss) if self.speech and self.speech.weight else 0.0)
 
     def log_rollouts(self, rollouts: Rollouts, scores: Scores) -> None:
         """The figures of `rollout_means`, over all ranks."""

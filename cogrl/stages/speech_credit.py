@@ -12,6 +12,7 @@ from cogrl.models.audio_lm import AudioLM
 from cogrl.models.speak_decoder import SpeakDecoder
 from cogrl.objectives.spoken import unit_objective
 from cogrl.rollout.spoken import Speaking, with_speech, written_states
+from cogrl.stages.objective import Objective
 from cogrl.types import Rollouts, Speech
 
 
@@ -38,12 +39,17 @@ class SpeechCredit:
                 "that are drawn greedily are all alike; set weight: 0 or greedy: false"
             )
 
-    def check(self, policy: AudioLM, one_step_off: bool) -> None:
-        """Raises ValueError for a policy without a Speak branch, and for rollouts that another process draws."""
+    def check(self, policy: AudioLM, objective: Objective, **settings: bool) -> None:
+        """Raises ValueError for a policy without a Speak branch, and for each of the `settings` that is on."""
         if policy.speech is None:
             raise ValueError("speech is given and the policy has no Speak branch: add policy.speech, or leave it out")
-        if one_step_off:
-            raise ValueError("speech: replies are said when they are drawn, in this process; leave one_step_off out")
+        refused = settings | {f"reduction {objective.denominator}": objective.denominator == "token_mean"}
+        found = [name for name, given in refused.items() if given]
+        if found:
+            raise ValueError(
+                f"speech and {' and '.join(found)}: replies are said in this process when they are drawn, and have one "
+                "advantage and one share of the loss a completion; leave one of them out"
+            )
 
     def spoken(self, policy: AudioLM, rollouts: Rollouts, generator: torch.Generator | None) -> Rollouts:
         """The rollouts with their replies said aloud."""
@@ -66,7 +72,7 @@ class SpeechCredit:
         free = (decoder.free(drawn) & own).flatten(1)
         advantages = rollouts.advantages[torch.tensor(rows)] if rows else torch.zeros(1)
         return self.weight * unit_objective(
-            logprobs.flatten(1), old.flatten(1), free, advantages, of_rows(config, rows)
+            logprobs.flatten(1), old.flatten(1), free, advantages, of_rows(config, rows), len(rollouts)
         )
 
 

@@ -2,6 +2,7 @@
 
 import json
 import wave
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -51,7 +52,6 @@ def test_a_thought_that_never_ends_is_not_spoken(speaks, workdir, capsys, monkey
 
 
 def thinking(rollouts):
-    from dataclasses import replace
 
     return replace(rollouts, texts=["<think>\nI hear"])
 
@@ -74,8 +74,14 @@ def test_a_manifest_is_answered_aloud_with_figures_and_a_page(speaks, smoke_corp
     page = (workdir / "said" / "tiny" / "page.html").read_text()
     spoken = len(list((workdir / "said" / "tiny").glob("*.wav")))
     assert page.count("<audio") == 3 + spoken and spoken == round(3 * figures["voice"]["spoken"]) > 0
-    assert main([*asked, *limits, "--policy", f"tiny={workdir}"]) == 2
-    assert "holds no Speak branch" in capsys.readouterr().err
+    for wrong, message in (
+        (["--policy", f"tiny={workdir}"], "holds no Speak branch"),
+        (["--policy", str(speaks), "--policy", str(speaks)], "2 times; tell them apart"),
+    ):
+        assert main([*asked, *limits, *wrong]) == 2 and message in capsys.readouterr().err
+    write_manifest(workdir / "test.jsonl", [replace(read_manifest(smoke_corpus / "test.jsonl")[0], emotion=None)])
+    assert main([*asked, *limits, "--policy", str(speaks)]) == 2
+    assert "no emotion, so that it is unknown how a reply should sound" in capsys.readouterr().err
 
 
 def test_agreement_is_the_mean_recall_of_the_intended_emotions():

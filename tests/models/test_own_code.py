@@ -1,7 +1,7 @@
 """Python code in a folder: run when it was asked for, of that folder alone, and only where its parts are what is run.
 
-`EarsForConditionalGeneration` is a real file of a folder: Qwen3-ASR with a gain on what its projector makes of a clip,
-a number of its own config, and a processor of its own.
+`OwnAudioForConditionalGeneration` is in a real file of a folder: Qwen3-ASR with a gain on what its projector makes of a
+clip, a number of its own config, and a processor of its own.
 """
 
 import hashlib
@@ -24,50 +24,50 @@ CODE = """
 from transformers import Qwen3ASRConfig, Qwen3ASRForConditionalGeneration, Qwen3ASRModel, Qwen3ASRProcessor
 
 
-class EarsConfig(Qwen3ASRConfig):
+class OwnAudioConfig(Qwen3ASRConfig):
     def __init__(self, gain=1.0, **kwargs):
         self.gain = gain
         super().__init__(**kwargs)
 
 
-class EarsModel(Qwen3ASRModel):
+class OwnAudioModel(Qwen3ASRModel):
     def get_audio_features(self, *args, **kwargs):
         found = super().get_audio_features(*args, **kwargs)
         found.pooler_output = found.pooler_output * self.config.gain
         return found
 
 
-class EarsForConditionalGeneration(Qwen3ASRForConditionalGeneration):
-    config_class = EarsConfig
+class OwnAudioForConditionalGeneration(Qwen3ASRForConditionalGeneration):
+    config_class = OwnAudioConfig
 
     def __init__(self, config):
         super().__init__(config)
-        self.model = EarsModel(config)
+        self.model = OwnAudioModel(config)
         self.post_init()
 
 
-class EarsProcessor(Qwen3ASRProcessor):
+class OwnAudioProcessor(Qwen3ASRProcessor):
     pass
 """
 CAPPED = """
 
-class CappedForConditionalGeneration(EarsForConditionalGeneration):
+class CappedForConditionalGeneration(OwnAudioForConditionalGeneration):
     def forward(self, *args, **kwargs):
         found = super().forward(*args, **kwargs)
         found.logits = 0.02 * (found.logits / 0.02).tanh()
         return found
 
 
-class TowerlessForConditionalGeneration(EarsForConditionalGeneration):
+class TowerlessForConditionalGeneration(OwnAudioForConditionalGeneration):
     def __init__(self, config):
         super().__init__(config)
-        self.model.ears = self.model.audio_tower
+        self.model.own_audio = self.model.audio_tower
         del self.model.audio_tower
 
     def tie_weights(self, *args, **kwargs):
         pass
 
-    _keys_to_ignore_on_load_missing = [".*ears.*"]
+    _keys_to_ignore_on_load_missing = [".*own_audio.*"]
 """
 
 
@@ -79,15 +79,15 @@ def change(file, **values):
 def own(family_dir, tmp_path):
     """`own(gain)`: a folder of the tiny Qwen3-ASR with code of its own."""
 
-    def write(gain=1.0, kind="EarsForConditionalGeneration"):
+    def write(gain=1.0, kind="OwnAudioForConditionalGeneration"):
         folder = shutil.copytree(family_dir("qwen3_asr"), tmp_path / f"own{gain}{kind}".replace(".", "_"))
-        (folder / "ears.py").write_text(CODE + CAPPED)
-        auto_map = {"AutoConfig": "ears.EarsConfig", "AutoModelForSpeechSeq2Seq": f"ears.{kind}"}
+        (folder / "own_audio.py").write_text(CODE + CAPPED)
+        auto_map = {"AutoConfig": "own_audio.OwnAudioConfig", "AutoModelForSpeechSeq2Seq": f"own_audio.{kind}"}
         change(folder / "config.json", architectures=[kind], auto_map=auto_map, gain=gain)
         change(
             folder / "processor_config.json",
-            auto_map={"AutoProcessor": "ears.EarsProcessor"},
-            processor_class="EarsProcessor",
+            auto_map={"AutoProcessor": "own_audio.OwnAudioProcessor"},
+            processor_class="OwnAudioProcessor",
         )
         return folder
 
@@ -116,7 +116,7 @@ def test_the_folders_own_model_config_and_processor_are_read_when_asked(own, tru
         check_policy(policy)
         policy.load()
         kinds = [type(part).__name__ for part in (policy.model, policy.model.config, policy.processor)]
-        assert kinds == ["EarsForConditionalGeneration", "EarsConfig", "EarsProcessor"]
+        assert kinds == ["OwnAudioForConditionalGeneration", "OwnAudioConfig", "OwnAudioProcessor"]
         assert policy.model.config.gain == gain
     plain.model.model.multi_modal_projector.linear_2.weight.data *= 2
     plain.model.model.multi_modal_projector.linear_2.bias.data *= 2
@@ -142,11 +142,11 @@ def test_the_part_that_a_class_lacks_is_named(own, trusting):
 
 def test_code_that_is_not_in_the_folder_is_not_looked_for(own, trusting):
     folder = own()
-    change(folder / "config.json", auto_map={"AutoModel": "somewhere/else--ears.EarsForConditionalGeneration"})
-    with pytest.raises(ValueError, match=r"code of another repository; nothing is looked up.* ears\.Ears"):
+    change(folder / "config.json", auto_map={"AutoModel": "somewhere/else--own_audio.OwnAudioForConditionalGeneration"})
+    with pytest.raises(ValueError, match=r"code of another repository; nothing is looked up.* own_audio\.OwnAudio"):
         trusting(folder).load()
-    change(folder / "config.json", auto_map={"AutoModel": "nose.EarsForConditionalGeneration"})
-    with pytest.raises(FileNotFoundError, match=r"names nose\.Ears.*not in the folder"):
+    change(folder / "config.json", auto_map={"AutoModel": "nose.OwnAudioForConditionalGeneration"})
+    with pytest.raises(FileNotFoundError, match=r"names nose\.OwnAudio.*not in the folder"):
         trusting(folder).load()
 
 
@@ -162,7 +162,7 @@ def test_a_run_trains_the_class_records_its_code_and_exports_it(own, trusting, w
         None,
     )
     record = json.loads(Path("run/environment.json").read_text())["code_of_model_folders"]
-    assert record == {str(folder): {"ears.py": hashlib.sha256((CODE + CAPPED).encode()).hexdigest()}}
+    assert record == {str(folder): {"own_audio.py": hashlib.sha256((CODE + CAPPED).encode()).hexdigest()}}
     exported = trusting("run/export").load()
-    assert type(exported.model).__name__ == "EarsForConditionalGeneration" and exported.model.config.gain == 2.0
-    assert Path("run/export/ears.py").read_text() == CODE + CAPPED
+    assert type(exported.model).__name__ == "OwnAudioForConditionalGeneration" and exported.model.config.gain == 2.0
+    assert Path("run/export/own_audio.py").read_text() == CODE + CAPPED

@@ -5,14 +5,16 @@ import json
 import pytest
 import torch
 from format_instructions import INSTRUCTIONS
+from safetensors.torch import load_file, save_file
 from transformers import Qwen2AudioForConditionalGeneration
 
 from cogrl.models.check import check_policy
 from cogrl.models.qwen2_audio import Qwen2Audio
 from cogrl.models.saved import saved_policy
-from cogrl.models.speak import SpeakSettings, reply_states
+from cogrl.models.speak import ReplyStates, SpeakSettings, reply_states
 from cogrl.models.speak_decoder import SpeakDecoder, SpeakSizes
 from cogrl.rollout.sampling import Sampling
+from cogrl.rollout.spoken import Speaking, unit_steps
 
 THOUGHT, REPLY = "<think>\nI hear fear.\n</think>\n\n", "You sound scared."
 
@@ -152,7 +154,6 @@ def test_a_branch_is_not_dropped_in_silence_nor_spoken_by_another_codec(
 
 def test_a_branch_of_another_policy_is_refused(speaking_policy, tmp_path):
     speaking_policy.save(tmp_path)
-    from safetensors.torch import load_file, save_file
 
     weights = load_file(tmp_path / "speak" / "model.safetensors")
     weights["take_in.weight"] = weights["take_in.weight"][:, :-4].contiguous()
@@ -160,6 +161,21 @@ def test_a_branch_of_another_policy_is_refused(speaking_policy, tmp_path):
     with pytest.raises(ValueError, match="for hidden states of width 30, the policy's have 32"):
         saved_policy(str(tmp_path))
     assert json.loads((tmp_path / "speak" / "config.json").read_text())["sizes"]["group"] == 2
+
+
+def test_a_codec_that_was_swapped_for_another_is_refused(speaking_policy, tmp_path):
+    speaking_policy.save(tmp_path)
+    codec = speaking_policy.speech.codecs[0]
+    file = tmp_path / "speak" / "codec" / "model.safetensors"
+    save_file({name: value + 1 for name, value in codec.state_dict().items()}, file)
+    with pytest.raises(ValueError, match="the codec beside it is"):
+        saved_policy(str(tmp_path))
+
+
+def test_a_budget_below_one_step_is_refused(speaking_policy):
+    read = ReplyStates(torch.zeros(1, 1, 64), torch.ones(1, 1, dtype=torch.bool))
+    with pytest.raises(ValueError, match="max_frames=1 is less than the 2 frames of one step"):
+        next(unit_steps(speaking_policy, read, Speaking(max_frames=1)))
 
 
 def test_sizes_that_do_not_fit_are_refused():

@@ -27,10 +27,10 @@ def low(answer):
     return (answer.speech.units[:, 0] < 3).float().mean().item()
 
 
-def stage_of(policy, speech, **settings):
+def stage_of(policy, speech, objective=Objective(kind="grpo"), **settings):
     return Grpo(
         policy,
-        Objective(kind="grpo"),
+        objective,
         reward=low,
         formats=("direct",),
         group_size=8,
@@ -74,12 +74,21 @@ def test_the_first_update_is_the_policy_gradient_of_the_units(speaking_policy, r
     config = Objective(kind="grpo").loss(["direct"] * 6, ("direct",), 4)
     speaking_policy.speech.requires_grad_(True)
     rows = [row for row, said in enumerate(rollouts.speech) if said]
-    advantages = rollouts.advantages[rows]
     loss = SpeechCredit(0.5, BRIEF).loss(speaking_policy, rollouts, config)
-    assert loss.item() == pytest.approx(-0.5 * advantages.mean().item(), abs=1e-5)
+    assert loss.item() == pytest.approx(-0.5 * rollouts.advantages[rows].sum().item() / 6, abs=1e-5)
     loss.backward()
     assert all(p.grad is not None for p in speaking_policy.speech.parameters())
     assert not any(p.grad is not None for name, p in speaking_policy.named_parameters() if "speech" not in name)
+
+
+def test_micro_batches_with_other_numbers_of_replies_have_the_mean_of_the_whole(speaking_policy, rollouts):
+    """The first group thinks and says nothing: the loss is that of the second, over all six completions."""
+    texts, speech = ["<think>\nI"] * 3 + list(rollouts.texts[3:]), [None] * 3 + list(rollouts.speech[3:])
+    some = replace(rollouts, texts=texts, formats=["ieat", "direct"], speech=speech)
+    config = Objective(kind="grpo").loss(some.row_formats, ("ieat", "direct"), 4)
+    rows = [row for row, said in enumerate(some.speech) if said]
+    loss = SpeechCredit(1.0, BRIEF).loss(speaking_policy, some, config)
+    assert rows and loss.item() == pytest.approx(-some.advantages[rows].sum().item() / 6, abs=1e-5)
 
 
 def test_where_nothing_was_said_the_loss_is_zero_and_still_of_the_branch(speaking_policy, rollouts):
@@ -126,6 +135,10 @@ def test_spoken_rollouts_are_kept_in_a_checkpoint_as_plain_data(rollouts):
 def test_settings_that_do_not_fit_are_refused(policy, speaking_policy, rollouts):
     with pytest.raises(ValueError, match="the policy has no Speak branch"):
         stage_of(policy, SpeechCredit())
+    with pytest.raises(ValueError, match="speech and reduction token_mean: "):
+        stage_of(speaking_policy, SpeechCredit(), objective=Objective(kind="dapo"))
+    with pytest.raises(ValueError, match="speech and section_credit: "):
+        SpeechCredit().check(speaking_policy, Objective(kind="grpo"), section_credit=True, one_step_off=False)
     with pytest.raises(ValueError, match="drawn greedily are all alike"):
         SpeechCredit(speaking=Speaking(greedy=True))
     tokens = replace(rollouts, advantages=torch.zeros(rollouts.completions.ids.shape))

@@ -27,19 +27,20 @@ def speech_codec(options: argparse.Namespace) -> None:
 
     from cogrl.audio import load_audio
     from cogrl.cli.digest import digest
+    from cogrl.cli.spread import spread
     from cogrl.codecs import mel_rvq, quality, spectra
     from cogrl.data.build_folder import holds, replacing
     from cogrl.data.manifest import read_manifest
 
     examples = read_manifest(options.manifest)
-    step = max(1, len(examples) // options.limit)
     sounds = [
-        (e.spoken_reply.audio, e.spoken_reply.emotion) if e.spoken_reply else (e.audio, e.emotion) for e in examples
+        (e.spoken_reply.audio, e.spoken_reply.emotion) if e.spoken_reply else (e.audio, e.emotion)
+        for e in spread(examples, options.limit)
     ]
-    sounds = sounds[::step]
     sources = [Path(module.__file__) for module in (mel_rvq, quality, spectra)]
     given = {name: str(value) for name, value in vars(options).items() if name not in ("out", "build")}
-    key = digest(given, [options.manifest, *sources, *(path for path, _ in sounds)])
+    listener = [options.emotion_encoder] if options.emotion_encoder else []
+    key = digest(given, [options.manifest, *sources, *listener, *(path for path, _ in sounds)])
     if holds(options.out, key, _FILES):
         print(f"{options.out} holds this codec already: nothing to do")
         return

@@ -212,6 +212,7 @@ def refuse_unservable(policy: AudioLM) -> None:
     parts = {
         "an emotion module (policy.emotion)": getattr(policy, "emotion", None) is not None,
         "pooled audio (policy.first_pass_pooling)": getattr(policy, "first_pass_pooling", 1) > 1,
+        "weights in 4 bits (policy.load_in_4bit; it would sample from whole ones)": policy.load_in_4bit,
         "a convolutional adapter (policy.adapter)": getattr(policy, "adapter", None) is not None,
     }
     found = [name for name, there in parts.items() if there]

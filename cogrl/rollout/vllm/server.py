@@ -162,7 +162,7 @@ class VLLMServer:
         if isinstance(content, Refused):
             return content
         try:
-            logprob = json.loads(content)["choices"][0]["logprobs"]["content"][0]["logprob"]
+            logprob = float(json.loads(content)["choices"][0]["logprobs"]["content"][0]["logprob"])
         except (LookupError, TypeError, ValueError) as error:
             return Refused(ValueError(f"no answer of a vLLM server ({error!r}): {content[:200]!r}"))
         wrong = (

@@ -25,12 +25,11 @@ class AnotherPrompt(ValueError):
 
 @dataclass(frozen=True)
 class Drawn:
-    """One completion: its tokens, the log-probability of each, and whether an end token, a stop string or its length
-    ended it."""
+    """One completion: its tokens, the log-probability of each, and whether an end token or its length ended it."""
 
     ids: list[int]
     logprobs: list[float]
-    finish: Literal["end", "stop", "length"]
+    finish: Literal["end", "length"]
 
 
 @dataclass(frozen=True)
@@ -44,7 +43,6 @@ class Asked:
         barred_ids: tokens that are never drawn: only a clip has placeholders and markers.
         count: how many completions.
         seed: equal seeds draw alike, so that a request may be sent again.
-        stop: strings behind which a completion may end besides the end tokens.
     """
 
     name: str
@@ -58,7 +56,6 @@ class Asked:
     vocab_size: int
     count: int
     seed: int
-    stop: tuple[str, ...] = ()
 
     def body(self) -> dict[str, Any]:
         """The request.
@@ -79,11 +76,9 @@ class Asked:
             "logprobs": 0,  # of the token that was drawn, and of no other
             "stop_token_ids": list(self.end_ids),
             "ignore_eos": True,  # the policy's end tokens are the ones above
-            "detokenize": bool(self.stop),
+            "detokenize": False,
             "skip_special_tokens": False,
         }
-        if self.stop:
-            settings |= {"stop": list(self.stop), "include_stop_str_in_output": True}
         clips = [{"type": "audio_url", "url": wav_url(each, self.sampling_rate)} for each in self.waveforms]
         ids = one_placeholder_a_clip(self.ids, self.audio_token_id)
         return {"token_ids": ids, "sampling_params": settings, "return_token_ids": True} | (
@@ -130,10 +125,10 @@ class Asked:
             raise ValueError(f"{self.name}: token ids beyond the policy's {self.vocab_size}: {ids[:20]}")
         if not all(math.isfinite(value) and -1000 < value <= 1e-3 for value in logprobs):
             raise ValueError(f"{self.name}: impossible log-probabilities: {logprobs[:20]}")
-        finish = "end" if ids[-1] in self.end_ids else reason
-        if any(id in self.end_ids for id in ids[:-1]) or (finish == "stop" and not self.stop):
+        ended = ids[-1] in self.end_ids
+        if any(id in self.end_ids for id in ids[:-1]) or (reason == "stop" and not ended):
             raise ValueError(f"{self.name}: a completion that goes on behind, or stops before, an end token: {ids}")
-        return Drawn(ids, [min(value, 0.0) for value in logprobs], finish)
+        return Drawn(ids, [min(value, 0.0) for value in logprobs], "end" if ended else "length")
 
 
 def check_version(name: str, spans: Any, version: str, tokens: int) -> None:
