@@ -1,33 +1,17 @@
 """Each overlay of experiments/ablations fits the pipeline it is laid over, and changes what it says and no more."""
 
-import contextlib
-import io
 from pathlib import Path
 
 import pytest
 import yaml
 
-from cogrl.cli.main import main
 from cogrl.cli.pipeline.pipeline import Pipeline, read_pipeline
 
 ROOT = Path(__file__).parents[2]
 BASE = Path("configs/pipelines/cogaudio_mini.yaml")
 OVERLAYS = sorted(file.relative_to(ROOT) for file in (ROOT / "experiments/ablations").glob("*.yaml"))
+pytestmark = pytest.mark.usefixtures("in_the_repository")
 each_overlay = pytest.mark.parametrize("overlay", OVERLAYS, ids=lambda file: file.stem)
-
-
-@pytest.fixture(autouse=True)
-def in_the_repository(monkeypatch):
-    monkeypatch.chdir(ROOT)
-
-
-def printed(args: list[str]) -> dict:
-    """The configuration `--print_config` shows."""
-    out = io.StringIO()
-    with contextlib.redirect_stdout(out), pytest.raises(SystemExit) as stop:
-        main([*args, "--print_config"])
-    assert not stop.value.code
-    return yaml.safe_load(out.getvalue())
 
 
 def options(pipeline: Pipeline, step: str) -> dict[str, str]:
@@ -73,7 +57,7 @@ def test_a_variant_begins_with_what_the_main_run_of_its_seed_leaves(overlay):
 
 
 @each_overlay
-def test_what_a_variant_changes_is_a_valid_configuration(overlay):
+def test_what_a_variant_changes_is_a_valid_configuration(overlay, printed):
     full, pipeline = read_pipeline(BASE), read_pipeline(BASE, (), [overlay])
     before = {step.name: step for step in full.steps}
     named = yaml.safe_load(overlay.read_text())["steps"]

@@ -1,20 +1,11 @@
 """The table of audio questions, on answers whose figures are known."""
 
-import importlib.util
 import json
 from pathlib import Path
 
 import pytest
 
 TASKS = ("emotion", "said")
-
-
-@pytest.fixture
-def module():
-    spec = importlib.util.spec_from_file_location("run_audio_qa_mini", Path(__file__).with_name("run.py"))
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 def write(file: Path, right: int, first: str = "q0") -> Path:

@@ -1,20 +1,18 @@
 """The variants of Echo's small pipeline change what they say, and its tables hold figures that are known."""
 
-import contextlib
-import importlib.util
-import io
 import json
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
-import yaml
 
-from cogrl.cli.main import main
 from cogrl.cli.pipeline.pipeline import read_pipeline
 
 HERE, ROOT = Path(__file__).parent, Path(__file__).parents[2]
 BASE = Path("configs/pipelines/echo_mini.yaml")
 OVERLAYS = sorted(file.relative_to(ROOT) for file in HERE.glob("*.yaml"))
+Printed = Callable[[Sequence[str]], dict]
+pytestmark = pytest.mark.usefixtures("in_the_repository")
 CHANGED = {
     "text_grounded": ("sft", {"target_excerpts"}, 1),
     "double_rate": ("one_pass", {"policy"}, 1),
@@ -26,29 +24,7 @@ CHANGED = {
 """By variant: the step it changes, the settings of its stage that do, and how many times its steps."""
 
 
-@pytest.fixture(autouse=True)
-def in_the_repository(monkeypatch):
-    monkeypatch.chdir(ROOT)
-
-
-@pytest.fixture
-def module():
-    spec = importlib.util.spec_from_file_location("run_echo_mini", HERE / "run.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-def printed(args: list[str]) -> dict:
-    """The configuration `--print_config` shows."""
-    out = io.StringIO()
-    with contextlib.redirect_stdout(out), pytest.raises(SystemExit) as stop:
-        main([*args, "--print_config"])
-    assert not stop.value.code
-    return yaml.safe_load(out.getvalue())
-
-
-def stage(overlay: Path | None, name: str) -> dict:
+def stage(printed: Printed, overlay: Path | None, name: str) -> dict:
     """The settings of a step in a variant; None: in the full pipeline."""
     pipeline = read_pipeline(BASE, ["seed=2"], [overlay] if overlay else [])
     (found,) = [step for step in pipeline.steps if step.name == name]
@@ -56,9 +32,9 @@ def stage(overlay: Path | None, name: str) -> dict:
 
 
 @pytest.mark.parametrize("overlay", OVERLAYS, ids=lambda file: file.stem)
-def test_a_variant_begins_with_the_main_run_of_its_seed_and_changes_what_its_name_says(overlay):
+def test_a_variant_begins_with_the_main_run_of_its_seed_and_changes_what_its_name_says(overlay, printed):
     name, expected, times = CHANGED[overlay.stem]
-    full, variant = stage(None, name), stage(overlay, name)
+    full, variant = stage(printed, None, name), stage(printed, overlay, name)
     steps = variant["trainer"]["max_steps"] / full["trainer"]["max_steps"]
     assert steps == pytest.approx(times)
     full, variant = full["model"]["init_args"], variant["model"]["init_args"]

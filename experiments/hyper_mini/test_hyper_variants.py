@@ -1,45 +1,21 @@
 """The variants of HyPeR's small pipeline change what they say, and its tables hold figures that are known."""
 
-import contextlib
-import importlib.util
-import io
 import json
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
-import yaml
 
-from cogrl.cli.main import main
 from cogrl.cli.pipeline.pipeline import read_pipeline
 
 HERE, ROOT = Path(__file__).parent, Path(__file__).parents[2]
 BASE = Path("configs/pipelines/hyper_mini.yaml")
 OVERLAYS = sorted(file.relative_to(ROOT) for file in HERE.glob("*.yaml"))
+Printed = Callable[[Sequence[str]], dict]
+pytestmark = pytest.mark.usefixtures("in_the_repository")
 
 
-@pytest.fixture(autouse=True)
-def in_the_repository(monkeypatch):
-    monkeypatch.chdir(ROOT)
-
-
-@pytest.fixture
-def module():
-    spec = importlib.util.spec_from_file_location("run_hyper_mini", HERE / "run.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-def printed(args: list[str]) -> dict:
-    """The configuration `--print_config` shows."""
-    out = io.StringIO()
-    with contextlib.redirect_stdout(out), pytest.raises(SystemExit) as stop:
-        main([*args, "--print_config"])
-    assert not stop.value.code
-    return yaml.safe_load(out.getvalue())
-
-
-def stage(overlay: Path | None) -> dict:
+def stage(printed: Printed, overlay: Path | None) -> dict:
     """The settings of GRPO in a variant; None: in the full pipeline."""
     pipeline = read_pipeline(BASE, ["seed=2"], [overlay] if overlay else [])
     (grpo,) = [step for step in pipeline.steps if step.name == "grpo"]
@@ -47,8 +23,8 @@ def stage(overlay: Path | None) -> dict:
 
 
 @pytest.mark.parametrize("overlay", OVERLAYS, ids=lambda file: file.stem)
-def test_a_variant_begins_with_the_main_run_of_its_seed_and_changes_what_its_name_says(overlay):
-    full, variant = stage(None), stage(overlay)
+def test_a_variant_begins_with_the_main_run_of_its_seed_and_changes_what_its_name_says(overlay, printed):
+    full, variant = stage(printed, None), stage(printed, overlay)
     start = variant["policy"]["init_args"]["path"]
     own_sft = overlay.stem in ("no_reflections", "pause")
     assert start == f"runs/hyper_mini{f'_ablations/{overlay.stem}' if own_sft else ''}/seed2/sft/export"

@@ -1,50 +1,32 @@
 """The variants of RE-LLM's small pipeline change what they say, and its tables hold figures that are known."""
 
-import contextlib
-import importlib.util
-import io
 import json
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
-import yaml
 
-from cogrl.cli.main import main
 from cogrl.cli.pipeline.pipeline import read_pipeline
 from cogrl.types import EMOTIONS
 
 HERE, ROOT = Path(__file__).parent, Path(__file__).parents[2]
 BASE = Path("configs/pipelines/re_llm_mini.yaml")
 OVERLAYS = sorted(file.relative_to(ROOT) for file in HERE.glob("*.yaml"))
+Printed = Callable[[Sequence[str]], dict]
+pytestmark = pytest.mark.usefixtures("in_the_repository")
 
 
-@pytest.fixture(autouse=True)
-def in_the_repository(monkeypatch):
-    monkeypatch.chdir(ROOT)
-
-
-@pytest.fixture
-def module():
-    spec = importlib.util.spec_from_file_location("run_re_llm_mini", HERE / "run.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
-def stage(overlay: Path | None, step: str = "re_llm") -> dict:
+def stage(printed: Printed, overlay: Path | None, step: str = "re_llm") -> dict:
     """The settings of a fit in a variant; None: in the full pipeline."""
-    pipeline, out = read_pipeline(BASE, ["seed=2"], [overlay] if overlay else []), io.StringIO()
+    pipeline = read_pipeline(BASE, ["seed=2"], [overlay] if overlay else [])
     (found,) = [each for each in pipeline.steps if each.name == step]
-    with contextlib.redirect_stdout(out), pytest.raises(SystemExit) as stop:
-        main([*found.args, "--print_config"])
-    assert not stop.value.code
-    found = yaml.safe_load(out.getvalue())
+    found = printed(found.args)
     return found["model"]["init_args"] | {"steps": found["trainer"]["max_steps"], "lines": found["data"]["train"]}
 
 
 @pytest.mark.parametrize("overlay", OVERLAYS, ids=lambda file: file.stem)
-def test_a_variant_begins_with_the_text_model_of_its_seed_and_changes_what_its_name_says(overlay):
-    full, variant = stage(None), stage(overlay)
+def test_a_variant_begins_with_the_text_model_of_its_seed_and_changes_what_its_name_says(overlay, printed):
+    full, variant = stage(printed, None), stage(printed, overlay)
     assert variant["policy"]["init_args"]["path"] == "runs/re_llm_mini/seed2/read/export"
     assert variant["lines"] == "runs/re_llm_mini/seed2/responses/train.jsonl"
     expected = {
@@ -56,13 +38,13 @@ def test_a_variant_begins_with_the_text_model_of_its_seed_and_changes_what_its_n
     assert {key for key in full if full[key] != variant[key]} == expected[overlay.stem]
 
 
-def test_the_speech_model_lacks_the_module_and_the_auxiliary_losses_and_nothing_else():
-    full, speech = stage(None), stage(None, "speech")
+def test_the_speech_model_lacks_the_module_and_the_auxiliary_losses_and_nothing_else(printed):
+    full, speech = stage(printed, None), stage(printed, None, "speech")
     changed = {key for key in full if full[key] != speech[key]}
     assert changed == {"policy", "emotion", "dimensions", "dimension_order"}
     with_module = full["policy"]["init_args"] | {"emotion": None}
     assert with_module == speech["policy"]["init_args"] and full["policy"]["init_args"]["emotion"]
-    text = stage(None, "text")
+    text = stage(printed, None, "text")
     same = ("steps", "lines", "formats", "optim")
     assert {key: text[key] for key in same} == {key: full[key] for key in same} and text["reads"] == "words"
 

@@ -2,10 +2,9 @@
 
 import base64
 import json
-import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
+from judge_server import judge_server
 
 from cogrl.cli.main import main
 from cogrl.evaluate.humdial import TASKS, Dialogue, Turn
@@ -138,29 +137,10 @@ def test_task_3_lets_the_judge_hear_the_response(tmp_path):
 
 @pytest.fixture
 def server():
-    """A chat server that answers out of form first; `server.bodies` are the requests."""
-    bodies = []
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self):
-            bodies.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
-            text = "Well." if len(bodies) == 1 else f"```json\n{judge_answer(TASK, 5, 4, 3)}\n```"
-            reply = {"choices": [{"message": {"content": text}, "finish_reason": "stop"}]}
-            content = json.dumps(reply).encode()
-            self.send_response(200)
-            self.send_header("Content-Length", str(len(content)))
-            self.end_headers()
-            self.wfile.write(content)
-
-        def log_message(self, *_):
-            pass
-
-    running = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(target=running.serve_forever, daemon=True).start()
-    running.bodies, running.url = bodies, f"http://127.0.0.1:{running.server_port}/v1"
-    yield running
-    running.shutdown()
-    running.server_close()
+    """A judge that answers out of form first; `server.bodies` are the requests."""
+    form = f"```json\n{judge_answer(TASK, 5, 4, 3)}\n```"
+    with judge_server(lambda body, n: "Well." if n == 1 else form) as running:
+        yield running
 
 
 def test_the_official_settings_go_over_the_wire(server):

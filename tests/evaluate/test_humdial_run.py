@@ -2,12 +2,11 @@
 
 import json
 import re
-import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import numpy as np
 import pytest
 import soundfile
+from judge_server import judge_server
 
 from cogrl.cli.main import main
 from cogrl.data.corpora.humdial import challenge_dialogues
@@ -47,33 +46,19 @@ def raw(tmp_path_factory):
 
 @pytest.fixture
 def judge():
-    """A judge on the wire; `judge.asked` holds (task, prompt)."""
-    asked = []
+    """A judge who gives each task its points."""
+    with judge_server(lambda body, n: json.dumps({"scores": scores_of(prompt_of(body))})) as running:
+        yield running
 
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self):
-            body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-            (prompt,) = [message["content"] for message in body["messages"]]
-            task = next(n for n, one in TASKS.items() if one.dimensions[0] in prompt)
-            asked.append((task, prompt))
-            scores = dict(zip(TASKS[task].dimensions, POINTS[task], strict=True))
-            text = json.dumps({"scores": scores})
-            reply = {"choices": [{"message": {"content": text}, "finish_reason": "stop"}]}
-            content = json.dumps(reply).encode()
-            self.send_response(200)
-            self.send_header("Content-Length", str(len(content)))
-            self.end_headers()
-            self.wfile.write(content)
 
-        def log_message(self, *_):
-            pass
+def prompt_of(body):
+    (message,) = body["messages"]
+    return message["content"]
 
-    running = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(target=running.serve_forever, daemon=True).start()
-    running.asked, running.url = asked, f"http://127.0.0.1:{running.server_port}/v1"
-    yield running
-    running.shutdown()
-    running.server_close()
+
+def scores_of(prompt):
+    number = next(n for n, task in TASKS.items() if task.dimensions[0] in prompt)
+    return dict(zip(TASKS[number].dimensions, POINTS[number], strict=True))
 
 
 def test_every_turn_is_answered_with_the_own_replies_to_those_before_it(policy, raw, monkeypatch):
@@ -130,7 +115,8 @@ def test_from_recordings_to_scores(tiny_policy_dir, raw, judge, tmp_path, capsys
         language_of([t["response_text"] for t in turns if "response_text" in t][-1]) == c
         for (c, _), turns in said.items()
     )
-    assert len(judge.asked) == asked and all(re.search(r"User \((Happy|angry|neutral)\)", p) for _, p in judge.asked)
+    prompts = [prompt_of(body) for body in judge.bodies]
+    assert len(prompts) == asked and all(re.search(r"User \((Happy|angry|neutral)\)", p) for p in prompts)
     assert "D2 and D3 are of replies that are heard" in capsys.readouterr().out
 
 
