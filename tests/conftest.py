@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 import torch
 
-pytest_plugins = ["covering"]
+pytest_plugins = ["covering", "stage_lines"]
 
 # background jobs ignore Ctrl-C, nohup SIGHUP, and children inherit that; but the tests send these signals
 signal.signal(signal.SIGINT, signal.default_int_handler)

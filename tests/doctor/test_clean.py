@@ -1,13 +1,11 @@
 """What is in order is called so: shipped stage, policy and trainer files on tiny models of their class."""
 
-import json
 import shutil
 from pathlib import Path
 
 import pytest
 
 CONFIGS = Path(__file__).parents[2] / "configs"
-CHOICES = ["anger", "happy", "sad", "surprise", "fear", "disgust", "neutral"]
 STAGES = [
     "grpo",
     "sft",
@@ -25,14 +23,10 @@ def sound(said, folder: Path) -> bool:
 
 @pytest.mark.sample(2)
 @pytest.mark.parametrize("stage", STAGES)
-def test_a_sound_run_of_every_stage_has_no_fault(doctor, folder, stage):
-    if stage == "grpo_qa":
-        for file in (Path("sft.jsonl"), Path("val.jsonl")):
-            lines = map(json.loads, file.read_text().splitlines())
-            asked = {"question": "Which emotion?", "choices": CHOICES}
-            rows = [{key: line[key] for key in ("id", "audio")} | asked | {"answer": line["emotion"]} for line in lines]
-            file.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    assert sound(doctor(stage=stage, policy="tiny_audio" if stage == "align" else "tiny"), folder)
+def test_a_sound_run_of_every_stage_has_no_fault(doctor, folder, lines_of, flags_of, stage):
+    lines = [f"--data.{key}={lines_of(stage) / split}.jsonl" for key, split in (("train", "sft"), ("val", "val"))]
+    policy = "tiny_audio" if stage == "align" else "tiny"
+    assert sound(doctor(*lines, *flags_of(stage), stage=stage, policy=policy), folder)
 
 
 @pytest.mark.sample(1)
