@@ -153,6 +153,14 @@ def decode_audio(content: bytes, name: str) -> tuple[np.ndarray, int]:
     return samples, rate
 
 
+def has_sound(path: Path, name: str = "") -> bool:
+    """Whether a file lasts at least `SHORTEST_S` and, mixed down, is not silent. Raises what `load_audio` does else."""
+    header = audio_info(path, name)
+    if header.duration_s < SHORTEST_S:
+        return False
+    return not _silent(load_audio(path, header.sampling_rate, name=name, convert=True, silent_clips="keep"))
+
+
 def check_header(
     header: AudioInfo,
     path: Path,
@@ -210,12 +218,16 @@ def _check_scale(samples: np.ndarray, label: str) -> None:
         )
 
 
+def _silent(waveform: Waveform) -> bool:
+    return bool(np.ptp(waveform) <= 2 * _STEP)
+
+
 def _check_audible(samples: np.ndarray, waveform: Waveform, label: str) -> None:
     reason, channels = None, samples.shape[1]
     loudest = samples.std(axis=0).max() if channels > 1 else 0
     if loudest > _STEP and waveform.std() < _CANCELLED * loudest:
         reason = f"mixes to silence, its {channels} channels cancel each other out (opposite phase?); use one of them"
-    elif np.ptp(waveform) <= 2 * _STEP:
+    elif _silent(waveform):
         reason = f"is silent, all samples lie within {np.ptp(waveform):.1g}; drop it"
     if reason is not None:
         keep = "data.silent_clips: keep (cogrl evaluate and generate: --silent-clips keep)"

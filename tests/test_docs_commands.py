@@ -40,7 +40,7 @@ NOT_RUN = {
     "cogrl evaluate --policy runs/re_llm/export": "7B weights; tests/cli/pipeline/test_re_llm.py rates tiny ones",
     "cogrl run base.yaml overlay.yaml": "names that stand for any; tests/cli/pipeline/test_overlay.py",
     "cogrl bench": "minutes; tests/cli/test_bench.py runs it at small sizes",
-    "cogrl humdial run": "the challenge's recordings; tests/evaluate/test_humdial_run.py has a few in its layout",
+    "cogrl humdial run": "the challenge's recordings; tests/evaluate/test_humdial_spoken.py has a few in its layout",
     "cogrl ui": "a server that does not end; tests/cli/test_commands.py",
     "cogrl doctor": "7B weights; tests/doctor runs it on tiny ones",
     "cogrl run configs/pipelines/ieat_mini.yaml": "an hour; each step is a command that other tests run",

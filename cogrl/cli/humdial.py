@@ -2,10 +2,12 @@
 
 import argparse
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
+
+from cogrl.cli.speaking import add_speech_settings, refuse_silent, speaking_of
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -18,10 +20,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     run.add_argument("--max-new-tokens", type=int, default=256, help="longest reply (default: %(default)s)")
     run.add_argument("--dtype", default="float32", help="of the weights (default: %(default)s)")
     run.add_argument("--convert", action="store_true", help="mix down and resample recordings as the policy needs")
+    run.add_argument(
+        "--speak",
+        action="store_true",
+        help="speak the judged replies of task 3, so that the judge hears them: D2, D3 and the final score; the policy "
+        "needs a Speak branch (docs/speech.md)",
+    )
+    add_speech_settings(run)
     _add_judge(run)
     run.set_defaults(action=run_all)
     judge = actions.add_parser("judge", help="have a judge model score the responses of one task and language")
-    judge.add_argument("dialogues", type=Path, help="JSONL, one dialogue a line, `response_text` in each turn")
+    judge.add_argument(
+        "dialogues",
+        type=Path,
+        help="JSONL, one dialogue a line, `response_text` in each turn, and `response_audio` where it was spoken",
+    )
     judge.add_argument("--task", type=int, choices=(1, 2, 3), required=True)
     judge.add_argument("--language", choices=("zh", "en"), help="of all dialogues (default: each user's own)")
     judge.add_argument(
@@ -44,6 +57,12 @@ def _add_judge(parser: argparse.ArgumentParser) -> None:
         "--target", choices=("second", "last"), default="second", help="which non-neutral turn (task 3)"
     )
     parser.add_argument("--template", type=Path, help="the organisers' prompt file, in place of our wording")
+    parser.add_argument(
+        "--emotion-encoder",
+        type=Path,
+        metavar="DIR",
+        help="a listener that measures D2 of spoken replies beside the judge (task 3): build emotion-encoder",
+    )
     parser.add_argument("--attempts", type=int, default=3, help="how often an unreadable answer is asked for")
 
 
@@ -65,29 +84,80 @@ def run_all(options: argparse.Namespace) -> None:
     disable_progress_bar()
     if options.template:
         raise ValueError("--template is one task's; judge its file alone: cogrl humdial judge --task N --template FILE")
+    if options.emotion_encoder and not options.speak:
+        raise ValueError("--emotion-encoder listens to spoken replies; add --speak, or leave it out")
     refuse_no_policy(options.policy)
+    if options.speak:
+        refuse_silent(options.policy)
     lists = {(code, n): challenge_dialogues(options.raw, code, n) for code in CODES for n in TASKS}
+    listener = _listener(options)
     make_out_folder(options.out)
     policy = saved_policy(options.policy, options.dtype)
     policy.to("cuda" if torch.cuda.is_available() else "cpu").eval()
     how = {"format": options.format, "target": options.target, "convert": options.convert}
+    how |= {"max_new_tokens": options.max_new_tokens, "seed": options.speech_seed}
     found: dict[str, dict[int, dict[str, Any]]] = {code: {} for code in CODES}
-    for (code, n), dialogues in lists.items():
+    # task 3 first: what can not be spoken shows at once, and not behind two tasks of answers
+    for code, n in sorted(lists, key=lambda key: -key[1]):
+        dialogues = lists[code, n]
         print(f"{code} T{n}: {len(dialogues)} dialogues", flush=True)
-        replies = answered(policy, TASKS[n], dialogues, max_new_tokens=options.max_new_tokens, **how)
+        aloud = n == 3 and options.speak
+        replies = answered(policy, TASKS[n], dialogues, **how, speaking=speaking_of(options, policy) if aloud else None)
         answers = options.out / f"{code}-T{n}.jsonl"
         write_answers(answers, dialogues, replies)
-        found[code][n] = _judged(answers, n, code, options.out / f"{code}-T{n}.scores.json", options)
+        cut = sum(not reply.finished for said in replies for reply in said)
+        if cut:
+            print(f"{cut} spoken replies are cut at --max-speech-s {options.max_speech_s:g}", flush=True)
+        scores = options.out / f"{code}-T{n}.scores.json"
+        found[code][n] = _judged(answers, n, code, scores, options, listener if aloud else None)
     _write_final(found, options.out / "final.json")
 
 
 def run_judge(options: argparse.Namespace) -> None:
-    _judged(options.dialogues, options.task, options.language, options.out, options)
+    if options.emotion_encoder:
+        _refuse_unspoken(options)
+    _judged(options.dialogues, options.task, options.language, options.out, options, _listener(options))
 
 
-def _judged(file: Path, number: int, language: str | None, out: Path, options: argparse.Namespace) -> dict[str, Any]:
+def _refuse_unspoken(options: argparse.Namespace) -> None:
+    """ValueError for answers without one that a listener could hear."""
+    from cogrl.evaluate.humdial import TASKS, read_dialogues
+
+    dialogues = read_dialogues(options.dialogues)
+    places = (TASKS[options.task].judged_turn(dialogue.emotions, options.target) for dialogue in dialogues)
+    judged = (dialogue.turns[at] for dialogue, at in zip(dialogues, places, strict=True) if at is not None)
+    if options.task != 3 or not any(turn.audio for turn in judged):
+        raise ValueError(
+            f"--emotion-encoder listens to the judged replies of task 3, and {options.dialogues}, judged as task "
+            f"{options.task}, names no file of one; name them in `response_audio`, or leave --emotion-encoder out"
+        )
+
+
+def _listener(options: argparse.Namespace) -> Callable[..., dict[str, Any]] | None:
+    """What measures D2 of a task's dialogues in a language; None without an emotion encoder, which else is read here.
+
+    Raises what `read_listener` does.
+    """
+    if not options.emotion_encoder:
+        return None
+    from cogrl.evaluate.humdial_voice import congruence, congruence_summary
+    from cogrl.rewards.spoken_emotion import read_listener
+
+    encoder = read_listener(str(options.emotion_encoder))
+
+    def measure(*task_dialogues_language: Any) -> dict[str, Any]:
+        found = congruence(encoder, *task_dialogues_language, options.target)
+        return {"encoder": str(options.emotion_encoder)} | congruence_summary(found)
+
+    return measure
+
+
+def _judged(
+    file: Path, number: int, language: str | None, out: Path, options: argparse.Namespace, listener: Callable | None
+) -> dict[str, Any]:
     """Judges a file of answers; prints and writes what was found. Raises ConnectionError where nothing was judged."""
     from cogrl.evaluate.humdial import TASKS, read_dialogues
+    from cogrl.evaluate.humdial_final import AUDIO_JUDGE
     from cogrl.evaluate.humdial_judge import JudgeSettings, judge_dialogues, over_http, summary
 
     if options.template and not options.template.is_file():
@@ -96,36 +166,44 @@ def _judged(file: Path, number: int, language: str | None, out: Path, options: a
     template = options.template.read_text(encoding="utf-8") if options.template else None
     settings = JudgeSettings(**({"model": options.model} if options.model else {}))
     ask = over_http(options.base_url, options.api_key_env)
+    measured = {"listener": listener(task, dialogues, language)} if listener else {}
     judged = judge_dialogues(task, dialogues, ask, settings, language, options.target, options.attempts, template)
     found = summary(task, judged)
+    voice = task.dimensions[1:] if number == 3 and found["dimensions"][task.dimensions[1]] else ()
+    found |= ({"voice": AUDIO_JUDGE} if voice else {}) | measured
     record = found | {"settings": asdict(settings), "target": options.target, "judged": [vars(one) for one in judged]}
     out.parent.mkdir(parents=True, exist_ok=True)
     out.write_text(json.dumps(record, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
     for name, value in found["dimensions"].items():
-        print(f"{name}: " + ("{mean:.2f} [{low:.2f}, {high:.2f}], n = {n}".format(**value) if value else "no scores"))
+        print(f"{name}: {_figure(value)}" + (f" ({AUDIO_JUDGE})" if name in voice else ""))
+    for one in measured.values():
+        print(f"{task.dimensions[1]}, listener: {_figure(one[task.dimensions[1]])} ({one['rule']})")
     if judged and all(one.reason.startswith("failed") for one in judged):
         raise ConnectionError(f"no dialogue could be judged; the first one {judged[0].reason}")
     print(f"dialogues: {', '.join(f'{n} {kind}' for kind, n in found['dialogues'].items())}; written to {out}")
     return found
 
 
-def _write_final(found: Mapping[str, Mapping[int, Mapping[str, Any]]], out: Path) -> None:
+def _figure(value: dict[str, Any] | None) -> str:
+    return "{mean:.2f} [{low:.2f}, {high:.2f}], n = {n}".format(**value) if value else "no scores"
+
+
+def _write_final(found: dict[str, dict[int, dict[str, Any]]], out: Path) -> None:
     """The five figures of each language and, where none is missing, the score that ranks."""
-    figures = {code: _five(tasks) for code, tasks in found.items()}
-    lacking = [f"{code} {name}" for code, five in figures.items() for name, value in five.items() if value is None]
-    out.write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
-    for code, five in figures.items():
-        print(f"{code}: " + ", ".join(f"{name} {'-' if v is None else format(v, '.2f')}" for name, v in five.items()))
-    if lacking:
-        print(f"no final score: {', '.join(lacking)} missing (D2 and D3 are of replies that are heard); see {out}")
+    from cogrl.evaluate.humdial_final import AUDIO_JUDGE, FIGURES, final_record
+
+    record = final_record(found)
+    out.write_text(json.dumps(record, indent=1) + "\n", encoding="utf-8")
+    for code in found:
+        shown = (f"{name} {'-' if v is None else format(v, '.2f')}" for name, v in record[code].items())
+        print(f"{code}: " + ", ".join(shown))
+    if "final" in record:
+        print(f"final {record['final']:.2f} (D2 and D3 {AUDIO_JUDGE})")
     else:
-        _print_final(*(list(figures[code].values()) for code in ("zh", "en")))
-
-
-def _five(tasks: Mapping[int, Mapping[str, Any]]) -> dict[str, float | None]:
-    of_task_3 = [value and value["mean"] for value in tasks[3]["dimensions"].values()]
-    averages = tasks[1]["average"], tasks[2]["average"]
-    return dict(zip(("T1", "T2", "D1", "D2", "D3"), (*averages, *of_task_3), strict=True))
+        lacking = ", ".join(f"{code} {name}" for code in found for name in FIGURES if record[code][name] is None)
+        print(f"no final score: {lacking} missing (D2 and D3 are of replies that are heard: --speak); see {out}")
+    if "final_listener" in record:
+        print(f"final {record['final_listener']:.2f} with the listener's D2 in the place of the judge's")
 
 
 def run_final(options: argparse.Namespace) -> None:

@@ -34,6 +34,7 @@ def main(options: argparse.Namespace) -> int:
 
     from cogrl.cli.evaluate import policy_name, refuse_repeated
     from cogrl.cli.out_folder import make_out_folder
+    from cogrl.cli.speaking import speaking_of
     from cogrl.cli.spread import spread
     from cogrl.data.errors import raise_all
     from cogrl.data.manifest import read_manifest, with_history
@@ -42,7 +43,6 @@ def main(options: argparse.Namespace) -> int:
     from cogrl.models.saved import saved_policy
     from cogrl.models.speak import holds_branch
     from cogrl.rewards.spoken_emotion import read_listener
-    from cogrl.rollout.spoken import Speaking
 
     names = [policy_name(item) for item in options.policy]
     refuse_repeated("--policy", names, "tell them apart with --policy NAME=DIR")
@@ -59,8 +59,7 @@ def main(options: argparse.Namespace) -> int:
     for name, folder in named.items():
         policy = saved_policy(folder, options.dtype)
         clips = loaded(examples, policy.sampling_rate)
-        budget = round(options.max_speech_s * policy.speech.space.frame_rate)
-        speaking = Speaking(options.speech_temperature or 1.0, options.speech_temperature == 0, budget)
+        speaking = speaking_of(options, policy)
         for condition, given in {"voice": voice, "transcript": transcript}.items():
             how = (options.format, listener, speaking, given, options.max_new_tokens)
             said = spoken_replies(policy, clips, *how, seed=options.seed)

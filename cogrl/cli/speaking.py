@@ -14,6 +14,11 @@ def add_speaking(parser: argparse.ArgumentParser) -> None:
         metavar="DIR",
         help="speak the replies into wav files in a new folder; the policy needs a Speak branch (docs/speech.md)",
     )
+    add_speech_settings(parser)
+
+
+def add_speech_settings(parser: argparse.ArgumentParser) -> None:
+    """How units are drawn."""
     parser.add_argument("--speech-temperature", type=float, default=0.8, help="of units; 0 takes the most likely ones")
     parser.add_argument("--max-speech-s", type=float, default=16.0, help="where a reply is cut")
     parser.add_argument("--speech-seed", type=int, default=0)
@@ -30,14 +35,21 @@ def refuse_silent(policy: str) -> None:
         )
 
 
+def speaking_of(options: argparse.Namespace, policy: Any) -> Any:
+    """The `Speaking` of the options for the codec of a policy."""
+    from cogrl.rollout.spoken import Speaking
+
+    budget = max(1, round(options.max_speech_s * policy.speech.space.frame_rate))
+    return Speaking(options.speech_temperature or 1.0, options.speech_temperature == 0, budget)
+
+
 def speak(options: argparse.Namespace, policy: Any, said: Any, formats: Sequence[str]) -> list[dict[str, Any] | None]:
     """Of each answer in `said` the spoken reply: file, seconds, whether it ended by itself; None without one."""
     import torch
 
-    from cogrl.rollout.spoken import Speaking, written_states
+    from cogrl.rollout.spoken import written_states
 
-    budget = max(1, round(options.max_speech_s * policy.speech.space.frame_rate))
-    speaking = Speaking(options.speech_temperature or 1.0, options.speech_temperature == 0, budget)
+    speaking = speaking_of(options, policy)
     found: list[dict[str, Any] | None] = [None] * len(formats)
     with torch.no_grad():
         rows, read = written_states(policy, said)

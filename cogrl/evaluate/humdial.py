@@ -37,6 +37,10 @@ class Task:
             raise ValueError(f"task {self.number} is scored from 1 to 5, got {score!r}")
         return self.scale[int(score) - 1]
 
+    def judged_turn(self, emotions: Sequence[str], target: str) -> int | None:
+        """The place of the turn whose response is judged. In task 3 `target` says which one, and there may be none."""
+        return (dialogues.TARGETS[target] if self.number == 3 else last_turn)(emotions)
+
 
 ODD = (1, 1, 3, 3, 5)
 """Scale of tasks 1 and 2: <= 2 is 1, <= 4 is 3, else 5."""
@@ -55,6 +59,10 @@ class Turn:
     text: str
     response: str
     audio: Path | None = None
+
+    def answers_in(self, language: Language | None) -> bool:
+        """Whether the response is in `language` (None: in the user's own); an empty one is in none."""
+        return language_of(self.response) == (language or language_of(self.text))
 
 
 @dataclass(frozen=True)

@@ -3,15 +3,16 @@
 import base64
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
+from cogrl.audio import has_sound
 from cogrl.chat.client import ChatClient
 from cogrl.chat.endpoint import Endpoint
 from cogrl.chat.json_answer import parse_object
 from cogrl.chat.question import Answer, Question
 from cogrl.chat.retry import RetryPolicy
-from cogrl.data.corpora.dialogues import TARGETS
-from cogrl.evaluate.humdial import Dialogue, Language, Task, Turn, language_of, last_turn
+from cogrl.evaluate.humdial import Dialogue, Language, Task
 from cogrl.evaluate.humdial_prompts import prompt
 from cogrl.evaluate.stats import bootstrap_mean
 
@@ -36,7 +37,7 @@ Ask = Callable[[Sequence[Messages], JudgeSettings], Sequence[str | Exception]]
 
 @dataclass(frozen=True)
 class DialogueScores:
-    """The scores of one dialogue by dimension; none where `reason` is not `judged` or `wrong language`."""
+    """The scores of one dialogue by dimension; none where `reason` does not begin with `judged` or `wrong language`."""
 
     dialogue_id: str
     scores: dict[str, int]
@@ -58,28 +59,36 @@ def judge_dialogues(
     A response in another language than the user's (or than `language`) gets 1 point in every dimension, unasked. An
     answer that can not be parsed is asked for again with the next seed, `attempts` times in all (the official script
     reads the same answer ten times); then the dialogue has failed and its `reason` says why. Task 3 is judged at the
-    turn that `target` names ("second" or "last" non-neutral one); a dialogue without it is skipped. Where the response
-    has no audio, only its text is scored.
+    turn that `target` names ("second" or "last" non-neutral one); a dialogue without it is skipped.
+
+    Responses of task 3 with audio are heard by the judge, those without are scored by their text alone: where none has
+    audio, there is no dimension but the first, not even for the wrong language. Audio without sound is not sent: the
+    judge reads the text, and both dimensions of the voice get 1 point. Raises OSError or ValueError, naming dialogue
+    and file and before anything is asked, for audio that can not be read.
     """
     settings = settings or JudgeSettings()
-    find = TARGETS[target] if task.number == 3 else last_turn
+    places = [task.judged_turn(dialogue.emotions, target) for dialogue in dialogues]
+    sounds = _sounds(task, dialogues, places)
+    text, voice = task.dimensions[:1], task.dimensions[1:]
     judged: dict[int, DialogueScores] = {}
     waiting: dict[int, Messages] = {}
-    for i, dialogue in enumerate(dialogues):
-        at = find(dialogue.emotions)
+    for i, (dialogue, at) in enumerate(zip(dialogues, places, strict=True)):
         if at is None:
             judged[i] = DialogueScores(dialogue.id, {}, f"no {target} non-neutral turn")
-        elif language_of(dialogue.turns[at].response) != (language or language_of(dialogue.turns[at].text)):
-            judged[i] = DialogueScores(dialogue.id, dict.fromkeys(task.dimensions, 1), "wrong language")
+        elif not dialogue.turns[at].answers_in(language):
+            every = task.dimensions if task.number != 3 or sounds else text
+            judged[i] = DialogueScores(dialogue.id, dict.fromkeys(every, 1), "wrong language")
         else:
-            waiting[i] = _messages(task, dialogue, at, template)
+            waiting[i] = _messages(
+                prompt(task, dialogue, at, template), dialogue.turns[at].audio if sounds.get(i) else None
+            )
     for attempt in range(attempts):
         answers = ask(list(waiting.values()), replace(settings, seed=settings.seed + attempt)) if waiting else []
         for i, answer in zip(list(waiting), answers, strict=True):
-            at = find(dialogues[i].emotions)
             try:
-                scores = _scores(task, dialogues[i].turns[at], answer)
-                judged[i] = DialogueScores(dialogues[i].id, scores)
+                scores = _scores(task, task.dimensions if task.number != 3 or sounds.get(i) else text, answer)
+                unsaid = dict.fromkeys(voice, 1) if sounds.get(i) is False else {}
+                judged[i] = DialogueScores(dialogues[i].id, scores | unsaid, "judged: no sound" if unsaid else "judged")
                 del waiting[i]
             except (ValueError, OSError) as error:
                 judged[i] = DialogueScores(dialogues[i].id, {}, f"failed: {error}")
@@ -128,22 +137,28 @@ class _Chat(Question):
         return self.chat or []
 
 
-def _messages(task: Task, dialogue: Dialogue, at: int, template: str | None) -> Messages:
-    text, audio = prompt(task, dialogue, at, template), dialogue.turns[at].audio
-    if task.number != 3 or audio is None:
+def _sounds(task: Task, dialogues: Sequence[Dialogue], places: Sequence[int | None]) -> dict[int, bool]:
+    """Of each dialogue of task 3 whose judged response has audio, whether there is sound in it."""
+    if task.number != 3:
+        return {}
+    at = ((i, None if place is None else dialogues[i].turns[place].audio) for i, place in enumerate(places))
+    return {i: has_sound(audio, dialogues[i].id) for i, audio in at if audio is not None}
+
+
+def _messages(text: str, audio: Path | None) -> Messages:
+    if audio is None:
         return [{"role": "user", "content": text}]
     data = base64.b64encode(audio.read_bytes()).decode()
-    sound = {"type": "input_audio", "input_audio": {"data": data, "format": audio.suffix.lstrip(".")}}
+    sound = {"type": "input_audio", "input_audio": {"data": data, "format": audio.suffix.lstrip(".").lower()}}
     return [{"role": "user", "content": [sound, {"type": "text", "text": text}]}]
 
 
-def _scores(task: Task, turn: Turn, answer: str | Exception) -> dict[str, int]:
+def _scores(task: Task, wanted: Sequence[str], answer: str | Exception) -> dict[str, int]:
     if isinstance(answer, Exception):
         raise answer
     given = parse_object(answer).get("scores")
     if not isinstance(given, dict):
         raise ValueError(f"no `scores` in the answer {answer[:120]!r}")
-    wanted = task.dimensions if task.number != 3 or turn.audio is not None else task.dimensions[:1]
     missing = [name for name in wanted if name not in given]
     if missing:
         raise ValueError(f"no score for {', '.join(missing)} in the answer {answer[:120]!r}")

@@ -4,6 +4,7 @@ import base64
 import json
 
 import pytest
+import soundfile
 from judge_server import judge_server
 
 from cogrl.cli.main import main
@@ -123,14 +124,14 @@ def test_task_3_without_a_target_turn_is_skipped():
 
 
 def test_task_3_lets_the_judge_hear_the_response(tmp_path):
-    (tmp_path / "a.wav").write_bytes(b"RIFF")
+    soundfile.write(tmp_path / "a.wav", [0.1, -0.1] * 400, 16_000)
     talk = Dialogue("d", (Turn("sad", "One.", "Yes."), Turn("fear", "Two.", "No.", tmp_path / "a.wav")))
     says = Says(judge_answer(EMPATHY, 4, 3, 2))
     (found,) = judge_dialogues(EMPATHY, [talk], says)
     sound, text = says.asked[0][0][0]["content"]
     assert sound == {
         "type": "input_audio",
-        "input_audio": {"data": base64.b64encode(b"RIFF").decode(), "format": "wav"},
+        "input_audio": {"data": base64.b64encode((tmp_path / "a.wav").read_bytes()).decode(), "format": "wav"},
     }
     assert text["type"] == "text" and list(found.scores.values()) == [4, 3, 2]
 

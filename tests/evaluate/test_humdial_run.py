@@ -5,7 +5,7 @@ import re
 
 import numpy as np
 import pytest
-import soundfile
+from challenge_layout import task_of, write_challenge
 from judge_server import judge_server
 
 from cogrl.cli.main import main
@@ -20,28 +20,8 @@ EMOTIONS = {1: ("Happy", "sad", "neutral"), 2: ("angry", "neutral"), 3: ("neutra
 
 @pytest.fixture(scope="module")
 def raw(tmp_path_factory):
-    """The official layout: three lists a language, one dialogue each, and one of those that were withdrawn."""
-    root = tmp_path_factory.mktemp("humdial")
-    for language, text in (("zh", "我今天很难过。"), ("en", "I lost my keys again.")):
-        folder = root / "HD-Track1-Test" / language
-        folder.mkdir(parents=True)
-        for task, emotions in EMOTIONS.items():
-            names = [f"task{task + 1}_3_{language}_0001"] + (["task2_4_en_0002_0014"] if task == 1 else [])
-            lines = [
-                {
-                    "dialogue_id": name,
-                    "turns": [{"turn_id": n, "text": text, "emotion": e} for n, e in enumerate(emotions, 1)],
-                }
-                for name in names
-            ]
-            (folder / f"HD-Track1-T{task}.jsonl").write_text("".join(json.dumps(line) + "\n" for line in lines))
-            for name in names:
-                for n in range(1, len(emotions) + 1):
-                    file = folder / f"HD-Track1-T{task}" / f"{name}_{n}.wav"
-                    file.parent.mkdir(exist_ok=True)
-                    noise = np.random.default_rng(n).normal(0, 0.1, int(16_000 * (0.2 + 0.1 * n)))
-                    soundfile.write(file, noise, 16_000)
-    return root
+    """One dialogue a list, and one of those that were withdrawn."""
+    return write_challenge(tmp_path_factory.mktemp("humdial"), {task: [labels] for task, labels in EMOTIONS.items()})
 
 
 @pytest.fixture
@@ -57,8 +37,8 @@ def prompt_of(body):
 
 
 def scores_of(prompt):
-    number = next(n for n, task in TASKS.items() if task.dimensions[0] in prompt)
-    return dict(zip(TASKS[number].dimensions, POINTS[number], strict=True))
+    task = task_of(prompt)
+    return dict(zip(task.dimensions, POINTS[task.number], strict=True))
 
 
 def test_every_turn_is_answered_with_the_own_replies_to_those_before_it(policy, raw, monkeypatch):
@@ -70,7 +50,8 @@ def test_every_turn_is_answered_with_the_own_replies_to_those_before_it(policy, 
     (replies,) = answered(policy, TASKS[1], [dialogue], max_new_tokens=6)
     first, *later = (one for (one,) in seen)
     assert isinstance(first, np.ndarray) and [len(one.turns) for one in later] == [2, 3]
-    assert [list(one.replies) for one in later] == [replies[:1], replies[:2]]
+    texts = [reply.text for reply in replies]
+    assert [list(one.replies) for one in later] == [texts[:1], texts[:2]]
     assert [round(len(turn) / 16_000, 1) for turn in later[-1].turns] == [0.3, 0.4, 0.5]
 
 
@@ -83,7 +64,7 @@ def test_task_3_ends_at_the_turn_that_is_judged(policy, raw, tmp_path, target, t
     written = json.loads((tmp_path / "a.jsonl").read_text())["turns"]
     assert [turn["emotion"] for turn in written] == list(EMOTIONS[3])  # as published
     texts = [turn["response_text"] for turn in written if "response_text" in turn]
-    assert texts == [unsuspicious(reply) for reply in replies[0]]  # random weights draw control characters
+    assert texts == [unsuspicious(reply.text) for reply in replies[0]]  # random weights draw control characters
 
 
 def test_from_recordings_to_scores(tiny_policy_dir, raw, judge, tmp_path, capsys):
