@@ -71,7 +71,6 @@ class Stretches:
             if change.inserted is not None:
                 self.transcript.insert(change.inserted)
         for row, one in zip(self.running, drawn, strict=True):
-            self.transcript.ended[row] = one.finish == "end" and ends[row] == len(one.ids)
             self.left[row] -= ends[row]
             if row in going_on:
                 self.requests[row] = self.behind(row, one.ids[: ends[row]], placed.get(row, ([], [], [])), positions)
@@ -116,15 +115,16 @@ class Stretches:
         return found
 
     def write(self, drawn: Sequence[Drawn], ends: dict[int, int]) -> None:
-        """Takes down the tokens of each running completion up to its end."""
+        """Takes down the tokens of each running completion up to its end, and whether an end token is the last."""
         kept, device = [ends[row] for row in self.running], self.policy.device
         ids = padded([one.ids[:end] for one, end in zip(drawn, kept, strict=True)], self.transcript.pad_id)
         logprobs = padded([one.logprobs[:end] for one, end in zip(drawn, kept, strict=True)], 0.0)
         there = torch.arange(max(kept)) < torch.tensor(kept)[:, None]
         roles = torch.where(there, Role.SAMPLED.value, Role.PAD.value)
-        self.transcript.draw(
-            torch.tensor(self.running, device=device), ids.to(device), logprobs.to(device), roles.to(device)
-        )
+        rows = torch.tensor(self.running, device=device)
+        self.transcript.draw(rows, ids.to(device), logprobs.to(device), roles.to(device))
+        ended = [one.finish == "end" and end == len(one.ids) for one, end in zip(drawn, kept, strict=True)]
+        self.transcript.ended[rows] = torch.tensor(ended, device=device)
 
     def behind(self, row: int, said: Sequence[int], placed: Placed, positions: int) -> Asked:
         """The request for what follows in a completion."""
