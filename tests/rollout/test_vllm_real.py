@@ -174,7 +174,7 @@ def running(metrics: str) -> bool:
     return any(float(line.split()[-1]) > 0 for line in lines)
 
 
-def test_grpo_from_yaml_learns_from_its_rollouts_with_segments(server, folder, smoke_corpus, workdir):
+def test_grpo_from_yaml_makes_steps_with_its_rollouts_with_segments(server, folder, smoke_corpus, workdir):
     files = ["stage/grpo", "rollout/vllm", "controllers/relisten_mini"]
     files += ["policy/tiny", "data/lime_mini_rl", "trainer/cpu"]
     chosen = [word for file in files for word in ("--config", str(CONFIGS / f"{file}.yaml"))]
