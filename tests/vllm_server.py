@@ -77,10 +77,23 @@ class VLLMStandIn:
 
 
 class Conduct:
-    """`fault` on the first `times` rollouts, `delay_s` before each of them; `refuses` answers that path with 500."""
+    """On rollouts `first` to `times` a `fault`, and `delay_s` before them; `refuses` answers that path with 500.
 
-    def __init__(self, fault: str = "", times: int = 10**9, delay_s: float = 0.0, refuses: str = "", raw: bool = False):
-        self.fault, self.times, self.delay_s, self.refuses, self.raw = fault, times, delay_s, refuses, raw
+    `raw` log-probabilities are those before anything is forbidden; no more than `positions` are read.
+    """
+
+    def __init__(
+        self,
+        fault: str = "",
+        times: int = 10**9,
+        delay_s: float = 0.0,
+        refuses: str = "",
+        raw: bool = False,
+        first: int = 1,
+        positions: int = 10**9,
+    ):
+        self.fault, self.first, self.times, self.delay_s = fault, first, times, delay_s
+        self.refuses, self.raw, self.positions = refuses, raw, positions
 
 
 class Sampler:
@@ -91,7 +104,8 @@ class Sampler:
 
         self.policy = saved_policy(folder).eval()
 
-    def generate(self, body: Mapping[str, Any], version: str, raw: bool) -> dict[str, Any]:
+    def generate(self, body: Mapping[str, Any], version: str, conduct: Conduct) -> dict[str, Any]:
+        """Raises ValueError for what vLLM answers with status 400."""
         import numpy as np
         import soundfile
         import torch
@@ -103,23 +117,28 @@ class Sampler:
         left, prompt = iter(counts), []
         for id in body["token_ids"]:
             prompt += [id] * (next(left) if id == policy.audio_token_id else 1)
+        if len(prompt) >= conduct.positions:
+            raise ValueError(f"this prompt of {len(prompt)} tokens is too long for {conduct.positions}")
+        if how.get("stop") and not how["detokenize"]:
+            raise ValueError("stop strings are only supported when detokenize is True")
         audio = policy.audio_tensors([np.asarray(clip) for clip in clips]) if clips else {}
-        drawn = [self.row(prompt, audio, len(clips), how, i, raw) for i in range(how.get("n", 1))]
+        drawn = [self.row(prompt, audio, len(clips), how, i, conduct) for i in range(how.get("n", 1))]
         return {
             "prompt_token_ids": prompt,
             "choices": [
                 {
                     "index": i,
                     "finish_reason": finish,
+                    "stop_reason": by,
                     "token_ids": ids,
                     "logprobs": {"content": [{"token_id": a, "logprob": b} for a, b in zip(ids, lps, strict=True)]},
                     "weight_versions": [{"version": version, "start": 0, "end": len(ids)}],
                 }
-                for i, (ids, lps, finish) in enumerate(drawn)
+                for i, (ids, lps, finish, by) in enumerate(drawn)
             ],
         }
 
-    def row(self, prompt, audio, clips, how, index, raw):
+    def row(self, prompt, audio, clips, how, index, conduct):
         import torch
 
         policy, ids, logprobs = self.policy, [], []
@@ -130,7 +149,7 @@ class Sampler:
         with torch.no_grad():
             tokens = torch.tensor([prompt])
             embeds = policy.embeds_with_audio(tokens, tokens == policy.audio_token_id, audio, (clips,))
-            while len(ids) < how["max_tokens"]:
+            while len(ids) < min(how["max_tokens"], conduct.positions - len(prompt)):
                 hidden = policy.decoder(inputs_embeds=embeds, use_cache=False).last_hidden_state[:, -1]
                 logits = (hidden @ policy.head.weight.T)[0].float() + bias
                 logits = logits / (how["temperature"] or 1.0)
@@ -139,11 +158,15 @@ class Sampler:
                 processed = torch.log_softmax(logits + allowed, -1)
                 greedy = not how["temperature"]
                 ids.append(int(processed.argmax() if greedy else processed.exp().multinomial(1, generator=generator)))
-                logprobs.append(float((torch.log_softmax(logits, -1) if raw else processed)[ids[-1]]))
+                logprobs.append(float((torch.log_softmax(logits, -1) if conduct.raw else processed)[ids[-1]]))
                 if ids[-1] in how.get("stop_token_ids", []):
-                    return ids, logprobs, "stop"
+                    return ids, logprobs, "stop", ids[-1]
+                said = policy.tokenizer.decode(ids)
+                found = next((text for text in how.get("stop", []) if text in said), None)
+                if found:
+                    return ids, logprobs, "stop", found
                 embeds = torch.cat([embeds, policy.embed(torch.tensor([[ids[-1]]]))], 1)
-        return ids, logprobs, "length"
+        return ids, logprobs, "length", None
 
 
 def serve(folder: str, port: int, settings: Mapping[str, Any]) -> None:
@@ -166,6 +189,10 @@ def serve(folder: str, port: int, settings: Mapping[str, Any]) -> None:
 
     async def weight_info(request: web.Request) -> web.Response:
         return web.json_response({"weight_version": version})
+
+    async def models(request: web.Request) -> web.Response:
+        positions = min(conduct.positions, sampler.policy.max_positions)
+        return web.json_response({"data": [{"id": folder, "max_model_len": positions}]})
 
     async def control(request: web.Request) -> web.Response:
         """vLLM's four phases, with its refusals: no phase without the one before it."""
@@ -195,10 +222,13 @@ def serve(folder: str, port: int, settings: Mapping[str, Any]) -> None:
             rollouts += 1
             noted.append([request.path_qs, body | {"clips": clips}])
         whole = await request.json() if clips else body
-        fault = now.fault if real and rollouts <= now.times else ""
-        if real:
-            await asyncio.sleep(now.delay_s if rollouts <= now.times else 0.0)
-        reply = sampler.generate(whole, version, now.raw)
+        disturbed = real and now.first <= rollouts <= now.times
+        fault = now.fault if disturbed else ""
+        await asyncio.sleep(now.delay_s if disturbed else 0.0)
+        try:
+            reply = sampler.generate(whole, version, now)
+        except ValueError as error:
+            return web.Response(status=400, text=str(error))
         if fault == "status_400":
             return web.Response(status=400, text="this prompt is too long")
         if fault == "cut":
@@ -212,7 +242,9 @@ def serve(folder: str, port: int, settings: Mapping[str, Any]) -> None:
 
     async def main() -> None:
         app = web.Application(client_max_size=2**26)
-        app.add_routes([web.get("/health", health), web.get("/weight_info", weight_info)])
+        app.add_routes(
+            [web.get("/health", health), web.get("/weight_info", weight_info), web.get("/v1/models", models)]
+        )
         app.add_routes([web.post("/behave", behave), web.post("/noted", said)])
         app.add_routes([web.post("/inference/v1/generate", generate)])
         phases = ("start_weight_update", "update_weights", "finish_weight_update", "init_weight_transfer_engine")

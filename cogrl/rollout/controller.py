@@ -61,8 +61,16 @@ class Controller:
     training: bool = False
     rules: SegmentRules | None = None
     """Which cited segments it inserts, of a controller that reads them; pages and reports count by the same rules."""
+    stops: Sequence[str] = ()
+    """Texts that end with the token behind which it acts, of a controller that acts nowhere else: an engine that draws
+    ahead of its controllers may stop there. Empty: it may act behind any token."""
     clips: Sequence[Clip] = ()
     positions_left: Int[Tensor, " r"] | None = None
+
+    @property
+    def bends(self) -> bool:
+        """Whether it has to be asked before each draw: whether it overrides `adjust` or `hidden`."""
+        return any(getattr(type(self), name) is not getattr(Controller, name) for name in ("adjust", "hidden"))
 
     def begin(self, policy: AudioLM, inputs: Sequence[ModelInput], group_size: int) -> None:
         """Called once before the first token: `b = len(inputs) * group_size`, groups adjacent.
@@ -139,6 +147,26 @@ def reported(controllers: Sequence[Controller], rollouts: Rollouts) -> dict[str,
     for controller in controllers:
         found |= {name: values.cpu() for name, values in controller.metrics(rollouts).items()}
     return found
+
+
+@contextmanager
+def begun(
+    controllers: Sequence[Controller],
+    policy: AudioLM,
+    clips: Sequence[Clip],
+    inputs: Sequence[ModelInput],
+    group_size: int,
+) -> Iterator[None]:
+    """Within it the controllers have begun a call of an engine, and the policy is in evaluation mode."""
+    was_training = policy.training
+    policy.eval()
+    try:
+        for controller in controllers:
+            controller.clips = clips
+            controller.begin(policy, inputs, group_size)
+        yield
+    finally:
+        policy.train(was_training)
 
 
 @contextmanager

@@ -40,6 +40,21 @@ class Engine(Protocol):
 
 
 @runtime_checkable
+class ChecksControllers(Protocol):
+    """An engine that can not run every controller."""
+
+    def check_controllers(self, controllers: Sequence[Controller]) -> None:
+        """Raises ValueError, with their names, for controllers that it can not run."""
+        ...
+
+
+def check_controllers(engine: Engine, controllers: Sequence[Controller]) -> None:
+    """Raises ValueError for controllers that the engine can not run, before anything is sampled."""
+    if isinstance(engine, ChecksControllers):
+        engine.check_controllers(controllers)
+
+
+@runtime_checkable
 class Pending(Protocol):
     """Rollouts that an engine is still drawing."""
 

@@ -1,7 +1,6 @@
 """Inserted clips as a model reads them: each is encoded once in a call of an engine, whichever completions read it."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import torch
@@ -20,15 +19,6 @@ def excerpt_of(waveform: Waveform, span: Span, sampling_rate: int) -> Excerpt:
     return Excerpt(np.ascontiguousarray(waveform[start:end]), span)
 
 
-@dataclass(frozen=True)
-class EncodedExcerpt:
-    """An excerpt, its input tensors (one clip), and the frames that stand for its placeholders."""
-
-    excerpt: Excerpt
-    tensors: ClipTensors
-    frames: Float[Tensor, "n d"]
-
-
 class EncodedExcerpts:
     """What has been encoded of the `Excerpt`s of one call. Two completions that get the same object share one encoding.
 
@@ -38,8 +28,9 @@ class EncodedExcerpts:
 
     def __init__(self, policy: AudioLM) -> None:
         self.policy = policy
-        self.counts: dict[int, tuple[Excerpt, int]] = {}
-        self.encoded: dict[int, EncodedExcerpt] = {}
+        self.counts: dict[int, tuple[Excerpt, int]] = {}  # with the object, whose id another may get once it is gone
+        self.inputs: dict[int, tuple[Excerpt, ClipTensors]] = {}
+        self.encoded: dict[int, tuple[Excerpt, Float[Tensor, "n d"]]] = {}
 
     def token_count(self, excerpt: Excerpt) -> int:
         """How many placeholders it takes. Raises ValueError for one that does not fit into the policy's window."""
@@ -49,26 +40,29 @@ class EncodedExcerpts:
             if reason:
                 raise ValueError(f"a controller inserts a clip that does not fit: {reason}")
             count = int(self.policy.excerpt_token_counts(torch.tensor([samples])))
-            self.counts[id(excerpt)] = excerpt, count  # kept with its id, which else another object may get
+            self.counts[id(excerpt)] = excerpt, count
         return self.counts[id(excerpt)][1]
 
     def tensors(self, excerpts: Sequence[Excerpt]) -> ClipTensors:
         """Their input tensors on the policy's device, one clip each; empty where there are none."""
-        return join_clips([one.tensors for one in self._encoded(excerpts)])
-
-    def frames(self, excerpts: Sequence[Excerpt]) -> Float[Tensor, "n d"] | None:
-        """Their frames, one excerpt after another; None where there are none."""
-        found = [one.frames for one in self._encoded(excerpts)]
-        return torch.cat(found) if found else None
-
-    def _encoded(self, excerpts: Sequence[Excerpt]) -> list[EncodedExcerpt]:
-        new = list({id(one): one for one in excerpts if id(one) not in self.encoded}.values())
+        new = unknown(excerpts, self.inputs)
         if new:
             audio = self.policy.excerpt_tensors([one.waveform for one in new])
             audio = {name: value.to(self.policy.device) for name, value in audio.items()}
+            self.inputs |= {id(one): (one, pick_clips(audio, [i])) for i, one in enumerate(new)}
+        return join_clips([self.inputs[id(one)][1] for one in excerpts])
+
+    def frames(self, excerpts: Sequence[Excerpt]) -> Float[Tensor, "n d"] | None:
+        """The frames that stand for their placeholders, one excerpt after another; None where there are none."""
+        new = unknown(excerpts, self.encoded)
+        if new:
             counts = [self.token_count(one) for one in new]
             placeholders = torch.tensor(counts, device=self.policy.device)
-            frames = self.policy.frames_in_order(audio, [1] * len(new), placeholders).split(counts)
-            for i, (excerpt, own) in enumerate(zip(new, frames, strict=True)):
-                self.encoded[id(excerpt)] = EncodedExcerpt(excerpt, pick_clips(audio, [i]), own)
-        return [self.encoded[id(one)] for one in excerpts]
+            frames = self.policy.frames_in_order(self.tensors(new), [1] * len(new), placeholders).split(counts)
+            self.encoded |= {id(one): (one, own) for one, own in zip(new, frames, strict=True)}
+        return torch.cat([self.encoded[id(one)][1] for one in excerpts]) if excerpts else None
+
+
+def unknown(excerpts: Sequence[Excerpt], known: Mapping[int, object]) -> list[Excerpt]:
+    """Those of the excerpts whose ids are not `known`, each once."""
+    return list({id(one): one for one in excerpts if id(one) not in known}.values())

@@ -9,16 +9,15 @@ from torch import Tensor
 from cogrl.lm_head import head_operand, next_token_logits
 from cogrl.model_input import audio_input
 from cogrl.models.audio_lm import AudioLM
-from cogrl.rollout.controller import Controller
+from cogrl.rollout.controller import Controller, begun
 from cogrl.rollout.excerpts import EncodedExcerpts
 from cogrl.rollout.insertions import Inserted, interruption
 from cogrl.rollout.prompts import prompts_of
 from cogrl.rollout.running import RunningRows
 from cogrl.rollout.sampling import Sampling
 from cogrl.rollout.shared_rows import SharedRows, rows_share
-from cogrl.rollout.token_ends import token_ends
 from cogrl.rollout.transcript import Transcript
-from cogrl.types import Clip, ModelInput, Prompts, Role, Rollouts, drawn_ids
+from cogrl.types import Clip, ModelInput, Prompts, Role, Rollouts
 
 
 class HFEngine:
@@ -46,30 +45,9 @@ class HFEngine:
         """
         inputs = [audio_input(clip) for clip in clips] if inputs is None else inputs
         prompts = prompts_of(policy, clips, formats, inputs)
-        was_training = policy.training
-        policy.eval()
-        try:
-            for controller in controllers:
-                controller.clips = clips
-                controller.begin(policy, inputs, group_size)
+        with begun(controllers, policy, clips, inputs, group_size):
             transcript = self.complete(policy, prompts, sampling, group_size, generator, controllers)
-        finally:
-            policy.train(was_training)
-        completions, logprobs = transcript.completions()
-        texts = [policy.tokenizer.decode(ids) for ids in drawn_ids(completions, policy.end_ids)]
-        return Rollouts(
-            clips,
-            formats,
-            prompts,
-            completions,
-            logprobs,
-            texts,
-            transcript.finish,
-            group_size,
-            policy_version,
-            [tuple(spans) for spans in transcript.spans],
-            token_ends(policy.tokenizer, completions, texts),
-        )
+        return transcript.rollouts(policy, clips, formats, prompts, group_size, policy_version)
 
     @torch.no_grad()
     def complete(
@@ -95,14 +73,14 @@ class HFEngine:
         for left in reversed(range(sampling.max_new_tokens)):
             logits, roles = adjusted(controllers, next_token_logits(running.hidden, head, bias), rows)
             token, logprob = sampling.draw(logits, generator)
-            transcript.draw(rows, token, logprob, roles)
+            transcript.draw(rows, token[:, None], logprob[:, None], roles[:, None])
             ended = torch.isin(token, ends)
             transcript.ended[rows] = ended
             alive, inserted = ~ended, None
             if controllers and left:
-                lengths = running.lengths + 1
-                alive &= lengths < policy.max_positions  # after an insertion, there may be no position left to draw at
-                drawn = (token[alive], logprob[alive], rows[alive], lengths[alive])
+                free = policy.max_positions - 2 - running.lengths  # behind this token, and one is drawn behind that
+                alive &= free >= 0  # after an insertion, there may be no position left to draw at
+                drawn = (token[alive], logprob[alive], rows[alive], free[alive])
                 change = interruption(policy, controllers, *drawn, encoded)
                 if change is not None:
                     transcript.aborted.update(change.aborted)
@@ -119,7 +97,7 @@ class HFEngine:
                 running.feed_token(embeds)
             else:
                 transcript.insert(inserted)
-                running.feed(*behind(embeds, inserted, policy, rows))
+                running.feed(*behind(embeds, inserted, inserted.embeds(policy, encoded), rows))
         return transcript
 
 
@@ -145,13 +123,16 @@ def adjusted(
 
 
 def behind(
-    embeds: Float[Tensor, "r 1 d"], inserted: Inserted, policy: AudioLM, rows: Int[Tensor, " r"]
+    embeds: Float[Tensor, "r 1 d"], inserted: Inserted, own: Float[Tensor, "k w d"], rows: Int[Tensor, " r"]
 ) -> tuple[Float[Tensor, "r n d"], Bool[Tensor, "r n"]]:
-    """The token just drawn and what is inserted behind it, for the rows of the batch, and where there is something."""
+    """The token just drawn and what is inserted behind it, for the rows of the batch, and where there is something.
+
+    `own` are the embeddings of what is inserted.
+    """
     place = {row: i for i, row in enumerate(rows.tolist())}
     index = torch.tensor([place[row] for row in inserted.rows], device=rows.device)
     more = embeds.new_zeros(len(embeds), inserted.ids.shape[1], embeds.shape[2])
-    more[index] = inserted.embeds(policy).to(embeds.dtype)
+    more[index] = own.to(embeds.dtype)
     real = torch.zeros(more.shape[:2], dtype=torch.bool, device=rows.device)
     real[index] = inserted.roles != Role.PAD
     return torch.cat([embeds, more], 1), torch.cat([torch.ones_like(real[:, :1]), real], 1)

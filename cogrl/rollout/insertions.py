@@ -17,23 +17,22 @@ from cogrl.types import ClipTensors, Role
 class Inserted:
     """What is put behind the last token of `k` completions, padded at the end to the longest.
 
-    `rows` are their numbers. `audio` holds the tensors of all clips, row by row, and `frames` what the policy reads of
-    them (None: there are none); `excerpts` are those of each row.
+    `rows` are their numbers. `audio` holds the tensors of all clips, row by row; `excerpts` are those of each row.
     """
 
     rows: list[int]
     ids: Int[Tensor, "k w"]
     roles: Int[Tensor, "k w"]
     audio: ClipTensors
-    frames: Float[Tensor, "n d"] | None
     excerpts: list[list[Excerpt]]
 
-    def embeds(self, policy: AudioLM) -> Float[Tensor, "k w d"]:
-        """The embeddings of the inserted tokens and audio."""
+    def embeds(self, policy: AudioLM, encoded: EncodedExcerpts) -> Float[Tensor, "k w d"]:
+        """The embeddings of the inserted tokens and audio, whose frames are those of `encoded`."""
         embeds = policy.embed(self.ids)
-        if self.frames is None:
+        frames = encoded.frames([excerpt for row in self.excerpts for excerpt in row])
+        if frames is None:
             return embeds
-        return embeds.masked_scatter((self.roles == Role.AUDIO)[..., None], self.frames.to(embeds.dtype))
+        return embeds.masked_scatter((self.roles == Role.AUDIO)[..., None], frames.to(embeds.dtype))
 
 
 @dataclass(frozen=True)
@@ -47,6 +46,11 @@ class Interruption:
     aborted: list[int]
     full: list[int]
 
+    @property
+    def rows(self) -> list[int]:
+        """The completions to which something is done."""
+        return self.aborted + self.full + (self.inserted.rows if self.inserted else [])
+
 
 def interruption(
     policy: AudioLM,
@@ -54,16 +58,16 @@ def interruption(
     tokens: Int[Tensor, " r"],
     logprobs: Float[Tensor, " r"],
     rows: Int[Tensor, " r"],
-    lengths: Int[Tensor, " r"],
+    positions_left: Int[Tensor, " r"],
     encoded: EncodedExcerpts,
 ) -> Interruption | None:
-    """What the controllers do after each of the completions `rows` has drawn a token and has `lengths` in all.
+    """What the controllers do after each of the completions `rows` has drawn a token.
 
-    None where they do nothing, for which the device is not waited for. Several controllers' insertions into one row
-    stand in the order of the controllers. `encoded` are the clips that this call has inserted so far. Raises ValueError
-    when a controller inserts into another row, or a clip that does not fit into the policy's audio window.
+    `positions_left` are how many tokens may be put behind it so that one more can be drawn, and `encoded` the clips
+    that this call has inserted so far. None where they do nothing, for which the device is not waited for. Several
+    controllers' insertions into one row stand in the order of the controllers. Raises ValueError when a controller
+    inserts into another row, or a clip that does not fit into the policy's audio window.
     """
-    positions_left = policy.max_positions - 1 - lengths  # one token is drawn behind it
     hidden = [controller.hidden(rows) for controller in controllers]
     asked = []
     for number, controller in enumerate(controllers):
@@ -130,4 +134,4 @@ def side_by_side(
     excerpts = [[item for item in items if isinstance(item, Excerpt)] for items in insertions.values()]
     clips = [excerpt for row in excerpts for excerpt in row]
     placed = tokens.to(policy.device).unbind(2)
-    return Inserted(list(insertions), *placed, encoded.tensors(clips), encoded.frames(clips), excerpts)
+    return Inserted(list(insertions), *placed, encoded.tensors(clips), excerpts)

@@ -1,13 +1,28 @@
 """The record of one call of an engine: every token of every completion, its role, and how each completion ended."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
+from cogrl.models.audio_lm import AudioLM
 from cogrl.rollout.insertions import Inserted
-from cogrl.types import ClipTensors, Completions, Finish, Role, Span, join_clips, pick_clips
+from cogrl.rollout.token_ends import token_ends
+from cogrl.types import (
+    Clip,
+    ClipTensors,
+    Completions,
+    Finish,
+    Prompts,
+    Role,
+    Rollouts,
+    Span,
+    drawn_ids,
+    join_clips,
+    pick_clips,
+)
 
 
 @dataclass
@@ -34,17 +49,21 @@ class Transcript:
     def draw(
         self,
         rows: Int[Tensor, " r"],
-        ids: Int[Tensor, " r"],
-        logprobs: Float[Tensor, " r"],
-        roles: Int[Tensor, " r"],
+        ids: Int[Tensor, "r w"],
+        logprobs: Float[Tensor, "r w"],
+        roles: Int[Tensor, "r w"],
     ) -> None:
-        """One drawn token for each of the completions `rows`."""
-        self._write(rows, ids[:, None], roles[:, None], logprobs[:, None])
+        """Drawn tokens of the completions `rows`, as many of each as are not `PAD`."""
+        columns = ((self.ids, ids, self.pad_id), (self.roles, roles, int(Role.PAD)), (self.logprobs, logprobs, 0.0))
+        for written, values, filler in columns:
+            column = values.new_full((self.b, values.shape[1]), filler)
+            column[rows] = values
+            written.append(column)
 
     def insert(self, inserted: Inserted) -> None:
         """What controllers put behind the last token of some completions."""
         rows = torch.tensor(inserted.rows, device=self.device)
-        self._write(rows, inserted.ids, inserted.roles, torch.zeros(inserted.ids.shape, device=self.device))
+        self.draw(rows, inserted.ids, torch.zeros(inserted.ids.shape, device=self.device), inserted.roles)
         self.audio.append(inserted.audio)
         for row, excerpts in zip(inserted.rows, inserted.excerpts, strict=True):
             self.clip_rows += [row] * len(excerpts)
@@ -69,15 +88,28 @@ class Transcript:
         completions = Completions(ids.gather(1, order), roles.gather(1, order), audio, counts)
         return completions, logprobs.gather(1, order)
 
-    def _write(
+    def rollouts(
         self,
-        rows: Int[Tensor, " r"],
-        ids: Int[Tensor, "r w"],
-        roles: Int[Tensor, "r w"],
-        logprobs: Float[Tensor, "r w"],
-    ) -> None:
-        columns = ((self.ids, ids, self.pad_id), (self.roles, roles, int(Role.PAD)), (self.logprobs, logprobs, 0.0))
-        for written, values, filler in columns:
-            column = values.new_full((self.b, values.shape[1]), filler)
-            column[rows] = values
-            written.append(column)
+        policy: AudioLM,
+        clips: Sequence[Clip],
+        formats: Sequence[str],
+        prompts: Prompts,
+        group_size: int,
+        policy_version: int,
+    ) -> Rollouts:
+        """What was sampled of these prompts, with the texts that were drawn."""
+        completions, logprobs = self.completions()
+        texts = [policy.tokenizer.decode(ids) for ids in drawn_ids(completions, policy.end_ids)]
+        return Rollouts(
+            clips,
+            formats,
+            prompts,
+            completions,
+            logprobs,
+            texts,
+            self.finish,
+            group_size,
+            policy_version,
+            [tuple(spans) for spans in self.spans],
+            token_ends(policy.tokenizer, completions, texts),
+        )

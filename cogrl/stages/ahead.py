@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from cogrl.rollout.controller import Controller
 from cogrl.rollout.engine import BackgroundEngine, Engine, Pending
 from cogrl.types import Clip, Rollouts
 
@@ -37,12 +38,22 @@ class RolloutsAhead:
         self.pending = None
 
 
-def refuse_in_step(engine: Engine, repeats: dict[str, bool]) -> None:
-    """ValueError for what needs the engine while it draws ahead: by name in `repeats`, and an engine that can't."""
+def refuse_in_step(engine: Engine, repeats: dict[str, bool], controllers: Sequence[Controller]) -> None:
+    """ValueError for what needs the engine while it draws ahead: by name in `repeats`, and an engine that can't.
+
+    Also for controllers: what they know is of one call of the engine, and the stage asks for their figures of a rollout
+    when the next one is being drawn.
+    """
     if not isinstance(engine, BackgroundEngine):
         raise ValueError(
             f"one_step_off draws rollouts while the policy trains, and {type(engine).__name__} draws them from the "
             "policy itself; set model.engine to cogrl.rollout.vllm.VLLMEngine (docs/vllm.md), or leave one_step_off out"
+        )
+    if controllers:
+        names = ", ".join(type(each).__name__ for each in controllers)
+        raise ValueError(
+            f"one_step_off and controllers ({names}): they would be at work on the next batch while they are asked "
+            "about this one; leave one of the two out"
         )
     found = [name for name, is_set in repeats.items() if is_set]
     if found:

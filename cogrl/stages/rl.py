@@ -57,9 +57,8 @@ class RLStage(Stage):
         counterfactuals: changes under which the policy is asked as well, for a reward that compares.
         variance_tolerance: a group whose rewards vary no more than this has nothing to compare: advantage 0.
         speech: speaks the replies of rollouts, so that a reward can listen, and trains how they are said; None: text.
-        resamples: how often groups without variance are sampled again before they are kept as they are. All ranks go
-            the same number of rounds. Each round is scored as a batch of its own, so that a step waits for a judge at
-            most (1 + resamples) of its deadlines.
+        resamples: how often groups without variance are sampled again before they are kept; on all ranks as often. Each
+            round is scored as a batch of its own, so a step waits for a judge at most (1 + resamples) of its deadlines.
         one_step_off: the rollouts of a batch are drawn while the one before it trains, by the weights from before that:
             by an engine that can (docs/vllm.md). The first batch of an epoch is drawn when it is due.
     """
@@ -88,7 +87,8 @@ class RLStage(Stage):
         check_counts(group_size, updates_per_rollout, passes)
         check_reference(objective, reference)
         if one_step_off:
-            refuse_in_step(self.engine, {"resamples": resamples > 0, "counterfactuals": counterfactuals is not None})
+            repeats = {"resamples": resamples > 0, "counterfactuals": counterfactuals is not None}
+            refuse_in_step(self.engine, repeats, self.controllers)
         elif updates_per_rollout == 1 and objective.kind != "reinforce":
             warnings.warn("updates_per_rollout=1: every ratio is 1, so the gate (or clip) is inert", stacklevel=2)
         self.group_size, self.formats = group_size, tuple(formats)

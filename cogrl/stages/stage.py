@@ -20,7 +20,7 @@ from cogrl.rewards.cogaudio import cogaudio_reward
 from cogrl.rewards.composite import Reward, as_reward
 from cogrl.rewards.term import Validates
 from cogrl.rollout.controller import Controller, segment_rules
-from cogrl.rollout.engine import Engine, Pending
+from cogrl.rollout.engine import Engine, Pending, check_controllers
 from cogrl.rollout.hf import HFEngine
 from cogrl.rollout.sampling import Sampling
 from cogrl.stages.agreement import compare
@@ -60,6 +60,7 @@ class Stage(pl.LightningModule):
         self.policy, self.optim, self.sampling = policy, optim, sampling
         self.reward = as_reward(reward or cogaudio_reward())
         self.engine, self.controllers = engine or HFEngine(), controllers or []
+        check_controllers(self.engine, self.controllers)
         self.synced_step: int | None = None
         self.sharding: Sharding | None = None
         self.prompt_budget, self.means = PromptBudget(policy), Means()

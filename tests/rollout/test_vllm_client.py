@@ -9,7 +9,7 @@ import torch
 from vllm_server import VLLMStandIn
 
 from cogrl.models.reference import logprobs_of
-from cogrl.rollout import Controller, Engine, Sampling
+from cogrl.rollout import Engine, Sampling
 from cogrl.rollout.vllm import VLLMEngine
 from cogrl.types import Role
 
@@ -227,8 +227,6 @@ def test_it_sleeps_between_rollouts_where_it_is_told_to(engine, server, policy, 
 
 
 def test_what_a_server_would_compute_otherwise_is_refused(engine, policy, clips, coarse_policy_dir, make_policy):
-    with pytest.raises(ValueError, match="can not run the controllers Controller"):
-        draw(engine, policy, clips[:1], controllers=[Controller()])
     with pytest.raises(ValueError, match="does not know pooled audio"):
         engine.sync(make_policy("qwen2_audio", str(coarse_policy_dir)))
     policy.adapter = torch.nn.Linear(1, 1)

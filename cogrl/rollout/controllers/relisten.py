@@ -53,6 +53,7 @@ class Relisten(Controller):
             raise ValueError(f"audio_tokens={audio_tokens} must be at least 1; for no audio at all set hears: nothing")
         self.rules, self.hears, self.audio_tokens = rules, hears, audio_tokens
         self.filler, self.seed = Filler(filler, 1), seed
+        self.stops = () if hears == "nothing" else (CLOSED,)
         self.tokenizer: Any = None
         self.spare: tuple[Waveform, Example] | None = None
         self.replaced_s: dict[str, float] = {}

@@ -5,22 +5,20 @@ from concurrent.futures import wait
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float, Int
-from torch import Tensor
 
 from cogrl.chat.background import Running
 from cogrl.model_input import audio_input
 from cogrl.models.audio_lm import AudioLM
-from cogrl.models.chat_prompts import as_conversation
 from cogrl.ranks import gathered, place
-from cogrl.rollout.controller import Controller
+from cogrl.rollout.controller import Controller, begun
 from cogrl.rollout.prompts import prompts_of
 from cogrl.rollout.sampling import Sampling
-from cogrl.rollout.token_ends import token_ends
+from cogrl.rollout.vllm.requests import requests
 from cogrl.rollout.vllm.server import VLLMServer
+from cogrl.rollout.vllm.stretches import Stretches, drawn_under
 from cogrl.rollout.vllm.weights import WeightFolder, Weights
 from cogrl.rollout.vllm.wire import Asked, Drawn
-from cogrl.types import Clip, Completions, ModelInput, Prompts, Role, Rollouts, drawn_ids
+from cogrl.types import Clip, ModelInput, Prompts, Rollouts
 
 
 @dataclass(frozen=True)
@@ -31,34 +29,17 @@ class Pending:
     clips: Sequence[Clip]
     formats: Sequence[str]
     prompts: Prompts
-    group_size: int
     policy_version: int
+    asked: Sequence[Asked]
     running: Running[list[list[Drawn]]]
 
     def result(self) -> Rollouts:
         """Waits for them. Raises what `VLLMServer.begin` says."""
-        rows = [row for group in self.running.result() for row in group]
-        device, tokenizer = self.policy.device, self.policy.tokenizer
-        ids, logprobs = (
-            padded([row.ids for row in rows], tokenizer.pad_token_id),
-            padded([r.logprobs for r in rows], 0.0),
-        )
-        drawn = torch.arange(ids.shape[1]) < torch.tensor([len(row.ids) for row in rows])[:, None]
-        roles = torch.where(drawn, Role.SAMPLED.value, Role.PAD.value)
-        completions = Completions(ids, roles).to(device)
-        texts = [tokenizer.decode(said) for said in drawn_ids(completions, self.policy.end_ids)]
-        return Rollouts(
-            self.clips,
-            self.formats,
-            self.prompts,
-            completions,
-            logprobs.to(device),
-            texts,
-            [row.finish for row in rows],
-            self.group_size,
-            self.policy_version,
-            token_ends=token_ends(tokenizer, completions, texts),
-        )
+        drawn = [one for group in self.running.result() for one in group]
+        whole = Stretches(self.policy, (), self.asked)
+        whole.add(drawn)
+        what = self.policy, self.clips, self.formats, self.prompts
+        return whole.transcript.rollouts(*what, self.asked[0].count, self.policy_version)
 
     def cancel(self) -> None:
         """They are not wanted any more."""
@@ -71,6 +52,7 @@ class VLLMEngine:
     A rollout is believed only where the server says of each token that the weights handed over last have drawn it, and
     that its prompt is, token by token, the policy's. A server that is slow, dies or is restarted is waited for, given
     the weights again and asked again with the same seed. With several ranks the first one hands the weights over.
+    Controllers look at what is drawn stretch by stretch (`Stretches`).
 
     Args:
         base_url: of a server that `cogrl vllm` has started.
@@ -146,10 +128,18 @@ class VLLMEngine:
     ) -> Rollouts:
         """As `Engine.sample`. Of greedy completions the log-probabilities are at temperature 1, as vLLM gives them.
 
-        Raises ValueError for controllers, which this engine can not run, besides what `VLLMServer.begin` says.
+        Raises ValueError for controllers that bend or hide what is drawn, besides what `VLLMServer.begin` says.
         """
-        how = sampling, group_size, policy_version, inputs, generator, controllers
-        return self.begin(policy, clips, formats, *how).result()
+        self.check_controllers(controllers)
+        if not controllers:
+            how = sampling, group_size, policy_version, inputs, generator
+            return self.begin(policy, clips, formats, *how).result()
+        inputs = [audio_input(clip) for clip in clips] if inputs is None else inputs
+        prompts = prompts_of(policy, clips, formats, inputs)
+        asked = requests(policy, prompts, inputs, clips, sampling, group_size, generator, controllers)
+        with begun(controllers, policy, clips, inputs, group_size):
+            transcript = drawn_under(controllers, self.server, policy, asked, generator)
+        return transcript.rollouts(policy, clips, formats, prompts, group_size, policy_version)
 
     def begin(
         self,
@@ -163,48 +153,30 @@ class VLLMEngine:
         generator: torch.Generator | None = None,
         controllers: Sequence[Controller] = (),
     ) -> Pending:
-        """Starts what `sample` does and returns at once; `sync` waits for it to end."""
-        refuse_controllers(controllers)
+        """Starts what `sample` does and returns at once; `sync` waits for it to end. Raises ValueError for controllers.
+
+        They would have to look at these completions while they are at work on others.
+        """
+        if controllers:
+            raise ValueError(f"completions under {names_of(controllers)} are not drawn ahead: ask for them by `sample`")
         inputs = [audio_input(clip) for clip in clips] if inputs is None else inputs
-        names = [clip.example.id for clip in clips]
         prompts = prompts_of(policy, clips, formats, inputs)
-        device = generator.device if generator is not None else None
-        seeds = torch.randint(2**31, (len(clips),), generator=generator, device=device).tolist()
-        ids, barred = prompts.input_ids.cpu(), policy.head.bias.nonzero().flatten().tolist()
-        asked = [
-            Asked(
-                name,
-                row[mask].tolist(),
-                policy.audio_token_id,
-                as_conversation(item).waveforms,
-                policy.sampling_rate,
-                sampling,
-                policy.end_ids,
-                barred,
-                policy.vocab_size,
-                group_size,
-                seed,
-            )
-            for name, row, mask, item, seed in zip(names, ids, prompts.mask_on_host, inputs, seeds, strict=True)
-        ]
+        asked = requests(policy, prompts, inputs, clips, sampling, group_size, generator)
         self.begun = self.server.begin(asked)
-        return Pending(policy, clips, formats, prompts, group_size, policy_version, self.begun)
+        return Pending(policy, clips, formats, prompts, policy_version, asked, self.begun)
+
+    def check_controllers(self, controllers: Sequence[Controller]) -> None:
+        """Raises ValueError for controllers that bend or hide what is drawn."""
+        bending = [each for each in controllers if each.bends]
+        if bending:
+            raise ValueError(
+                f"the vLLM engine can not run {names_of(bending)}: a server draws the next token without asking "
+                "`adjust` and `hidden`; leave model.engine out (the policy itself samples), or these controllers"
+            )
 
 
-def padded(rows: Sequence[Sequence[int | float]], filler: int | float) -> Int[Tensor, "b t"] | Float[Tensor, "b t"]:
-    """Rows side by side, filled up at their ends to the longest."""
-    width = max(map(len, rows))
-    return torch.tensor([[*row, *[filler] * (width - len(row))] for row in rows])
-
-
-def refuse_controllers(controllers: Sequence[Controller]) -> None:
-    """ValueError where there are any: they act between two tokens, which a server does not wait for."""
-    if controllers:
-        names = ", ".join(type(each).__name__ for each in controllers)
-        raise ValueError(
-            f"the vLLM engine can not run the controllers {names}: they look at every token before the next is drawn; "
-            "leave model.engine out (the policy itself samples), or model.controllers"
-        )
+def names_of(controllers: Sequence[Controller]) -> str:
+    return ", ".join(type(each).__name__ for each in controllers)
 
 
 def refuse_unservable(policy: AudioLM) -> None:

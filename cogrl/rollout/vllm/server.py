@@ -31,6 +31,8 @@ class VLLMServer:
         startup_s: how long a server that does not answer at all is waited for, each time.
         concurrency: how many requests are under way at once.
         sleeps: the server gives back its memory (level 1) while nothing is sampled.
+
+    `positions` are the most tokens that it reads, prompt included, once it has been asked.
     """
 
     def __init__(
@@ -41,6 +43,7 @@ class VLLMServer:
         self.retry = RetryPolicy(attempts, request_s, question_s, pause_s=0.5, pause_max_s=10.0)
         self.weights: Weights | None = None
         self.ready = False
+        self.positions: int | None = None
 
     def hand_over(self, weights: Weights) -> None:
         """From now on these weights sample. Raises ConnectionError when the server can not be brought to take them."""
@@ -51,15 +54,22 @@ class VLLMServer:
         """The same where another process hands them over."""
         self.weights, self.ready = weights, False
 
-    def begin(self, asked: Sequence[Asked]) -> Running[list[list[Drawn]]]:
+    def begin(self, asked: Sequence[Asked], more: bool = False) -> Running[list[list[Drawn]]]:
         """Starts to ask; its result is the completions of each, in order, all drawn by `weights`.
+
+        `more`: more is asked when they are there, so that the server stays awake, until `rest`.
 
         The result raises ConnectionError for a request that has had no usable answer in all its attempts, and
         ValueError when the server reads another prompt than the policy.
         """
         weights = self.weights
         assert weights is not None, "sync comes before sample"
-        return Running(lambda: self._answers(asked, weights.version))
+        return Running(lambda: self._answers(asked, weights.version, more))
+
+    def rest(self) -> None:
+        """Nothing more is asked for now: a server that `sleeps` does."""
+        if self.sleeps:
+            run(lambda: self._answers([], "", more=False))
 
     async def _taken_over(self) -> None:
         async with self._session() as session:
@@ -68,7 +78,7 @@ class VLLMServer:
             if isinstance(outcome, Refused):
                 raise ConnectionError(f"{self.base_url} did not take the weights in {tries} tries: {outcome.error}")
 
-    async def _answers(self, asked: Sequence[Asked], version: str) -> list[list[Drawn]]:
+    async def _answers(self, asked: Sequence[Asked], version: str, more: bool) -> list[list[Drawn]]:
         lock, limit = asyncio.Lock(), asyncio.Semaphore(self.concurrency)
 
         async def answer(one: Asked) -> list[Drawn]:
@@ -82,7 +92,7 @@ class VLLMServer:
 
         async with self._session() as session:
             found = await asyncio.gather(*(answer(one) for one in asked))
-            if self.sleeps:
+            if self.sleeps and not more:
                 self.ready = False
                 await self._post(session, "/sleep?level=1")
             return found
@@ -110,7 +120,8 @@ class VLLMServer:
         async with lock:
             if self.ready:
                 return None
-            refused = await self._awake(session) or await self._with_weights(session) or await self._telling(session)
+            refused = await self._awake(session) or await self._with_weights(session)
+            refused = refused or await self._telling(session) or await self._with_positions(session)
             self.ready = refused is None
             return refused
 
@@ -170,6 +181,19 @@ class VLLMServer:
         )
         wrong += f"not those of the distribution it draws from (--logprobs-mode processed_logprobs); {_HOW}"
         return None if abs(logprob) < 1e-3 else Refused(ValueError(wrong), retryable=False)
+
+    async def _with_positions(self, session: aiohttp.ClientSession) -> Refused | None:
+        """None once `positions` are known."""
+        content = await self._get(session, "/v1/models")
+        if isinstance(content, Refused):
+            return content
+        try:
+            self.positions = int(json.loads(content)["data"][0]["max_model_len"])
+        except (LookupError, TypeError, ValueError) as error:
+            return Refused(
+                ValueError(f"{self.base_url}/v1/models gave no max_model_len ({error!r}): {content[:200]!r}")
+            )
+        return None
 
     async def _version(self, session: aiohttp.ClientSession) -> str | Refused:
         content = await self._get(session, "/weight_info")

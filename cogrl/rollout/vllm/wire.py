@@ -5,6 +5,7 @@ import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import Any, Literal
 
 from cogrl.audio import wav_bytes
@@ -25,11 +26,14 @@ class AnotherPrompt(ValueError):
 
 @dataclass(frozen=True)
 class Drawn:
-    """One completion: its tokens, the log-probability of each, and whether an end token or its length ended it."""
+    """One stretch of a completion: its tokens, the log-probability of each, and what ended it.
+
+    That is an end token, its length, or a stop string (`stop`), behind which it may go on.
+    """
 
     ids: list[int]
     logprobs: list[float]
-    finish: Literal["end", "length"]
+    finish: Literal["end", "length", "stop"]
 
 
 @dataclass(frozen=True)
@@ -38,17 +42,21 @@ class Asked:
 
     Args:
         name: of the sample, for errors.
-        ids: of the whole prompt, each clip's placeholder repeated for its frames, without padding.
+        ids: of the whole prompt, each clip's placeholder repeated for its frames, without padding; of a completion that
+            has begun, with all that it has drawn and that was inserted into it.
         waveforms: the clips of the placeholders, in their order.
+        clip_tokens: how many placeholders each of them has.
         barred_ids: tokens that are never drawn: only a clip has placeholders and markers.
         count: how many completions.
         seed: equal seeds draw alike, so that a request may be sent again.
+        stops: texts with which a stretch ends as well.
     """
 
     name: str
     ids: Sequence[int]
     audio_token_id: int
     waveforms: Sequence[Waveform]
+    clip_tokens: Sequence[int]
     sampling_rate: int
     sampling: Sampling
     end_ids: Sequence[int]
@@ -56,6 +64,7 @@ class Asked:
     vocab_size: int
     count: int
     seed: int
+    stops: Sequence[str] = ()
 
     def body(self) -> dict[str, Any]:
         """The request.
@@ -76,11 +85,13 @@ class Asked:
             "logprobs": 0,  # of the token that was drawn, and of no other
             "stop_token_ids": list(self.end_ids),
             "ignore_eos": True,  # the policy's end tokens are the ones above
-            "detokenize": False,
+            "detokenize": bool(self.stops),  # where there are none to look for, there is nothing to read
             "skip_special_tokens": False,
         }
+        if self.stops:
+            settings |= {"stop": list(self.stops), "include_stop_str_in_output": True}
         clips = [{"type": "audio_url", "url": wav_url(each, self.sampling_rate)} for each in self.waveforms]
-        ids = one_placeholder_a_clip(self.ids, self.audio_token_id)
+        ids = one_placeholder_a_clip(self.ids, self.audio_token_id, self.clip_tokens)
         return {"token_ids": ids, "sampling_params": settings, "return_token_ids": True} | (
             {"content_parts": clips} if clips else {}
         )
@@ -126,9 +137,12 @@ class Asked:
         if not all(math.isfinite(value) and -1000 < value <= 1e-3 for value in logprobs):
             raise ValueError(f"{self.name}: impossible log-probabilities: {logprobs[:20]}")
         ended = ids[-1] in self.end_ids
-        if any(id in self.end_ids for id in ids[:-1]) or (reason == "stop" and not ended):
+        stopped = reason == "stop" and not ended
+        if any(id in self.end_ids for id in ids[:-1]) or (stopped and choice.get("stop_reason") not in self.stops):
             raise ValueError(f"{self.name}: a completion that goes on behind, or stops before, an end token: {ids}")
-        return Drawn(ids, [min(value, 0.0) for value in logprobs], "end" if ended else "length")
+        last = len(ids) == self.sampling.max_new_tokens or not stopped  # a stop string that comes with the last token
+        finish = "end" if ended else "length" if last else "stop"
+        return Drawn(ids, [min(value, 0.0) for value in logprobs], finish)
 
 
 def check_version(name: str, spans: Any, version: str, tokens: int) -> None:
@@ -138,10 +152,11 @@ def check_version(name: str, spans: Any, version: str, tokens: int) -> None:
         raise AnotherVersion(f"{name}: drawn by weights {spans} where {wanted} were asked for")
 
 
-def one_placeholder_a_clip(ids: Sequence[int], audio_token_id: int) -> list[int]:
-    """The ids without the repetitions of a clip's placeholder."""
-    before = [None, *ids]
-    return [id for id, last in zip(ids, before, strict=False) if id != audio_token_id or last != audio_token_id]
+def one_placeholder_a_clip(ids: Sequence[int], audio_token_id: int, clip_tokens: Sequence[int]) -> list[int]:
+    """The ids without the repetitions of a clip's placeholder, where each clip has `clip_tokens` of them."""
+    firsts = {0, *accumulate(clip_tokens)}
+    places = accumulate((id == audio_token_id for id in ids), initial=0)
+    return [id for id, place in zip(ids, places, strict=False) if id != audio_token_id or place in firsts]
 
 
 def wav_url(waveform: Waveform, sampling_rate: int) -> str:
