@@ -54,9 +54,6 @@ def smoke_corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return build_lime_mini(tmp_path_factory.mktemp("corpus") / "lime", "smoke", seed=0, workers=1, plan=plan).out
 
 
-SIZES = {"mel_bins": 16, "tower_width": 16, "tower_layers": 1, "width": 32, "layers": 1, "vocab_size": 400}
-
-
 @pytest.fixture(scope="session")
 def smoke_texts(smoke_corpus: Path) -> list[str]:
     """All that a policy of the corpus reads and writes."""
@@ -72,7 +69,7 @@ def smoke_texts(smoke_corpus: Path) -> list[str]:
 def family_dir(tmp_path_factory: pytest.TempPathFactory, smoke_texts: list[str]):
     """`family_dir(name)`: the Hugging Face folder of a family's tiny model: one layer, random weights; made once."""
 
-    from policy_families import FAMILIES
+    from policy_families import FAMILIES, SIZES
 
     @functools.cache
     def folder(name: str) -> Path:
@@ -92,6 +89,8 @@ def tiny_policy_dir(family_dir) -> Path:
 @pytest.fixture(scope="session")
 def coarse_policy_dir(tmp_path_factory: pytest.TempPathFactory, smoke_texts: list[str]) -> Path:
     """The same, whose first pass reads eight frames as one."""
+    from policy_families import SIZES
+
     from cogrl.models.tiny import build_tiny_model
 
     folder = tmp_path_factory.mktemp("policy") / "coarse"

@@ -14,6 +14,9 @@ from cogrl.models.qwen3_omni import Qwen3Omni
 from cogrl.models.qwen25_omni import Qwen25Omni
 from cogrl.models.voxtral import Voxtral
 
+SIZES = {"mel_bins": 16, "tower_width": 16, "tower_layers": 1, "width": 32, "layers": 1, "vocab_size": 400}
+"""Of the tiny policies of the tests."""
+
 
 class Family(NamedTuple):
     policy: type[AudioLM]

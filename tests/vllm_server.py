@@ -12,6 +12,7 @@ import multiprocessing
 import os
 import signal
 import socket
+import time
 import urllib.request
 from collections.abc import Mapping
 from typing import Any
@@ -56,6 +57,19 @@ class VLLMStandIn:
         context = multiprocessing.get_context("fork")  # what it needs is imported here already, and costs seconds
         self.process = context.Process(target=serve, args=(self.policy, self.port, conduct), daemon=True)
         self.process.start()
+
+    def ready(self) -> "VLLMStandIn":
+        """Itself, once it runs, answers and behaves; it is started again where it was killed."""
+        if not self.process.is_alive():
+            self.start()
+        while True:
+            try:
+                self.behave()
+                return self
+            except OSError:
+                if not self.process.is_alive():
+                    raise
+                time.sleep(0.05)
 
     def kill(self) -> None:
         """As `kill -9`."""

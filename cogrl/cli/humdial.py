@@ -169,7 +169,7 @@ def _judged(
     measured = {"listener": listener(task, dialogues, language)} if listener else {}
     judged = judge_dialogues(task, dialogues, ask, settings, language, options.target, options.attempts, template)
     found = summary(task, judged)
-    voice = task.dimensions[1:] if number == 3 and found["dimensions"][task.dimensions[1]] else ()
+    voice = [name for name in task.of_voice if found["dimensions"][name]]
     found |= ({"voice": AUDIO_JUDGE} if voice else {}) | measured
     record = found | {"settings": asdict(settings), "target": options.target, "judged": [vars(one) for one in judged]}
     out.parent.mkdir(parents=True, exist_ok=True)
@@ -177,7 +177,7 @@ def _judged(
     for name, value in found["dimensions"].items():
         print(f"{name}: {_figure(value)}" + (f" ({AUDIO_JUDGE})" if name in voice else ""))
     for one in measured.values():
-        print(f"{task.dimensions[1]}, listener: {_figure(one[task.dimensions[1]])} ({one['rule']})")
+        print(f"D2, listener: {_figure(one['D2'])} ({one['rule']})")
     if judged and all(one.reason.startswith("failed") for one in judged):
         raise ConnectionError(f"no dialogue could be judged; the first one {judged[0].reason}")
     print(f"dialogues: {', '.join(f'{n} {kind}' for kind, n in found['dialogues'].items())}; written to {out}")

@@ -48,7 +48,7 @@ def check_audio_files(
 
     Returns the files.
 
-    Raises one ValueError with each refusal of `load_audio`, which says what `convert` and `silent_clips` allow, and
+    Raises one ValueError with every message of `load_audio`, which says what `convert` and `silent_clips` allow, and
     each line whose `speech`, `events` or `evidence` end after its clip. `facts` takes up what is found, also where this
     raises; what it has of a file that is still what it was is not looked for a second time.
     """

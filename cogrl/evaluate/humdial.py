@@ -31,6 +31,16 @@ class Task:
     dimensions: tuple[str, str, str]
     scale: tuple[int, int, int, int, int]
 
+    @property
+    def of_text(self) -> tuple[str, ...]:
+        """The dimensions that a response has which is text: in task 3 the first one."""
+        return self.dimensions[:1] if self.number == 3 else self.dimensions
+
+    @property
+    def of_voice(self) -> tuple[str, ...]:
+        """Those that it has besides where it is spoken."""
+        return self.dimensions[len(self.of_text) :]
+
     def snapped(self, score: float) -> int:
         """A judge's score on the task's scale. Raises ValueError outside 1 to 5 (the challenge would call 9 a 5)."""
         if not 1 <= score <= 5:

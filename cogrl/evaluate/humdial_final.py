@@ -37,6 +37,6 @@ def _figures(tasks: Mapping[int, Mapping[str, Any]]) -> dict[str, float | None]:
     averages = tasks[1]["average"], tasks[2]["average"]
     figures: dict[str, float | None] = dict(zip(FIGURES, (*averages, *of_task_3), strict=True))
     if "listener" in tasks[3]:
-        measured = tasks[3]["listener"]["vocal_empathy_congruence"]
+        measured = tasks[3]["listener"]["D2"]
         figures["D2_listener"] = measured and measured["mean"]
     return figures

@@ -69,14 +69,13 @@ def judge_dialogues(
     settings = settings or JudgeSettings()
     places = [task.judged_turn(dialogue.emotions, target) for dialogue in dialogues]
     sounds = _sounds(task, dialogues, places)
-    text, voice = task.dimensions[:1], task.dimensions[1:]
     judged: dict[int, DialogueScores] = {}
     waiting: dict[int, Messages] = {}
     for i, (dialogue, at) in enumerate(zip(dialogues, places, strict=True)):
         if at is None:
             judged[i] = DialogueScores(dialogue.id, {}, f"no {target} non-neutral turn")
         elif not dialogue.turns[at].answers_in(language):
-            every = task.dimensions if task.number != 3 or sounds else text
+            every = task.dimensions if sounds else task.of_text
             judged[i] = DialogueScores(dialogue.id, dict.fromkeys(every, 1), "wrong language")
         else:
             waiting[i] = _messages(
@@ -86,8 +85,8 @@ def judge_dialogues(
         answers = ask(list(waiting.values()), replace(settings, seed=settings.seed + attempt)) if waiting else []
         for i, answer in zip(list(waiting), answers, strict=True):
             try:
-                scores = _scores(task, task.dimensions if task.number != 3 or sounds.get(i) else text, answer)
-                unsaid = dict.fromkeys(voice, 1) if sounds.get(i) is False else {}
+                scores = _scores(task, task.dimensions if sounds.get(i) else task.of_text, answer)
+                unsaid = dict.fromkeys(task.of_voice, 1) if sounds.get(i) is False else {}
                 judged[i] = DialogueScores(dialogues[i].id, scores | unsaid, "judged: no sound" if unsaid else "judged")
                 del waiting[i]
             except (ValueError, OSError) as error:
@@ -139,7 +138,7 @@ class _Chat(Question):
 
 def _sounds(task: Task, dialogues: Sequence[Dialogue], places: Sequence[int | None]) -> dict[int, bool]:
     """Of each dialogue of task 3 whose judged response has audio, whether there is sound in it."""
-    if task.number != 3:
+    if not task.of_voice:
         return {}
     at = ((i, None if place is None else dialogues[i].turns[place].audio) for i, place in enumerate(places))
     return {i: has_sound(audio, dialogues[i].id) for i, audio in at if audio is not None}

@@ -62,7 +62,7 @@ def _congruence(listener: MelEmotion, dialogue: Dialogue, at: int | None, langua
 
 
 def congruence_summary(found: Sequence[Congruence]) -> dict[str, Any]:
-    """Mean and interval of the points, None without any, how they are made, and what was found dialogue by dialogue."""
+    """`D2`: the mean of the points with its interval, None without any; the `rule`; each dialogue's `Congruence`."""
     points = [one.points for one in found if one.points is not None]
     mean = vars(bootstrap_mean(points)) | {"n": len(points)} if points else None
-    return {"vocal_empathy_congruence": mean, "rule": RULE, "dialogues": [vars(one) for one in found]}
+    return {"D2": mean, "rule": RULE, "dialogues": [vars(one) for one in found]}

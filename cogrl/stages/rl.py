@@ -57,8 +57,8 @@ class RLStage(Stage):
         counterfactuals: changes under which the policy is asked as well, for a reward that compares.
         variance_tolerance: a group whose rewards vary no more than this has nothing to compare: advantage 0.
         speech: speaks the replies of rollouts, so that a reward can listen, and trains how they are said; None: text.
-        resamples: how often groups without variance are sampled again before they are kept; on all ranks as often. Each
-            round is scored as a batch of its own, so a step waits for a judge at most (1 + resamples) of its deadlines.
+        resamples: how often groups without variance are sampled again before they are kept, equally often on all ranks.
+            Each round is scored as a batch of its own: a step waits for a judge (1 + resamples) deadlines at most.
         one_step_off: the rollouts of a batch are drawn while the one before it trains, by the weights from before that:
             by an engine that can (docs/vllm.md). The first batch of an epoch is drawn when it is due.
     """

@@ -164,7 +164,7 @@ def test_replies_made_elsewhere_are_judged_and_measured_by_their_own_files(
     for (first, second), (_, listener) in zip((two_wavs, two_wavs[::-1]), found, strict=True):
         expected = [1 + 4 * shares[first][1], 1 + 4 * shares[second][0]]  # joy is shared, anger is met calmly
         assert [one["points"] for one in listener["dialogues"]] == pytest.approx(expected, abs=1e-4)
-        assert listener["vocal_empathy_congruence"]["mean"] == pytest.approx(np.mean(expected), abs=1e-4)
+        assert listener["D2"]["mean"] == pytest.approx(np.mean(expected), abs=1e-4)
     assert abs(shares[two_wavs[0]][1] - shares[two_wavs[1]][1]) > 0.01  # else nothing is told apart
 
 

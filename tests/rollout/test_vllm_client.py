@@ -25,17 +25,7 @@ def running(tiny_policy_dir):
 
 @pytest.fixture
 def server(running):
-    if not running.process.is_alive():
-        running.start()
-    return running
-
-
-def wait_for(server):
-    while True:
-        try:
-            return server.noted()
-        except OSError:
-            time.sleep(0.05)
+    return running.ready()
 
 
 @pytest.fixture
@@ -44,8 +34,6 @@ def engine(server, policy):
     with torch.no_grad():
         policy.head.weight.add_(torch.randn_like(policy.head.weight), alpha=0.5)
     engine = VLLMEngine(server.base_url, attempts=3, request_s=60.0, startup_s=60.0)
-    wait_for(server)
-    server.behave()
     engine.sync(policy)
     server.behave()
     return engine

@@ -10,6 +10,7 @@ import pytorch_lightning as pl
 import torch
 from citing_policy import build_citing_policy
 from interruptions import RandomInsertions, Scripted, pausing
+from policy_families import SIZES
 from vllm_server import VLLMStandIn
 
 from cogrl.models.qwen2_audio import Qwen2Audio
@@ -24,7 +25,6 @@ from cogrl.stages.objective import Objective
 from cogrl.types import ClipBatch, Role, Scores, Span, join_clips
 
 GENERATE = "/inference/v1/generate"
-SIZES = {"mel_bins": 16, "tower_width": 16, "tower_layers": 1, "width": 32, "layers": 1, "vocab_size": 400}
 SAMPLING = Sampling(temperature=0.8, max_new_tokens=7)
 GREEDY = Sampling(max_new_tokens=7, greedy=True)
 
@@ -49,15 +49,7 @@ def policy(folder):
 
 @pytest.fixture
 def server(running):
-    """It runs, behaves, and has noted nothing."""
-    if not running.process.is_alive():
-        running.start()
-    while True:
-        try:
-            running.behave()
-            return running
-        except OSError:
-            time.sleep(0.05)
+    return running.ready()
 
 
 @pytest.fixture

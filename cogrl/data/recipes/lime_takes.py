@@ -31,7 +31,7 @@ Notes = dict[str, dict[str, Any]]
 
 @dataclass(frozen=True)
 class TakeResult:
-    """What became of a clip: the file and the notes of the take that passed, or None; and each refusal before.
+    """What became of a clip: the file and the notes of the take that passed, or None; and why those before did not.
 
     `lost` is why nothing could be made; `away` says that the synthesiser or transcriber could not be reached.
     """
