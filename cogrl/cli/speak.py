@@ -14,7 +14,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--history", choices=("heard", "left_out"), help="what is done with earlier turns of dialogues")
     parser.add_argument("--emotion-encoder", type=Path, required=True, help="the listener: build emotion-encoder")
     parser.add_argument("--format", default="ieat", help="ieat (default) or direct")
-    parser.add_argument("--out", type=Path, required=True, help="new folder for figures.json, a page and wav files")
+    parser.add_argument("--out", type=Path, required=True, help="new folder for figures, answers, pages, wav files")
     parser.add_argument("--limit", type=int, help="only so many clips, spread over the manifest")
     parser.add_argument(
         "--wavs", type=int, default=14, help="how many replies are kept as files (default: %(default)s)"
@@ -39,7 +39,7 @@ def main(options: argparse.Namespace) -> int:
     from cogrl.data.errors import raise_all
     from cogrl.data.manifest import read_manifest, with_history
     from cogrl.evaluate.controls import transcript, voice
-    from cogrl.evaluate.spoken import spoken_figures, spoken_replies
+    from cogrl.evaluate.spoken import spoken_figures, spoken_records, spoken_replies
     from cogrl.models.saved import saved_policy
     from cogrl.models.speak import holds_branch
     from cogrl.rewards.spoken_emotion import read_listener
@@ -56,6 +56,7 @@ def main(options: argparse.Namespace) -> int:
     raise_all([f"{e.where} ({e.id}): no emotion, so that it is unknown how a reply should sound" for e in unmarked])
     listener, out = read_listener(str(options.emotion_encoder)), make_out_folder(options.out)
     figures: dict[str, Any] = {}
+    records: list[dict[str, Any]] = []
     for name, folder in named.items():
         policy = saved_policy(folder, options.dtype)
         clips = loaded(examples, policy.sampling_rate)
@@ -65,6 +66,7 @@ def main(options: argparse.Namespace) -> int:
             said = spoken_replies(policy, clips, *how, seed=options.seed)
             found = spoken_figures(said)
             figures.setdefault(name, {})[condition] = {key: number(value) for key, value in found.items()}
+            records += [{"policy": name, "given": condition, **record} for record in spoken_records(said)]
             print(
                 f"{name}, {condition}: " + ", ".join(f"{key} {value:.3g}" for key, value in found.items()), flush=True
             )
@@ -72,6 +74,7 @@ def main(options: argparse.Namespace) -> int:
                 keep(out / name, said, clips, policy.sampling_rate, options.wavs)
         figures[name]["peak_memory_mb"] = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     (out / "figures.json").write_text(json.dumps(figures, indent=2) + "\n")
+    (out / "answers.jsonl").write_text("".join(json.dumps(record) + "\n" for record in records))
     return 0
 
 

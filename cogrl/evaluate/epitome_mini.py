@@ -1,4 +1,4 @@
-"""The embedded rated corpus for EPITOME's classifiers, and the small random RoBERTa that they start from.
+"""The embedded rated corpus for EPITOME's classifiers, and the small RoBERTa that they start from.
 
 Source: clauses of this package (`cogrl.data.recipes.exploring`), rated by its rule and by no person. Licence:
 generated, unencumbered. A seeker's post is the description of a spoken line, "The speaker says, with the voice of sad:
@@ -16,9 +16,10 @@ from pathlib import Path
 
 import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
+from torch.nn.functional import cross_entropy
 from transformers import PreTrainedTokenizerFast, RobertaConfig, RobertaModel
 
-from cogrl.data.recipes.exploring import Reply, levels
+from cogrl.data.recipes.exploring import Reply, clauses, levels
 from cogrl.evaluate.epitome_data import COLUMNS
 from cogrl.evaluate.epitome_train import Recipe
 from cogrl.model_input import describe
@@ -26,8 +27,10 @@ from cogrl.types import EMOTIONS, Emotion, Example
 
 RATED = ("ER", "EX")
 """The mechanisms that RE-LLM reports."""
-RECIPE = Recipe(lr=2e-3, epochs=32, dropout=0.0)
-"""For weights that begin at random; with the published rate they would stay there."""
+RECIPE = Recipe(lr=1e-3, epochs=16, dropout=0.0)
+"""For a model as small as this one; with the published rate its weights would stay where they are."""
+READING_STEPS = 120
+"""In which the base learns to tell emotions, of 16 posts and 16 clauses each; its loss is below 0.01 then."""
 BASE = "base"
 """The folder of the RoBERTa beside the CSV files."""
 _SPECIAL = {"bos_token": "<s>", "pad_token": "<pad>", "eos_token": "</s>", "unk_token": "<unk>"}
@@ -41,9 +44,10 @@ def write_rated(out: Path, examples: Sequence[Example], replies: int = 24, seed:
     """
     rng = random.Random(seed)
     texts = list(dict.fromkeys(example.text for example in examples if example.text))
-    rows = []
+    rows, posts = [], []
     for (number, text), emotion in product(enumerate(texts), EMOTIONS):
         post = describe(replace(examples[0], text=text, emotion=emotion, cause=None))
+        posts.append((post, emotion))
         for i in range(replies):
             reply = drawn(emotion, rng)
             name = f"{number}-{emotion}"
@@ -53,7 +57,7 @@ def write_rated(out: Path, examples: Sequence[Example], replies: int = 24, seed:
             writer = csv.writer(file)
             writer.writerow(COLUMNS)
             writer.writerows([*row, rated[mechanism], ""] for *row, rated in rows)
-    write_base(out / BASE, [text for _, _, post, said, _ in rows for text in (post, said)], max_len, seed)
+    write_base(out / BASE, [text for _, _, post, said, _ in rows for text in (post, said)], posts, max_len, seed)
     return len(rows)
 
 
@@ -67,8 +71,10 @@ def drawn(emotion: Emotion, rng: random.Random) -> Reply:
             return Reply(*clauses)
 
 
-def write_base(folder: Path, texts: Sequence[str], max_len: int, seed: int) -> None:
-    """A RoBERTa of random weights with a byte-level tokenizer of these texts, as a Hugging Face folder."""
+def write_base(
+    folder: Path, texts: Sequence[str], posts: Sequence[tuple[str, Emotion]], max_len: int, seed: int
+) -> None:
+    """A RoBERTa that tells emotions, with a byte-level tokenizer of these texts, as a Hugging Face folder."""
     bpe = Tokenizer(models.BPE())
     bpe.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=True)
     bpe.decoder = decoders.ByteLevel()
@@ -81,7 +87,7 @@ def write_base(folder: Path, texts: Sequence[str], max_len: int, seed: int) -> N
     bpe.post_processor = processors.TemplateProcessing(
         single="<s> $A </s>", special_tokens=[("<s>", bos), ("</s>", end)]
     )
-    PreTrainedTokenizerFast(tokenizer_object=bpe, **_SPECIAL).save_pretrained(folder)
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=bpe, **_SPECIAL)
     config = RobertaConfig(
         vocab_size=bpe.get_vocab_size(),
         hidden_size=64,
@@ -89,7 +95,7 @@ def write_base(folder: Path, texts: Sequence[str], max_len: int, seed: int) -> N
         num_attention_heads=4,
         intermediate_size=128,
         max_position_embeddings=max_len + 2,  # positions begin behind that of the padding
-        hidden_dropout_prob=0.0,  # it keeps weights that begin at random from learning which feeling meets which
+        hidden_dropout_prob=0.0,  # it keeps a model as small as this from learning which feeling meets which
         attention_probs_dropout_prob=0.0,
         pad_token_id=bpe.token_to_id("<pad>"),
         bos_token_id=bos,
@@ -97,4 +103,27 @@ def write_base(folder: Path, texts: Sequence[str], max_len: int, seed: int) -> N
     )
     with torch.random.fork_rng():
         torch.manual_seed(seed)
-        RobertaModel(config, add_pooling_layer=False).save_pretrained(folder)
+        model = RobertaModel(config, add_pooling_layer=False)
+        tell_emotions(model, tokenizer, posts, random.Random(seed))
+    tokenizer.save_pretrained(folder)
+    model.save_pretrained(folder)
+
+
+def tell_emotions(
+    model: RobertaModel, tokenizer: PreTrainedTokenizerFast, posts: Sequence[tuple[str, Emotion]], rng: random.Random
+) -> None:
+    """The first token's state learns the emotion that a post is said in, or that a clause of a reply is meant for.
+
+    It stands in for pretraining, from which a RoBERTa knows that "unfair" goes with anger. From random weights, of
+    which those of the seeker's encoder stay as they are, EX was right on 70 % after twice the steps.
+    """
+    meant = [(clause, emotion) for emotion in EMOTIONS for clause in clauses(emotion)]
+    head = torch.nn.Linear(model.config.hidden_size, len(EMOTIONS))
+    optimizer = torch.optim.AdamW([*model.parameters(), *head.parameters()], lr=2e-3, weight_decay=0.0)
+    for _ in range(READING_STEPS):
+        texts, emotions = zip(*rng.choices(posts, k=16), *rng.choices(meant, k=16), strict=True)
+        first = model(**tokenizer(list(texts), padding=True, return_tensors="pt")).last_hidden_state[:, 0]
+        loss = cross_entropy(head(first), torch.tensor([EMOTIONS.index(emotion) for emotion in emotions]))
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()

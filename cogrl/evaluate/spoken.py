@@ -1,6 +1,6 @@
 """How a policy speaks: is a reply said as the voice of the user asks for, to a listener who knows no codec?"""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from time import perf_counter
 
@@ -8,6 +8,8 @@ import numpy as np
 import torch
 
 from cogrl.evaluate.controls import Condition, voice
+from cogrl.evaluate.groups import cell
+from cogrl.evaluate.stats import accuracy, bootstrap_unweighted_accuracy
 from cogrl.formats.answer import Answer, answers_of
 from cogrl.models.audio_lm import AudioLM
 from cogrl.models.emotion_mel import MelEmotion
@@ -28,6 +30,11 @@ class SpokenReplies:
     answers: Sequence[Answer]
     emotions: Sequence[Emotion | None]
     took_s: float
+
+    @property
+    def cells(self) -> list[str]:
+        """(speaker, sentence) of each clip: the unit the bootstrap resamples."""
+        return [cell(answer.example) for answer in self.answers]
 
     @property
     def intended(self) -> list[Emotion]:
@@ -79,24 +86,34 @@ def spoken_figures(said: SpokenReplies) -> dict[str, float]:
     """What a report says of them; all but seconds and factor are shares.
 
     `agreement` is the mean over the emotions that replies are intended in of how often the listener hears them (a
-    voice that does not follow the user has one in the number of those emotions); `agreement_all` the plain share.
+    voice that does not follow the user has one in the number of those emotions), and `agreement_low` and `_high` its
+    95 % interval over (speaker, sentence) cells, NaN where there is one; `agreement_all` is the plain share.
     `consistency` is how often voice and words of a reply ask for the same, among replies whose words ask for one.
     """
-    right = np.array([a == b for a, b in zip(said.emotions, said.intended, strict=True)])
-    intended, worded = np.array(said.intended), said.worded
-    recalls = [right[intended == tone].mean() for tone in TONES if (intended == tone).any()]
+    worded = said.worded
+    agreement = bootstrap_unweighted_accuracy(said.intended, said.emotions, said.cells, TONES)
     asked = [(found, tone) for found, tone in zip(said.emotions, worded, strict=True) if tone]
     speech = [answer.speech for answer in said.answers if answer.speech and answer.speech.waveform is not None]
     seconds = [len(one.waveform) / one.sampling_rate for one in speech]
     return {
         "replies": float(len(said.answers)),
         "spoken": len(speech) / len(said.answers),
-        "agreement": float(np.mean(recalls)),
-        "chance": 1 / len(recalls),
-        "agreement_all": float(right.mean()),
+        "agreement": agreement.mean,
+        "agreement_low": agreement.low,
+        "agreement_high": agreement.high,
+        "chance": 1 / len(set(said.intended)),
+        "agreement_all": accuracy(said.intended, said.emotions),
         "consistency": float(np.mean([found == tone for found, tone in asked])) if asked else float("nan"),
         "worded_right": float(np.mean([a == b for a, b in zip(worded, said.intended, strict=True)])),
         "finished": float(np.mean([one.finished for one in speech])) if speech else 0.0,
         "seconds": float(np.mean(seconds)) if seconds else 0.0,
         "real_time_factor": said.took_s / sum(seconds) if seconds else float("nan"),
     }
+
+
+def spoken_records(said: SpokenReplies) -> Iterator[dict[str, object]]:
+    """One record a reply, so that seeds and policies can be compared clip by clip."""
+    columns = {"cell": said.cells, "intended": said.intended, "sounds": said.emotions, "worded": said.worded}
+    for answer, *values in zip(said.answers, *columns.values(), strict=True):
+        asked = {"id": answer.example.id, "emotion": answer.example.emotion, "text": answer.text}
+        yield asked | dict(zip(columns, values, strict=True))

@@ -71,6 +71,9 @@ def test_a_manifest_is_answered_aloud_with_figures_and_a_page(speaks, smoke_corp
     assert set(figures) == {"voice", "transcript", "peak_memory_mb"}
     assert figures["voice"]["replies"] == 3 and 0 <= figures["voice"]["agreement"] <= 1
     assert figures["voice"]["consistency"] is None  # no reply of a random policy answers an emotion
+    records = [json.loads(line) for line in (workdir / "said" / "answers.jsonl").read_text().splitlines()]
+    assert [record["given"] for record in records] == ["voice"] * 3 + ["transcript"] * 3
+    assert [r["sounds"] is not None for r in records[:3]].count(True) == round(3 * figures["voice"]["spoken"])
     page = (workdir / "said" / "tiny" / "page.html").read_text()
     spoken = len(list((workdir / "said" / "tiny").glob("*.wav")))
     assert page.count("<audio") == 3 + spoken and spoken == round(3 * figures["voice"]["spoken"]) > 0
@@ -85,7 +88,7 @@ def test_a_manifest_is_answered_aloud_with_figures_and_a_page(speaks, smoke_corp
 
 
 def test_agreement_is_the_mean_recall_of_the_intended_emotions():
-    """Three of four sad replies and one of two happy ones: 0.625, and not four of six."""
+    """Three of four sad replies and one of two happy ones: 0.625, and not four of six; its interval draws clips."""
     from pathlib import Path
 
     from cogrl.evaluate.spoken import SpokenReplies, spoken_figures
@@ -96,10 +99,11 @@ def test_agreement_is_the_mean_recall_of_the_intended_emotions():
     speech = Speech(drawn.view(2, 2), torch.zeros(1, 4), drawn, True, np.zeros(8000, np.float32), 16_000)
     felt = ["sad", "fear", "sad", "fear", "happy", "happy"]
     answers = [
-        read_answer("Yes.", "direct", Example(str(i), Path("clip.wav"), text="So.", emotion=e), speech=speech)
+        read_answer("Yes.", "direct", Example(str(i), Path(f"{i}.wav"), text="So.", emotion=e), speech=speech)
         for i, e in enumerate(felt)
     ]
     found = spoken_figures(SpokenReplies(answers, ["sad", "sad", "sad", "happy", "happy", None], took_s=1.5))
     assert found["agreement"] == pytest.approx(0.625) and found["chance"] == 0.5
+    assert 0.0 <= found["agreement_low"] < 0.6 and 0.65 < found["agreement_high"] <= 1.0
     assert found["agreement_all"] == pytest.approx(4 / 6) and found["seconds"] == 0.5
     assert found["real_time_factor"] == pytest.approx(0.5) and found["worded_right"] == 0.0

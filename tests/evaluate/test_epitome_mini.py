@@ -4,10 +4,11 @@ import random
 from collections import Counter
 
 import pytest
-from transformers import AutoTokenizer, RobertaConfig
+import torch
+from transformers import AutoTokenizer, RobertaConfig, RobertaModel
 
 from cogrl.data.manifest import read_manifest
-from cogrl.data.recipes.exploring import levels
+from cogrl.data.recipes.exploring import clauses, levels
 from cogrl.evaluate.epitome import BiEncoder, Epitome, load
 from cogrl.evaluate.epitome_data import read_posts
 from cogrl.evaluate.epitome_mini import BASE, RATED, drawn, write_rated
@@ -55,6 +56,19 @@ def test_the_base_is_a_roberta_that_reads_what_stands_in_the_corpus(rated):
     assert ids[0] == tokenizer.bos_token_id and ids[-1] == tokenizer.eos_token_id
     assert tokenizer.decode(ids, skip_special_tokens=True).strip() == post.response
     assert max(len(tokenizer(p.seeker).input_ids) for p in read_posts(rated / "ER.csv")) <= 64
+
+
+def test_the_base_tells_the_emotion_that_a_clause_is_meant_for(rated):
+    """Its states of a clause are nearest, by cosine, to those of another clause for the same emotion."""
+    tokenizer = AutoTokenizer.from_pretrained(rated / BASE)
+    model = RobertaModel.from_pretrained(rated / BASE, add_pooling_layer=False).eval()
+    said = [(clause, emotion) for emotion in EMOTIONS for clause in clauses(emotion)]
+    with torch.no_grad():
+        batch = tokenizer([clause for clause, _ in said], padding=True, return_tensors="pt")
+        states = torch.nn.functional.normalize(model(**batch).last_hidden_state[:, 0], dim=-1)
+    nearest = (states @ states.T).fill_diagonal_(-1.0).argmax(1).tolist()
+    same = [said[other][1] == emotion for (_, emotion), other in zip(said, nearest, strict=True)]
+    assert sum(same) / len(same) > 0.9
 
 
 @pytest.mark.parametrize("reads", ["words", "description"])

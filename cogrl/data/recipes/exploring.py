@@ -26,6 +26,12 @@ QUESTION: dict[Emotion, list[str]] = {
 """After the feeling that the speaker has; those of neutral ask after the matter."""
 
 
+def clauses(emotion: Emotion) -> list[str]:
+    """Every clause that is meant for a speaker in this emotion."""
+    openings = [clause for part in OPENING[emotion].values() for clause in part]
+    return [*openings, *NEED[emotion], *QUESTION[emotion]]
+
+
 @dataclass(frozen=True)
 class Reply:
     """A reply by its clauses, and the emotion that each of them is meant for; None where the clause is left out."""
