@@ -66,9 +66,9 @@ def drawn(emotion: Emotion, rng: random.Random) -> Reply:
     while True:
         one = emotion if rng.random() < 0.5 else rng.choice(EMOTIONS)
         meant = [one] * 3 if rng.random() < 0.8 else [rng.choice([emotion, rng.choice(EMOTIONS)]) for _ in range(3)]
-        clauses = [each if rng.random() < 0.75 else None for each in meant]
-        if any(clauses):
-            return Reply(*clauses)
+        kept = [each if rng.random() < 0.75 else None for each in meant]
+        if any(kept):
+            return Reply(*kept)
 
 
 def write_base(

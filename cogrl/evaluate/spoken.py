@@ -87,7 +87,7 @@ def spoken_figures(said: SpokenReplies) -> dict[str, float]:
 
     `agreement` is the mean over the emotions that replies are intended in of how often the listener hears them (a
     voice that does not follow the user has one in the number of those emotions), and `agreement_low` and `_high` its
-    95 % interval over (speaker, sentence) cells, NaN where there is one; `agreement_all` is the plain share.
+    95 % interval over (speaker, sentence) cells, NaN for a single cell; `agreement_all` is the plain share.
     `consistency` is how often voice and words of a reply ask for the same, among replies whose words ask for one.
     """
     worded = said.worded
