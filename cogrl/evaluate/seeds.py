@@ -1,6 +1,7 @@
 """Reports of several seeds as one: means over seeds, intervals over (speaker, sentence) cells, and each seed's own."""
 
 import json
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -50,6 +51,15 @@ class Answered:
 
     def figure(self, name: str) -> SeedFigure:
         return over_seeds(self.values(name), self.cells)
+
+    def recalled(self, label: str = "emotion", predicted: str = "perceived") -> Float[np.ndarray, "seeds clips"]:
+        """What every answer is worth so that the mean over clips is the mean recall of the labels (UA).
+
+        `label` and `predicted` are keys of the records.
+        """
+        seen = Counter(record[label] for record in self.records[0])
+        share = {name: len(self.cells) / (len(seen) * n) for name, n in seen.items()}
+        return np.array([[(r[predicted] == r[label]) * share[r[label]] for r in seed] for seed in self.records])
 
     def part(self, name: str) -> "Answered":
         """Only the clips of one part, such as `conflict`."""

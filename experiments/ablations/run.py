@@ -4,11 +4,10 @@ Needs the main runs (experiments/cogaudio_mini/run.py) of the same seeds: what a
 there. Writes results.json and results.md from every report that is there. Finished steps are not run again.
 """
 
-import argparse
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from cogrl.cli.pipeline.experiment import experiment_options, write_results
 from cogrl.cli.pipeline.side_by_side import side_by_side
 from cogrl.evaluate.seed_tables import COLUMNS, figures, titles
 from cogrl.evaluate.seeds import Answered, SeedFigure, over_seeds, read_seeds
@@ -88,17 +87,11 @@ def run(variants: Sequence[str], seeds: Sequence[int]) -> None:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
-    parser.add_argument("--only", nargs="+", choices=VARIANTS, default=VARIANTS, help="run only these variants")
-    parser.add_argument("--no-run", action="store_true", help="only read the reports that are there")
-    options = parser.parse_args()
+    options = experiment_options(__doc__, VARIANTS)
     if not options.no_run:
         run(options.only, options.seeds)
     found = summary(ROOT / "runs", options.seeds)
-    (HERE / "results.json").write_text(json.dumps(found, indent=1) + "\n")
-    (HERE / "results.md").write_text(markdown(found))
-    print(markdown(found))
+    write_results(HERE, found, markdown(found))
 
 
 if __name__ == "__main__":

@@ -3,7 +3,6 @@
 Writes seeds.json and seeds.md. Finished steps are not run again.
 """
 
-import argparse
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -11,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from cogrl.cli.pipeline.durations import step_seconds, time_table
+from cogrl.cli.pipeline.experiment import experiment_options, write_results
 from cogrl.cli.pipeline.side_by_side import seeds_and_overlays
 from cogrl.data.text_file import utf8_lines
 from cogrl.evaluate.choice.controls import CONTROL_TITLES
@@ -122,18 +122,13 @@ def markdown(result: dict) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
-    parser.add_argument("--no-run", action="store_true", help="only read the reports that are there")
-    options = parser.parse_args()
+    options = experiment_options(__doc__)
     if not options.no_run:
         corpora = {"the corpus they share": ["build", "qa-mini", "--out", "data/qa-mini"]}
         seeds_and_overlays(ROOT, PIPELINE, corpora, options.seeds)
     result = summary(read([run_dir(seed) / "report" / "answers_choice.jsonl" for seed in options.seeds]))
     result["seconds"] = {str(seed): step_seconds(run_dir(seed)) for seed in options.seeds}
-    (HERE / "seeds.json").write_text(json.dumps(result, indent=1) + "\n")
-    (HERE / "seeds.md").write_text(markdown(result))
-    print(markdown(result))
+    write_results(HERE, result, markdown(result), "seeds")
 
 
 if __name__ == "__main__":

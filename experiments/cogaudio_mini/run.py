@@ -3,12 +3,11 @@
 Writes seeds.json and seeds.md. Finished steps are not run again; `--no-run` only reads what is there.
 """
 
-import argparse
-import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from cogrl.cli.pipeline.durations import step_seconds, time_table
+from cogrl.cli.pipeline.experiment import experiment_options, write_results
 from cogrl.cli.pipeline.side_by_side import seeds_and_overlays
 from cogrl.evaluate.seed_tables import COLUMNS, Column, by_condition, stage_rows, titles
 from cogrl.evaluate.seeds import Answered, SeedFigure, over_seeds, ratio_over_seeds, read_seeds
@@ -117,17 +116,12 @@ def markdown(result: dict) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
-    parser.add_argument("--no-run", action="store_true", help="only read the reports that are there")
-    options = parser.parse_args()
+    options = experiment_options(__doc__)
     if not options.no_run:
         corpora = {"the corpus they share": ["build", "lime-mini", "--out", "data/lime-mini"]}
         seeds_and_overlays(ROOT, PIPELINE, corpora, options.seeds)
     result = summary({seed: run_dir(seed) for seed in options.seeds})
-    (HERE / "seeds.json").write_text(json.dumps(result, indent=1) + "\n")
-    (HERE / "seeds.md").write_text(markdown(result))
-    print(markdown(result))
+    write_results(HERE, result, markdown(result), "seeds")
 
 
 if __name__ == "__main__":

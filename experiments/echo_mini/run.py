@@ -3,12 +3,11 @@
 Writes results.json and results.md from every report that is there. Finished steps are not run again.
 """
 
-import argparse
-import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from cogrl.cli.pipeline.durations import step_seconds, time_table
+from cogrl.cli.pipeline.experiment import experiment_options, write_results
 from cogrl.cli.pipeline.side_by_side import seeds_and_overlays
 from cogrl.evaluate.choice.seed_answers import Asked, by_task, figure, leaves_out_zero, part, read_answers
 from cogrl.evaluate.seeds import Record, SeedFigure
@@ -131,19 +130,14 @@ def markdown(result: Mapping) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
-    parser.add_argument("--no-run", action="store_true", help="only read the reports that are there")
-    options = parser.parse_args()
+    options = experiment_options(__doc__, VARIANTS)
     if not options.no_run:
         corpora = {"the corpus they share": ["build", "eaqa", "--out", "data/eaqa-mini"]}
-        overlays = [f"experiments/echo_mini/{name}.yaml" for name in VARIANTS]
+        overlays = [f"experiments/echo_mini/{name}.yaml" for name in options.only]
         seeds_and_overlays(ROOT, PIPELINE, corpora, options.seeds, overlays)
     result = summary(options.seeds)
     result["seconds"] = {str(seed): step_seconds(run_dir(seed)) for seed in options.seeds}
-    (HERE / "results.json").write_text(json.dumps(result, indent=1) + "\n")
-    (HERE / "results.md").write_text(markdown(result))
-    print(markdown(result))
+    write_results(HERE, result, markdown(result))
 
 
 if __name__ == "__main__":

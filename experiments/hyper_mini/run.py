@@ -3,7 +3,6 @@
 Writes results.json and results.md from every report that is there. Finished steps are not run again.
 """
 
-import argparse
 import json
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -11,6 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from cogrl.cli.pipeline.durations import step_seconds, time_table
+from cogrl.cli.pipeline.experiment import experiment_options, write_results
 from cogrl.cli.pipeline.side_by_side import seeds_and_overlays
 from cogrl.evaluate.choice.controls import CONTROL_TITLES
 from cogrl.evaluate.choice.seed_answers import Asked, by_task, figure, leaves_out_zero, part, read_answers
@@ -210,11 +210,7 @@ def markdown(result: Mapping) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
-    parser.add_argument("--only", nargs="*", choices=VARIANTS, default=VARIANTS, help="run only these variants")
-    parser.add_argument("--no-run", action="store_true", help="only read the reports that are there")
-    options = parser.parse_args()
+    options = experiment_options(__doc__, VARIANTS)
     if not options.no_run:
         plain = ["build", "paqa", "--reflections", "0", "--out", "data/paqa-mini-plain"]
         corpora = {"the corpus they share": ["build", "paqa", "--out", "data/paqa-mini"]}
@@ -224,9 +220,7 @@ def main() -> None:
         seeds_and_overlays(ROOT, PIPELINE, corpora, options.seeds, overlays)
     result = summary(options.seeds)
     result["seconds"] = {str(seed): step_seconds(run_dir(FULL, seed)) for seed in options.seeds}
-    (HERE / "results.json").write_text(json.dumps(result, indent=1) + "\n")
-    (HERE / "results.md").write_text(markdown(result))
-    print(markdown(result))
+    write_results(HERE, result, markdown(result))
 
 
 if __name__ == "__main__":

@@ -3,18 +3,15 @@
 Writes results.json and results.md from every report that is there. Finished steps are not run again.
 """
 
-import argparse
 import json
-from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-import numpy as np
-
 from cogrl.cli.pipeline.durations import step_seconds, time_table
+from cogrl.cli.pipeline.experiment import experiment_options, write_results
 from cogrl.cli.pipeline.side_by_side import seeds_and_overlays, side_by_side
 from cogrl.evaluate.choice.seed_answers import leaves_out_zero
-from cogrl.evaluate.seeds import Answered, Record, SeedFigure, over_seeds, read_seeds
+from cogrl.evaluate.seeds import Answered, SeedFigure, over_seeds, read_seeds
 from cogrl.evaluate.tables import percent
 from cogrl.markdown import markdown_table
 
@@ -47,27 +44,16 @@ def read(variant: str, seeds: Sequence[int]) -> dict[str, Answered]:
     return {name: Answered([[r for r in seed if r["given"] == name] for seed in answered.records]) for name in given}
 
 
-def recalled(answered: Answered, key: str) -> np.ndarray:
-    """Seeds x replies; a hit is worth so much that the mean over replies is the mean recall of the intended emotions."""
-    seen = Counter(record["intended"] for record in answered.records[0])
-    share = {emotion: len(answered.cells) / (len(seen) * n) for emotion, n in seen.items()}
-
-    def worth(record: Record) -> float:
-        return (record[key] == record["intended"]) * share[record["intended"]]
-
-    return np.array([[worth(record) for record in seed] for seed in answered.records])
-
-
 KEYS = {"sounds": "voice as intended, %", "worded": "words as intended, %"}
 
 
 def figures(answered: Answered) -> dict[str, SeedFigure]:
-    return {key: over_seeds(recalled(answered, key), answered.cells) for key in KEYS}
+    return {key: over_seeds(answered.recalled("intended", key), answered.cells) for key in KEYS}
 
 
 def differences(after: Answered, before: Answered) -> dict[str, SeedFigure]:
     """After minus before on the same clips and seeds."""
-    return {key: over_seeds(recalled(after, key) - recalled(before, key), after.cells) for key in KEYS}
+    return {key: over_seeds(after.recalled("intended", key) - before.recalled("intended", key), after.cells) for key in KEYS}
 
 
 def summary(seeds: Sequence[int]) -> dict:
@@ -119,20 +105,14 @@ def markdown(result: Mapping) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
-    parser.add_argument("--only", nargs="*", choices=VARIANTS, default=VARIANTS, help="run only these variants")
-    parser.add_argument("--no-run", action="store_true", help="only read the reports that are there")
-    options = parser.parse_args()
+    options = experiment_options(__doc__, VARIANTS)
     if not options.no_run:
         overlays = [f"experiments/ieat_speech/{variant}.yaml" for variant in options.only]
         side_by_side(CORPORA, ROOT)
         seeds_and_overlays(ROOT, PIPELINE, SPOKEN, options.seeds, overlays)
     result = summary(options.seeds)
     result["seconds"] = {str(seed): step_seconds(run_dir(FULL, seed)) for seed in result["seeds"]}
-    (HERE / "results.json").write_text(json.dumps(result, indent=1) + "\n")
-    (HERE / "results.md").write_text(markdown(result))
-    print(markdown(result))
+    write_results(HERE, result, markdown(result))
 
 
 if __name__ == "__main__":

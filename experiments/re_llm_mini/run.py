@@ -3,15 +3,13 @@
 Writes results.json and results.md from every report that is there. Finished steps are not run again.
 """
 
-import argparse
-import json
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from cogrl.cli.pipeline.durations import step_seconds, time_table
+from cogrl.cli.pipeline.experiment import experiment_options, write_results
 from cogrl.cli.pipeline.side_by_side import seeds_and_overlays, side_by_side
 from cogrl.evaluate.choice.seed_answers import leaves_out_zero
 from cogrl.evaluate.seeds import Answered, Record, SeedFigure, over_seeds, read_seeds
@@ -37,17 +35,10 @@ def each(worth: Callable[[Record], float]) -> Callable[[Answered], np.ndarray]:
     return lambda answered: np.array([[worth(record) for record in seed] for seed in answered.records])
 
 
-def recalled(answered: Answered) -> np.ndarray:
-    """Seeds x clips; a right label is worth so much that the mean over clips is the mean recall of the emotions (UA)."""
-    seen = Counter(record["emotion"] for record in answered.records[0])
-    share = {emotion: len(answered.cells) / (len(seen) * n) for emotion, n in seen.items()}
-    return each(lambda record: (record["perceived"] == record["emotion"]) * share[record["emotion"]])(answered)
-
-
 VALUES: Mapping[str, tuple[str, Callable[[Answered], np.ndarray]]] = {
     "ER": ("ER, 0-2", each(lambda record: float(record["levels"]["ER"]["direct"]))),
     "EX": ("EX, 0-2", each(lambda record: float(record["levels"]["EX"]["direct"]))),
-    "ua": ("UA, %", recalled),
+    "ua": ("UA, %", Answered.recalled),
     "reply": ("reply, %", each(lambda record: float(record["replied"]["direct"] == record["emotion"]))),
     "tokens": ("tokens", each(lambda record: float(record["tokens"]["direct"]))),
 }
@@ -148,11 +139,7 @@ def markdown(result: Mapping) -> str:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
-    parser.add_argument("--only", nargs="*", choices=VARIANTS, default=VARIANTS, help="run only these variants")
-    parser.add_argument("--no-run", action="store_true", help="only read the reports that are there")
-    options = parser.parse_args()
+    options = experiment_options(__doc__, VARIANTS)
     if not options.no_run:
         lime = ["build", "lime-mini", "--out", "data/lime-mini"]
         lines = ["--manifest", "data/lime-mini/sft.jsonl"]
@@ -165,9 +152,7 @@ def main() -> None:
         seeds_and_overlays(ROOT, PIPELINE, shared, options.seeds, overlays)
     result = summary(options.seeds)
     result["seconds"] = {str(seed): step_seconds(run_dir(FULL, seed)) for seed in options.seeds}
-    (HERE / "results.json").write_text(json.dumps(result, indent=1) + "\n")
-    (HERE / "results.md").write_text(markdown(result))
-    print(markdown(result))
+    write_results(HERE, result, markdown(result))
 
 
 if __name__ == "__main__":

@@ -91,4 +91,4 @@ def test_the_mean_recall_counts_every_emotion_alike(module, runs):
     """Also where one of them has more clips."""
     answered = module.read(module.FULL, [0])["re_llm"]
     few = module.Answered([[r for n, r in enumerate(answered.records[0]) if r["emotion"] != "anger" or n < 7]])
-    assert module.recalled(few).mean() == pytest.approx(5 / 7)
+    assert few.recalled().mean() == pytest.approx(5 / 7)

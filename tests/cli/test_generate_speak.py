@@ -73,7 +73,7 @@ def test_a_manifest_is_answered_aloud_with_figures_and_a_page(speaks, smoke_corp
     assert figures["voice"]["consistency"] is None  # no reply of a random policy answers an emotion
     records = [json.loads(line) for line in (workdir / "said" / "answers.jsonl").read_text().splitlines()]
     assert [record["given"] for record in records] == ["voice"] * 3 + ["transcript"] * 3
-    assert [r["sounds"] is not None for r in records[:3]].count(True) == round(3 * figures["voice"]["spoken"])
+    assert sum(r["sounds"] is not None for r in records[:3]) == round(3 * figures["voice"]["spoken"])
     page = (workdir / "said" / "tiny" / "page.html").read_text()
     spoken = len(list((workdir / "said" / "tiny").glob("*.wav")))
     assert page.count("<audio") == 3 + spoken and spoken == round(3 * figures["voice"]["spoken"]) > 0
